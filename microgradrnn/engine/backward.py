@@ -1,0 +1,172 @@
+"""The one reverse pass. Everything that differentiates goes through `reverse`.
+
+Every node took the next serial number when it was made, so it is younger than all it was computed from. Taking the
+nodes from the youngest to the oldest is therefore a reverse topological order: when a node's turn comes, everything
+that used it has already reported back. No recursion, no sorting of dependencies, any depth.
+
+For a recurrent net, whose steps were made one after the other, this order *is* time running backwards. Nothing below
+knows what a recurrent net is. Back-propagation through time is what this loop does to the graph a Python ``for`` left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
+from typing import Any
+
+from microgradrnn.engine.cotangent import Deferred
+from microgradrnn.engine.node import Node
+
+Observer = Callable[[Node, int, Node, Any], object]
+
+
+def reverse(
+    root: Node,
+    seed: Any = None,
+    *,
+    targets: Sequence[Node] | None = None,
+    observe: Observer | None = None,
+    create_graph: bool = False,
+) -> Iterator[tuple[Node, Any]]:
+    """Yield ``(node, d(root)/d(node))``, youngest node first.
+
+    A *message* is what one consumer sends to its k-th input. The gradient of a node is the sum of its messages.
+    """
+    live = ancestors(root, targets)
+    arriving = {root: root.cotangent(seed, create_graph)}  # for each node, the sum of its messages so far
+    summed = set()  # nodes whose sum is our own array, free to be added to in place
+    for node in sorted(live, key=attrgetter("serial"), reverse=True):
+        g = arriving.pop(node, None)
+        if g is None:
+            continue
+        if isinstance(g, Deferred):
+            g = g.dense()
+        yield node, g
+        if node.op is None:
+            continue
+        y, args = (node, recorded(node)) if create_graph else (node._data, node.args)
+        for k, x in enumerate(node.inputs):
+            rule = node.op.vjp[k]
+            if x not in live or rule is None:
+                continue
+            if x._data is not node.args[k]:
+                raise changed(node, k)
+            message = rule(g, y, *args, **node.params)
+            if x.fit is not None:
+                message = x.fit(message)
+            if observe is not None:
+                observe(node, k, x, message)
+            if x not in arriving:
+                arriving[x] = message
+            elif x in summed:
+                arriving[x] += message
+            else:
+                arriving[x] = arriving[x] + message
+                summed.add(x)
+
+
+def ancestors(root: Node, targets: Sequence[Node] | None = None) -> dict[Node, None]:
+    """All that the root was computed from and a gradient flows into; with targets, only what leads to them."""
+    live = {root: None}
+    stack = [root]
+    while stack:
+        for x in stack.pop().inputs:
+            if x is not None and x not in live and x.requires_grad:
+                live[x] = None
+                stack.append(x)
+    if targets is None:
+        return live
+    leading = dict.fromkeys(x for x in targets if x in live)
+    for node in sorted(live, key=attrgetter("serial")):
+        if any(x in leading for x in node.inputs):
+            leading[node] = None
+    return leading
+
+
+def backward(
+    root: Node, seed: Any = None, *, observe: Observer | None = None, create_graph: bool = False
+) -> None:
+    """Differentiate the root with respect to everything it was computed from, into ``.grad``.
+
+    Leaves *accumulate* (a second call adds to what is there, as sums of losses do); computed Values are *set*, so
+    that they can be read off a picture; computed Tensors keep no gradient, to save memory: ask `grad` for it.
+
+    Args:
+        root: what to differentiate. One number, unless a seed is given.
+        seed: the cotangent of the root, of its shape; 1 by default.
+        observe: called as ``observe(consumer, k, input, message)`` for every message, in the order in which they are
+            sent. A message is an array that must not be changed (or a `Deferred` one; `np.asarray` works it out).
+        create_graph: record the backward pass too, so that gradients can be differentiated again.
+
+    >>> from microgradrnn import Value, backward
+    >>> x = Value(3.0)
+    >>> y = x * x + x
+    >>> backward(y)
+    >>> x.grad
+    7.0
+    """
+    need_node(root, "backward")
+    leaves = []
+    for node, g in reverse(root, seed, observe=observe, create_graph=create_graph):
+        if node.op is None:
+            leaves.append((node, g))
+        elif node.keeps_interior_grad:
+            node.grad = g
+    for leaf, g in leaves:  # only now: a backward pass that fails half-way leaves no half-summed gradients
+        leaf.accumulate(g)
+
+
+def grad(output: Node, inputs: Any, *, seed: Any = None, create_graph: bool = False) -> Any:
+    """d(output)/d(inputs), returned; no ``.grad`` is touched, and only what leads to the inputs is visited.
+
+    Args:
+        output: the node to differentiate. One number, unless a seed is given.
+        inputs: a node, leaf or computed, or a sequence of nodes.
+        seed: the cotangent of the output; 1 by default.
+        create_graph: return nodes that can be differentiated again.
+
+    Returns:
+        A float or array (a node with ``create_graph``), or a tuple of them; zeros where the output does not depend
+        on an input.
+
+    >>> from microgradrnn import Value, grad
+    >>> x = Value(2.0)
+    >>> (slope,) = grad(x ** 3, [x], create_graph=True)
+    >>> slope.data, grad(slope, x)
+    (12.0, 12.0)
+    """
+    need_node(output, "grad")
+    targets = [inputs] if isinstance(inputs, Node) else list(inputs)
+    for x in targets:
+        need_node(x, "grad, inputs")
+    found = {
+        node: g
+        for node, g in reverse(output, seed, targets=targets, create_graph=create_graph)
+        if node in targets
+    }
+    gradients = tuple(x.finished(found.get(x), create_graph) for x in targets)
+    return gradients[0] if isinstance(inputs, Node) else gradients
+
+
+def recorded(node: Node) -> list[Any]:
+    """The inputs as nodes, so that a rule applied to them is recorded; plain operands as they are."""
+    return [a if x is None else x for x, a in zip(node.inputs, node.args, strict=True)]
+
+
+def need_node(x: Any, who: str) -> None:
+    """Raise unless x is a node that a gradient can flow into."""
+    if not isinstance(x, Node):
+        raise TypeError(f"{who}: needs a Value or a Tensor, got {type(x).__name__}: plain numbers carry no graph")
+    if not x.requires_grad:
+        raise ValueError(
+            f"{who}: no gradient flows into this {type(x).__name__}{x.scope}: it is a constant, was detached, "
+            "was computed under no_grad(), or from constants only"
+        )
+
+
+def changed(node: Node, k: int) -> RuntimeError:
+    """The error for an input whose data is no longer what the forward pass used."""
+    return RuntimeError(
+        f"{node.op.name}: the data of input {k} was changed after the forward pass{node.scope}; the gradient would "
+        "mix two different values. Call backward() before the update, or compute the result again after it."
+    )

@@ -1,0 +1,144 @@
+"""Cotangents in flight: how messages are fitted to the input they go to, and how they add up cheaply.
+
+Most messages are plain floats or arrays. Two kinds are worth putting off, because a loop over T steps sends T of them
+to one node, and each would cost as much as the whole node:
+
+* `Scatter`, from ``x[t]``: numbers that belong at one index of x. T of them are written into one buffer.
+* `Product`, from ``h @ W``: the outer product ``hᵀ g``. T of them are one matrix product over the stacked steps,
+  ``[h_1; ...; h_T]ᵀ [g_1; ...; g_T]``: the sum over time steps of equations.md, section 2, in a single call.
+
+The engine adds with ``+`` the first time and with ``+=`` from then on; what ``+`` returns is fresh and may be
+written to, what a rule was given never is.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from microgradrnn.engine.node import Node
+
+
+def fit(message: Any, x: Node) -> Any:
+    """The message in the shape and dtype of x: summed over the axes along which x was broadcast."""
+    like = x._data
+    if message.shape != like.shape:
+        message = unbroadcast(message, like.shape)
+    if message.dtype is not like.dtype and message.dtype != like.dtype:
+        message = message.astype(like.dtype)
+    return message
+
+
+def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
+    """Sum g over the axes along which an operand of this shape was stretched: the transpose of broadcasting."""
+    lead = len(g.shape) - len(shape)
+    stretched = tuple(range(lead)) + tuple(
+        axis for axis, n in enumerate(shape, start=lead) if n == 1 and g.shape[axis] != 1
+    )
+    return g.sum(axis=stretched).reshape(shape)
+
+
+class Deferred:
+    """A cotangent not yet worked out. `dense()` gives the array; `np.asarray` does too."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+    __array_ufunc__: ClassVar[Any] = None  # ndarray + Deferred must reach __radd__
+
+    def dense(self) -> np.ndarray:
+        """The cotangent as an array."""
+        raise NotImplementedError
+
+    def norm(self) -> float:
+        """Its Euclidean norm."""
+        return float(np.linalg.norm(self.dense()))
+
+    def astype(self, dtype: Any) -> np.ndarray:
+        """The cotangent as an array of that dtype."""
+        return self.dense().astype(dtype)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self.dense(), dtype=dtype)
+
+    def __add__(self, other: Any) -> Any:
+        return Buffer(self.shape, self.dtype).__iadd__(other).__iadd__(self)
+
+    __radd__ = __add__
+
+
+class Scatter(Deferred):
+    """Zeros of some shape, but for `values` at `index`. Where an index repeats, the values add up."""
+
+    def __init__(self, values: np.ndarray, index: Any, shape: tuple[int, ...]) -> None:
+        self.values, self.index, self.shape, self.dtype = values, index, shape, values.dtype
+
+    def dense(self) -> np.ndarray:
+        """The cotangent as an array."""
+        return self.add_to(np.zeros(self.shape, self.dtype))
+
+    def add_to(self, array: np.ndarray) -> np.ndarray:
+        """Add the values in place, at the cost of their number, not of the array's size."""
+        if repeats(self.index):
+            np.add.at(array, self.index, self.values)
+        else:
+            array[self.index] += self.values
+        return array
+
+    def norm(self) -> float:
+        """Its Euclidean norm."""
+        return super().norm() if repeats(self.index) else float(np.linalg.norm(self.values))
+
+
+def repeats(index: Any) -> bool:
+    """May this index name one place twice? Only arrays of integers can."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(i, np.ndarray) and i.dtype != bool and i.ndim > 0 for i in parts)
+
+
+class Buffer(Deferred):
+    """A dense sum that Scatters write into in place."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
+        self.array, self.shape, self.dtype = np.zeros(shape, dtype), shape, dtype
+
+    def dense(self) -> np.ndarray:
+        """The cotangent as an array."""
+        return self.array
+
+    def __iadd__(self, other: Any) -> Buffer:
+        if isinstance(other, Scatter):
+            other.add_to(self.array)
+        else:
+            self.array += other.dense() if isinstance(other, Deferred) else other
+        return self
+
+
+class Product(Deferred):
+    """A sum of products ``aᵀ g``, kept as the list of its factors: (N, D) and (N, H) arrays for a (D, H) cotangent."""
+
+    def __init__(self, a: list[np.ndarray], g: list[np.ndarray]) -> None:
+        self.a, self.g = a, g
+        self.shape = (a[0].shape[1], g[0].shape[1])
+        self.dtype = np.result_type(a[0], g[0])
+
+    def dense(self) -> np.ndarray:
+        """The cotangent as an array: one product over everything stacked."""
+        if len(self.a) == 1:
+            return self.a[0].T @ self.g[0]
+        result: np.ndarray = np.concatenate(self.a).T @ np.concatenate(self.g)
+        return result
+
+    def __add__(self, other: Any) -> Any:
+        if isinstance(other, Product):
+            return Product(self.a + other.a, self.g + other.g)
+        return super().__add__(other)
+
+    def __iadd__(self, other: Any) -> Any:
+        if not isinstance(other, Product):
+            return self + other
+        self.a += other.a
+        self.g += other.g
+        return self
+
+    __radd__ = __add__

@@ -1,0 +1,101 @@
+"""Operators and methods that Values and Tensors share. Each is one primitive; nothing is computed here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from microgradrnn.engine.node import plain
+from microgradrnn.engine.rules import elementwise as e
+
+
+class Operators:
+    """``a + b``, ``-a``, ``a ** b``, ``a > b``, ``a.tanh()`` for nodes."""
+
+    __slots__ = ()
+
+    def __add__(self, other: Any) -> Any:
+        return e.add(self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return e.add(other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return e.sub(self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return e.sub(other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return e.mul(self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return e.mul(other, self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return e.div(self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return e.div(other, self)
+
+    def __pow__(self, other: Any) -> Any:
+        return e.power(self, other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return e.power(other, self)
+
+    def __neg__(self) -> Any:
+        return e.neg(self)
+
+    def __abs__(self) -> Any:
+        return e.abs(self)
+
+    # Comparisons give plain bools (or arrays of them): no gradient flows through a choice. There is no `==`,
+    # because nodes are looked up by identity; compare `.data`.
+    def __lt__(self, other: Any) -> Any:
+        return self.data < plain(other)  # type: ignore[attr-defined]
+
+    def __le__(self, other: Any) -> Any:
+        return self.data <= plain(other)  # type: ignore[attr-defined]
+
+    def __gt__(self, other: Any) -> Any:
+        return self.data > plain(other)  # type: ignore[attr-defined]
+
+    def __ge__(self, other: Any) -> Any:
+        return self.data >= plain(other)  # type: ignore[attr-defined]
+
+    def exp(self) -> Any:
+        """e to the power of this."""
+        return e.exp(self)
+
+    def log(self) -> Any:
+        """The natural logarithm."""
+        return e.log(self)
+
+    def sqrt(self) -> Any:
+        """The square root."""
+        return e.sqrt(self)
+
+    def sin(self) -> Any:
+        """The sine."""
+        return e.sin(self)
+
+    def cos(self) -> Any:
+        """The cosine."""
+        return e.cos(self)
+
+    def tanh(self) -> Any:
+        """The hyperbolic tangent."""
+        return e.tanh(self)
+
+    def sigmoid(self) -> Any:
+        """The logistic function."""
+        return e.sigmoid(self)
+
+    def relu(self) -> Any:
+        """max(x, 0)."""
+        return e.relu(self)
+
+    def abs(self) -> Any:
+        """The absolute value."""
+        return e.abs(self)
+

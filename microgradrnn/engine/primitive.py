@@ -1,0 +1,150 @@
+"""Primitive: one operation, declared once, at home in three worlds.
+
+A primitive is a forward for floats, a forward for arrays, and one derivative rule for each input. A rule is written
+uncurried, ``rule(g, y, *inputs, **params)``: the cotangent g of the output y, then what the forward pass was given;
+it returns the cotangent of one input. It uses only operators and other primitives, so the same line serves
+
+* floats, when the reverse pass runs over `Value` nodes;
+* arrays, when it runs over `Tensor` nodes;
+* nodes, with ``create_graph=True``: the backward pass is then recorded like any other computation.
+
+Called on plain numbers or arrays a primitive just computes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from microgradrnn.engine.node import NO_PARAMS, RECORDING, SCOPE, Node
+
+Rule = Callable[..., Any]
+
+# Every primitive by name: the table that tests and docs walk through.
+PRIMITIVES: dict[str, Primitive] = {}
+
+
+class Primitive:
+    """One differentiable operation.
+
+    Args:
+        name: as NumPy calls it.
+        on_floats: the forward on Python floats; None if the operation makes no sense on scalars.
+        on_arrays: the forward on arrays.
+        vjp: one rule an input (None where no gradient flows), or one rule for all (`Every`).
+        doc: what it computes, for readers.
+        symbol: how pictures write it, such as ``+``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        on_floats: Callable[..., Any] | None,
+        on_arrays: Callable[..., Any],
+        vjp: Sequence[Rule | None] | Every,
+        doc: str = "",
+        symbol: str | None = None,
+    ) -> None:
+        self.name = self.__name__ = name
+        self.on_floats = on_floats
+        self.on_arrays = on_arrays
+        self.vjp = vjp
+        self.__doc__ = doc
+        self.symbol = symbol or name
+        PRIMITIVES[name] = self
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+    def __call__(self, *operands: Any, **params: Any) -> Any:
+        kind: Any = None
+        requires_grad = False
+        inputs: list[Node | None] = []
+        args: list[Any] = []
+        for x in operands:
+            if isinstance(x, Node):
+                if x.kind is not kind:
+                    kind = self._common_kind(kind, x.kind)
+                if x.requires_grad:
+                    requires_grad = True
+                inputs.append(x)
+                args.append(x._data)
+            else:
+                inputs.append(None)
+                args.append(x)
+        if kind is None:
+            return self._compute(not any(map(is_array, args)), args, params)
+        if None in inputs:
+            args = [a if x is not None else kind.constant(a) for x, a in zip(inputs, args, strict=True)]
+
+        data = kind.wrap(self._compute(kind.on_floats, args, params))
+        node = object.__new__(kind)
+        if requires_grad and RECORDING.get():
+            node._fill(data, self, tuple(inputs), tuple(args), params or NO_PARAMS, True)
+        else:
+            node._fill(data, None, (), (), NO_PARAMS, False)
+        return node
+
+    def _compute(self, on_floats: bool, args: list[Any], params: dict[str, Any]) -> Any:
+        """Run the forward; an error names the operation, the operands and where in the net it stands."""
+        try:
+            if not on_floats:
+                return self.on_arrays(*args, **params)
+            if self.on_floats is None:
+                raise TypeError("works on Tensors and arrays, not on single numbers")
+            return self.on_floats(*args, **params)
+        except (ArithmeticError, ValueError, TypeError, IndexError) as error:
+            if on_floats and self.on_floats is not None and isinstance(error, (ArithmeticError, ValueError)):
+                return ieee(self.on_arrays, args, params)
+            operands = ", ".join(describe(a) for a in args)
+            raise type(error)(f"{self.name}: {operands}: {error}{SCOPE.get()}") from error
+
+    def _common_kind(self, kind: Any, other: Any) -> Any:
+        if kind is None:
+            return other
+        raise TypeError(
+            f"{self.name}: a Value and a Tensor do not mix{SCOPE.get()}; a Value holds one float, a Tensor an array. "
+            "Use Tensor(value.data) for a constant, or build the whole expression of one kind."
+        )
+
+
+class Every:
+    """A rule for operations with any number of inputs: ``rule(k, g, y, *inputs, **params)`` for the k-th one."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+
+    def __getitem__(self, k: int) -> Rule:
+        return lambda g, y, *inputs, **params: self.rule(k, g, y, *inputs, **params)
+
+
+def ieee(f: Callable[..., Any], args: Sequence[Any], params: dict[str, Any]) -> Any:
+    """Compute as the floating-point standard says, where Python would raise: log(0) = -inf, 1/0 = inf, 0/0 = nan.
+
+    Values then agree with Tensors (and PyTorch) at the hard edges. Only taken when the fast way has failed.
+    """
+    with np.errstate(all="ignore"):
+        result = f(*[np.float64(a) if type(a) in (int, float) else a for a in args], **params)
+    return float(result)
+
+
+def is_array(x: Any) -> bool:
+    """True for what NumPy would compute on: arrays, NumPy scalars, lists."""
+    return isinstance(x, (np.ndarray, np.generic, list, tuple))
+
+
+def describe(a: Any) -> str:
+    """An operand in an error message: its shape if it is an array, else itself."""
+    return str(a.shape) if isinstance(a, np.ndarray) else repr(a)
+
+
+def elementwise(name: str, on_float: Callable[..., Any], on_array: Callable[..., Any], *vjp: Rule | None,
+                doc: str = "", symbol: str | None = None) -> Primitive:
+    """A row of the elementwise table: the float form, the array form, and one rule for each input."""
+    return Primitive(name, on_float, on_array, vjp, doc, symbol)
+
+
+nan = math.nan

@@ -1,0 +1,1 @@
+"""Every derivative rule of the engine, by kind. One row an operation."""

@@ -1,0 +1,136 @@
+"""Sums, means and maxima over axes, and the softmax family, which is built on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from microgradrnn.engine.node import plain
+from microgradrnn.engine.primitive import Primitive, Rule
+from microgradrnn.engine.rules import elementwise as e
+from microgradrnn.engine.rules.shape import broadcast_to
+
+Axis = int | tuple[int, ...] | None
+
+
+def _axes(x: Any, axis: Axis) -> tuple[int, ...]:
+    """The axes as non-negative numbers; None means all of them."""
+    ndim = len(x.shape)
+    if axis is None:
+        return tuple(range(ndim))
+    chosen = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
+    for i in chosen:
+        if not -ndim <= i < ndim:
+            raise ValueError(f"axis {i} is out of range for an array with {ndim} axes, shape {x.shape}")
+    return tuple(int(i) % ndim for i in chosen)
+
+
+def _keep(g: Any, x: Any, axis: Axis) -> Any:
+    """g with the reduced axes put back as length 1, so that it broadcasts against x."""
+    axes = _axes(x, axis)
+    return g.reshape(tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
+
+
+def _count(x: Any, axis: Axis) -> int:
+    """How many entries of x go into one entry of the result."""
+    return int(np.prod([x.shape[i] for i in _axes(x, axis)], dtype=np.int64))
+
+
+def _reduction(name: str, on_arrays: Any, vjp: Rule, symbol: str | None = None) -> Primitive:
+    def forward(x: Any, axis: Axis, keepdims: bool) -> Any:
+        x = np.asarray(x)
+        return on_arrays(x, axis=_axes(x, axis), keepdims=keepdims)
+
+    return Primitive(name, None, forward, (vjp,), symbol=symbol)
+
+
+_sum = _reduction(
+    "sum", np.sum,
+    lambda g, y, x, axis, keepdims: broadcast_to(_keep(g, x, axis), x.shape),
+    symbol="Σ",
+)
+_mean = _reduction(
+    "mean", np.mean,
+    lambda g, y, x, axis, keepdims: broadcast_to(_keep(g, x, axis) / _count(x, axis), x.shape),
+)
+
+
+def _extremum_rule(g: Any, y: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
+    """The gradient goes to the largest (smallest) entries, in equal shares where several tie."""
+    winners = plain(x) == plain(_keep(y, x, axis))
+    return _keep(g, x, axis) * (winners / winners.sum(axis=_axes(x, axis), keepdims=True))
+
+
+_max = _reduction("max", np.max, _extremum_rule)
+_min = _reduction("min", np.min, _extremum_rule)
+
+
+def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:  # noqa: A001
+    """The sum over an axis, several axes, or everything."""
+    return _sum(x, axis=axis, keepdims=keepdims)
+
+
+def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The mean over an axis, several axes, or everything."""
+    return _mean(x, axis=axis, keepdims=keepdims)
+
+
+def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:  # noqa: A001
+    """The largest entry along an axis, several axes, or of all. Ties share the gradient equally."""
+    return _max(x, axis=axis, keepdims=keepdims)
+
+
+def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:  # noqa: A001
+    """The smallest entry along an axis, several axes, or of all. Ties share the gradient equally."""
+    return _min(x, axis=axis, keepdims=keepdims)
+
+
+def _stable_logsumexp(x: np.ndarray, axis: Any, keepdims: bool) -> Any:
+    top = np.max(x, axis=axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0)
+    with np.errstate(divide="ignore"):  # log(0) = -inf is the right answer for a row of -inf
+        y = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+    return y if keepdims else np.squeeze(y, axis)
+
+
+_logsumexp = _reduction(
+    "logsumexp", _stable_logsumexp,
+    lambda g, y, x, axis, keepdims: _keep(g, x, axis) * e.exp(x - _keep(y, x, axis)),
+)
+
+
+def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """log(sum(exp(x))) over an axis, safe from overflow."""
+    return _logsumexp(x, axis=axis, keepdims=keepdims)
+
+
+def _stable_log_softmax(x: Any, axis: int) -> Any:
+    x = np.asarray(x)
+    return x - _stable_logsumexp(x, axis, keepdims=True)
+
+
+def _stable_softmax(x: Any, axis: int) -> Any:
+    x = np.asarray(x)
+    p = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    return p / np.sum(p, axis=axis, keepdims=True)
+
+
+_softmax = Primitive(
+    "softmax", None, _stable_softmax,
+    (lambda g, y, x, axis: y * (g - sum(g * y, axis, keepdims=True)),),
+)
+_log_softmax = Primitive(
+    "log_softmax", None, _stable_log_softmax,
+    (lambda g, y, x, axis: g - e.exp(y) * sum(g, axis, keepdims=True),),
+)
+
+
+def softmax(x: Any, axis: int = -1) -> Any:
+    """exp(x) / sum(exp(x)) along an axis, safe from overflow."""
+    return _softmax(x, axis=axis)
+
+
+def log_softmax(x: Any, axis: int = -1) -> Any:
+    """log(softmax(x)) along an axis, safe from overflow."""
+    return _log_softmax(x, axis=axis)

@@ -1,0 +1,245 @@
+"""Tensor: a node whose data is an ndarray."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+
+from microgradrnn.engine import cotangent
+from microgradrnn.engine.node import NO_PARAMS, Node
+from microgradrnn.engine.operators import Operators
+from microgradrnn.engine.rules import indexing, linalg, reduction, shape
+
+
+class Tensor(Operators, Node):
+    """An array that remembers how it was computed.
+
+    The array is copied, and the copy is frozen: what a forward pass has used cannot change under its gradient.
+    To update a leaf, rebind it: ``w.data = w.data - 0.1 * w.grad``. Plain arrays and numbers beside Tensors are
+    constants; wrap in a Tensor what you want the gradient of.
+
+    Args:
+        data: an array or nested lists. float32 and float64 are kept; integers and bools become float64.
+        requires_grad: False makes a constant.
+        dtype: float32 or float64, to convert to.
+
+    Raises:
+        TypeError: if data is complex, half precision, or no array of numbers.
+
+    >>> x = Tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    array([[2., 4.],
+           [6., 8.]])
+    """
+
+    __slots__ = ()
+    no_grad_yet: ClassVar[None] = None
+    keeps_interior_grad: ClassVar[bool] = False
+    on_floats: ClassVar[bool] = False
+
+    def __init__(self, data: Any, *, requires_grad: bool = True, dtype: Any = None) -> None:
+        self._fill(self.own(data, dtype), None, (), (), NO_PARAMS, requires_grad)
+
+    @staticmethod
+    def own(x: Any, dtype: Any = None) -> np.ndarray:
+        """A frozen copy of x as an array of floats."""
+        if isinstance(x, Node):
+            raise TypeError("Tensor: got a node; use it as it is, or detach() it for a constant")
+        a = numeric(x) if dtype is None else numeric(x).astype(np.dtype(dtype))
+        if a.dtype.kind != "f":
+            a = a.astype(np.float64)
+        if a.dtype not in (np.float32, np.float64):
+            raise TypeError(f"a Tensor holds float32 or float64, got {a.dtype}; convert it with .astype(np.float32)")
+        return freeze(a.copy() if not frozen(a) else a)
+
+    @staticmethod
+    def constant(x: Any) -> Any:
+        """A plain operand: numbers as they are (they take the Tensor's dtype), arrays frozen."""
+        if type(x) in (float, int, bool):
+            return x
+        a = numeric(x)
+        return a if frozen(a) else freeze(a.copy())
+
+    @staticmethod
+    def wrap(a: Any) -> np.ndarray:
+        """The result of a forward pass, frozen."""
+        if type(a) is not np.ndarray:
+            a = np.asarray(a)
+        a.flags.writeable = False
+        return a
+
+    def fit(self, message: Any) -> Any:
+        """A message in this node's shape and dtype."""
+        like = self._data
+        if message.shape != like.shape or message.dtype is not like.dtype:
+            return cotangent.fit(message, self)
+        return message
+
+    def cotangent(self, seed: Any, as_node: bool) -> Any:
+        """The seed of a reverse pass from here: 1 if this holds one number, else it must be given."""
+        if seed is None:
+            if self.size != 1:
+                raise ValueError(
+                    f"backward: the root has shape {self.shape}{self.scope}, and only a single number has a gradient. "
+                    "Reduce it, for example with .sum(), or pass seed=, the cotangent, of that shape"
+                )
+            seed = np.ones(self.shape, self.dtype)
+        if isinstance(seed, Tensor):
+            g = seed if as_node else seed.data
+        else:
+            g = numeric(seed).astype(self.dtype)
+        if g.shape != self.shape:
+            raise ValueError(f"backward: the seed has shape {g.shape}, the root {self.shape}; they must be equal")
+        return Tensor(g, requires_grad=False) if as_node and not isinstance(g, Node) else g
+
+    def accumulate(self, g: Any) -> None:
+        """Add g to the gradient. (A copy: what is in flight may be shared with other nodes.)"""
+        if self.grad is not None:
+            self.grad = self.grad + g
+        else:
+            self.grad = g if isinstance(g, Node) else np.array(g)
+
+    def finished(self, g: Any, as_node: bool) -> Any:
+        """What `grad` returns for this node: zeros where nothing arrived."""
+        if g is None:
+            g = np.zeros(self.shape, self.dtype)
+        if as_node:
+            return g if isinstance(g, Node) else Tensor(g, requires_grad=False)
+        return np.array(g)
+
+    # -------------------------------------------------------------------------------------- like an ndarray
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes."""
+        result: tuple[int, ...] = self._data.shape
+        return result
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self._data.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of entries."""
+        return int(self._data.size)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        result: np.dtype[Any] = self._data.dtype
+        return result
+
+    @property
+    def T(self) -> Tensor:
+        """The axes in reverse order."""
+        return shape.transpose(self)
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two axes swapped."""
+        return shape.swapaxes(self, -1, -2)
+
+    def item(self) -> float:
+        """The number, if there is just one."""
+        return float(self._data.item())
+
+    __float__ = item
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[t] for t in range(len(self)))
+
+    def __bool__(self) -> bool:
+        return bool(self._data)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        raise TypeError(
+            "NumPy cannot compute on a Tensor without losing its gradient. Use microgradrnn's function of that name, "
+            "or .data for the plain array"
+        )
+
+    def __repr__(self) -> str:
+        text = np.array2string(self._data, prefix="Tensor(", separator=", ")
+        made = f", op={self.op.name}" if self.op is not None else "" if self.requires_grad else ", requires_grad=False"
+        dtype = "" if self.dtype == np.float64 else f", dtype={self.dtype}"
+        return f"Tensor({text}{dtype}{made})"
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return indexing.getitem(self, index)
+
+    def __setitem__(self, index: Any, new: Any) -> None:
+        raise TypeError(
+            "a Tensor cannot be written in place: its gradient would be wrong. Build a new one with where(), "
+            "concat() or stack(); to update a leaf, rebind it: t.data = new_array"
+        )
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return linalg.matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return linalg.matmul(other, self)
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """`microgradrnn.sum`."""
+        return reduction.sum(self, axis, keepdims)
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """`microgradrnn.mean`."""
+        return reduction.mean(self, axis, keepdims)
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """`microgradrnn.max`."""
+        return reduction.max(self, axis, keepdims)
+
+    def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """`microgradrnn.min`."""
+        return reduction.min(self, axis, keepdims)
+
+    def reshape(self, *shape_: Any) -> Tensor:
+        """`microgradrnn.reshape`; takes a tuple or the lengths one by one."""
+        return shape.reshape(self, shape_[0] if len(shape_) == 1 else shape_)
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """`microgradrnn.transpose`; takes a tuple or the axes one by one."""
+        return shape.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
+
+    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
+        """`microgradrnn.swapaxes`."""
+        return shape.swapaxes(self, axis1, axis2)
+
+    def astype(self, dtype: Any) -> Tensor:
+        """`microgradrnn.astype`."""
+        return shape.astype(self, dtype)
+
+
+Tensor.kind = Tensor
+
+
+def numeric(x: Any) -> np.ndarray:
+    """x as an array of real numbers."""
+    a = np.asarray(x)
+    if a.dtype.kind not in "fiub":
+        what = "complex numbers are not supported" if a.dtype.kind == "c" else "it must hold real numbers"
+        raise TypeError(f"cannot use {type(x).__name__} of dtype {a.dtype}: {what}")
+    return a
+
+
+def frozen(a: np.ndarray) -> bool:
+    """True if nobody can write to this memory any more, through this array or one that it is a view of."""
+    while isinstance(a, np.ndarray):
+        if a.flags.writeable:
+            return False
+        a = a.base  # type: ignore[assignment]
+    return a is None
+
+
+def freeze(a: np.ndarray) -> np.ndarray:
+    """The same array, made read-only."""
+    a.flags.writeable = False
+    return a

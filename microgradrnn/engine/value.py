@@ -1,0 +1,103 @@
+"""Value: a node whose data is a Python float. A drop-in for micrograd's."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from microgradrnn.engine.node import NO_PARAMS, Node
+from microgradrnn.engine.operators import Operators
+from microgradrnn.engine.rules import elementwise as e
+
+
+class Value(Operators, Node):
+    """A float that remembers how it was computed.
+
+    Args:
+        data: a number.
+        label: a name for pictures and messages.
+        requires_grad: False makes a constant.
+
+    Raises:
+        TypeError: if data is not a number.
+
+    >>> a, b = Value(2.0), Value(-3.0)
+    >>> y = (a * b + a).tanh()
+    >>> y.backward()
+    >>> y
+    Value(data=-0.999329299739067, grad=1.0)
+    >>> a.grad == -2 * (1 - y.data ** 2)
+    True
+    """
+
+    __slots__ = ()
+    no_grad_yet: ClassVar[float] = 0.0
+    keeps_interior_grad: ClassVar[bool] = True
+    on_floats: ClassVar[bool] = True
+    fit = None
+    wrap = float
+
+    def __init__(self, data: float, *, label: str | None = None, requires_grad: bool = True) -> None:
+        self._fill(self.own(data), None, (), (), NO_PARAMS, requires_grad)
+        if label is not None:
+            self.tag = (label, None)
+
+    @staticmethod
+    def own(x: Any) -> float:
+        """x as a float."""
+        if isinstance(x, Node):
+            raise TypeError("Value: got a node; a Value is made from a number (use node.data, or the node itself)")
+        try:
+            return float(x)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"a Value holds one real number, got {type(x).__name__}: {x!r}. For arrays use Tensor."
+            ) from None
+
+    constant = own
+
+    def cotangent(self, seed: Any, as_node: bool) -> Any:
+        """The seed of a reverse pass from here: 1 unless given."""
+        if isinstance(seed, Value):
+            return seed if as_node else seed.data
+        g = 1.0 if seed is None else self.own(seed)
+        return Value(g, requires_grad=False) if as_node else g
+
+    def accumulate(self, g: Any) -> None:
+        """Add g to the gradient."""
+        self.grad = self.grad + g
+
+    def finished(self, g: Any, as_node: bool) -> Any:
+        """What `grad` returns for this node: zero where nothing arrived."""
+        if g is None:
+            g = 0.0
+        return Value(g, requires_grad=False) if as_node and not isinstance(g, Node) else g
+
+    def max(self, other: Any) -> Any:
+        """The larger of the two; at a tie each gets half of the gradient."""
+        return e.maximum(self, other)
+
+    def min(self, other: Any) -> Any:
+        """The smaller of the two; at a tie each gets half of the gradient."""
+        return e.minimum(self, other)
+
+    def item(self) -> float:
+        """The number itself."""
+        result: float = self._data
+        return result
+
+    __float__ = item
+
+    def __repr__(self) -> str:
+        return f"Value(data={self._data}, grad={self.grad})"
+
+    # What micrograd calls them; its drawing code then works on our Values too.
+    @property
+    def _prev(self) -> set[Node]:
+        return {x for x in self.inputs if x is not None}
+
+    @property
+    def _op(self) -> str:
+        return "" if self.op is None else str(self.op.symbol)
+
+
+Value.kind = Value

@@ -1,0 +1,110 @@
+"""Module: a thing with parameters. Parameter: a leaf Tensor that training may change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from microgradrnn.engine import Node, Tensor, mark
+
+Rng = int | np.random.Generator | None
+
+
+class Parameter(Tensor):
+    """A Tensor that belongs to a module and is to be learned.
+
+    >>> import numpy as np
+    >>> Parameter(np.zeros((2, 3)), symbol="W").shape
+    (2, 3)
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, *, symbol: str | None = None, dtype: Any = None) -> None:
+        super().__init__(data, dtype=dtype)
+        mark(self, symbol, role="parameter")
+
+
+class Module:
+    """Base of everything with parameters. Subclasses assign parameters and modules to attributes and define
+    ``__call__``; lists and dicts of modules count too.
+
+    >>> from microgradrnn import nn
+    >>> net = nn.Linear(3, 2, rng=0)
+    >>> [(name, p.shape) for name, p in net.named_parameters()]
+    [('V', (3, 2)), ('d', (2,))]
+    """
+
+    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Node]]:
+        """Every parameter with its dotted path, each once, in the order of assignment."""
+        seen: set[Node] = set()
+        for name, p in _walk(self, prefix):
+            if p not in seen:
+                seen.add(p)
+                yield name, p
+
+    def parameters(self) -> list[Node]:
+        """Every parameter, each once."""
+        return [p for _, p in self.named_parameters()]
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for p in self.parameters():
+            p.zero_grad()
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """A copy of every parameter's data by name."""
+        return {name: np.array(p.data) for name, p in self.named_parameters()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Set every parameter from arrays by name. Nothing is changed unless all names and shapes agree."""
+        own = dict(self.named_parameters())
+        if missing := sorted(own.keys() ^ state.keys()):
+            raise KeyError(f"load_state_dict: these names are on one side only: {', '.join(missing)}")
+        for name, p in own.items():
+            if np.shape(state[name]) != np.shape(p.data):
+                raise ValueError(
+                    f"load_state_dict: {name} has shape {np.shape(p.data)}, the given array {np.shape(state[name])}"
+                )
+        for name, p in own.items():
+            p.data = np.asarray(state[name], dtype=np.asarray(p.data).dtype)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} defines no __call__")
+
+
+def _walk(thing: Any, path: str) -> Iterator[tuple[str, Node]]:
+    """Parameters inside modules, lists and dicts, with their paths."""
+    children: Any = ()
+    if isinstance(thing, Module):
+        children = vars(thing).items()
+    elif isinstance(thing, dict):
+        children = thing.items()
+    elif isinstance(thing, (list, tuple)):
+        children = enumerate(thing)
+    for key, child in children:
+        name = f"{path}.{key}" if path else str(key)
+        if isinstance(child, Node) and child.is_leaf and child.requires_grad:
+            yield name, child
+        else:
+            yield from _walk(child, name)
+
+
+def as_rng(rng: Rng) -> np.random.Generator:
+    """A generator from a seed, or the generator itself."""
+    return rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
+
+
+def uniform(rng: np.random.Generator, shape: tuple[int, ...], fan: int, dtype: Any) -> np.ndarray:
+    """Uniform in ±1/sqrt(fan), PyTorch's default for layers and recurrent cells."""
+    bound = 1 / np.sqrt(fan)
+    return rng.uniform(-bound, bound, shape).astype(dtype)
+
+
+def need_sizes(who: str, **sizes: Any) -> None:
+    """Raise unless every size is a positive integer."""
+    for name, size in sizes.items():
+        if not isinstance(size, (int, np.integer)) or isinstance(size, bool) or size < 1:
+            raise ValueError(f"{who}: {name} must be a positive integer, got {size!r}")

@@ -1,0 +1,36 @@
+"""Gradient clipping: the cure for exploding gradients (not for vanishing ones)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from microgradrnn.engine import Node
+
+
+def clip_grad_norm(parameters: Iterable[Node], max_norm: float) -> float:
+    """If ‖g‖ > τ, g ← g τ/‖g‖, with one norm over all parameters together, so that the direction is kept.
+
+    Args:
+        parameters: nodes; those without a gradient are left out.
+        max_norm: τ, positive.
+
+    Returns:
+        The norm before clipping. If it is not finite, nothing is changed, and the caller can tell.
+
+    >>> from microgradrnn import Tensor
+    >>> w = Tensor([3.0, 4.0])
+    >>> (w * w).sum().backward()
+    >>> clip_grad_norm([w], 1.0), w.grad
+    (10.0, array([0.6, 0.8]))
+    """
+    if not max_norm > 0:
+        raise ValueError(f"clip_grad_norm: max_norm must be positive, got {max_norm!r}")
+    with_grad = [p for p in parameters if p.grad is not None]
+    norm = math.sqrt(sum(float(np.vdot(p.grad, p.grad)) for p in with_grad))
+    if max_norm < norm < math.inf:
+        for p in with_grad:
+            p.grad = p.grad * (max_norm / norm)
+    return norm
