@@ -39,7 +39,7 @@ class Scope(NamedTuple):
 SCOPE: ContextVar[Scope] = ContextVar("scope", default=Scope())  # noqa: B039 (a Scope is immutable)
 RECORDING: ContextVar[bool] = ContextVar("recording", default=True)
 
-_next_serial = count().__next__
+next_serial = count().__next__
 
 
 class Node:
@@ -96,7 +96,7 @@ class Node:
         self.requires_grad = requires_grad
         self.tag = NO_TAG
         self.scope = SCOPE.get()
-        self.serial = _next_serial()
+        self.serial = next_serial()
 
     @staticmethod
     def constant(x: Any) -> Any:

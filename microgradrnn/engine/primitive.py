@@ -13,13 +13,12 @@ Called on plain numbers or arrays a primitive just computes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from microgradrnn.engine.node import NO_PARAMS, RECORDING, SCOPE, Node
+from microgradrnn.engine.node import NO_PARAMS, NO_TAG, RECORDING, SCOPE, Node, next_serial
 
 Rule = Callable[..., Any]
 
@@ -60,32 +59,43 @@ class Primitive:
         return f"<primitive {self.name}>"
 
     def __call__(self, *operands: Any, **params: Any) -> Any:
+        # The hot path of every forward pass: one loop, and the new node filled in place.
         kind: Any = None
-        requires_grad = False
-        inputs: list[Node | None] = []
-        args: list[Any] = []
+        requires_grad = mixed = False
+        values: list[Any] = []
         for x in operands:
             if isinstance(x, Node):
                 if x.kind is not kind:
                     kind = self._common_kind(kind, x.kind)
                 if x.requires_grad:
                     requires_grad = True
-                inputs.append(x)
-                args.append(x._data)
+                values.append(x._data)
             else:
-                inputs.append(None)
-                args.append(x)
+                mixed = True
+                values.append(x)
         if kind is None:
-            return self._compute(not any(map(is_array, args)), args, params)
-        if None in inputs:
-            args = [a if x is not None else kind.constant(a) for x, a in zip(inputs, args, strict=True)]
+            on_floats = not any(map(is_array, values))
+            return self._compute(on_floats, values, params)
+        inputs: tuple[Node | None, ...] = operands
+        if mixed:
+            inputs = tuple([x if isinstance(x, Node) else None for x in operands])
+            values = [v if x is not None else kind.constant(v) for x, v in zip(inputs, values, strict=True)]
 
-        data = kind.wrap(self._compute(kind.on_floats, args, params))
+        data = self._compute(kind.on_floats, values, params)
+        if type(data) is not kind.data_type:
+            data = kind.data_type_of(data)
         node = object.__new__(kind)
+        node._data = data
+        node.grad = kind.no_grad_yet
+        node.tag = NO_TAG
+        node.scope = SCOPE.get()
+        node.serial = next_serial()
         if requires_grad and RECORDING.get():
-            node._fill(data, self, tuple(inputs), tuple(args), params or NO_PARAMS, True)
+            node.requires_grad = True
+            node.op, node.inputs, node.args, node.params = self, inputs, tuple(values), params or NO_PARAMS
         else:
-            node._fill(data, None, (), (), NO_PARAMS, False)
+            node.requires_grad = False
+            node.op, node.inputs, node.args, node.params = None, (), (), NO_PARAMS
         return node
 
     def _compute(self, on_floats: bool, args: list[Any], params: dict[str, Any]) -> Any:
@@ -146,5 +156,3 @@ def elementwise(name: str, on_float: Callable[..., Any], on_array: Callable[...,
     """A row of the elementwise table: the float form, the array form, and one rule for each input."""
     return Primitive(name, on_float, on_array, vjp, doc, symbol)
 
-
-nan = math.nan

@@ -39,6 +39,8 @@ class Tensor(Operators, Node):
     no_grad_yet: ClassVar[None] = None
     keeps_interior_grad: ClassVar[bool] = False
     on_floats: ClassVar[bool] = False
+    data_type: ClassVar[type] = np.ndarray
+    data_type_of = np.asarray
 
     def __init__(self, data: Any, *, requires_grad: bool = True, dtype: Any = None) -> None:
         self._fill(self.own(data, dtype), None, (), (), NO_PARAMS, requires_grad)
@@ -63,13 +65,13 @@ class Tensor(Operators, Node):
         a = numeric(x)
         return a if frozen(a) else freeze(a.copy())
 
-    @staticmethod
-    def wrap(a: Any) -> np.ndarray:
-        """The result of a forward pass, frozen."""
-        if type(a) is not np.ndarray:
-            a = np.asarray(a)
-        a.flags.writeable = False
-        return a
+    def _get_data(self) -> np.ndarray:
+        # Frozen when it is handed out, not when it is made: the engine itself writes to no node's array.
+        data: np.ndarray = self._data
+        data.setflags(write=False)
+        return data
+
+    data = property(_get_data, Node._set_data)
 
     def fit(self, message: Any) -> Any:
         """A message in this node's shape and dtype."""

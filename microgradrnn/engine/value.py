@@ -34,7 +34,7 @@ class Value(Operators, Node):
     keeps_interior_grad: ClassVar[bool] = True
     on_floats: ClassVar[bool] = True
     fit = None
-    wrap = float
+    data_type = data_type_of = float
 
     def __init__(self, data: float, *, label: str | None = None, requires_grad: bool = True) -> None:
         self._fill(self.own(data), None, (), (), NO_PARAMS, requires_grad)

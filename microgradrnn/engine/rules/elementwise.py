@@ -82,7 +82,7 @@ def _sigmoid_of_array(x: Any) -> Any:
     # e^x / (1 + e^x) keeps full relative accuracy for x << 0 and reaches 0 without overflow; from x = 40 on
     # it is exactly 1 in float64, so nothing is lost by stopping there.
     e = np.exp(np.minimum(x, 40))
-    return e / (1 + e)
+    return e / (e + 1)
 
 
 sigmoid = elementwise(

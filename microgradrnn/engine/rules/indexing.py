@@ -17,7 +17,7 @@ def _to_x(g: Any, y: Any, x: Any, index: Any) -> Any:
     return Scatter(g, index, x.shape)  # put off: T slices of one array are written into one buffer
 
 
-_getitem = Primitive("getitem", None, lambda x, index: x[index], (_to_x,), symbol="[ ]")
+take_part = Primitive("getitem", None, lambda x, index: x[index], (_to_x,), symbol="[ ]")
 
 _scatter = Primitive(
     "scatter", None, lambda values, index, shape: Scatter(np.asarray(values), index, shape).dense(),
@@ -27,7 +27,7 @@ _scatter = Primitive(
 
 def getitem(x: Any, index: Any) -> Any:
     """``x[index]`` for integers, slices, ``...``, ``None``, and arrays of integers or bools."""
-    return _getitem(x, index=_plain_index(index))
+    return take_part(x, index=index if type(index) is int else _plain_index(index))
 
 
 def scatter(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
@@ -37,6 +37,8 @@ def scatter(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
 
 def _plain_index(index: Any) -> Any:
     """The index with every list and array copied, so that later changes to the caller's do no harm."""
+    if type(index) in (int, slice):
+        return index
     if isinstance(index, tuple):
         return tuple(_plain_index(i) for i in index)
     if isinstance(index, Node):

@@ -12,13 +12,19 @@ from microgradrnn.engine.primitive import Primitive
 
 
 def _matmul(a: Any, b: Any) -> Any:
-    a, b = np.asarray(a), np.asarray(b)
-    if a.ndim == 0 or b.ndim == 0:
-        raise ValueError("a matrix product needs at least one axis on each side; use * for numbers")
-    inner = b.shape[-2] if b.ndim > 1 else b.shape[0]
-    if a.shape[-1] != inner:
-        raise ValueError(f"inner dimensions {a.shape[-1]} and {inner} differ")
-    return a @ b
+    try:
+        return a @ b
+    except (ValueError, TypeError):
+        raise ValueError(_mismatch(np.shape(a), np.shape(b))) from None
+
+
+def _mismatch(a: tuple[int, ...], b: tuple[int, ...]) -> str:
+    if not a or not b:
+        return "a matrix product needs at least one axis on each side; use * for numbers"
+    inner = b[-2] if len(b) > 1 else b[0]
+    if a[-1] != inner:
+        return f"inner dimensions {a[-1]} and {inner} differ"
+    return "the leading (batch) axes do not broadcast"
 
 
 # The rule for matrices, Y = A B: dA = G Bᵀ, dB = Aᵀ G. A vector is a matrix with one row (on the left)

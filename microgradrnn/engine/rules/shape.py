@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from microgradrnn.engine.primitive import Every, Primitive
+from microgradrnn.engine.rules.indexing import take_part
 
 _reshape = Primitive(
     "reshape", None, lambda x, shape: np.reshape(x, shape),
@@ -103,13 +105,18 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> li
     >>> f.data
     array([2., 3.])
     """
-    length = x.shape[axis]
-    if isinstance(indices_or_sections, int):
-        if length % indices_or_sections:
-            raise ValueError(f"split: an axis of length {length} does not fall into {indices_or_sections} equal parts")
-        step = length // indices_or_sections
-        cuts = list(range(step, length, step))
-    else:
-        cuts = list(indices_or_sections)
-    before = (slice(None),) * (axis % len(x.shape))
-    return [x[(*before, slice(start, stop))] for start, stop in zip([0, *cuts], [*cuts, length], strict=True)]
+    sections = indices_or_sections if isinstance(indices_or_sections, int) else tuple(indices_or_sections)
+    return [take_part(x, index=index) for index in _cuts(x.shape, sections, axis)]
+
+
+@lru_cache
+def _cuts(shape: tuple[int, ...], sections: int | tuple[int, ...], axis: int) -> list[tuple[slice, ...]]:
+    """The index of each part. Cached, since a cell asks for the same ones at every step."""
+    length = shape[axis]
+    if isinstance(sections, int):
+        if length % sections:
+            raise ValueError(f"split: an axis of length {length} does not fall into {sections} equal parts")
+        sections = tuple(range(length // sections, length, length // sections))
+    before = (slice(None),) * (axis % len(shape))
+    ends = zip((0, *sections), (*sections, length), strict=True)
+    return [(*before, slice(start, stop)) for start, stop in ends]
