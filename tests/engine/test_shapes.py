@@ -1,0 +1,242 @@
+"""Shapes, axes and indices of every kind (property tests). Expected gradients are written out in plain NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import microgradrnn as mg
+from microgradrnn import Tensor
+from tests.numerics import assert_same
+
+quick = settings(max_examples=80, deadline=None, derandomize=True)
+shapes = hnp.array_shapes(min_dims=0, max_dims=4, min_side=1, max_side=4)
+
+
+def filled(shape: tuple[int, ...], salt: int = 0) -> np.ndarray:
+    """Distinct numbers in a scrambled order, away from zero."""
+    n = int(np.prod(shape))
+    return np.random.default_rng(salt).permutation(np.arange(n) / (n + 1) + 0.5).reshape(shape)
+
+
+def summed_to(g: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The transpose of broadcasting, entry by entry."""
+    out = np.zeros(shape)
+    where_from = np.broadcast_to(np.arange(out.size).reshape(shape), g.shape)
+    np.add.at(out.reshape(-1), where_from.reshape(-1), g.reshape(-1))
+    return out
+
+
+@quick
+@given(hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=4, max_side=3))
+def test_gradients_of_broadcast_operands_are_summed_back(pair: Any) -> None:
+    a, b = (Tensor(filled(shape, k)) for k, shape in enumerate(pair.input_shapes))
+    y = a * b
+    assert y.shape == pair.result_shape
+    seed = filled(y.shape, 2)
+    y.backward(seed)
+    assert_same(a.grad, summed_to(seed * b.data, a.shape))
+    assert_same(b.grad, summed_to(seed * a.data, b.shape))
+
+
+@quick
+@given(hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=3, max_side=3))
+def test_recorded_gradients_of_broadcast_operands_are_summed_back(pair: Any) -> None:
+    a, b = (Tensor(filled(shape, k)) for k, shape in enumerate(pair.input_shapes))
+    seed = filled(pair.result_shape, 2)
+    ga, gb = mg.grad(a * b + a, [a, b], seed=seed, create_graph=True)
+    assert_same(ga.data, summed_to(seed * b.data + seed, a.shape))
+    assert_same(gb.data, summed_to(seed * a.data, b.shape))
+    # ga is linear in b, with the slope that b's gradient has in a
+    assert_same(mg.grad(ga.sum(), b), summed_to(np.broadcast_to(seed, pair.result_shape), b.shape))
+
+
+@quick
+@given(hnp.mutually_broadcastable_shapes(signature=np.matmul.signature, max_dims=2, max_side=4))
+def test_matmul_of_any_shapes(pair: Any) -> None:
+    a, b = (Tensor(filled(shape, k)) for k, shape in enumerate(pair.input_shapes))
+    y = a @ b
+    assert_same(y.data, np.matmul(a.data, b.data))
+    seed = filled(y.shape, 2)
+    y.backward(seed)
+    A = a.data[None, :] if a.ndim == 1 else a.data
+    B = b.data[:, None] if b.ndim == 1 else b.data
+    G = seed.reshape(np.matmul(A, B).shape)
+    assert_same(a.grad, summed_to(G @ np.swapaxes(B, -1, -2), A.shape).reshape(a.shape))
+    assert_same(b.grad, summed_to(np.swapaxes(A, -1, -2) @ G, B.shape).reshape(b.shape))
+
+
+@st.composite
+def reductions(draw: Any) -> tuple[tuple[int, ...], Any, bool]:
+    """A shape, an axis (none, one, or several; negative ones too), and keepdims."""
+    shape = draw(shapes)
+    axes = st.none()
+    if shape:
+        one = st.integers(-len(shape), len(shape) - 1)
+        several = st.lists(st.integers(0, len(shape) - 1), min_size=1, unique=True).flatmap(
+            lambda some: st.tuples(*[st.sampled_from([i, i - len(shape)]) for i in some])
+        )
+        axes = st.one_of(st.none(), one, several)
+    return shape, draw(axes), draw(st.booleans())
+
+
+@quick
+@given(reductions())
+def test_sums_and_means_over_any_axes(case: Any) -> None:
+    shape, axis, keepdims = case
+    x = Tensor(filled(shape))
+    for ours, theirs in [(mg.sum, np.sum), (mg.mean, np.mean)]:
+        y = ours(x, axis, keepdims)
+        assert_same(y.data, theirs(x.data, axis=axis, keepdims=keepdims))
+        seed = filled(y.shape, 1)
+        kept = seed.reshape(np.sum(x.data, axis=axis, keepdims=True).shape)
+        share = 1 if ours is mg.sum else kept.size / x.size
+        assert_same(mg.grad(y, x, seed=seed), np.broadcast_to(kept, shape) * share)
+
+
+@quick
+@given(reductions())
+def test_max_and_min_send_the_gradient_to_the_winner(case: Any) -> None:
+    shape, axis, keepdims = case
+    x = Tensor(filled(shape))
+    for ours, theirs in [(mg.max, np.max), (mg.min, np.min)]:
+        y = ours(x, axis, keepdims)
+        assert_same(y.data, theirs(x.data, axis=axis, keepdims=keepdims))
+        kept = theirs(x.data, axis=axis, keepdims=True)
+        seed = filled(y.shape, 1)
+        assert_same(mg.grad(y, x, seed=seed), (x.data == kept) * seed.reshape(kept.shape))
+
+
+@quick
+@given(reductions())
+def test_logsumexp_over_any_axes_has_the_softmax_as_gradient(case: Any) -> None:
+    shape, axis, keepdims = case
+    x = Tensor(filled(shape))
+    y = mg.logsumexp(x, axis, keepdims)
+    e = np.exp(x.data)
+    assert_same(y.data, np.log(e.sum(axis=axis, keepdims=keepdims)))
+    total = e.sum(axis=axis, keepdims=True)
+    seed = filled(y.shape, 1)
+    assert_same(mg.grad(y, x, seed=seed), seed.reshape(total.shape) * e / total)
+
+
+@quick
+@given(st.data())
+def test_basic_indices_put_the_gradient_back_where_it_came_from(data: Any) -> None:
+    shape = data.draw(shapes)
+    index = data.draw(hnp.basic_indices(shape, allow_newaxis=True, allow_ellipsis=True))
+    x = Tensor(filled(shape))
+    y = x[index]
+    assert_same(y.data, np.asarray(x.data[index]))
+    seed = filled(y.shape, 1)
+    expected = np.zeros(shape)
+    expected[index] = seed
+    assert_same(mg.grad(y, x, seed=seed), expected)
+    assert_same(mg.grad(y, x, seed=seed, create_graph=True).data, expected)
+
+
+@quick
+@given(st.data())
+def test_integer_array_indices_add_up_where_they_repeat(data: Any) -> None:
+    shape = data.draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=4))
+    index = data.draw(hnp.integer_array_indices(shape, result_shape=hnp.array_shapes(max_dims=2, max_side=5)))
+    x = Tensor(filled(shape))
+    y = x[index]
+    seed = filled(y.shape, 1)
+    expected = np.zeros(shape)
+    np.add.at(expected, index, seed)
+    assert_same(mg.grad(y, x, seed=seed), expected)
+    assert_same(mg.grad(y * y, x, seed=seed), 2 * x.data * expected)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [(slice(None, None, -1),), (slice(3, None, -2), 1), (None, [0, 2, 2]), (..., [1, 1, 0]), ([0, 0], slice(None), [2, 2]),
+     (np.array([True, False, True, True]),), (np.int64(2),), ([3, -1], None), ([],), (1, [True, False, True])],
+    ids=str,
+)
+def test_particular_indices(index: Any) -> None:
+    x = Tensor(filled((4, 3, 5)))
+    for key in [index, index[0]] if len(index) == 1 else [index]:
+        y = x[key]
+        assert_same(y.data, x.data[key])
+        seed = filled(y.shape, 1)
+        expected = np.zeros(x.shape)
+        np.add.at(expected, key, seed)
+        assert_same(mg.grad(y, x, seed=seed), expected)
+
+
+@quick
+@given(st.data())
+def test_concat_stack_and_split_cut_the_gradient_into_its_pieces(data: Any) -> None:
+    shape = data.draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=4))
+    axis = data.draw(st.integers(-len(shape), len(shape) - 1))
+    lengths = data.draw(st.lists(st.integers(1, 3), min_size=1, max_size=3))
+
+    pieces = []
+    for k, length in enumerate(lengths):
+        longer = list(shape)
+        longer[axis] = length
+        pieces.append(Tensor(filled(tuple(longer), k)))
+    joined = mg.concat(pieces, axis)
+    assert_same(joined.data, np.concatenate([p.data for p in pieces], axis))
+    seed = filled(joined.shape, 9)
+    cuts = list(np.cumsum(lengths)[:-1])
+    for g, expected in zip(mg.grad(joined, pieces, seed=seed), np.split(seed, cuts, axis), strict=True):
+        assert_same(g, expected)
+
+    whole = Tensor(joined.data)
+    parts = mg.split(whole, [int(c) for c in cuts], axis)
+    for k, part in enumerate(parts):
+        assert_same(part.data, pieces[k].data)
+        expected_parts = [np.zeros(p.shape) for p in pieces]
+        expected_parts[k] += 2 * part.data
+        assert_same(mg.grad((part * part).sum(), whole), np.concatenate(expected_parts, axis))
+
+    layers = [Tensor(filled(shape, k)) for k in range(3)]
+    stacked = mg.stack(layers, axis)
+    assert_same(stacked.data, np.stack([x.data for x in layers], axis))
+    seed = filled(stacked.shape, 9)
+    for k, g in enumerate(mg.grad(stacked, layers, seed=seed)):
+        assert_same(g, np.take(seed, k, axis))
+
+
+@quick
+@given(st.data())
+def test_transposes_and_reshapes_move_the_gradient_back(data: Any) -> None:
+    shape = data.draw(shapes)
+    order = data.draw(st.permutations(range(len(shape))))
+    order = [i - len(shape) if data.draw(st.booleans()) else i for i in order]
+    x = Tensor(filled(shape))
+    y = mg.transpose(x, order)
+    seed = filled(y.shape, 1)
+    assert_same(y.data, np.transpose(x.data, order))
+    g = mg.grad(y, x, seed=seed)
+    assert_same(np.transpose(g, order), seed)
+    flat = mg.grad(x.reshape(-1), x, seed=seed.reshape(-1))
+    assert_same(flat.reshape(-1), seed.reshape(-1))
+
+
+def test_an_array_split_into_unequal_parts_is_refused() -> None:
+    with pytest.raises(ValueError, match="length 7 does not fall into 3 equal parts"):
+        mg.split(Tensor(filled((2, 7))), 3, axis=1)
+
+
+def test_ties_in_max_share_the_gradient_equally() -> None:
+    x = Tensor([[1.0, 3.0, 3.0, 0.0], [2.0, 2.0, 2.0, 2.0]])
+    assert_same(mg.grad(x.max(axis=1).sum(), x), np.array([[0, 0.5, 0.5, 0], [0.25] * 4]))
+    assert_same(mg.grad(x.min(), x), np.array([[0, 0, 0, 1.0], [0.0] * 4]))
+    assert_same(mg.grad(x.max(axis=0).sum(), x), np.array([[0, 1, 1, 0], [1, 0, 0, 1.0]]))
+
+
+def test_ties_in_maximum_and_minimum_give_half_to_each_side() -> None:
+    a, b = Tensor([1.0, 2.0, 3.0]), Tensor([1.0, 5.0, -1.0])
+    for ours, expected in [(mg.maximum, [0.5, 0, 1]), (mg.minimum, [0.5, 1, 0])]:
+        ga, gb = mg.grad(ours(a, b).sum(), [a, b])
+        assert_same(ga, np.array(expected))
+        assert_same(gb, 1 - np.array(expected))
