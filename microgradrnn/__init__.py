@@ -14,7 +14,7 @@ from microgradrnn.engine import Tensor, Value, backward, enable_grad, grad, mark
 from microgradrnn.engine.rules.elementwise import (
     abs, cos, exp, log, maximum, minimum, relu, sigmoid, sign, sin, sqrt, tanh, where,
 )
-from microgradrnn.engine.rules.linalg import matmul
+from microgradrnn.engine.rules.linalg import affine, matmul
 from microgradrnn.engine.rules.reduction import log_softmax, logsumexp, max, mean, min, softmax, sum
 from microgradrnn.engine.rules.shape import (
     astype, broadcast_to, concat, reshape, split, stack, swapaxes, transpose,
@@ -23,7 +23,7 @@ from microgradrnn.engine.rules.shape import (
 __version__ = "0.1.0"
 
 __all__ = [
-    "Tensor", "Value", "abs", "astype", "backward", "broadcast_to", "concat", "cos", "enable_grad", "exp", "grad",
+    "Tensor", "Value", "abs", "affine", "astype", "backward", "broadcast_to", "concat", "cos", "enable_grad", "exp", "grad",
     "log", "log_softmax", "logsumexp", "mark", "matmul", "max", "maximum", "mean", "min", "minimum", "nn", "no_grad",
     "optim", "relu", "reshape", "scope", "sigmoid", "sign", "sin", "softmax", "split", "sqrt", "stack", "sum",
     "swapaxes", "tanh", "transpose", "where",

@@ -35,6 +35,7 @@ def reverse(
     live = ancestors(root, targets)
     arriving = {root: root.cotangent(seed, create_graph)}  # for each node, the sum of its messages so far
     summed = set()  # nodes whose sum is our own array, free to be added to in place
+    fit = root.kind.fit
     for node in sorted(live, key=attrgetter("serial"), reverse=True):
         g = arriving.pop(node, None)
         if g is None:
@@ -42,18 +43,16 @@ def reverse(
         if isinstance(g, Deferred):
             g = g.dense()
         yield node, g
-        if node.op is None:
-            continue
-        y, args = (node, recorded(node)) if create_graph else (node._data, node.args)
+        args, params = node.args, node.params
+        y, operands = (node, recorded(node)) if create_graph else (node._data, args)
         for k, x in enumerate(node.inputs):
-            rule = node.op.vjp[k]
-            if x not in live or rule is None:
+            if x not in live or (rule := node.op.vjp[k]) is None:
                 continue
-            if x._data is not node.args[k]:
+            if x._data is not args[k]:
                 raise changed(node, k)
-            message = rule(g, y, *args, **node.params)
-            if x.fit is not None:
-                message = x.fit(message)
+            message = rule(g, y, *operands, **params)
+            if fit is not None and node.op.broadcasts:
+                message = fit(message, args[k])
             if observe is not None:
                 observe(node, k, x, message)
             if x not in arriving:

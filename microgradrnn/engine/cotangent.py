@@ -17,12 +17,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from microgradrnn.engine.node import Node
 
-
-def fit(message: Any, x: Node) -> Any:
-    """The message in the shape and dtype of x: summed over the axes along which x was broadcast."""
-    like = x._data
+def fit(message: Any, like: Any) -> Any:
+    """The message in the shape and dtype of the input: summed over the axes along which that was broadcast."""
     if message.shape != like.shape:
         message = unbroadcast(message, like.shape)
     if message.dtype is not like.dtype and message.dtype != like.dtype:
@@ -42,6 +39,7 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
 class Deferred:
     """A cotangent not yet worked out. `dense()` gives the array; `np.asarray` does too."""
 
+    __slots__ = ("dtype", "shape")
     shape: tuple[int, ...]
     dtype: Any
     __array_ufunc__: ClassVar[Any] = None  # ndarray + Deferred must reach __radd__
@@ -62,45 +60,63 @@ class Deferred:
         return np.asarray(self.dense(), dtype=dtype)
 
     def __add__(self, other: Any) -> Any:
-        return Buffer(self.shape, self.dtype).__iadd__(other).__iadd__(self)
+        total = Buffer(np.array(self.dense()))
+        total += other
+        return total
 
-    __radd__ = __add__
+    def __radd__(self, other: Any) -> Any:
+        return self + other
 
 
 class Scatter(Deferred):
     """Zeros of some shape, but for `values` at `index`. Where an index repeats, the values add up."""
+
+    __slots__ = ("index", "values")
 
     def __init__(self, values: np.ndarray, index: Any, shape: tuple[int, ...]) -> None:
         self.values, self.index, self.shape, self.dtype = values, index, shape, values.dtype
 
     def dense(self) -> np.ndarray:
         """The cotangent as an array."""
-        return self.add_to(np.zeros(self.shape, self.dtype))
+        array = np.zeros(self.shape, self.dtype)
+        if repeats(self.index):
+            np.add.at(array, self.index, self.values)
+        else:
+            array[self.index] = self.values
+        return array
 
-    def add_to(self, array: np.ndarray) -> np.ndarray:
+    def add_to(self, array: np.ndarray) -> None:
         """Add the values in place, at the cost of their number, not of the array's size."""
         if repeats(self.index):
             np.add.at(array, self.index, self.values)
         else:
             array[self.index] += self.values
-        return array
 
     def norm(self) -> float:
         """Its Euclidean norm."""
         return super().norm() if repeats(self.index) else float(np.linalg.norm(self.values))
 
+    def __add__(self, other: Any) -> Any:
+        total = Buffer(self.dense())
+        total += other
+        return total
+
 
 def repeats(index: Any) -> bool:
     """May this index name one place twice? Only arrays of integers can."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return any(isinstance(i, np.ndarray) and i.dtype != bool and i.ndim > 0 for i in parts)
+    for i in index if type(index) is tuple else (index,):
+        if type(i) is np.ndarray and i.dtype != bool and i.ndim:
+            return True
+    return False
 
 
 class Buffer(Deferred):
     """A dense sum that Scatters write into in place."""
 
-    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
-        self.array, self.shape, self.dtype = np.zeros(shape, dtype), shape, dtype
+    __slots__ = ("array",)
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array, self.shape, self.dtype = array, array.shape, array.dtype
 
     def dense(self) -> np.ndarray:
         """The cotangent as an array."""
@@ -116,6 +132,8 @@ class Buffer(Deferred):
 
 class Product(Deferred):
     """A sum of products ``aᵀ g``, kept as the list of its factors: (N, D) and (N, H) arrays for a (D, H) cotangent."""
+
+    __slots__ = ("a", "g")
 
     def __init__(self, a: list[np.ndarray], g: list[np.ndarray]) -> None:
         self.a, self.g = a, g
@@ -140,5 +158,3 @@ class Product(Deferred):
         self.a += other.a
         self.g += other.g
         return self
-
-    __radd__ = __add__

@@ -73,7 +73,10 @@ class Node:
     kind: ClassVar[type[Node]]
     no_grad_yet: ClassVar[Any]
     keeps_interior_grad: ClassVar[bool]
-    fit: ClassVar[Callable[[Any, Node], Any] | None]
+    fit: ClassVar[Callable[[Any, Any], Any] | None]
+    on_floats: ClassVar[bool]
+    data_type: ClassVar[type]
+    data_type_of: ClassVar[Callable[[Any], Any]]
 
     # NumPy must not take a node for an array of objects: `ndarray @ Tensor` then reaches Tensor.__rmatmul__.
     __array_ufunc__: ClassVar[Any] = None
@@ -173,11 +176,10 @@ class scope:  # noqa: N801 (reads as a statement: `with scope("lstm"):`)
         self._name, self._step = name, step
 
     def __enter__(self) -> Scope:
-        outer = SCOPE.get()
-        inner = Scope(
-            outer.path if self._name is None else (*outer.path, self._name),
-            outer.step if self._step is None else self._step,
-        )
+        path, step = SCOPE.get()
+        if self._name is not None:
+            path = (*path, self._name)
+        inner = Scope(path, step if self._step is None else self._step)
         self._token = SCOPE.set(inner)
         return inner
 

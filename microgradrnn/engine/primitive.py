@@ -21,6 +21,7 @@ import numpy as np
 from microgradrnn.engine.node import NO_PARAMS, NO_TAG, RECORDING, SCOPE, Node, next_serial
 
 Rule = Callable[..., Any]
+ERRORS = (ArithmeticError, ValueError, TypeError, IndexError)
 
 # Every primitive by name: the table that tests and docs walk through.
 PRIMITIVES: dict[str, Primitive] = {}
@@ -36,6 +37,8 @@ class Primitive:
         vjp: one rule an input (None where no gradient flows), or one rule for all (`Every`).
         doc: what it computes, for readers.
         symbol: how pictures write it, such as ``+``.
+        broadcasts: may an input be stretched, or raised in precision, to meet the others? Its messages are then
+            fitted to it by the engine. By default, if there is more than one input.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Primitive:
         vjp: Sequence[Rule | None] | Every,
         doc: str = "",
         symbol: str | None = None,
+        broadcasts: bool | None = None,
     ) -> None:
         self.name = self.__name__ = name
         self.on_floats = on_floats
@@ -53,6 +57,7 @@ class Primitive:
         self.vjp = vjp
         self.__doc__ = doc
         self.symbol = symbol or name
+        self.broadcasts = isinstance(vjp, Every) or len(vjp) > 1 if broadcasts is None else broadcasts
         PRIMITIVES[name] = self
 
     def __repr__(self) -> str:
@@ -65,8 +70,10 @@ class Primitive:
         values: list[Any] = []
         for x in operands:
             if isinstance(x, Node):
-                if x.kind is not kind:
-                    kind = self._common_kind(kind, x.kind)
+                if kind is None:
+                    kind = x.kind
+                elif x.kind is not kind:
+                    raise self._mixed()
                 if x.requires_grad:
                     requires_grad = True
                 values.append(x._data)
@@ -74,14 +81,17 @@ class Primitive:
                 mixed = True
                 values.append(x)
         if kind is None:
-            on_floats = not any(map(is_array, values))
-            return self._compute(on_floats, values, params)
+            forward = self.on_arrays if any(map(is_array, values)) else self.on_floats
+            return self._checked(forward, values, params)
         inputs: tuple[Node | None, ...] = operands
         if mixed:
             inputs = tuple([x if isinstance(x, Node) else None for x in operands])
             values = [v if x is not None else kind.constant(v) for x, v in zip(inputs, values, strict=True)]
 
-        data = self._compute(kind.on_floats, values, params)
+        try:
+            data = (self.on_floats if kind.on_floats else self.on_arrays)(*values, **params)
+        except ERRORS as error:
+            data = self._recover(kind.on_floats, values, params, error)
         if type(data) is not kind.data_type:
             data = kind.data_type_of(data)
         node = object.__new__(kind)
@@ -98,24 +108,24 @@ class Primitive:
             node.op, node.inputs, node.args, node.params = None, (), (), NO_PARAMS
         return node
 
-    def _compute(self, on_floats: bool, args: list[Any], params: dict[str, Any]) -> Any:
-        """Run the forward; an error names the operation, the operands and where in the net it stands."""
+    def _checked(self, forward: Any, values: list[Any], params: dict[str, Any]) -> Any:
+        """The forward on plain numbers or arrays."""
         try:
-            if not on_floats:
-                return self.on_arrays(*args, **params)
-            if self.on_floats is None:
-                raise TypeError("works on Tensors and arrays, not on single numbers")
-            return self.on_floats(*args, **params)
-        except (ArithmeticError, ValueError, TypeError, IndexError) as error:
-            if on_floats and self.on_floats is not None and isinstance(error, (ArithmeticError, ValueError)):
-                return ieee(self.on_arrays, args, params)
-            operands = ", ".join(describe(a) for a in args)
-            raise type(error)(f"{self.name}: {operands}: {error}{SCOPE.get()}") from error
+            return forward(*values, **params)
+        except ERRORS as error:
+            return self._recover(forward is self.on_floats, values, params, error)
 
-    def _common_kind(self, kind: Any, other: Any) -> Any:
-        if kind is None:
-            return other
-        raise TypeError(
+    def _recover(self, on_floats: bool, values: list[Any], params: dict[str, Any], error: Exception) -> Any:
+        """After a failed forward: compute as IEEE says, or say which operation, operands and place it was."""
+        if on_floats and self.on_floats is None:
+            error = TypeError("works on Tensors and arrays, not on single numbers")
+        elif on_floats and isinstance(error, (ArithmeticError, ValueError)):
+            return ieee(self.on_arrays, values, params)
+        operands = ", ".join(describe(v) for v in values)
+        raise type(error)(f"{self.name}: {operands}: {error}{SCOPE.get()}") from error
+
+    def _mixed(self) -> TypeError:
+        return TypeError(
             f"{self.name}: a Value and a Tensor do not mix{SCOPE.get()}; a Value holds one float, a Tensor an array. "
             "Use Tensor(value.data) for a constant, or build the whole expression of one kind."
         )

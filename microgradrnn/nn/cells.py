@@ -4,7 +4,7 @@ A cell maps ``(x_t, state) -> state``. Row vectors: x is (B, D), h and c are (B,
 state. No cell knows how to differentiate itself: that is the engine's business, for any cell.
 
 What does not need the state (the input product, the blocks of W) is worked out by `prepare`, once for all steps;
-``step`` does the rest at each step. ``cell(x, state)`` is the two together.
+``step`` does the rest at each step. ``cell(x, state)`` is the two together. ``affine(h, W, z)`` is ``h W + z``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 
 from microgradrnn.engine import mark, scope
 from microgradrnn.engine.rules.elementwise import relu, sigmoid, tanh
+from microgradrnn.engine.rules.linalg import affine
 from microgradrnn.engine.rules.shape import split
 from microgradrnn.nn.module import Module, Parameter, Rng, as_rng, need_sizes, uniform
 
@@ -45,7 +46,7 @@ class Cell(Module):
     def prepare(self, x: Any) -> tuple[Any, Step]:
         """The net input from x, for one step (B, D) or all of them (T, B, D), and the step that uses it."""
         self._check_input(x)
-        return x @ self.U + self.b, self.step
+        return affine(x, self.U, self.b), self.step
 
     def step(self, z: Any, state: Any) -> Any:
         """One step: the net input from x and the last state to the next state."""
@@ -99,7 +100,7 @@ class RNNCell(Cell):
 
     def step(self, z: Any, h: Any) -> Any:
         """h_t from the net input and h_{t-1}."""
-        z = mark(z + h @ self.W, "z")
+        z = mark(affine(h, self.W, z), "z")
         return mark(self.activation(z), "h", role="hidden")
 
 
@@ -139,7 +140,7 @@ class LSTMCell(Cell):
     def step(self, z: Any, state: Any) -> Any:
         """(h_t, c_t) from the net input and (h_{t-1}, c_{t-1})."""
         h, c = state
-        z_i, z_f, z_g, z_o = split(z + h @ self.W, 4, axis=-1)
+        z_i, z_f, z_g, z_o = split(affine(h, self.W, z), 4, axis=-1)
         i = mark(sigmoid(z_i), "i", role="gate")
         f = mark(sigmoid(z_f), "f", role="gate")
         g = mark(tanh(z_g), "g", role="candidate")
@@ -193,8 +194,8 @@ class GRUCell(Cell):
     def step_before(self, W_rz: Any, W_n: Any, z: Any, h: Any) -> Any:
         """h_t from the net input and h_{t-1}, with the reset before the product."""
         z_rz, z_n = split(z, [2 * self.H], axis=-1)
-        r, z = self.gates(z_rz + h @ W_rz)
-        n = mark(tanh(z_n + (r * h) @ W_n), "n", role="candidate")
+        r, z = self.gates(affine(h, W_rz, z_rz))
+        n = mark(tanh(affine(r * h, W_n, z_n)), "n", role="candidate")
         return mark(z * h + (1 - z) * n, "h", role="hidden")
 
     def step(self, z: Any, h: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from microgradrnn.engine import mark, scope
+from microgradrnn.engine.rules.linalg import affine
 from microgradrnn.nn.module import Module, Parameter, Rng, as_rng, need_sizes, uniform
 
 
@@ -34,7 +35,7 @@ class Linear(Module):
 
     def __call__(self, h: Any) -> Any:
         with scope("linear"):
-            o = h @ self.V if self.d is None else h @ self.V + self.d
+            o = h @ self.V if self.d is None else affine(h, self.V, self.d)
         return mark(o, "o", role="output")
 
 

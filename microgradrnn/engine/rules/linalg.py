@@ -59,3 +59,22 @@ matmul = Primitive(
     "matmul", None, _matmul, (_to_a, _to_b), symbol="@",
     doc="The matrix product a @ b, for vectors, matrices and stacks of matrices, as in NumPy.",
 )
+
+
+def _affine(x: Any, W: Any, b: Any) -> Any:
+    y = _matmul(x, W)
+    if y.shape == b.shape and y.dtype == b.dtype:
+        y += b  # y is ours: no second array
+        return y
+    return y + b
+
+
+affine = Primitive(
+    "affine", None, _affine,
+    (
+        lambda g, y, x, W, b: _to_a(g, y, x, W),
+        lambda g, y, x, W, b: _to_b(g, y, x, W),
+        lambda g, y, x, W, b: g,
+    ),
+    doc="x @ W + b in one operation: every layer's net input.",
+)
