@@ -1,0 +1,206 @@
+"""What cannot be right is refused, and the message says where and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import microgradrnn as mg
+from microgradrnn import Tensor, Value, nn
+
+
+def test_a_mismatched_product_names_shapes_scope_and_time_step() -> None:
+    a, b = Tensor(np.ones((32, 64))), Tensor(np.ones((128, 64)))
+    with pytest.raises(ValueError) as error, mg.scope("lstm", step=3):
+        mg.matmul(a, b)
+    assert str(error.value) == "matmul: (32, 64) @ (128, 64): inner dimensions 64 and 128 differ [in lstm, t=3]"
+
+
+def test_a_mismatch_inside_an_unrolled_cell_names_the_step() -> None:
+    W = {t: Tensor(np.ones((5, 5) if t < 3 else (4, 5))) for t in range(6)}
+    steps = iter(W)
+
+    def cell(x: Any, h: Any) -> Any:
+        return (x + h @ W[next(steps)]).tanh()
+
+    with pytest.raises(ValueError, match=r"inner dimensions 5 and 4 differ \[in net, t=3\]"), mg.scope("net"):
+        nn.unroll(cell, Tensor(np.ones((6, 2, 5))), np.zeros((2, 5)))
+
+
+@pytest.mark.parametrize(
+    ("use", "words"),
+    [
+        (lambda x: x + np.ones(5), r"add: \(3, 4\).*\(5,\)"),
+        (lambda x: x @ 2.0, "at least one axis"),
+        (lambda x: mg.matmul(np.ones((2, 3, 3)), mg.stack([x, x, x])), r"\(2, 3, 3\) @ \(3, 3, 4\).*batch"),
+        (lambda x: x.sum(axis=2), "sum.*axis 2 is out of range.*2 axes"),
+        (lambda x: x.max(axis=(0, -3)), "max.*axis -3 is out of range"),
+        (lambda x: x.reshape(5, -1), "reshape"),
+        (lambda x: x.transpose(0, 0), "transpose"),
+        (lambda x: mg.concat([x, x.T]), "concat"),
+        (lambda x: mg.concat([]), "concat: nothing to join"),
+        (lambda x: mg.stack([x, x.T]), "stack"),
+        (lambda x: mg.stack([]), "stack: nothing to join"),
+    ],
+)
+def test_shape_errors_name_the_operation(use: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        use(Tensor(np.ones((3, 4))))
+
+
+def test_an_index_out_of_range_names_scope_and_step() -> None:
+    x = Tensor(np.ones((3, 4)))
+    with pytest.raises(IndexError, match=r"getitem.*\[in decoder, t=9\]"), mg.scope("decoder", step=9):
+        x[7]
+
+
+@pytest.mark.parametrize("index", [1.5, np.array([0.5]), Tensor([1.0]), Value(1.0), "a"])
+def test_an_index_must_be_made_of_integers(index: Any) -> None:
+    with pytest.raises((TypeError, IndexError), match="ind"):
+        Tensor(np.ones((3, 4)))[index]
+
+
+@pytest.mark.parametrize("mix", [lambda v, t: v + t, lambda v, t: t * v, lambda v, t: mg.maximum(v, t),
+                                 lambda v, t: mg.where(True, v, t), lambda v, t: mg.stack([t, v])])
+def test_values_and_tensors_do_not_mix(mix: Any) -> None:
+    with pytest.raises(TypeError, match="a Value and a Tensor do not mix"):
+        mix(Value(1.0), Tensor(1.0))
+
+
+@pytest.mark.parametrize("make", [Value, Tensor])
+def test_a_node_is_not_made_from_a_node(make: Any) -> None:
+    for node in (Value(1.0), Tensor(1.0)):
+        with pytest.raises(TypeError, match="got a node"):
+            make(node)
+
+
+def test_a_root_of_several_numbers_needs_a_seed() -> None:
+    with pytest.raises(ValueError, match=r"shape \(3,\).*\.sum\(\).*seed="):
+        (Tensor([1.0, 2.0, 3.0]) * 2).backward()
+
+
+@pytest.mark.parametrize("seed", [1.0, np.ones(2), np.ones((3, 1)), np.ones((1, 3))])
+def test_a_seed_must_have_the_shape_of_the_root(seed: Any) -> None:
+    x = Tensor([1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match=r"seed has shape .* the root \(3,\)"):
+        (x * 2).backward(seed)
+    with pytest.raises(ValueError, match="seed"):
+        mg.grad(x * 2, x, seed=seed, create_graph=True)
+
+
+@pytest.mark.parametrize("make", [Value, Tensor])
+def test_a_constant_has_no_gradient(make: Any) -> None:
+    x = make(1.0)
+    with mg.no_grad():
+        under_no_grad = x * 2
+    for root in (make(1.0, requires_grad=False), under_no_grad, (x * 2).detach(), make(2.0, requires_grad=False) * 3):
+        with pytest.raises(ValueError, match="no gradient flows"):
+            root.backward()
+        with pytest.raises(ValueError, match="no gradient flows"):
+            mg.grad(x * 2, root)
+
+
+def test_plain_numbers_carry_no_graph() -> None:
+    x = Value(1.0)
+    for bad in (3.0, np.ones(1), None):
+        with pytest.raises(TypeError, match="needs a Value or a Tensor"):
+            mg.backward(bad)
+        with pytest.raises(TypeError, match="needs a Value or a Tensor"):
+            mg.grad(x * x, [bad])
+
+
+@pytest.mark.parametrize("make", [Value, Tensor])
+def test_data_rebound_between_forward_and_backward_raises(make: Any) -> None:
+    w = make(2.0)
+    with mg.scope("net", step=4):
+        y = w * w
+    w.data = 3.0
+    for differentiate in (y.backward, lambda: mg.grad(y, w), lambda: mg.grad(y, w, create_graph=True)):
+        with pytest.raises(RuntimeError, match=r"multiply: the data of input 0 was changed.*\[in net, t=4\]"):
+            differentiate()
+    assert not w.grad
+    (w * w).backward()
+    assert float(w.grad) == 6.0
+
+
+def test_an_optimiser_step_before_backward_raises() -> None:
+    w = nn.Parameter(np.ones((3, 3)))
+    x = Tensor(np.ones((2, 3)))
+    first, second = (x @ w).sum(), (x @ w).tanh().sum()
+    first.backward()
+    mg.optim.SGD([w], lr=0.1).step()
+    with pytest.raises(RuntimeError, match="Call backward\\(\\) before the update"):
+        second.backward()
+
+
+def test_a_failed_backward_leaves_every_gradient_as_it_was() -> None:
+    a, b = Tensor(1.0), Tensor(2.0)
+    late = b * 3
+    a.data = 1.5
+    early = a * 1.0
+    a.data = 2.5
+    with pytest.raises(RuntimeError):
+        (early + late).backward()
+    assert a.grad is None
+    assert b.grad is None
+
+
+@pytest.mark.parametrize("make", [Value, Tensor])
+def test_the_data_of_a_computed_node_cannot_be_rebound(make: Any) -> None:
+    y = make(2.0) * 3
+    with pytest.raises(ValueError, match="multiply: the data of a computed node cannot be rebound"):
+        y.data = 7.0
+    assert float(y.data) == 6.0
+    loose = y.detach()
+    loose.data = 7.0
+    assert (float(y.data), float(loose.data)) == (6.0, 7.0)
+
+
+def test_a_tensor_cannot_be_written_in_place() -> None:
+    x = Tensor([1.0, 2.0])
+    with pytest.raises(TypeError, match="where\\(\\), concat\\(\\) or stack\\(\\)"):
+        x[0] = 5.0
+    with pytest.raises(ValueError, match="read-only"):
+        x.data[0] = 5.0
+    with pytest.raises(ValueError, match="read-only"):
+        (x * 2).data[0] = 5.0
+    with pytest.raises(ValueError, match="read-only"):
+        x.data += 1
+
+
+def test_augmented_assignment_makes_a_new_node() -> None:
+    x = Tensor([1.0, 2.0])
+    y = x
+    y += 1
+    y *= x
+    np.testing.assert_array_equal(x.data, [1, 2])
+    np.testing.assert_array_equal(mg.grad(y.sum(), x), 2 * x.data + 1)
+
+
+@pytest.mark.parametrize("use", [np.asarray, np.array, np.tanh, np.sum, lambda t: np.add(t, 1),
+                                 lambda t: np.concatenate([t, t])])
+def test_numpy_functions_refuse_a_tensor(use: Any) -> None:
+    with pytest.raises(TypeError):
+        use(Tensor([1.0, 2.0]))
+
+
+def test_the_refusal_of_numpy_says_what_to_do() -> None:
+    with pytest.raises(TypeError, match="\\.data"):
+        np.asarray(Tensor([1.0, 2.0]))
+
+
+def test_a_condition_that_is_a_node_is_refused() -> None:
+    with pytest.raises(TypeError, match="such as x > 0"):
+        mg.where(Tensor([1.0]), 1.0, 2.0)
+
+
+def test_a_role_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="hidden"):
+        mg.mark(Value(1.0), "h", role="hiden")
+
+
+def test_an_operation_on_arrays_refuses_a_value() -> None:
+    with pytest.raises(TypeError, match="matmul"):
+        mg.matmul(Value(1.0), Value(2.0))

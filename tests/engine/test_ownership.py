@@ -1,0 +1,110 @@
+"""The caller's arrays stay the caller's: never locked, and later writes to them never change a gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import microgradrnn as mg
+from microgradrnn import Tensor
+
+
+def test_data_given_to_a_tensor_is_copied_and_not_locked() -> None:
+    a = np.array([1.0, 2.0])
+    x = Tensor(a)
+    y = (x * x).sum()
+    a[:] = 100
+    np.testing.assert_array_equal(x.data, [1, 2])
+    np.testing.assert_array_equal(mg.grad(y, x), [2, 4])
+
+
+def test_a_read_only_view_of_a_writable_array_is_copied_too() -> None:
+    a = np.array([1.0, 2.0])
+    view = a[:]
+    view.flags.writeable = False
+    x = Tensor([1.0, 1.0])
+    y, leaf = x * view, Tensor(view)
+    a[:] = 100
+    np.testing.assert_array_equal(mg.grad(y.sum(), x), [1, 2])
+    np.testing.assert_array_equal(leaf.data, [1, 2])
+
+
+@pytest.mark.parametrize(
+    "use",
+    [lambda x, c: x * c, lambda x, c: c / x, lambda x, c: c @ x, lambda x, c: x @ c, lambda x, c: mg.maximum(x, c),
+     lambda x, c: mg.where(c > 0.6, x, 0.0), lambda x, c: mg.concat([x * x, c]) @ c, lambda x, c: x**c,
+     lambda x, c: (x * c[::-1].T).sum(axis=0)],
+)
+def test_a_constant_operand_may_be_overwritten_after_the_forward_pass(use: Any) -> None:
+    c = np.array([[0.5, 0.7, 0.9], [1.0, 1.5, 0.3], [0.2, 0.4, 0.8]])
+    x = Tensor(np.arange(1.0, 10.0).reshape(3, 3) / 4)
+    expected = mg.grad(use(x, c.copy()).sum(), x)
+    y = use(x, c).sum()
+    c[:] = 1e9  # works: not locked
+    np.testing.assert_array_equal(mg.grad(y, x), expected)
+
+
+def test_a_condition_may_be_overwritten_after_the_forward_pass() -> None:
+    x, mask = Tensor([1.0, 2.0, 3.0]), np.array([True, False, True])
+    y = mg.where(mask, x, x * x)
+    mask[:] = False
+    np.testing.assert_array_equal(mg.grad(y.sum(), x), [1, 4, 1])
+
+
+@pytest.mark.parametrize("as_index", [lambda i: i, lambda i: (i, i), lambda i: (slice(None), i), lambda i: (None, i)])
+def test_an_index_array_may_be_overwritten_after_the_forward_pass(as_index: Any) -> None:
+    x = Tensor(np.arange(9.0).reshape(3, 3))
+    ids = np.array([2, 0, 2])
+    expected = mg.grad((x[as_index(ids.copy())] ** 2).sum(), x)
+    y = (x[as_index(ids)] ** 2).sum()
+    ids[:] = 1
+    np.testing.assert_array_equal(mg.grad(y, x), expected)
+
+
+def test_an_index_list_and_a_mask_may_be_overwritten_after_the_forward_pass() -> None:
+    x = Tensor([1.0, 2.0, 3.0])
+    ids, mask = [0, 0, 2], np.array([True, False, True])
+    y = x[ids].sum() + x[mask].sum() * 10
+    ids[:] = [1, 1, 1]
+    mask[:] = True
+    np.testing.assert_array_equal(mg.grad(y, x), [12, 0, 11])
+
+
+def test_an_array_bound_to_a_leaf_is_copied_and_not_locked() -> None:
+    w, new = Tensor([1.0, 2.0]), np.array([3.0, 4.0])
+    w.data = new
+    y = (w * w).sum()
+    new[:] = 0
+    np.testing.assert_array_equal(mg.grad(y, w), [6, 8])
+
+
+def test_a_seed_is_neither_locked_nor_kept() -> None:
+    x, z = Tensor([1.0, 2.0]), Tensor([1.0, 2.0])
+    seed = np.ones(2)
+    y = x + z
+    y.backward(seed)
+    seed[:] = 50
+    np.testing.assert_array_equal(x.grad, [1, 1])
+    y.backward(seed)
+    x.grad[:] = 0
+    np.testing.assert_array_equal(z.grad, [51, 51])
+    np.testing.assert_array_equal(seed, [50, 50])
+
+
+def test_gradients_of_different_leaves_share_no_memory() -> None:
+    x, y, z = (Tensor(np.ones((2, 3))) for _ in range(3))
+    (x + y + z.reshape(3, 2).reshape(2, 3) - (-x)).sum().backward()
+    for a, b in [(x, y), (y, z), (x, z)]:
+        assert not np.shares_memory(a.grad, b.grad)
+        assert a.grad.flags.writeable
+
+
+def test_no_message_is_changed_after_it_was_sent() -> None:
+    x = Tensor(np.ones((2, 3)))
+    y = (x * 2 + x.tanh() + x * x + x[0] + x @ np.ones((3, 3))).sum()
+    sent = []
+    mg.backward(y, observe=lambda node, k, source, message: sent.append((message, np.array(message))))
+    for message, copy in sent:
+        np.testing.assert_array_equal(np.asarray(message), copy)
