@@ -73,7 +73,7 @@ class Node:
     kind: ClassVar[type[Node]]
     no_grad_yet: ClassVar[Any]
     keeps_interior_grad: ClassVar[bool]
-    fit: ClassVar[Callable[[Any, Any], Any] | None]
+    fit: ClassVar[Any]  # how a message is fitted to an input; None where every message fits
     on_floats: ClassVar[bool]
     data_type: ClassVar[type]
     data_type_of: ClassVar[Callable[[Any], Any]]
@@ -101,14 +101,20 @@ class Node:
         self.scope = SCOPE.get()
         self.serial = next_serial()
 
-    @staticmethod
-    def constant(x: Any) -> Any:
-        """A plain operand, made fit to stand beside nodes of this kind (and safe from later changes)."""
+    # What the two kinds define.
+    constant: ClassVar[Any]  # constant(x): a plain operand, fit to stand beside nodes of this kind
+    own: ClassVar[Any]  # own(x): a copy that belongs to the node alone, as leaf data
+
+    def cotangent(self, seed: Any, as_node: bool) -> Any:
+        """The seed of a reverse pass from here."""
         raise NotImplementedError
 
-    @staticmethod
-    def own(x: Any) -> Any:
-        """A copy of x that belongs to the node alone, as leaf data."""
+    def accumulate(self, g: Any) -> None:
+        """Add g to the gradient."""
+        raise NotImplementedError
+
+    def finished(self, g: Any, as_node: bool) -> Any:
+        """What `grad` returns for this node; g is None where nothing arrived."""
         raise NotImplementedError
 
     def _set_data(self, new: Any) -> None:

@@ -64,6 +64,7 @@ class Primitive:
         return f"<primitive {self.name}>"
 
     def __call__(self, *operands: Any, **params: Any) -> Any:
+        """Compute; if an operand is a node, the result is a node that remembers how it was made."""
         # The hot path of every forward pass: one loop, and the new node filled in place.
         kind: Any = None
         requires_grad = mixed = False
@@ -80,6 +81,7 @@ class Primitive:
             else:
                 mixed = True
                 values.append(x)
+        forward: Any
         if kind is None:
             forward = self.on_arrays if any(map(is_array, values)) else self.on_floats
             return self._checked(forward, values, params)
@@ -89,7 +91,8 @@ class Primitive:
             values = [v if x is not None else kind.constant(v) for x, v in zip(inputs, values, strict=True)]
 
         try:
-            data = (self.on_floats if kind.on_floats else self.on_arrays)(*values, **params)
+            forward = self.on_floats if kind.on_floats else self.on_arrays
+            data = forward(*values, **params)
         except ERRORS as error:
             data = self._recover(kind.on_floats, values, params, error)
         if type(data) is not kind.data_type:

@@ -228,11 +228,12 @@ def numeric(x: Any) -> np.ndarray:
 
 def frozen(a: np.ndarray) -> bool:
     """True if nobody can write to this memory any more, through this array or one that it is a view of."""
-    while isinstance(a, np.ndarray):
-        if a.flags.writeable:
+    owner: Any = a
+    while isinstance(owner, np.ndarray):
+        if owner.flags.writeable:
             return False
-        a = a.base  # type: ignore[assignment]
-    return a is None
+        owner = owner.base
+    return owner is None
 
 
 def freeze(a: np.ndarray) -> np.ndarray:
@@ -242,6 +243,6 @@ def freeze(a: np.ndarray) -> np.ndarray:
 
 
 # A training step frees many arrays at once, and by default glibc's malloc gives such memory back to the system, which
-# makes every step fault all of it in again (measured: 1.8 times slower for an LSTM of 128 units). Having once seen a
-# block of nearly 32 MB come and go, malloc keeps up to 64 MB for reuse. The block is never touched, so it costs nothing.
+# makes every step fault all of it in again (measured: 1.8 times slower for an LSTM of 128 units). Having once seen
+# a block of nearly 32 MB come and go, malloc keeps up to 64 MB. The block is never touched, so it costs nothing.
 np.empty(2**25 - 2**13, np.uint8)

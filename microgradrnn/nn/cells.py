@@ -60,8 +60,9 @@ class Cell(Module):
     def check_state(self, state: Any) -> Any:
         """The state, if its shape is right."""
         for part in state if isinstance(state, tuple) else (state,):
-            if np.ndim(getattr(part, "data", part)) != 2 or part.shape[1] != self.H:
-                raise ValueError(f"{type(self).__name__}: a state has shape (B, {self.H}), got {part.shape}")
+            shape: tuple[int, ...] = getattr(part, "shape", ())
+            if len(shape) != 2 or shape[1] != self.H:
+                raise ValueError(f"{type(self).__name__}: a state has shape (B, {self.H}), got {shape}")
         return state
 
     def _check_input(self, x: Any) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from microgradrnn.engine.node import Node
-from microgradrnn.engine.primitive import elementwise, is_array
+from microgradrnn.engine.primitive import Primitive, elementwise
 
 # ---------------------------------------------------------------------------------------------- arithmetic
 add = elementwise(
@@ -55,22 +55,24 @@ def _power_of_floats(a: float, b: float) -> float:
     return math.pow(a, b)  # unlike a ** b, which turns complex for a < 0
 
 
-power = elementwise(
+power: Primitive = elementwise(
     "power", _power_of_floats, np.power,
     # The exponent 0 gets slope 0 even at a = 0, where b * a ** (b - 1) would be 0 * inf.
-    lambda g, y, a, b: g * b * power(a, where(b == 0, 1.0, b - 1)),
+    lambda g, y, a, b: g * b * power(a, where(b == 0, 1.0, b - 1.0)),
     # 0 ** b is flat in b; there log(a) would be -inf.
     lambda g, y, a, b: g * y * log(where(a == 0, 1.0, a)),
     symbol="**", doc="a to the power b.",
 )
 
 # ---------------------------------------------------------------------------------------------- functions
-exp = elementwise("exp", math.exp, np.exp, lambda g, y, x: g * y, doc="e to the power x.")
-log = elementwise("log", math.log, np.log, lambda g, y, x: g / x, doc="The natural logarithm of x.")
-sqrt = elementwise("sqrt", math.sqrt, np.sqrt, lambda g, y, x: g / (2 * y), doc="The square root of x.")
-sin = elementwise("sin", math.sin, np.sin, lambda g, y, x: g * cos(x), doc="The sine of x (radians).")
-cos = elementwise("cos", math.cos, np.cos, lambda g, y, x: -g * sin(x), doc="The cosine of x (radians).")
-tanh = elementwise("tanh", math.tanh, np.tanh, lambda g, y, x: g * (1 - y * y), doc="The hyperbolic tangent of x.")
+exp: Primitive = elementwise("exp", math.exp, np.exp, lambda g, y, x: g * y, doc="e to the power x.")
+log: Primitive = elementwise("log", math.log, np.log, lambda g, y, x: g / x, doc="The natural logarithm of x.")
+sqrt: Primitive = elementwise("sqrt", math.sqrt, np.sqrt, lambda g, y, x: g / (2 * y), doc="The square root of x.")
+sin: Primitive = elementwise("sin", math.sin, np.sin, lambda g, y, x: g * cos(x), doc="The sine of x (radians).")
+cos: Primitive = elementwise("cos", math.cos, np.cos, lambda g, y, x: -g * sin(x), doc="The cosine of x (radians).")
+tanh: Primitive = elementwise(
+    "tanh", math.tanh, np.tanh, lambda g, y, x: g * (1 - y * y), doc="The hyperbolic tangent of x.",
+)
 
 
 def _sigmoid_of_float(x: float) -> float:
@@ -87,7 +89,7 @@ def _sigmoid_of_array(x: Any) -> Any:
 
 
 # NumPy takes twice as long to add a Python number to a small array as to add another array.
-_ONE_AND_40 = {np.dtype(t): (np.array(1, t), np.array(40, t)) for t in (np.float32, np.float64)}
+_ONE_AND_40: dict[Any, Any] = {np.dtype(t): (np.array(1, t), np.array(40, t)) for t in (np.float32, np.float64)}
 
 sigmoid = elementwise(
     "sigmoid", _sigmoid_of_float, _sigmoid_of_array, lambda g, y, x: g * (y * (1 - y)),
@@ -97,10 +99,10 @@ relu = elementwise(
     "relu", lambda x: 0.0 if x < 0 else x, lambda x: np.maximum(x, 0), lambda g, y, x: g * (y > 0),
     symbol="ReLU", doc="max(x, 0).",
 )
-abs = elementwise(  # noqa: A001 (NumPy's name)
+abs = elementwise(
     "abs", math.fabs, np.abs, lambda g, y, x: g * sign(x), symbol="|·|", doc="The absolute value of x.",
 )
-sign = elementwise(
+sign: Primitive = elementwise(
     "sign", lambda x: float((x > 0) - (x < 0)) if x == x else x, np.sign, None,
     doc="-1, 0 or 1. Flat, so no gradient flows.",
 )
@@ -125,7 +127,7 @@ def _share(a: Any, b: Any) -> Any:
     return (a >= b) * 0.5 + (a > b) * 0.5
 
 
-_where = elementwise(
+_where: Primitive = elementwise(
     "where", lambda condition, x, y: x if condition else y, np.where,
     None,
     lambda g, out, condition, x, y: where(condition, g, 0.0),
@@ -147,7 +149,6 @@ def where(condition: Any, x: Any, y: Any) -> Any:
     """
     if isinstance(condition, Node):
         raise TypeError("where: the condition must be a bool or an array of bools, such as x > 0; got a node")
-    if condition is True or condition is False:
-        if not (isinstance(x, Node) or isinstance(y, Node) or is_array(x) or is_array(y)):
-            return x if condition else y
+    if type(condition) is bool and type(x) is float and type(y) is float:
+        return x if condition else y  # inside a rule on floats
     return _where(condition, x, y)

@@ -66,7 +66,7 @@ _max = _reduction("max", np.max, _extremum_rule)
 _min = _reduction("min", np.min, _extremum_rule)
 
 
-def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:  # noqa: A001
+def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The sum over an axis, several axes, or everything."""
     return _sum(x, axis=axis, keepdims=keepdims)
 
@@ -76,12 +76,12 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     return _mean(x, axis=axis, keepdims=keepdims)
 
 
-def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:  # noqa: A001
+def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The largest entry along an axis, several axes, or of all. Ties share the gradient equally."""
     return _max(x, axis=axis, keepdims=keepdims)
 
 
-def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:  # noqa: A001
+def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The smallest entry along an axis, several axes, or of all. Ties share the gradient equally."""
     return _min(x, axis=axis, keepdims=keepdims)
 
