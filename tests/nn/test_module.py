@@ -1,0 +1,95 @@
+"""Module: its parameters by name, each once; saving and loading them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from microgradrnn import Tensor, nn
+
+
+class Net(nn.Module):
+    """Modules in attributes, lists and dicts; one parameter tied under a second name."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.embed = nn.Embedding(7, 4, rng=seed)
+        self.layers = [nn.LSTM(4, 5, rng=seed), nn.RNN(5, 5, rng=seed)]
+        self.heads = {"next": nn.Linear(5, 7, rng=seed)}
+        self.scale = nn.Parameter(1.0)
+        self.tied = self.embed.E
+        self.constant = Tensor([1.0], requires_grad=False)
+        self.name = "net"
+
+
+def test_named_parameters_are_dotted_paths_in_order_each_once() -> None:
+    net = Net()
+    assert [name for name, _ in net.named_parameters()] == [
+        "embed.E",
+        "layers.0.cell.U", "layers.0.cell.W", "layers.0.cell.b",
+        "layers.1.cell.U", "layers.1.cell.W", "layers.1.cell.b",
+        "heads.next.V", "heads.next.d",
+        "scale",
+    ]
+    assert len({id(p) for p in net.parameters()}) == len(net.parameters()) == 10
+    assert next(iter(net.named_parameters("model")))[0] == "model.embed.E"
+
+
+def test_a_state_dict_goes_round() -> None:
+    a, b = Net(0), Net(1)
+    state = a.state_dict()
+    b.load_state_dict(state)
+    for (name, p), q in zip(a.named_parameters(), b.parameters(), strict=True):
+        np.testing.assert_array_equal(p.data, q.data, err_msg=name)
+    state["embed.E"][:] = 0
+    assert np.abs(a.embed.E.data).min() > 0
+    assert np.abs(b.embed.E.data).min() > 0
+
+
+def test_a_state_dict_is_loaded_in_the_dtype_of_the_module() -> None:
+    a, b = nn.LSTM(4, 5, rng=0), nn.LSTM(4, 5, rng=1, dtype=np.float32)
+    b.load_state_dict(a.state_dict())
+    assert {p.dtype for p in b.parameters()} == {np.dtype(np.float32)}
+    np.testing.assert_allclose(b.cell.W.data, a.cell.W.data, rtol=1e-6)
+
+
+@pytest.mark.parametrize("spoil", [lambda s: s.pop("scale"), lambda s: s.update(extra=np.ones(1))])
+def test_names_that_do_not_agree_are_listed_and_nothing_is_changed(spoil: Any) -> None:
+    a, b = Net(0), Net(1)
+    before, state = b.state_dict(), a.state_dict()
+    spoil(state)
+    with pytest.raises(KeyError, match="scale|extra"):
+        b.load_state_dict(state)
+    np.testing.assert_array_equal(b.embed.E.data, before["embed.E"])
+
+
+def test_shapes_that_do_not_agree_are_named_and_nothing_is_changed() -> None:
+    a, b = Net(0), Net(1)
+    before, state = b.state_dict(), a.state_dict()
+    state["heads.next.d"] = np.ones(8)
+    with pytest.raises(ValueError, match=r"heads\.next\.d has shape \(7,\), the given array \(8,\)"):
+        b.load_state_dict(state)
+    np.testing.assert_array_equal(b.embed.E.data, before["embed.E"])
+
+
+def test_zero_grad_forgets_every_gradient() -> None:
+    layer = nn.GRU(4, 5, reset="after", rng=0)
+    layer(np.ones((3, 2, 4)))[0].sum().backward()
+    assert all(np.abs(p.grad).max() > 0 for p in layer.parameters())
+    layer.zero_grad()
+    assert all(p.grad is None for p in layer.parameters())
+
+
+def test_a_parameter_is_a_leaf_copied_from_its_array() -> None:
+    a = np.ones((2, 3), dtype=np.float32)
+    p = nn.Parameter(a, symbol="W")
+    a[:] = 5
+    np.testing.assert_array_equal(p.data, np.ones((2, 3)))
+    assert (p.symbol, p.role, p.is_leaf, p.dtype) == ("W", "parameter", True, np.float32)
+    assert type(p * 2) is Tensor
+
+
+def test_a_module_without_call_says_so() -> None:
+    with pytest.raises(NotImplementedError, match="Net defines no __call__"):
+        Net()(1)
