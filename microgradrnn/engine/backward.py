@@ -16,6 +16,7 @@ from typing import Any
 
 from microgradrnn.engine.cotangent import Deferred
 from microgradrnn.engine.node import Node
+from microgradrnn.engine.primitive import ieee
 
 Observer = Callable[[Node, int, Node, Any], object]
 
@@ -50,8 +51,11 @@ def reverse(
                 continue
             if x._data is not args[k]:
                 raise changed(node, k)
-            message = rule(g, y, *operands, **params)
-            if fit is not None and node.op.broadcasts:
+            try:
+                message = rule(g, y, *operands, **params)
+            except ArithmeticError:
+                message = ieee(rule, (g, y, *operands), params)
+            if fit is not None and not node.op.fits:
                 message = fit(message, args[k])
             if observe is not None:
                 observe(node, k, x, message)

@@ -42,11 +42,14 @@ class Deferred:
     __slots__ = ("dtype", "shape")
     shape: tuple[int, ...]
     dtype: Any
-    __array_ufunc__: ClassVar[Any] = None  # ndarray + Deferred must reach __radd__
 
     def dense(self) -> np.ndarray:
-        """The cotangent as an array."""
+        """The cotangent as a new array."""
         raise NotImplementedError
+
+    def add_to(self, total: np.ndarray) -> None:
+        """Add it to an array in place."""
+        total += self.dense()
 
     def norm(self) -> float:
         """Its Euclidean norm."""
@@ -60,12 +63,17 @@ class Deferred:
         return np.asarray(self.dense(), dtype=dtype)
 
     def __add__(self, other: Any) -> Any:
-        total = Buffer(np.array(self.dense()))
+        total = Buffer(self.dense())
         total += other
         return total
 
-    def __radd__(self, other: Any) -> Any:
-        return self + other
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
+        """``array + self`` and ``array += self``, the two ways in which the engine adds to an array."""
+        if ufunc is not np.add or method != "__call__" or options or isinstance(inputs[0], Deferred):
+            return NotImplemented
+        total = np.array(inputs[0]) if out is None else out[0]
+        self.add_to(total)
+        return total
 
 
 class Scatter(Deferred):
@@ -77,29 +85,21 @@ class Scatter(Deferred):
         self.values, self.index, self.shape, self.dtype = values, index, shape, values.dtype
 
     def dense(self) -> np.ndarray:
-        """The cotangent as an array."""
-        array = np.zeros(self.shape, self.dtype)
-        if repeats(self.index):
-            np.add.at(array, self.index, self.values)
-        else:
-            array[self.index] = self.values
-        return array
+        """Zeros, with the values in their places."""
+        total = np.zeros(self.shape, self.dtype)
+        self.add_to(total)
+        return total
 
-    def add_to(self, array: np.ndarray) -> None:
+    def add_to(self, total: np.ndarray) -> None:
         """Add the values in place, at the cost of their number, not of the array's size."""
         if repeats(self.index):
-            np.add.at(array, self.index, self.values)
+            np.add.at(total, self.index, self.values)
         else:
-            array[self.index] += self.values
+            total[self.index] += self.values
 
     def norm(self) -> float:
         """Its Euclidean norm."""
         return super().norm() if repeats(self.index) else float(np.linalg.norm(self.values))
-
-    def __add__(self, other: Any) -> Any:
-        total = Buffer(self.dense())
-        total += other
-        return total
 
 
 def repeats(index: Any) -> bool:
@@ -111,7 +111,7 @@ def repeats(index: Any) -> bool:
 
 
 class Buffer(Deferred):
-    """A dense sum that Scatters write into in place."""
+    """A dense sum that further cotangents are written into."""
 
     __slots__ = ("array",)
 
@@ -119,14 +119,14 @@ class Buffer(Deferred):
         self.array, self.shape, self.dtype = array, array.shape, array.dtype
 
     def dense(self) -> np.ndarray:
-        """The cotangent as an array."""
+        """The sum so far."""
         return self.array
 
     def __iadd__(self, other: Any) -> Buffer:
-        if isinstance(other, Scatter):
+        if isinstance(other, Deferred):
             other.add_to(self.array)
         else:
-            self.array += other.dense() if isinstance(other, Deferred) else other
+            self.array += other
         return self
 
 
@@ -141,7 +141,7 @@ class Product(Deferred):
         self.dtype = np.result_type(a[0], g[0])
 
     def dense(self) -> np.ndarray:
-        """The cotangent as an array: one product over everything stacked."""
+        """One product over everything stacked."""
         if len(self.a) == 1:
             return self.a[0].T @ self.g[0]
         result: np.ndarray = np.concatenate(self.a).T @ np.concatenate(self.g)
@@ -154,7 +154,7 @@ class Product(Deferred):
 
     def __iadd__(self, other: Any) -> Any:
         if not isinstance(other, Product):
-            return self + other
+            return super().__add__(other)
         self.a += other.a
         self.g += other.g
         return self

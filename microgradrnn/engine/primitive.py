@@ -37,8 +37,8 @@ class Primitive:
         vjp: one rule an input (None where no gradient flows), or one rule for all (`Every`).
         doc: what it computes, for readers.
         symbol: how pictures write it, such as ``+``.
-        broadcasts: may an input be stretched, or raised in precision, to meet the others? Its messages are then
-            fitted to it by the engine. By default, if there is more than one input.
+        fits: do the rules' cotangents have the inputs' shapes and dtypes? By default not: an input may have been
+            broadcast, or raised in precision, to meet the others, and the engine fits every message to its input.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Primitive:
         vjp: Sequence[Rule | None] | Every,
         doc: str = "",
         symbol: str | None = None,
-        broadcasts: bool | None = None,
+        fits: bool = False,
     ) -> None:
         self.name = self.__name__ = name
         self.on_floats = on_floats
@@ -57,7 +57,7 @@ class Primitive:
         self.vjp = vjp
         self.__doc__ = doc
         self.symbol = symbol or name
-        self.broadcasts = isinstance(vjp, Every) or len(vjp) > 1 if broadcasts is None else broadcasts
+        self.fits = fits
         PRIMITIVES[name] = self
 
     def __repr__(self) -> str:
@@ -124,7 +124,8 @@ class Primitive:
             error = TypeError("works on Tensors and arrays, not on single numbers")
         elif on_floats and isinstance(error, (ArithmeticError, ValueError)):
             return ieee(self.on_arrays, values, params)
-        operands = ", ".join(describe(v) for v in values)
+        between = f" {self.symbol} " if len(values) == 2 and not self.symbol.isalpha() else ", "
+        operands = between.join(describe(v) for v in values)
         raise type(error)(f"{self.name}: {operands}: {error}{SCOPE.get()}") from error
 
     def _mixed(self) -> TypeError:
@@ -167,5 +168,5 @@ def describe(a: Any) -> str:
 def elementwise(name: str, on_float: Callable[..., Any], on_array: Callable[..., Any], *vjp: Rule | None,
                 doc: str = "", symbol: str | None = None) -> Primitive:
     """A row of the elementwise table: the float form, the array form, and one rule for each input."""
-    return Primitive(name, on_float, on_array, vjp, doc, symbol)
+    return Primitive(name, on_float, on_array, vjp, doc, symbol, fits=len(vjp) == 1)
 

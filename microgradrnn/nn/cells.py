@@ -29,6 +29,7 @@ class Cell(Module):
 
     blocks: int
     name: str
+    state: tuple[str, ...] = ("h",)
 
     def __init__(self, D: int, H: int, *, rng: Rng = None, dtype: Any = np.float64) -> None:
         need_sizes(type(self).__name__, D=D, H=H)
@@ -55,14 +56,19 @@ class Cell(Module):
     def __call__(self, x: Any, state: Any = None) -> Any:
         with scope(self.name):
             z, step = self.prepare(x)
-            return step(z, self.initial_state(x.shape[-2]) if state is None else self.check_state(state))
+            B = x.shape[-2]
+            return step(z, self.initial_state(B) if state is None else self.check_state(state, B))
 
-    def check_state(self, state: Any) -> Any:
-        """The state, if its shape is right."""
-        for part in state if isinstance(state, tuple) else (state,):
-            shape: tuple[int, ...] = getattr(part, "shape", ())
-            if len(shape) != 2 or shape[1] != self.H:
-                raise ValueError(f"{type(self).__name__}: a state has shape (B, {self.H}), got {shape}")
+    def check_state(self, state: Any, B: int) -> Any:
+        """The state, if its parts and their shapes are right."""
+        parts = state if isinstance(state, tuple) else (state,)
+        shapes = [getattr(part, "shape", None) for part in parts]
+        if shapes != [(B, self.H)] * len(self.state):
+            expected = self.state[0] if len(self.state) == 1 else f"({', '.join(self.state)})"
+            raise ValueError(
+                f"{type(self).__name__}: the state is {expected}, of shape {(B, self.H)}"
+                f"{' each' * (len(self.state) > 1)}; got {', '.join(map(str, shapes))}"
+            )
         return state
 
     def _check_input(self, x: Any) -> None:
@@ -127,6 +133,7 @@ class LSTMCell(Cell):
 
     blocks = 4
     name = "lstm"
+    state = ("h", "c")
 
     def __init__(self, D: int, H: int, *, forget_bias: float = 1.0, rng: Rng = None, dtype: Any = np.float64) -> None:
         super().__init__(D, H, rng=rng, dtype=dtype)

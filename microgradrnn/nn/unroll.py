@@ -37,7 +37,8 @@ def unroll(cell: Callable[[Any, Any], Any], xs: Any, state: Any = None) -> tuple
     if isinstance(cell, Cell):
         if len(xs.shape) != 3:
             raise ValueError(f"unroll: expected xs of shape (T, B, {cell.D}), got {xs.shape}")
-        state = cell.initial_state(xs.shape[1]) if state is None else cell.check_state(state)
+        B = xs.shape[1]
+        state = cell.initial_state(B) if state is None else cell.check_state(state, B)
         xs, step = cell.prepare(xs)
     elif state is None:
         raise ValueError("unroll: a cell that is a plain function needs its first state")

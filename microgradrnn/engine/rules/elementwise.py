@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from microgradrnn.engine.node import Node
+from microgradrnn.engine.node import Node, plain
 from microgradrnn.engine.primitive import Primitive, elementwise
 
 # ---------------------------------------------------------------------------------------------- arithmetic
@@ -58,9 +58,9 @@ def _power_of_floats(a: float, b: float) -> float:
 power: Primitive = elementwise(
     "power", _power_of_floats, np.power,
     # The exponent 0 gets slope 0 even at a = 0, where b * a ** (b - 1) would be 0 * inf.
-    lambda g, y, a, b: g * b * power(a, where(b == 0, 1.0, b - 1.0)),
+    lambda g, y, a, b: g * b * power(a, where(plain(b) == 0, 1.0, b - 1.0)),
     # 0 ** b is flat in b; there log(a) would be -inf.
-    lambda g, y, a, b: g * y * log(where(a == 0, 1.0, a)),
+    lambda g, y, a, b: g * y * log(where(plain(a) == 0, 1.0, a)),
     symbol="**", doc="a to the power b.",
 )
 

@@ -17,7 +17,7 @@ def _to_x(g: Any, y: Any, x: Any, index: Any) -> Any:
     return Scatter(g, index, x.shape)  # put off: T slices of one array are written into one buffer
 
 
-take_part = Primitive("getitem", None, lambda x, index: x[index], (_to_x,), symbol="[ ]")
+take_part = Primitive("getitem", None, lambda x, index: x[index], (_to_x,), symbol="[ ]", fits=True)
 
 _scatter = Primitive(
     "scatter", None, lambda values, index, shape: Scatter(np.asarray(values), index, shape).dense(),

@@ -86,12 +86,18 @@ def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     return _min(x, axis=axis, keepdims=keepdims)
 
 
-def _stable_logsumexp(x: np.ndarray, axis: Any, keepdims: bool) -> Any:
+def _shifted(x: Any, axis: Any) -> tuple[Any, Any, Any]:
+    """The largest entry, x less that, and log(sum(exp)) of the rest: nothing overflows, and nothing cancels."""
     top = np.max(x, axis=axis, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0)
+    top = np.where(np.isfinite(top), top, np.zeros((), x.dtype))
+    rest = x - top
     with np.errstate(divide="ignore"):  # log(0) = -inf is the right answer for a row of -inf
-        y = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
-    return y if keepdims else np.squeeze(y, axis)
+        return top, rest, np.log(np.sum(np.exp(rest), axis=axis, keepdims=True))
+
+
+def _stable_logsumexp(x: np.ndarray, axis: Any, keepdims: bool) -> Any:
+    top, _, log_sum = _shifted(x, axis)
+    return top + log_sum if keepdims else np.squeeze(top + log_sum, axis)
 
 
 _logsumexp = _reduction(
@@ -106,8 +112,8 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 
 
 def _stable_log_softmax(x: Any, axis: int) -> Any:
-    x = np.asarray(x)
-    return x - _stable_logsumexp(x, axis, keepdims=True)
+    _, rest, log_sum = _shifted(np.asarray(x), axis)
+    return rest - log_sum
 
 
 def _stable_softmax(x: Any, axis: int) -> Any:

@@ -46,7 +46,6 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
 _broadcast_to = Primitive(
     "broadcast_to", lambda x, shape: x, lambda x, shape: np.broadcast_to(x, shape),
     (lambda g, y, x, shape: g,),  # the engine sums it back to the shape of x
-    broadcasts=True,
 )
 
 
@@ -58,7 +57,6 @@ def broadcast_to(x: Any, shape: Sequence[int]) -> Any:
 _astype = Primitive(
     "astype", None, lambda x, dtype: np.asarray(x).astype(dtype),
     (lambda g, y, x, dtype: g,),  # the engine casts it back to the dtype of x
-    broadcasts=True,
 )
 
 
