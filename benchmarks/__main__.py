@@ -1,0 +1,73 @@
+"""``python -m benchmarks [name ...] [--json FILE]``: run benchmarks and print one table. It reports; it never fails."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+from pathlib import Path
+
+from benchmarks import accuracy, chain, length, lines, lstm, scalar, startup
+from benchmarks.measure import MissingPeer, Row
+
+BENCHMARKS = {
+    "chain": chain.rows,
+    "scalar": scalar.rows,
+    "lstm": lstm.rows,
+    "length": length.rows,
+    "accuracy": accuracy.rows,
+    "lines": lines.rows,
+    "startup": startup.rows,
+}
+LINE = "{:<68} {:>12} {:>12} {:>8} {:>10} {:>6} {:>5}"
+
+
+def machine() -> str:
+    """What the figures were measured with."""
+    versions = []
+    for name in ("numpy", "torch", "autograd", "micrograd"):
+        try:
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            versions.append(f"no {name}")
+    return f"Python {platform.python_version()}, {', '.join(versions)}, {os.cpu_count()} cores"
+
+
+def number(x: float | None) -> str:
+    """A ratio as text, nothing for None."""
+    return "" if x is None else f"{x:.2f}" if x >= 0.01 or x == 0 else f"{x:.0e}"
+
+
+def show(row: Row) -> None:
+    """Print a row as soon as it is known."""
+    print(LINE.format(row.what, row.ours, row.theirs, number(row.ratio), number(row.by_minima),
+                      "" if row.bar is None else f"{row.bar:g}", row.met).rstrip(), flush=True)
+
+
+def main() -> None:
+    """Run the named benchmarks, or all of them."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=f"any of {', '.join(BENCHMARKS)}; all by default")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to FILE too")
+    options = parser.parse_args()
+    if unknown := [name for name in options.names if name not in BENCHMARKS]:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+
+    print(machine())
+    print(LINE.format("what", "ours", "theirs", "ratio", "by minima", "bar", "met?"))
+    rows = []
+    for name in options.names or BENCHMARKS:
+        try:
+            for row in BENCHMARKS[name]():
+                rows.append(row)
+                show(row)
+        except MissingPeer as missing:
+            print(f"{name}: left out: {missing}")
+    if options.json:
+        options.json.write_text(json.dumps([{**row._asdict(), "met": row.met} for row in rows], indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
