@@ -1,0 +1,520 @@
+"""Where does the gradient go? Train a tanh RNN, an LSTM and a GRU on real text, then look.
+
+    python -m demos.gradient_flow [--text FILE] [--out DIR] [--steps N] [--seed N] [--hidden H] [--cells rnn,lstm,gru]
+
+Each net learns to say the next character. Then it reads a passage it has never seen, and the loss of the passage's
+*last* character alone is differentiated: how much of that gradient comes back to the characters long before it?
+Pictures, curves and every number go to DIR; the sentences beside them are computed from the numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import importlib.util
+import json
+import math
+import shutil
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import viz
+from microgradrnn import nn, no_grad, optim
+from viz.scale import short
+
+CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+MODULES = (
+    "argparse", "ast", "base64", "calendar", "cmd", "codecs", "configparser", "contextlib", "copy", "csv",
+    "dataclasses", "datetime", "difflib", "doctest", "enum", "fractions", "functools", "gettext", "heapq", "imaplib",
+    "inspect", "ipaddress", "locale", "mailbox", "optparse", "pathlib", "pickle", "pprint", "queue", "random",
+    "shlex", "shutil", "socket", "statistics", "string", "subprocess", "tarfile", "textwrap", "threading", "typing",
+)
+WINDOW = 100  # characters read in one training step
+BATCH = 32
+EMBEDDING = 32
+PASSAGE = 150  # characters read before the one whose loss is differentiated
+SHOWN = 8  # steps drawn one by one
+LAGS = (10, 50, 100)
+RATE = 4e-3
+
+
+class Trouble(Exception):
+    """Something the user can put right; its text is all that is printed."""
+
+
+# ------------------------------------------------------------------------------------------------ the text
+def default_text() -> str:
+    """The source of standard-library modules of the running interpreter: real text, always at hand."""
+    parts = []
+    for name in MODULES:
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.origin and spec.origin.endswith(".py"):
+            parts.append(Path(spec.origin).read_text(encoding="utf-8", errors="replace"))
+    if not parts:
+        raise Trouble("this Python comes without the source of its standard library; give a text with --text FILE")
+    return "\n".join(parts)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, or `Trouble` that says what is wrong with it."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise Trouble(f"--text {path}: {error.strerror or error}") from None
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Trouble(f"--text {path}: not a text in UTF-8 (byte {error.start} is {raw[error.start]:#04x})") from None
+    if "\0" in text:
+        raise Trouble(f"--text {path}: this looks like a binary file (it holds NUL bytes)")
+    if not text:
+        raise Trouble(f"--text {path}: the file is empty")
+    return text.replace("\r\n", "\n")
+
+
+@dataclass
+class Corpus:
+    """A text as numbers: what to train on, and what to hold out.
+
+    Characters that occur only in the held-out part share one more number, the last.
+    """
+
+    characters: list[str]
+    train: np.ndarray
+    held_out: np.ndarray
+    passage: str  # the held-out characters that are read, and the one to be predicted
+
+    @classmethod
+    def of(cls, text: str) -> Corpus:
+        """The first 90 % are for training; the passage lies in the middle of the rest."""
+        need = 2 * WINDOW + PASSAGE + 1
+        if len(text) < need:
+            raise Trouble(f"the text has {len(text)} character{'s' * (len(text) != 1)}; the lesson needs at least {need} "
+                          f"({2 * WINDOW} to train on, {PASSAGE + 1} to hold out)")
+        cut = min(int(0.9 * len(text)), len(text) - PASSAGE - 1)
+        characters = sorted(set(text[:cut]))
+        number = {c: k for k, c in enumerate(characters)}
+        ids = np.array([number.get(c, len(characters)) for c in text])
+        start = cut + (len(text) - cut - PASSAGE - 1) // 2
+        return cls(characters, ids[:cut], ids[cut:], text[start : start + PASSAGE + 1])
+
+    @property
+    def classes(self) -> int:
+        """How many numbers there are: the characters, and one for those never seen."""
+        return len(self.characters) + 1
+
+    def encode(self, text: str) -> np.ndarray:
+        """The numbers of a text."""
+        number = {c: k for k, c in enumerate(self.characters)}
+        return np.array([number.get(c, len(self.characters)) for c in text])
+
+
+def windows(ids: np.ndarray, starts: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs and targets (the same, one character on), time first: (length, len(starts)) each."""
+    at = starts[None, :] + np.arange(length)[:, None]
+    return ids[at], ids[at + 1]
+
+
+# ------------------------------------------------------------------------------------------------ the nets
+class CharacterNet(nn.Module):
+    """Characters in, scores for the next character out."""
+
+    def __init__(self, kind: str, classes: int, H: int, seed: int, dtype: Any = np.float32) -> None:
+        rng = np.random.default_rng(seed)
+        self.embedding = nn.Embedding(classes, EMBEDDING, rng=rng, dtype=dtype)
+        self.recurrent = CELLS[kind](EMBEDDING, H, rng=rng, dtype=dtype)
+        self.readout = nn.Linear(H, classes, rng=rng, dtype=dtype)
+
+    def __call__(self, ids: np.ndarray) -> Any:
+        """Scores after every character: (T, B) integers to (T, B, classes)."""
+        hs, _ = self.recurrent(self.embedding(ids))
+        return self.readout(hs)
+
+    def last(self, ids: np.ndarray) -> Any:
+        """Scores after the last character only: (B, classes)."""
+        _, state = self.recurrent(self.embedding(ids))
+        return self.readout(state[0] if isinstance(state, tuple) else state)
+
+
+def train(net: CharacterNet, corpus: Corpus, steps: int, seed: int, name: str) -> None:
+    """Adam on random windows, the gradient clipped, the rate falling to a tenth."""
+    rng = np.random.default_rng(seed)
+    parameters = net.parameters()
+    optimiser = optim.Adam(parameters, lr=RATE)
+    length = min(WINDOW, len(corpus.train) - 2)
+    bar = progress(steps, name)
+    for step in range(steps):
+        x, y = windows(corpus.train, rng.integers(0, len(corpus.train) - length, BATCH), length)
+        loss = nn.cross_entropy(net(x), y)
+        optimiser.zero_grad()
+        loss.backward()
+        optim.clip_grad_norm(parameters, 1.0)
+        optimiser.lr = RATE * 0.1 ** (step / steps)
+        optimiser.step()
+        bar.update()
+        if step % 10 == 0:
+            bar.set_postfix_str(f"{bits(loss.item()):.2f} bits/char")
+            if not math.isfinite(loss.item()):
+                bar.close()
+                raise Trouble(f"{name}: the loss became {loss.item()} after {step + 1} updates; try another --seed")
+    bar.close()
+
+
+def progress(total: int, name: str) -> Any:
+    """A progress bar on stderr."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        raise Trouble('the progress bars need tqdm: pip install "microgradrnn[demo]"') from None
+    return tqdm(total=total, desc=f"{name:>4}", unit="step", file=sys.stderr, dynamic_ncols=True)
+
+
+def bits(nats: float) -> float:
+    """Nats to bits."""
+    return nats / math.log(2)
+
+
+def bits_per_character(net: CharacterNet, ids: np.ndarray) -> float:
+    """The mean surprise over windows spread evenly over the text; the first 20 characters of each only warm up."""
+    length = min(WINDOW, len(ids) - 2)
+    starts = np.linspace(0, len(ids) - length - 1, 64).astype(int)
+    x, y = windows(ids, starts, length)
+    warm = min(20, length // 2)
+    with no_grad():
+        return bits(nn.cross_entropy(net(x)[warm:], y[warm:]).item())
+
+
+# ------------------------------------------------------------------------------------------------ the measurement
+@dataclass
+class Result:
+    """What came out for one cell."""
+
+    name: str
+    parameters: int
+    train_bits: float
+    held_out_bits: float
+    loss_bits: float
+    flow: viz.Flow
+    profiles: list[viz.Profile] = field(default_factory=list)
+
+    @property
+    def longest(self) -> viz.Profile:
+        """The profile of the state that carries the memory: c if there is one, else h."""
+        return self.profiles[0]
+
+
+def measure(net: CharacterNet, kind: str, corpus: Corpus, H: int) -> tuple[viz.Flow, float]:
+    """The gradient flow of the loss of the passage's last character, and that loss in bits.
+
+    In double precision, on a copy: what has almost vanished must not be rounded to zero.
+    """
+    exact = CharacterNet(kind, corpus.classes, H, 0, np.float64)
+    exact.load_state_dict(net.state_dict())
+    ids = corpus.encode(corpus.passage)
+    loss = nn.cross_entropy(exact.last(ids[:-1, None]), ids[-1:])
+    return viz.gradient_flow(loss), bits(loss.item())
+
+
+def run_cell(kind: str, corpus: Corpus, options: argparse.Namespace) -> Result:
+    """Train one net and measure it."""
+    net = CharacterNet(kind, corpus.classes, options.hidden, options.seed)
+    train(net, corpus, options.steps, options.seed, kind)
+    flow, loss = measure(net, kind, corpus, options.hidden)
+    count = sum(p.data.size for p in net.parameters())
+    return Result(kind, count, bits_per_character(net, corpus.train), bits_per_character(net, corpus.held_out), loss,
+                  flow, list(viz.profiles(flow)))
+
+
+# ------------------------------------------------------------------------------------------------ in words and numbers
+def horizon_text(profile: viz.Profile) -> str:
+    """The horizon: ``≥ 149`` where the gradient is still alive at the first character, – where there is none."""
+    horizon = profile.horizon()
+    return "–" if horizon is None else f"≥ {horizon}" if horizon == profile.lags[-1] else str(horizon)
+
+
+def table(results: Sequence[Result]) -> list[list[str]]:
+    """The summary, row by row, the heading first."""
+    rows = [["cell", "parameters", "bits/char train", "held-out", "state", "horizon", "norm at lag 0",
+             *[f"lag {lag}" for lag in LAGS]]]
+    for r in results:
+        for j, p in enumerate(r.profiles):
+            start = [r.name, f"{r.parameters:,}", f"{r.train_bits:.2f}", f"{r.held_out_bits:.2f}"] if j == 0 else [""] * 4
+            norms = [p.at(lag) for lag in (0, *LAGS)]
+            rows.append([*start, p.state, horizon_text(p), *["–" if g is None else short(g) for g in norms]])
+    return rows
+
+
+def as_lines(rows: list[list[str]]) -> str:
+    """A table as text."""
+    widths = [max(len(row[j]) for row in rows) for j in range(len(rows[0]))]
+    lines = ["  ".join(cell.rjust(w) if j else cell.ljust(w) for j, (cell, w) in enumerate(zip(row, widths, strict=True)))
+             for row in rows]
+    return "\n".join([lines[0], "─" * len(lines[0]), *lines[1:]])
+
+
+def percent(x: float) -> str:
+    """A share, in two digits."""
+    return f"{100 * x:.2g} %" if x < 0.995 else f"{100 * x:.0f} %"
+
+
+def sentence(r: Result) -> str:
+    """What one cell's numbers say."""
+    p = r.longest
+    start, horizon = p.at(0), p.horizon()
+    if horizon is None:
+        return (f"The gradient at {p.state} of the last step is {short(start or 0.0)}, so there is nothing to follow back "
+                f"(the last character cost {r.loss_bits:.2f} bits).")
+    lag = max((lag for lag in LAGS if p.at(lag) is not None), default=p.lags[-1])
+    end = (f"it is above 1 % of its start as far back as the passage goes, {horizon} steps"
+           if horizon == p.lags[-1] else f"it is last above 1 % of its start {horizon} steps back")
+    words = (f"The last character cost {r.loss_bits:.2f} bits. The norm of the gradient at {p.state} starts at "
+             f"{short(start or 0.0)}; {end}, and {lag} steps back {percent((p.at(lag) or 0.0) / (start or 1.0))} of it are left.")
+    arrivals = [a for a in r.flow.split(p.state) if 1 <= a.lag <= 50 and a.carry + a.rest > 0]
+    if any(a.carry > 0 for a in arrivals):
+        share = statistics.median(a.carry / (a.carry + a.rest) for a in arrivals)
+        words += (f" Of what arrives at {p.state} from the next step, {percent(share)} (median over {len(arrivals)} steps, by "
+                  f"norm) was carried over directly, the rest came through gates and candidate.")
+    elif arrivals:
+        words += f" All of it came through the matrix and the {'tanh' if r.name == 'rnn' else 'gates'} of every step."
+    return words
+
+
+def verdict(results: Sequence[Result]) -> str:
+    """Which gradient reached furthest, and whether gates did it; no more than the numbers say."""
+    found = [(h, r) for r in results if (h := r.longest.horizon()) is not None]
+    if len(found) < 2:
+        return "There are not two cells with a gradient to compare."
+    words = "; ".join(f"{r.name} {horizon_text(r.longest)} (at {r.longest.state})" for _, r in found)
+    text = f"Largest lag with more than 1 % of the gradient left: {words}. "
+    plain = next((h for h, r in found if r.name == "rnn"), None)
+    gated = [(h, r) for h, r in found if r.name != "rnn"]
+    if plain is None or not gated:
+        best, r = max(found, key=lambda pair: pair[0])
+        return text + f"The gradient of the {r.name} reached furthest."
+    further = [r.name for h, r in gated if h > plain]
+    nearer = [r.name for h, r in gated if h < plain]
+    same = [r.name for h, r in gated if h == plain]
+    parts = [f"the gated path of the {' and the '.join(names)} reached {how} the plain tanh path"
+             for names, how in ((further, "further back than"), (nearer, "less far back than"), (same, "as far back as"))
+             if names]
+    return text + "Here " + "; ".join(parts) + "."
+
+
+# ------------------------------------------------------------------------------------------------ what is written
+class Report:
+    """Writes everything, each time a cell is done, and remembers what it has written."""
+
+    def __init__(self, out: Path, corpus: Corpus, options: argparse.Namespace) -> None:
+        self.out, self.corpus, self.options = out, corpus, options
+        self.written: list[Path] = []
+        self.notes: list[str] = []
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Trouble(f"--out {out}: {error.strerror or error}") from None
+
+    def write(self, results: Sequence[Result]) -> None:
+        """Pictures, curves, numbers and the page, of the cells done so far, all on one scale."""
+        flows = {r.name: r.flow for r in results}
+        labels = self.corpus.passage[:-1]
+        scale = viz.common_scale(flows.values())
+        svgs = {}
+        for r in results:
+            name = f"{r.name}: the last {SHOWN} steps of {len(labels)}, gradient of the last character's loss"
+            drawing = viz.unrolled(r.flow, last=SHOWN, labels=labels, name=name, scale=scale)
+            svgs[r.name] = self.save(f"{r.name}.svg", drawing.svg)
+        together = viz.side_by_side(flows, last=SHOWN, labels=labels, scale=scale,
+                                    name="the gated path against the plain tanh path")
+        svgs["together"] = self.save("side_by_side.svg", together.svg)
+        svgs["curves"] = self.curves(flows)
+        self.save("flow.json", json.dumps(self.numbers(results), indent=1, ensure_ascii=False, allow_nan=False))
+        self.save("index.html", page(results, svgs, self.corpus, self.options))
+
+    def save(self, name: str, text: str) -> str:
+        """Write a file; returns its text."""
+        path = self.out / name
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise Trouble(f"{path}: {error.strerror or error}") from None
+        if path not in self.written:
+            self.written.append(path)
+        return text
+
+    def curves(self, flows: dict[str, viz.Flow]) -> str:
+        """The plot, if matplotlib is there."""
+        from viz import plots
+
+        try:
+            return self.save("norm_against_lag.svg", plots.as_svg(plots.norm_against_lag(flows)))
+        except ImportError as error:
+            if str(error) not in self.notes:
+                self.notes.append(str(error))
+            return ""
+
+    def numbers(self, results: Sequence[Result]) -> dict[str, Any]:
+        """Everything that was drawn or printed."""
+        return {
+            "passage": self.corpus.passage[:-1],
+            "predicted": self.corpus.passage[-1],
+            "options": {key: str(value) if isinstance(value, Path) else value for key, value in vars(self.options).items()},
+            "verdict": verdict(results),
+            "cells": {
+                r.name: {
+                    "parameters": r.parameters,
+                    "bits_per_character": {"train": r.train_bits, "held_out": r.held_out_bits,
+                                           "last_character": r.loss_bits},
+                    "sentence": sentence(r),
+                    "states": {p.state: {"horizon": p.horizon(), "lags": p.lags, "norms": [finite(g) for g in p.norms]}
+                               for p in r.profiles},
+                    "flow": r.flow.to_dict(),
+                }
+                for r in results
+            },
+        }
+
+
+def finite(x: float) -> float | str:
+    """x as JSON can hold it."""
+    return x if math.isfinite(x) else str(x)
+
+
+def page(results: Sequence[Result], svgs: dict[str, str], corpus: Corpus, options: argparse.Namespace) -> str:
+    """One offline page that shows all of it."""
+    def figure(svg: str, words: str) -> str:
+        inline = svg[svg.index("<svg"):] if "<svg" in svg else ""
+        return f'<figure><div class="wide">{inline}</div><figcaption>{html.escape(words)}</figcaption></figure>'
+
+    rows = table(results)
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in rows[0])
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
+    curves = figure(svgs["curves"], "The norm of the gradient at each state, against how many steps back from the loss it "
+                    "lies. A straight line down is exponential decay: the same factor lost at every step. The dot marks "
+                    "the horizon.") if svgs["curves"] else ""
+    cells = "".join(f"<h2>{html.escape(r.name)}</h2>" + figure(svgs[r.name], sentence(r)) for r in results)
+    return PAGE.format(
+        verdict=html.escape(verdict(results)), head=head, body=body, curves=curves, cells=cells,
+        together=figure(svgs["together"], "One time axis and one scale for all: the same colour and width mean the same "
+                        "norm. The straight line on top is the way from a state to the same state one step back."),
+        passage=html.escape(corpus.passage[:-1]), next=html.escape(repr(corpus.passage[-1])),
+        settings=html.escape(f"{options.steps} updates, {options.hidden} hidden units, seed {options.seed}"),
+    )
+
+
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Where the gradient went</title>
+<style>
+ body {{ font: 16px/1.5 system-ui, sans-serif; color: #1f2933; background: #fff; margin: 2rem auto; max-width: 76rem; padding: 0 1rem }}
+ figure {{ margin: 1rem 0 2rem }} .wide {{ overflow-x: auto; border: 1px solid #d3dae1; border-radius: 8px }}
+ .wide svg {{ display: block }} figcaption {{ margin-top: .5rem; max-width: 60rem }}
+ table {{ border-collapse: collapse }} th, td {{ padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #d3dae1 }}
+ th:first-child, td:first-child {{ text-align: left }} pre {{ background: #f3f5f7; padding: 1rem; overflow-x: auto; border-radius: 8px }}
+ .verdict {{ font-size: 1.15rem; max-width: 60rem }}
+</style>
+<h1>Where the gradient went</h1>
+<p class="verdict">{verdict}</p>
+<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>
+<p>Each net learned to predict the next character ({settings}). Then it read the passage below, which it had never
+seen, and the loss of the one character that follows, {next}, was differentiated.
+The <em>horizon</em> is the largest lag at which the norm at the state is still above 1 % of its value at lag 0.</p>
+<pre>{passage}</pre>
+{curves}
+<h2>Side by side</h2>
+{together}
+{cells}
+<script>for (const box of document.querySelectorAll(".wide")) box.scrollLeft = box.scrollWidth;</script>
+</html>
+"""
+
+
+# ------------------------------------------------------------------------------------------------ the command
+def positive(words: str) -> int:
+    """A positive whole number."""
+    if not words.isdecimal() or int(words) < 1:
+        raise argparse.ArgumentTypeError(f"expected a positive whole number, got {words!r}")
+    return int(words)
+
+
+def natural(words: str) -> int:
+    """A whole number, not negative."""
+    if not words.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number, 0 or more, got {words!r}")
+    return int(words)
+
+
+def cells(words: str) -> list[str]:
+    """Names of cells, separated by commas; each once."""
+    names = list(dict.fromkeys(name.strip() for name in words.split(",") if name.strip()))
+    unknown = [name for name in names if name not in CELLS]
+    if unknown or not names:
+        raise argparse.ArgumentTypeError(f"expected some of {','.join(CELLS)}, got {words!r}")
+    return names
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> Any:
+        """One line on stderr, and exit status 2."""
+        self.exit(2, f"gradient_flow: {message}\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = Parser(prog="python -m demos.gradient_flow", description=(__doc__ or "").split("\n")[0])
+    p.add_argument("--text", type=Path, help="a text in UTF-8 (default: source of Python's standard library)")
+    p.add_argument("--out", type=Path, default=Path("out"), help="where to write (default: out)")
+    p.add_argument("--steps", type=positive, default=700, help="updates for each net (default: 700)")
+    p.add_argument("--seed", type=natural, default=0, help="of weights and windows (default: 0)")
+    p.add_argument("--hidden", type=positive, default=64, help="length of the state (default: 64)")
+    p.add_argument("--cells", type=cells, default=list(CELLS), help="some of rnn,lstm,gru (default: all)")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the lesson. Returns the exit status."""
+    options = parser().parse_args(argv)
+    written: list[Path] = []
+    try:
+        corpus = Corpus.of(read_text(options.text) if options.text else default_text())
+        report = Report(options.out, corpus, options)
+        written = report.written
+        print(f"{len(corpus.train):,} characters to train on, {len(corpus.held_out):,} held out, {corpus.classes} classes")
+        results = []
+        for kind in options.cells:
+            results.append(run_cell(kind, corpus, options))
+            report.write(results)
+        draw_with_dot(report, options)
+    except Trouble as trouble:
+        print(f"gradient_flow: {trouble}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; written so far: {', '.join(map(str, written)) or 'nothing'}", file=sys.stderr)
+        return 130
+    print(f"\n{as_lines(table(results))}\n\n{verdict(results)}\n")
+    for note in report.notes:
+        print(note)
+    print(f"written to {options.out}: {', '.join(path.name for path in report.written)}")
+    return 0
+
+
+def draw_with_dot(report: Report, options: argparse.Namespace) -> None:
+    """One step of the first cell as Graphviz draws it, where the dot program is there."""
+    if shutil.which("dot") is None:
+        report.notes.append("Graphviz' dot program was not found: everything is drawn with our own SVG.")
+        return
+    kind = options.cells[0]
+    _, state = CELLS[kind](2, 2, rng=options.seed)(np.ones((1, 1, 2)))
+    h = state[0] if isinstance(state, tuple) else state
+    report.save(f"{kind}_graph.svg", viz.draw(h.sum()).pipe(format="svg", encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,17 @@
+"""viz: pictures of graphs and of the gradients that flow through them.
+
+``trace`` makes the graph model, ``gradient_flow`` measures, ``draw``, ``unrolled`` and ``side_by_side`` draw.
+"""
+
+from viz.drawing import Drawing
+from viz.flow import Arrival, Flow, Profile, gradient_flow, profiles
+from viz.render.dot import draw
+from viz.scale import Scale
+from viz.theme import Theme
+from viz.trace import trace
+from viz.unrolled import common_scale, side_by_side, unrolled
+
+__all__ = [
+    "Arrival", "Drawing", "Flow", "Profile", "Scale", "Theme", "common_scale", "draw", "gradient_flow", "profiles",
+    "side_by_side", "trace", "unrolled",
+]

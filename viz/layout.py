@@ -1,0 +1,473 @@
+"""Layout: one cell to coordinates. Laid out once, it is stamped for every step.
+
+Within a tile the data flows upwards: inputs enter from below, gates stand in a row, and the cell's main line runs
+along the top, straight from left to right (the "conveyor belt"). What is computed from the end of the main line hangs
+below it on the right. States that are not on the main line travel along lanes at the bottom.
+
+A small layered layout: levels by longest path, order by barycentres, and x by least squares under the rule that
+neighbours on a level keep their distance. Wires run from level to level and through gaps that are kept free for them,
+so that none runs through a box.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+import networkx as nx
+
+from viz.fold import Cell, Glyph, Wire
+from viz.theme import Theme, shorten, text_width
+
+Point = tuple[float, float]
+
+
+@dataclass
+class Box:
+    """Where a glyph stands: its centre and size."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+    @property
+    def left(self) -> float:
+        """The x of the left edge."""
+        return self.x - self.w / 2
+
+    @property
+    def right(self) -> float:
+        """The x of the right edge."""
+        return self.x + self.w / 2
+
+    @property
+    def top(self) -> float:
+        """The y of the upper edge (y grows downwards)."""
+        return self.y - self.h / 2
+
+    @property
+    def bottom(self) -> float:
+        """The y of the lower edge."""
+        return self.y + self.h / 2
+
+    def overlaps(self, other: Box) -> bool:
+        """Do the two share any area?"""
+        return (abs(self.x - other.x) < (self.w + other.w) / 2 - 1e-6
+                and abs(self.y - other.y) < (self.h + other.h) / 2 - 1e-6)
+
+
+@dataclass
+class Route:
+    """The way of a wire, in pieces: straight lines (1 point) and Bézier curves (3 points) from one point to the next."""
+
+    start: Point
+    pieces: list[tuple[Point, ...]] = field(default_factory=list)
+
+    @property
+    def end(self) -> Point:
+        """Where it enters its target."""
+        return self.pieces[-1][-1] if self.pieces else self.start
+
+    def line(self, x: float, y: float) -> Route:
+        """Go straight on."""
+        if (x, y) != self.end:
+            self.pieces.append(((x, y),))
+        return self
+
+    def rise(self, x: float, y: float) -> Route:
+        """Leave vertically, arrive vertically."""
+        x0, y0 = self.end
+        if abs(x0 - x) < 0.5:
+            return self.line(x, y)
+        middle = (y0 + y) / 2
+        self.pieces.append(((x0, middle), (x, middle), (x, y)))
+        return self
+
+    def corner(self, x: float, y: float, radius: float, *, level_first: bool) -> Route:
+        """Go to (x, y) along the axes, round the corner: level and then upright, or the other way round."""
+        x0, y0 = self.end
+        bend = (x, y0) if level_first else (x0, y)
+        radius = min(radius, abs(x - x0), abs(y - y0))
+        sx, sy = (1 if x > x0 else -1), (1 if y > y0 else -1)
+        before = (x - sx * radius, y0) if level_first else (x0, y - sy * radius)
+        after = (x, y0 + sy * radius) if level_first else (x0 + sx * radius, y)
+        self.line(*before)
+        if radius > 0:
+            self.pieces.append((bend, bend, after))
+        return self.line(x, y)
+
+    def shifted(self, dx: float, dy: float = 0.0) -> Route:
+        """The same way elsewhere."""
+        def move(p: Point) -> Point:
+            return p[0] + dx, p[1] + dy
+        return Route(move(self.start), [tuple(move(p) for p in piece) for piece in self.pieces])
+
+    def points(self, n: int = 12) -> Iterable[Point]:
+        """Points along it, close enough together for geometry."""
+        here = self.start
+        yield here
+        for piece in self.pieces:
+            full = (here, *([here, piece[0]] if len(piece) == 1 else piece[:2]), piece[-1])
+            for j in range(1, n + 1):
+                t = j / n
+                weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3)
+                if len(piece) == 1:
+                    yield here[0] + t * (piece[0][0] - here[0]), here[1] + t * (piece[0][1] - here[1])
+                else:
+                    yield (sum(w * p[0] for w, p in zip(weights, full, strict=True)),
+                           sum(w * p[1] for w, p in zip(weights, full, strict=True)))
+            here = piece[-1]
+
+
+@dataclass
+class Tile:
+    """One cell, laid out. The origin is its upper left corner.
+
+    Attributes:
+        width, height: of the tile.
+        boxes: where each glyph stands.
+        routes: the way of each wire inside a step, by the edge it stands for.
+        entries: for a wire from an earlier step: its way from the left edge of the tile.
+        exits: for each state, its way to the right edge.
+        main: the state on the main line, if there is one.
+    """
+
+    cell: Cell
+    width: float
+    height: float
+    boxes: dict[str, Box]
+    routes: dict[tuple[str, int], Route]
+    entries: dict[tuple[str, int], Route]
+    exits: dict[str, Route]
+    main: str | None
+
+
+def size(glyph: Glyph, theme: Theme) -> tuple[float, float]:
+    """Width and height of a glyph."""
+    if glyph.shape == "circle":
+        return 2 * theme.radius, 2 * theme.radius
+    if glyph.shape == "input":
+        return 26, 20
+    return max(40.0, text_width(caption(glyph), theme.size) + 16), theme.box_height
+
+
+def caption(glyph: Glyph) -> str:
+    """What is written on a glyph."""
+    named = glyph.symbol is not None and glyph.shape == "box"
+    equals = " = " if named and " " in glyph.label else " "
+    return shorten(f"{glyph.symbol}{equals}{glyph.label}" if named else glyph.label, 30)
+
+
+def lay_out(cell: Cell, theme: Theme) -> Tile:
+    """Coordinates for one cell."""
+    return _Layout(cell, theme).tile()
+
+
+class _Layout:
+    def __init__(self, cell: Cell, theme: Theme) -> None:
+        self.cell, self.theme = cell, theme
+        self.line = cell.main_line()
+        self.main = self.line[-1] if self.line else None
+        self.inner = [wire for wire in cell.wires if not wire.recurrent]
+        self.graph: nx.DiGraph = nx.DiGraph()
+        self.graph.add_nodes_from(cell.glyphs)
+        self.graph.add_edges_from((wire.source, wire.target) for wire in self.inner)
+        self.before, self.after = self._sides()
+        self.level = self._levels()
+        self.top = max(self.level.values(), default=0)
+        self.size = {name: size(glyph, theme) for name, glyph in cell.glyphs.items()}
+        self.chains: dict[tuple[str, int], list[str]] = {}  # the gaps each long wire goes through, lowest level first
+        self.rows: dict[int, list[str]] = defaultdict(list)
+        self.x: dict[str, float] = {}
+
+    def _sides(self) -> tuple[set[str], list[str]]:
+        """What leads to the main line, and what hangs on its end."""
+        line = set(self.line)
+        before = set().union(*(nx.ancestors(self.graph, name) for name in line)) - line
+        after = set().union(*(nx.descendants(self.graph, name) for name in line)) - line - before
+        return before, [name for name in nx.topological_sort(self.graph) if name in after]
+
+    def _levels(self) -> dict[str, int]:
+        level: dict[str, int] = {}
+        hanging = set(self.after)
+        for name in nx.topological_sort(self.graph):
+            if name in hanging or name in self.line:
+                continue
+            below = [level[u] for u in self.graph.predecessors(name) if u in level]
+            level[name] = 0 if self.cell.glyphs[name].shape == "input" else 1 + max(below, default=0)
+        depth: dict[str, int] = {}
+        for name in self.after:
+            depth[name] = 1 + max((depth.get(u, 0) for u in self.graph.predecessors(name)), default=0)
+        feeding = {name: max((level[u] for u in self.graph.predecessors(name) if u in level), default=1)
+                   for name in self.after}
+        top = max([1 + max(level.values(), default=0)] + [depth[name] + max(feeding[name], 1) for name in self.after])
+        level |= {name: top for name in self.line}
+        return level | {name: top - depth[name] for name in self.after}
+
+    # ------------------------------------------------------------------------------------------------ x
+    def tile(self) -> Tile:
+        """Everything in order."""
+        self._make_rows()
+        self._order()
+        self._place()
+        self._widen()
+        return self._draw()
+
+    def _make_rows(self) -> None:
+        for name in self.cell.glyphs:
+            self.rows[self.level[name]].append(name)
+        self.rows[self.top].sort(key=lambda name: self.line.index(name) if name in self.line else -1)
+        self.neighbours: dict[str, list[str]] = defaultdict(list)
+        self.segments: list[tuple[str, str]] = []  # from a level to the next above
+        self.right: dict[str, int] = dict.fromkeys(self.after, 1)  # they stay on the right of everything
+        for wire in self.cell.wires:
+            first = 0 if wire.recurrent else self.level[wire.source]
+            last = self.level[wire.target]
+            if not wire.recurrent and first == last:
+                continue
+            if wire.recurrent and wire.target in self.line and wire.source == self.main:
+                continue
+            gaps = [self._gap(level, wire) for level in range(first + 1, last)]
+            self.chains[wire.edge] = gaps
+            chain = [*([] if wire.recurrent else [wire.source]), *gaps, wire.target]
+            for a, b in zip(chain, chain[1:], strict=False):
+                self.neighbours[a].append(b)
+                self.neighbours[b].append(a)
+                self.segments.append((a, b))
+        for state in self._sinking():
+            gaps = [self._gap(level, state, side=2) for level in range(1, self.level[state])]
+            for a, b in zip([*reversed(gaps)], [state, *reversed(gaps)], strict=False):
+                self.neighbours[a].append(b)
+
+    def _gap(self, level: int, owner: Wire | str, side: int = 0) -> str:
+        name = f"\0{level}/{owner}"
+        self.rows[level].append(name)
+        self.size[name] = (8.0, 8.0)
+        if side:
+            self.right[name] = side
+        return name
+
+    def _sinking(self) -> list[str]:
+        """States that leave for a lane at the bottom."""
+        return [state for state in self.cell.states if state != self.main]
+
+    def _order(self) -> None:
+        """Barycentres, from the top down and back up, a few times; the order with the fewest crossings is kept."""
+        for name in self._sinking():
+            self.right.setdefault(name, 1)
+        best: tuple[int, dict[int, list[str]]] | None = None
+        for sweep in range(12):
+            place = {name: j / max(len(row) - 1, 1) for row in self.rows.values() for j, name in enumerate(row)}
+            for level in sorted(self.rows, reverse=sweep % 2 == 0):
+                if level == self.top and self.line:
+                    continue
+                row = self.rows[level]
+                side = self.level_above if sweep % 2 == 0 else self.level_below
+
+                def key(name: str, place: dict[str, float] = place, side: Any = side) -> tuple[int, float]:
+                    around = [place[other] for other in side(name)]
+                    return self.right.get(name, 0), sum(around) / len(around) if around else place[name]
+
+                row.sort(key=key)
+                place |= {name: j / max(len(row) - 1, 1) for j, name in enumerate(row)}
+            crossings = self._crossings()
+            if best is None or crossings < best[0]:
+                best = crossings, {level: list(row) for level, row in self.rows.items()}
+        if best is not None:
+            self.rows.update(best[1])
+
+    def level_above(self, name: str) -> list[str]:
+        """What a glyph or gap is wired to on the level above."""
+        return [b for a, b in self.segments if a == name]
+
+    def level_below(self, name: str) -> list[str]:
+        """What a glyph or gap is wired to on the level below."""
+        return [a for a, b in self.segments if b == name]
+
+    def _crossings(self) -> int:
+        """How many pairs of wires cross between levels."""
+        at = {name: (level, j) for level, row in self.rows.items() for j, name in enumerate(row)}
+        pieces: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for a, b in self.segments:
+            if at[b][0] == at[a][0] + 1:
+                pieces[at[a][0]].append((at[a][1], at[b][1]))
+        return sum((a - c) * (b - d) < 0 for ends in pieces.values() for (a, b), (c, d) in combinations(ends, 2))
+
+    def _place(self) -> None:
+        """x by least squares: near the neighbours, but apart from those on the same level."""
+        for row in self.rows.values():
+            for j, name in enumerate(row):
+                self.x[name] = 60.0 * j
+        for _ in range(60):
+            for level in sorted(self.rows):
+                row = self.rows[level]
+                wanted = []
+                for name in row:
+                    around = [(self.x[other], 6.0 if "\0" in name + other else 1.0) for other in self.neighbours[name]]
+                    x = sum(x * w for x, w in around) / sum(w for _, w in around) if around else self.x[name]
+                    if name in self.after and self.main:
+                        x = max(x, self.x[self.main] + 36)
+                    wanted.append(x)
+                for name, x in zip(row, apart(wanted, [self.size[n][0] for n in row], self.theme.gap), strict=True):
+                    self.x[name] = x
+        shift = self._left_margin() - min(self.x[n] - self.size[n][0] / 2 for n in self.cell.glyphs)
+        for name in self.x:
+            self.x[name] += shift
+
+    def _left_margin(self) -> float:
+        return 30.0
+
+    def _widen(self) -> None:
+        """A box that fans out becomes as wide as its fan, if there is room: wires then go straight up."""
+        for name, glyph in self.cell.glyphs.items():
+            if glyph.shape != "box":
+                continue
+            level = self.level[name]
+            fan = [w.target for w in self.inner if w.source == name and self.level[w.target] == level + 1]
+            if len(fan) < 2:
+                continue
+            left = min(self.x[n] - self.size[n][0] / 2 for n in fan)
+            right = max(self.x[n] + self.size[n][0] / 2 for n in fan)
+            others = [(self.x[n] - self.size[n][0] / 2, self.x[n] + self.size[n][0] / 2)
+                      for n in self.rows[level] if n != name]
+            w, x = self.size[name][0], self.x[name]
+            left, right = min(left, x - w / 2), max(right, x + w / 2)
+            if all(b + 6 < left or a - 6 > right for a, b in others):
+                self.x[name], self.size[name] = (left + right) / 2, (right - left, self.size[name][1])
+
+    # ------------------------------------------------------------------------------------------------ y, wires
+    def _draw(self) -> Tile:
+        theme = self.theme
+        head = 34.0
+        self.y = {level: head + (self.top - level) * theme.row for level in range(self.top + 1)}
+        lanes = self._lanes()
+        bottom = self.y[0] if not lanes else self.y[0] + (len(lanes) - 1) * theme.lane
+        input_y = bottom + (30 if lanes else 0)
+        boxes = {
+            name: Box(self.x[name], input_y if glyph.shape == "input" else self.y[self.level[name]], *self.size[name])
+            for name, glyph in self.cell.glyphs.items()
+        }
+        self.boxes = boxes
+        right = max(box.right for box in boxes.values())
+        for name in self._sinking():
+            if name not in self.after:
+                right = max(right, boxes[name].right + 14)
+        width = right + 22
+        height = max(max(box.bottom for box in boxes.values()), bottom) + 14
+        ports = self._ports()
+        routes = {wire.edge: self._inner_route(wire, ports) for wire in self.inner}
+        entries = {wire.edge: self._entry(wire, ports, lanes) for wire in self.cell.wires if wire.recurrent}
+        exits = {state: self._exit(state, width, lanes) for state in self.cell.states}
+        return Tile(self.cell, width, height, boxes, routes, entries, exits, self.main)
+
+    def _lanes(self) -> dict[str, float]:
+        """The y of the lane at the bottom of each state that travels there, or is read from there."""
+        read = [wire.source for wire in self.cell.wires if wire.recurrent and not self._along_the_top(wire)]
+        wanted = list(dict.fromkeys([*self._sinking(), *read]))
+        return {state: self.y[0] + j * self.theme.lane for j, state in enumerate(wanted)}
+
+    def _along_the_top(self, wire: Wire) -> bool:
+        return wire.recurrent and wire.source == self.main and wire.target == self.line[0]
+
+    def _ports(self) -> dict[tuple[str, int], float]:
+        """Where, from left to right, each wire enters the lower side of its target."""
+        entering: dict[str, list[tuple[float, Wire]]] = defaultdict(list)
+        for wire in self.cell.wires:
+            if self._along_the_top(wire) or not wire.recurrent and self.level[wire.source] >= self.level[wire.target]:
+                continue
+            gaps = self.chains.get(wire.edge, [])
+            x = self.x[gaps[-1]] if gaps else (-1.0 if wire.recurrent else self.x[wire.source])
+            entering[wire.target].append((x, wire))
+        ports = {}
+        for target, wires in entering.items():
+            box = self.boxes[target]
+            wires.sort(key=lambda item: (item[0], item[1].edge))
+            step = min(14.0 if self.cell.glyphs[target].shape == "circle" else 30.0, box.w / len(wires) * 0.7)
+            for j, (x, wire) in enumerate(wires):
+                port = box.x + (j - (len(wires) - 1) / 2) * step
+                if len(wires) == 1 and box.left + 8 <= x <= box.right - 8:
+                    port = x
+                ports[wire.edge] = port
+        return ports
+
+    def _bottom_of(self, name: str, x: float) -> float:
+        box = self.boxes[name]
+        if self.cell.glyphs[name].shape == "circle":
+            r, d = box.w / 2, min(abs(x - box.x), box.w / 2 - 1)
+            return float(box.y + (r * r - d * d) ** 0.5)
+        return box.bottom
+
+    def _inner_route(self, wire: Wire, ports: dict[tuple[str, int], float]) -> Route:
+        a, b = self.boxes[wire.source], self.boxes[wire.target]
+        la, lb = self.level[wire.source], self.level[wire.target]
+        if la == lb:
+            return Route((a.right, a.y)).line(b.left, b.y)
+        if la > lb:
+            if wire.source == self.main:
+                return Route((a.right, a.y)).corner(b.x, b.top, 12, level_first=True)
+            return Route((a.x, a.bottom)).rise(b.x, b.top)
+        x = ports[wire.edge]
+        gaps = self.chains[wire.edge]
+        aim = self.x[gaps[0]] if gaps else x
+        start = min(max(aim, a.left + 10), a.right - 10) if a.w > 30 else a.x
+        return self._climb(Route((start, a.top)), gaps, wire.target, x)
+
+    def _climb(self, route: Route, gaps: list[str], target: str, x: float) -> Route:
+        half = self.theme.box_height / 2
+        for gap in gaps:
+            y = self.y[self._level_of(gap)]
+            route.rise(self.x[gap], y + half).line(self.x[gap], y - half)
+        return route.rise(x, self._bottom_of(target, x))
+
+    @staticmethod
+    def _level_of(gap: str) -> int:
+        return int(gap[1:].split("/", 1)[0])
+
+    def _entry(self, wire: Wire, ports: dict[tuple[str, int], float], lanes: dict[str, float]) -> Route:
+        """From the left edge of the tile."""
+        if self._along_the_top(wire):
+            box = self.boxes[wire.target]
+            return Route((0, box.y)).line(box.left, box.y)
+        lane = lanes[wire.source]
+        route = Route((0, lane))
+        if wire.source == self.main:  # a fork: down from the main line
+            route = Route((0, self.y[self.top])).line(4, self.y[self.top])
+            route.corner(14, self.y[self.top] + 14, 10, level_first=True).corner(26, lane, 10, level_first=False)
+        gaps = self.chains.get(wire.edge, [])
+        x = self.x[gaps[0]] if gaps else ports[wire.edge]
+        route.corner(x, lane - 12, 12, level_first=True)
+        return self._climb(route, gaps, wire.target, ports[wire.edge])
+
+    def _exit(self, state: str, width: float, lanes: dict[str, float]) -> Route:
+        """To the right edge of the tile."""
+        box = self.boxes[state]
+        if state == self.main:
+            return Route((box.right, box.y)).line(width, box.y)
+        if state in self.after:
+            return Route((box.x, box.bottom)).corner(width, lanes[state], 12, level_first=False)
+        route = Route((box.right, box.y)).corner(width - 14, box.y + 14, 10, level_first=True)
+        return route.corner(width, lanes[state], 10, level_first=False)
+
+
+def apart(wanted: list[float], widths: list[float], gap: float) -> list[float]:
+    """The places nearest to those wanted (least squares) at which neighbours keep a gap: pool adjacent violators.
+
+    >>> apart([0.0, 0.0], [10.0, 10.0], 2.0)
+    [-6.0, 6.0]
+    """
+    offsets = [0.0]
+    for a, b in zip(widths, widths[1:], strict=False):
+        offsets.append(offsets[-1] + (a + b) / 2 + gap)
+    blocks: list[list[float]] = []  # [sum, count]
+    for x, offset in zip(wanted, offsets, strict=True):
+        blocks.append([x - offset, 1])
+        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
+            total, count = blocks.pop()
+            blocks[-1][0] += total
+            blocks[-1][1] += count
+    means = [total / count for total, count in blocks for _ in range(int(count))]
+    return [mean + offset for mean, offset in zip(means, offsets, strict=True)]

@@ -1,0 +1,1 @@
+"""Coordinates and labels to files: DOT and SVG."""

@@ -1,0 +1,191 @@
+"""The graph model: what a computation left behind, as a `networkx.MultiDiGraph`.
+
+Every picture and every measurement starts here. The model is a snapshot: it holds names and numbers, never arrays or
+nodes, so it may outlive the computation, be pickled, or be written with networkx's own writers.
+
+Nodes are named after where they were made, ``lstm/t3/f``: the scope's path, the time step, and the symbol that `mark`
+gave (else the operation). Where a name is taken, the next node in the order of making gets ``_2``, ``_3``, ... So the
+same program gives the same names every time.
+
+A node has the attributes (those that do not apply are left out)
+
+=============  =====================================================================================
+``kind``       ``parameter``, ``leaf`` (given, takes a gradient), ``constant`` or ``computed``
+``order``      0, 1, 2, ...: the order of making
+``name``       the last part of its id, the same at every time step
+``op``         the name of the operation, ``tanh``
+``sign``       how the operation is written, ``tanh``, ``+``
+``symbol``     the letter `mark` gave
+``role``       the role `mark` gave
+``path``       the scope's path, ``lstm``
+``step``       the time step
+``shape``      ``(1, 64)``
+``dtype``      ``float64``
+``value``      the number itself, if there is just one
+``norm``       the Euclidean norm of the data
+``grad``       ``.grad`` if there is one and it is a single number
+``grad_norm``  the Euclidean norm of ``.grad``, if there is one
+``params``     the operation's settings, ``axis=0``
+=============  =====================================================================================
+
+An edge runs from an input to what was computed from it and carries ``k``, the operand's place; it is also the edge's
+key, unique among the edges into one node. ``x * x`` has two edges.
+"""
+
+from __future__ import annotations
+
+import math
+from operator import attrgetter
+from typing import Any
+
+import networkx as nx
+import numpy as np
+
+from microgradrnn.engine import Node
+
+
+def trace(root: Node) -> nx.MultiDiGraph:
+    """The graph that the root was computed from.
+
+    Args:
+        root: a `Value` or a `Tensor`.
+
+    Returns:
+        One node for each node of the computation, and one for each use of a plain number or array; see the module's
+        docstring for the attributes. ``graph.graph["root"]`` is the id of the root.
+
+    Raises:
+        TypeError: if the root is not a node.
+
+    >>> from microgradrnn import Value
+    >>> x = Value(3.0, label="x")
+    >>> g = trace(x * x + 1)
+    >>> sorted(g)
+    ['add', 'add/1', 'mul', 'x']
+    >>> sorted(g.edges(keys=True))
+    [('add/1', 'add', 1), ('mul', 'add', 0), ('x', 'mul', 0), ('x', 'mul', 1)]
+    """
+    return traced(root)[0]
+
+
+def traced(root: Node) -> tuple[nx.MultiDiGraph, dict[Node, str]]:
+    """The graph, and the id of each node. (Measurements need both; the graph itself keeps no node alive.)"""
+    if not isinstance(root, Node):
+        raise TypeError(f"trace: expected a Value or a Tensor, got {type(root).__name__}")
+    nodes = reachable(root)
+    ids, names = named(nodes)
+    graph = nx.MultiDiGraph(root=ids[root])
+    for order, node in enumerate(nodes):
+        graph.add_node(ids[node], **attributes(node), order=order, name=names[node])
+    for node in nodes:
+        for k, (x, arg) in enumerate(zip(node.inputs, node.args, strict=True)):
+            source = ids[x] if x is not None else add_constant(graph, ids[node], k, arg)
+            graph.add_edge(source, ids[node], key=k, k=k)
+    return graph, ids
+
+
+def reachable(root: Node) -> list[Node]:
+    """All that the root was computed from and the root itself, oldest first."""
+    seen = {root}
+    stack = [root]
+    while stack:
+        for x in stack.pop().inputs:
+            if x is not None and x not in seen:
+                seen.add(x)
+                stack.append(x)
+    return sorted(seen, key=attrgetter("serial"))
+
+
+def named(nodes: list[Node]) -> tuple[dict[Node, str], dict[Node, str]]:
+    """A unique id for each node, and its last part."""
+    ids: dict[Node, str] = {}
+    names: dict[Node, str] = {}
+    taken: set[str] = set()
+    used: dict[str, int] = {}
+    for node in nodes:
+        where = place(node)
+        base = name = node.symbol or (node.op.name if node.op is not None else "leaf" if node.requires_grad else "const")
+        while where + name in taken:
+            used[where + base] = used.get(where + base, 1) + 1
+            name = f"{base}_{used[where + base]}"
+        taken.add(where + name)
+        ids[node], names[node] = where + name, name
+    return ids, names
+
+
+def place(node: Node) -> str:
+    """The first part of an id: ``lstm/t3/``."""
+    parts = (*node.scope.path, *([] if node.scope.step is None else [f"t{node.scope.step}"]))
+    return "".join(f"{part}/" for part in parts)
+
+
+def attributes(node: Node) -> dict[str, Any]:
+    """What the graph model says of a node."""
+    said: dict[str, Any] = {"kind": kind(node)}
+    if node.op is not None:
+        said["op"], said["sign"] = node.op.name, node.op.symbol
+    if node.symbol is not None:
+        said["symbol"] = node.symbol
+    if node.role is not None:
+        said["role"] = node.role
+    if node.scope.path:
+        said["path"] = "/".join(node.scope.path)
+    if node.scope.step is not None:
+        said["step"] = node.scope.step
+    if node.params:
+        said["params"] = ", ".join(f"{name}={value}" for name, value in node.params.items())
+    said |= summary(node.data)
+    if node.grad is not None:
+        said |= {"grad" if key == "value" else "grad_norm": number
+                 for key, number in summary(node.grad).items() if key in ("value", "norm")}
+    return said
+
+
+def kind(node: Node) -> str:
+    """parameter, leaf, constant or computed."""
+    if node.op is not None:
+        return "computed"
+    if node.role == "parameter":
+        return "parameter"
+    return "leaf" if node.requires_grad else "constant"
+
+
+def summary(data: Any) -> dict[str, Any]:
+    """Shape, dtype, the norm, and the number if there is just one. Of a gradient that is itself a node, its data."""
+    data = getattr(data, "data", data) if isinstance(data, Node) else data
+    if not isinstance(data, np.ndarray):
+        return {"shape": "()", "dtype": type(data).__name__, "value": float(data), "norm": abs(float(data))}
+    said: dict[str, Any] = {"shape": str(data.shape), "dtype": str(data.dtype), "norm": norm(data)}
+    if data.size == 1:
+        said["value"] = float(data.item())
+    return said
+
+
+def add_constant(graph: nx.MultiDiGraph, consumer: str, k: int, arg: Any) -> str:
+    """A node for a plain number or array given as the k-th operand."""
+    name = f"{consumer}/{k}"
+    while name in graph:
+        name += "'"
+    where = {key: graph.nodes[consumer][key] for key in ("path", "step", "order") if key in graph.nodes[consumer]}
+    graph.add_node(name, kind="constant", name=f"{graph.nodes[consumer]['name']}/{k}", **where, **summary(arg))
+    return name
+
+
+TINY, HUGE = 1e-140, 1e140
+
+
+def norm(x: Any) -> float:
+    """The Euclidean norm of numbers of any shape, worked out in double precision and without under- or overflow.
+
+    >>> norm(np.array([3e-200, 4e-200]))
+    5e-200
+    """
+    a = np.asarray(x, dtype=np.float64).reshape(-1)
+    size = math.sqrt(a.dot(a)) if a.size else 0.0
+    if TINY < size < HUGE:
+        return size
+    largest = float(np.abs(a).max(initial=0.0))  # squares may have under- or overflowed: scale first
+    if largest == 0 or not math.isfinite(largest):
+        return largest
+    a = a / largest
+    return largest * math.sqrt(a.dot(a))
