@@ -10,7 +10,7 @@ import platform
 from pathlib import Path
 
 from benchmarks import accuracy, chain, length, lines, lstm, scalar, startup
-from benchmarks.measure import MissingPeer, Row
+from benchmarks.measure import MissingPeerError, Row
 
 BENCHMARKS = {
     "chain": chain.rows,
@@ -63,7 +63,7 @@ def main() -> None:
             for row in BENCHMARKS[name]():
                 rows.append(row)
                 show(row)
-        except MissingPeer as missing:
+        except MissingPeerError as missing:
             print(f"{name}: left out: {missing}")
     if options.json:
         options.json.write_text(json.dumps([{**row._asdict(), "met": row.met} for row in rows], indent=1) + "\n")

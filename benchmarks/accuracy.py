@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from benchmarks.measure import Row, peer
 from microgradrnn import Tensor, nn
 
 T, B, D, H = 60, 3, 4, 5
-LAYERS = {
+LAYERS: dict[str, Callable[[], Any]] = {
     "RNN": lambda: nn.RNN(D, H, rng=0),
     "LSTM": lambda: nn.LSTM(D, H, rng=0),
     "GRU, reset after": lambda: nn.GRU(D, H, reset="after", rng=0),
@@ -56,4 +56,5 @@ def rows() -> Iterator[Row]:
             for a, b in zip(nodes, theirs, strict=True)
         ]
         worst = float(max(errors))
-        yield Row(f"gradients of {name}, T={T}: largest relative error", f"{worst:.1e}", "1e-10", worst / 1e-10, bar=1.0)
+        yield Row(f"gradients of {name}, T={T}: largest relative error", f"{worst:.1e}", "1e-10", worst / 1e-10,
+                  bar=1.0)

@@ -30,7 +30,8 @@ def rows() -> Iterator[Row]:
             left = used()[0]
     finally:
         gc.enable()
-    yield Row(f"bytes a node after the forward pass, {n:,} nodes", f"{held / n:.0f} B", "300 B", held / n / 300, bar=1.0)
+    yield Row(f"bytes a node after the forward pass, {n:,} nodes", f"{held / n:.0f} B", "300 B", held / n / 300,
+              bar=1.0)
     yield Row("still held after the loss is dropped, collector off", f"{left / 1e3:.1f} kB", f"{held / 1e6:.0f} MB",
               left / held, bar=0.01)
 

@@ -37,8 +37,12 @@ def rows() -> Iterator[Row]:
     runs = {T: training_step(T) for T in LENGTHS}
     for run in runs.values():
         run()
-    rounds = [{T: min(seconds(run) for _ in range(max(1, 2_000 // T))) / T for T, run in runs.items()} for _ in range(5)]
-    time = {T: median(r[T] for r in rounds) for T in LENGTHS}
+    rounds: dict[int, list[float]] = {T: [] for T in LENGTHS}
+    for _ in range(5):
+        for T, run in runs.items():
+            repeats = max(1, 2_000 // T)
+            rounds[T].append(sum(seconds(run) for _ in range(repeats)) / (repeats * T))
+    time = {T: median(times) for T, times in rounds.items()}
     memory = {T: peak_bytes(run) / T for T, run in runs.items()}
     first, *longer = LENGTHS
     for T in longer:

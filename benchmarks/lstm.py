@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import MissingPeer, Row, compared, peer
+from benchmarks.measure import MissingPeerError, Row, compared, peer
 from microgradrnn import nn
 
 # (T, B, D, H): bar against PyTorch, bar against autograd, repeats
@@ -18,13 +18,13 @@ SIZES = {
     (50, 32, 128, 128): (1.0, 0.5, 9),
     (100, 32, 256, 256): (1.0, 0.6, 7),
 }
-Run = Callable[[], tuple[float, np.ndarray]]  # returns the loss and the gradient of the recurrent matrix (H, 4H)
+Run = Callable[[], tuple[Any, Any]]  # returns the loss and the gradient of the recurrent matrix (H, 4H)
 
 
 def ours(layer: nn.LSTM, xs: np.ndarray) -> Run:
     """Our layer; the loss is the sum of all outputs."""
 
-    def run() -> tuple[float, np.ndarray]:
+    def run() -> tuple[float, Any]:
         layer.zero_grad()
         hs, _ = layer(xs)
         loss = hs.sum()
@@ -45,7 +45,7 @@ def with_torch(layer: nn.LSTM, xs: np.ndarray) -> Run:
         cell.bias_ih.copy_(torch.tensor(layer.cell.b.data.copy()))
         cell.bias_hh.zero_()
 
-    def run() -> tuple[float, np.ndarray]:
+    def run() -> tuple[float, Any]:
         cell.zero_grad()
         h = c = torch.zeros(xs.shape[1], layer.cell.H)
         hs = []
@@ -82,7 +82,7 @@ def with_autograd(layer: nn.LSTM, xs: np.ndarray) -> Run:
 
     both = value_and_grad(loss)
 
-    def run() -> tuple[float, np.ndarray]:
+    def run() -> tuple[float, Any]:
         value, (g, _) = both(parameters)
         return float(value), g[D:]
 
@@ -97,7 +97,7 @@ def rows() -> Iterator[Row]:
             xs = np.random.default_rng(0).standard_normal((T, B, D)).astype(np.float32)
             try:
                 theirs = make(layer, xs)
-            except MissingPeer as missing:
+            except MissingPeerError as missing:
                 yield Row(f"LSTM : {name}", str(missing))
                 break
             mine = ours(layer, xs)

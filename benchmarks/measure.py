@@ -27,7 +27,7 @@ class Row(NamedTuple):
         return "" if self.bar is None or self.ratio is None else "yes" if self.ratio <= self.bar else "NO"
 
 
-class MissingPeer(Exception):
+class MissingPeerError(Exception):
     """A package to compare with is not installed."""
 
 
@@ -37,7 +37,7 @@ def peer(module: str) -> Any:
         return importlib.import_module(module)
     except ImportError:
         name = module.split(".")[0]
-        raise MissingPeer(f"{name} is not installed; install the extra: pip install -e '.[bench]'") from None
+        raise MissingPeerError(f"{name} is not installed; install the extra: pip install -e '.[bench]'") from None
 
 
 def seconds(f: Callable[[], object]) -> float:

@@ -71,9 +71,10 @@ def rows() -> Iterator[Row]:
             assert abs(a - b) <= 1e-9 * abs(b), "the two do not compute the same"
         what = f"scalar forward and backward a node, {NODES:,} nodes : micrograd"
         both = several(ours), several(theirs)
-        yield compared(what, *both, repeats=15, bar=0.6, per=GRAPHS * NODES, unit="µs", before=gc.collect)
+        per = GRAPHS * NODES
+        yield compared(what, *both, repeats=15, bar=0.6, per=per, unit="µs", before=gc.collect)
         gc.disable()
         try:
-            yield compared("the same, collector off", *both, repeats=5, per=GRAPHS * NODES, unit="µs", before=gc.collect)
+            yield compared("the same, collector off", *both, repeats=5, per=per, unit="µs", before=gc.collect)
         finally:
             gc.enable()

@@ -25,5 +25,5 @@ def rows() -> Iterator[Row]:
         done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=root, capture_output=True, text=True, check=True)
         runs.append([float(t) for t in done.stdout.split()])
     numpy, own = (median(times) for times in zip(*runs, strict=True))
-    yield Row(f"import time over numpy's own ({numpy * 1e3:.0f} ms) : 100 ms", f"{own * 1e3:.1f} ms", "100 ms", own / 0.1,
-              bar=1.0)
+    yield Row(f"import time over numpy's own ({numpy * 1e3:.0f} ms) : 100 ms", f"{own * 1e3:.1f} ms", "100 ms",
+              own / 0.1, bar=1.0)

@@ -43,7 +43,7 @@ def is_module(name: str) -> bool:
 
 
 def imports(source: str, module: str, is_package: bool) -> set[str]:
-    """Every module that a source imports, at the top or inside a function; `from a import b` is a.b where that is one."""
+    """Every module that a source imports, anywhere in it; `from a import b` is a.b where that is a module."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

@@ -69,7 +69,7 @@ def test_the_gradient_of_a_node_is_the_sum_of_its_messages(build: Any) -> None:
     root = build()
     messages = watched(root)
     sums: dict[Any, Any] = {}
-    for _, k, x, message in messages:
+    for _, _, x, message in messages:
         assert np.shape(np.asarray(message)) == np.shape(x.data)
         sums[x] = sums.get(x, 0.0) + np.asarray(message)
     nodes = list(sums)

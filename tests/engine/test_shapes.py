@@ -156,7 +156,8 @@ def test_integer_array_indices_add_up_where_they_repeat(data: Any) -> None:
 
 @pytest.mark.parametrize(
     "index",
-    [(slice(None, None, -1),), (slice(3, None, -2), 1), (None, [0, 2, 2]), (..., [1, 1, 0]), ([0, 0], slice(None), [2, 2]),
+    [(slice(None, None, -1),), (slice(3, None, -2), 1), (None, [0, 2, 2]), (..., [1, 1, 0]),
+     ([0, 0], slice(None), [2, 2]),
      (np.array([True, False, True, True]),), (np.int64(2),), ([3, -1], None), ([],), (1, [True, False, True])],
     ids=str,
 )

@@ -124,7 +124,7 @@ def test_unroll_tags_each_step_and_hands_out_the_first_part_of_a_tuple() -> None
         steps.append(node.scope.step)
         return node, count + 1
 
-    outputs, (h, count) = nn.unroll(cell, Tensor(np.ones((4, 3))), (np.zeros(3), 0))
+    outputs, (_, count) = nn.unroll(cell, Tensor(np.ones((4, 3))), (np.zeros(3), 0))
     assert (steps, count) == ([0, 1, 2, 3], 4)
     np.testing.assert_array_equal(outputs.data[:, 0], [1, 2, 3, 4])
 
@@ -164,7 +164,7 @@ def test_shapes_that_do_not_fit_are_named(cell_type: Any, options: Any, n: int) 
     with pytest.raises(ValueError, match="empty"):
         nn.unroll(cell, np.ones((0, B, D)))
     bad = np.ones((B, H + 1))
-    with pytest.raises(ValueError, match=rf"{name}: a state has shape \(B, {H}\), got \(3, 6\)"):
+    with pytest.raises(ValueError, match=rf"{name}: the state is .*\({B}, {H}\).* got \({B}, {H + 1}\)"):
         cell(np.ones((B, D)), (bad, bad) if cell_type is nn.LSTMCell else bad)
 
 
@@ -173,7 +173,7 @@ def test_an_lstm_given_one_array_as_its_state_says_it_needs_a_pair(batch: int) -
     h = np.ones((batch, H))
     for run in (lambda: nn.LSTMCell(D, H, rng=0)(np.ones((batch, D)), h),
                 lambda: nn.LSTM(D, H, rng=0)(np.ones((T, batch, D)), h)):
-        with pytest.raises((TypeError, ValueError), match="LSTMCell.*h, c"):
+        with pytest.raises((TypeError, ValueError), match=r"LSTMCell.*h, c"):
             run()
 
 
@@ -187,7 +187,7 @@ def test_a_cell_of_one_state_given_a_pair_says_so(cell_type: Any) -> None:
 @every_cell
 def test_a_state_of_another_batch_size_is_refused(cell_type: Any, options: Any, n: int) -> None:
     h = np.ones((2, H))
-    with pytest.raises(ValueError, match=r"\(2, .*\[in (rnn|lstm|gru)"):
+    with pytest.raises(ValueError, match=rf"{cell_type.__name__}: the state is .*\({B}, {H}\).* got \(2, {H}\)"):
         cell_type(D, H, rng=0, **options)(np.ones((B, D)), (h, h) if cell_type is nn.LSTMCell else h)
 
 
