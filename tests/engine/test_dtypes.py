@@ -112,3 +112,13 @@ def test_an_ndarray_on_the_left_is_a_constant_operand(left: np.ndarray) -> None:
 def test_a_list_beside_a_tensor_is_a_constant_array() -> None:
     x = Tensor([1.0, 2.0])
     np.testing.assert_array_equal(([10, 20] * x).data, [10, 40])
+
+
+def test_no_constant_makes_a_tensor_of_another_precision() -> None:
+    x = Tensor([1.0, 2.0])
+    for constant in (np.ones(2, np.longdouble), np.ones(2, np.float16), np.ones(2, np.int8)):
+        try:
+            y = x * constant
+        except TypeError:
+            continue  # refusing is as good
+        assert y.dtype == np.float64

@@ -207,3 +207,17 @@ def test_a_role_that_is_none_is_refused() -> None:
 def test_an_operation_on_arrays_refuses_a_value() -> None:
     with pytest.raises(TypeError, match="matmul"):
         mg.matmul(Value(1.0), Value(2.0))
+
+
+@pytest.mark.parametrize("use", [lambda x: mg.concat([x, x], 2), lambda x: mg.concat([x, x], -3),
+                                 lambda x: mg.stack([x, x], 3), lambda x: mg.transpose(x, (0, 2)),
+                                 lambda x: mg.swapaxes(x, 0, 2), lambda x: mg.split(x, 2, 2),
+                                 lambda x: mg.softmax(x, 2), lambda x: mg.log_softmax(x, -3)])
+def test_an_axis_out_of_range_is_refused_and_does_not_wrap_around(use: Any) -> None:
+    with pytest.raises((ValueError, IndexError), match="ax[ie]s"):
+        use(Tensor(np.ones((4, 4))))
+
+
+def test_a_split_into_no_parts_is_refused() -> None:
+    with pytest.raises(ValueError, match="split"):
+        mg.split(Tensor(np.ones(4)), 0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import microgradrnn as mg
-from microgradrnn import Tensor
+from microgradrnn import Tensor, nn
 
 
 def test_data_given_to_a_tensor_is_copied_and_not_locked() -> None:
@@ -108,3 +108,39 @@ def test_no_message_is_changed_after_it_was_sent() -> None:
     mg.backward(y, observe=lambda node, k, source, message: sent.append((message, np.array(message))))
     for message, copy in sent:
         np.testing.assert_array_equal(np.asarray(message), copy)
+
+
+def test_what_one_pass_returned_is_not_touched_by_the_next() -> None:
+    layer = nn.LSTM(4, 5, rng=0)
+    rng = np.random.default_rng(0)
+
+    def run() -> list[np.ndarray]:
+        layer.zero_grad()
+        x = Tensor(rng.standard_normal((6, 3, 4)))
+        hs, (h, c) = layer(x)
+        loss = (hs * hs).sum()
+        loss.backward()
+        return [hs.data, h.data, c.data, x.grad, mg.grad(loss, h), *(p.grad for p in layer.parameters())]
+
+    first = run()
+    copies = [a.copy() for a in first]
+    for _ in range(3):
+        second = run()
+    for a, copy, b in zip(first, copies, second, strict=True):
+        np.testing.assert_array_equal(a, copy)
+        assert not np.shares_memory(a, b)
+
+
+def test_two_backward_passes_taken_in_turns_do_not_mix() -> None:
+    """Each pass has its own gradients in flight, also when they advance step by step together."""
+    W = Tensor(np.random.default_rng(0).standard_normal((3, 3)) * 0.5)
+    h = Tensor(np.ones((2, 3)))
+    for _ in range(5):
+        h = (h @ W).tanh()
+    y = (h * h).sum()
+    alone = [np.array(g) for _, g in mg.engine.reverse(y)]
+    together = [(np.array(a), np.array(b)) for (_, a), (_, b) in
+                zip(mg.engine.reverse(y), mg.engine.reverse(y), strict=True)]
+    for g, (a, b) in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(a, g)
+        np.testing.assert_array_equal(b, g)

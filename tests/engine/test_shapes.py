@@ -223,6 +223,11 @@ def test_transposes_and_reshapes_move_the_gradient_back(data: Any) -> None:
     assert_same(flat.reshape(-1), seed.reshape(-1))
 
 
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0), (0,)])
+def test_an_empty_mask_picks_nothing(shape: tuple[int, ...]) -> None:
+    assert Tensor(np.zeros(shape))[np.zeros(shape, dtype=bool)].shape == (0,)
+
+
 def test_an_array_split_into_unequal_parts_is_refused() -> None:
     with pytest.raises(ValueError, match="length 7 does not fall into 3 equal parts"):
         mg.split(Tensor(filled((2, 7))), 3, axis=1)
