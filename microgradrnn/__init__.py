@@ -10,7 +10,9 @@
 """
 
 from microgradrnn import nn, optim
-from microgradrnn.engine import Tensor, Value, backward, enable_grad, grad, mark, no_grad, scope
+from microgradrnn.engine import (
+    AnomalyError, Tensor, Value, backward, detect_anomaly, enable_grad, grad, mark, no_grad, scope,
+)
 from microgradrnn.engine.rules.elementwise import (
     abs,
     cos,
@@ -33,7 +35,7 @@ from microgradrnn.engine.rules.shape import astype, broadcast_to, concat, reshap
 __version__ = "0.1.0"
 
 __all__ = [
-    "Tensor", "Value", "abs", "affine", "astype", "backward", "broadcast_to", "concat", "cos", "enable_grad", "exp",
+    "AnomalyError", "Tensor", "Value", "abs", "affine", "astype", "backward", "broadcast_to", "concat", "cos", "detect_anomaly", "enable_grad", "exp",
     "grad", "log", "log_softmax", "logsumexp", "mark", "matmul", "max", "maximum", "mean", "min", "minimum", "nn",
     "no_grad", "optim", "relu", "reshape", "scope", "sigmoid", "sign", "sin", "softmax", "split", "sqrt", "stack",
     "sum", "swapaxes", "tanh", "transpose", "where",

@@ -14,9 +14,13 @@ from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any
 
+import numpy as np
+
 from microgradrnn.engine.cotangent import Deferred
-from microgradrnn.engine.node import Node
-from microgradrnn.engine.primitive import ieee
+from microgradrnn.engine.guards import check_message
+from microgradrnn.engine.node import Node, plain
+from microgradrnn.engine.primitive import Rule, ieee
+from microgradrnn.engine.rules.elementwise import where
 
 Observer = Callable[[Node, int, Node, Any], object]
 
@@ -27,15 +31,19 @@ def reverse(
     *,
     targets: Sequence[Node] | None = None,
     observe: Observer | None = None,
+    keep: Callable[[Node, int], bool] | None = None,
     create_graph: bool = False,
+    since: int = -1,
 ) -> Iterator[tuple[Node, Any]]:
     """Yield ``(node, d(root)/d(node))``, youngest node first.
 
     A *message* is what one consumer sends to its k-th input. The gradient of a node is the sum of its messages.
+    The options are those of `backward`; nodes with a serial below `since` are taken as leaves.
     """
-    live = ancestors(root, targets)
+    live = ancestors(root, targets, since)
     arriving = {root: root.cotangent(seed, create_graph)}  # for each node, the sum of its messages so far
     summed = set()  # nodes whose sum is our own array, free to be added to in place
+    silent: set[Node] = set()  # nodes behind a `where`: there 0 * inf is 0
     fit = root.kind.fit
     for node in sorted(live, key=attrgetter("serial"), reverse=True):
         g = arriving.pop(node, None)
@@ -43,20 +51,28 @@ def reverse(
             continue
         if isinstance(g, Deferred):
             g = g.dense()
+        if node.hooks:
+            g = hooked(node, g)
         yield node, g
-        args, params = node.args, node.params
+        if node.op is None or node.serial < since:
+            continue
+        op, args, params = node.op, node.args, node.params
         y, operands = (node, recorded(node)) if create_graph else (node._data, args)
+        plainly = not (op.variadic or op.selects or node in silent)
+        anomaly = node.scope.anomaly
         for k, x in enumerate(node.inputs):
-            if x not in live or (rule := node.op.vjp[k]) is None:
+            if x not in live or (rule := op.vjp[k]) is None or (keep is not None and not keep(node, k)):
                 continue
             if x._data is not args[k]:
                 raise changed(node, k)
             try:
-                message = rule(g, y, *operands, **params)
+                message = rule(g, y, *operands, **params) if plainly else special(node, rule, g, y, operands, silent)
             except ArithmeticError:
                 message = ieee(rule, (g, y, *operands), params)
-            if fit is not None and not node.op.fits:
+            if fit is not None and not op.fits:
                 message = fit(message, args[k])
+            if anomaly:
+                check_message(op.name, k, message, g, node.scope)
             if observe is not None:
                 observe(node, k, x, message)
             if x not in arriving:
@@ -68,12 +84,17 @@ def reverse(
                 summed.add(x)
 
 
-def ancestors(root: Node, targets: Sequence[Node] | None = None) -> dict[Node, None]:
+def ancestors(root: Node, targets: Sequence[Node] | None = None, since: int = -1) -> dict[Node, None]:
     """All that the root was computed from and a gradient flows into; with targets, only what leads to them."""
     live = {root: None}
     stack = [root]
+    if targets is not None:  # what is older than every target cannot lead to one
+        since = max(since, min((x.serial for x in targets), default=root.serial) + 1)
     while stack:
-        for x in stack.pop().inputs:
+        node = stack.pop()
+        if node.serial < since:
+            continue
+        for x in node.inputs:
             if x is not None and x not in live and x.requires_grad:
                 live[x] = None
                 stack.append(x)
@@ -87,7 +108,12 @@ def ancestors(root: Node, targets: Sequence[Node] | None = None) -> dict[Node, N
 
 
 def backward(
-    root: Node, seed: Any = None, *, observe: Observer | None = None, create_graph: bool = False
+    root: Node,
+    seed: Any = None,
+    *,
+    observe: Observer | None = None,
+    keep: Callable[[Node, int], bool] | None = None,
+    create_graph: bool = False,
 ) -> None:
     """Differentiate the root with respect to everything it was computed from, into ``.grad``.
 
@@ -99,7 +125,15 @@ def backward(
         seed: the cotangent of the root, of its shape; 1 by default.
         observe: called as ``observe(consumer, k, input, message)`` for every message, in the order in which they are
             sent. A message is an array that must not be changed (or a `Deferred` one; `np.asarray` works it out).
+        keep: called as ``keep(consumer, k)``; where it is false the message to the k-th input is not sent. The
+            gradient is then the part that took the remaining paths; over a partition of paths the parts add up.
         create_graph: record the backward pass too, so that gradients can be differentiated again.
+
+    Raises:
+        TypeError: if the root is not a node.
+        ValueError: if no gradient flows into it, it holds several numbers and there is no seed, or the seed's shape
+            is another.
+        RuntimeError: if an input was changed after the forward pass.
 
     >>> from microgradrnn import Value, backward
     >>> x = Value(3.0)
@@ -110,11 +144,11 @@ def backward(
     """
     need_node(root, "backward")
     leaves = []
-    for node, g in reverse(root, seed, observe=observe, create_graph=create_graph):
+    for node, g in reverse(root, seed, observe=observe, keep=keep, create_graph=create_graph):
         if node.op is None:
             leaves.append((node, g))
-        elif node.keeps_interior_grad:
-            node.grad = g
+        elif node.retains_grad:
+            node.keep_grad(g)
     for leaf, g in leaves:  # only now: a backward pass that fails half-way leaves no half-summed gradients
         leaf.accumulate(g)
 
@@ -154,6 +188,43 @@ def grad(output: Node, inputs: Any, *, seed: Any = None, create_graph: bool = Fa
 def recorded(node: Node) -> list[Any]:
     """The inputs as nodes, so that a rule applied to them is recorded; plain operands as they are."""
     return [a if x is None else x for x, a in zip(node.inputs, node.args, strict=True)]
+
+
+def hooked(node: Node, g: Any) -> Any:
+    """The gradient after the node's hooks have seen it, each in the order of registration."""
+    for hook in node.hooks or ():
+        if isinstance(g, np.ndarray):
+            g = g.view()
+            g.flags.writeable = False  # it may be shared with other nodes
+        replacement = hook(g)
+        if replacement is not None:
+            g = node.cotangent(replacement, isinstance(g, Node))
+    return g
+
+
+def special(node: Node, rule: Rule, g: Any, y: Any, operands: Sequence[Any], silent: set[Node]) -> Any:
+    """A message in the two cases that are not plain.
+
+    Operations of any number of inputs get them as one sequence. And behind a `where`, where the cotangent is 0 the
+    message is 0, even if the derivative there is infinite or NaN: rules are linear in g, so nothing is lost, and the
+    branch that was not taken stays silent.
+    """
+    op = node.op
+    inputs = (operands,) if op.variadic else operands
+    if not op.selects and node not in silent:
+        return rule(g, y, *inputs, **node.params)
+    silent.update(x for x in node.inputs if x is not None)
+    with np.errstate(all="ignore"):
+        try:
+            message = rule(g, y, *inputs, **node.params)
+        except ArithmeticError:
+            message = ieee(rule, (g, y, *inputs), node.params)
+    zero = plain(g) == 0
+    if not np.any(zero) or isinstance(message, Deferred):
+        return message
+    if np.all(zero):
+        return np.zeros(message.shape, message.dtype) if hasattr(message, "shape") else 0.0
+    return where(zero, 0.0, message) if op.elementwise else message
 
 
 def need_node(x: Any, who: str) -> None:

@@ -87,7 +87,10 @@ class Scatter(Deferred):
     def dense(self) -> np.ndarray:
         """Zeros, with the values in their places."""
         total = np.zeros(self.shape, self.dtype)
-        self.add_to(total)
+        if repeats(self.index):
+            np.add.at(total, self.index, self.values)
+        else:
+            total[self.index] = self.values
         return total
 
     def add_to(self, total: np.ndarray) -> None:
@@ -104,6 +107,8 @@ class Scatter(Deferred):
 
 def repeats(index: Any) -> bool:
     """May this index name one place twice? Only arrays of integers can."""
+    if type(index) is int:
+        return False
     for i in index if type(index) is tuple else (index,):
         if type(i) is np.ndarray and i.dtype != bool and i.ndim:
             return True

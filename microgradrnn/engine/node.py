@@ -4,40 +4,22 @@ A graph is nothing but nodes that remember their inputs. Each node takes the nex
 so a node is always younger than what it was computed from. That one integer is all the reverse pass needs to know
 about order: see ``backward.py``.
 
-What is in force *where* a node is made (is the graph being recorded? which module, which time step?) lives in two
-context variables, so that it is right per thread and survives exceptions.
+Where it was made (module, time step) is kept with it: see ``scope.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import ContextVar
 from itertools import count
 from operator import attrgetter
-from types import TracebackType
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
+
+from microgradrnn.engine.scope import SCOPE, Scope
 
 T = TypeVar("T")
 
 ROLES = ("input", "parameter", "hidden", "cell", "gate", "candidate", "output", "loss")
 
-
-class Scope(NamedTuple):
-    """Where a node was made: the path of module names, and the time step (None outside any step)."""
-
-    path: tuple[str, ...] = ()
-    step: int | None = None
-
-    def __str__(self) -> str:
-        """For error messages: `` [in lstm, t=3]``, or nothing at the top level."""
-        where = [f"in {'/'.join(self.path)}"] if self.path else []
-        if self.step is not None:
-            where.append(f"t={self.step}")
-        return f" [{', '.join(where)}]" if where else ""
-
-
-SCOPE: ContextVar[Scope] = ContextVar("scope", default=Scope())  # noqa: B039 (a Scope is immutable)
-RECORDING: ContextVar[bool] = ContextVar("recording", default=True)
 
 next_serial = count().__next__
 
@@ -57,7 +39,7 @@ class Node:
         requires_grad: does a gradient flow into it?
     """
 
-    __slots__ = ("_data", "args", "grad", "inputs", "op", "params", "requires_grad", "scope", "serial", "tag")
+    __slots__ = ("_data", "args", "grad", "hooks", "inputs", "op", "params", "requires_grad", "scope", "serial", "tag")
 
     _data: Any
     grad: Any
@@ -67,6 +49,7 @@ class Node:
     params: dict[str, Any]
     serial: int
     scope: Scope
+    hooks: list[Callable[[Any], Any]] | None
     tag: tuple[str | None, str | None]
     requires_grad: bool
 
@@ -98,6 +81,7 @@ class Node:
         self.params = params
         self.requires_grad = requires_grad
         self.tag = NO_TAG
+        self.hooks = None
         self.scope = SCOPE.get()
         self.serial = next_serial()
 
@@ -111,6 +95,10 @@ class Node:
 
     def accumulate(self, g: Any) -> None:
         """Add g to the gradient."""
+        raise NotImplementedError
+
+    def keep_grad(self, g: Any) -> None:
+        """Set the gradient of a computed node."""
         raise NotImplementedError
 
     def finished(self, g: Any, as_node: bool) -> Any:
@@ -155,73 +143,52 @@ class Node:
 
         backward(self, seed, **options)
 
+    def register_hook(self, hook: Callable[[Any], Any]) -> Callable[[], None]:
+        """Call ``hook(g)`` with this node's gradient in every reverse pass, once it is complete.
+
+        What the hook returns takes the gradient's place; None leaves it as it is. The gradient is an array or float
+        (a node under ``create_graph``) and must not be written to.
+
+        Returns:
+            A function that takes the hook away again.
+
+        >>> from microgradrnn import Value
+        >>> x = Value(3.0)
+        >>> h = x * x
+        >>> remove = h.register_hook(lambda g: 10 * g)
+        >>> (2 * h).backward()
+        >>> h.grad, x.grad
+        (20.0, 120.0)
+        """
+        self.hooks = [*(self.hooks or []), hook]
+
+        def remove() -> None:
+            self.hooks = [h for h in self.hooks or [] if h is not hook]
+
+        return remove
+
+    def retain_grad(self) -> Self:
+        """Keep this computed node's gradient in ``.grad`` after `backward`. (Values do so anyway.) Returns the node."""
+        self.hooks = [*(self.hooks or []), RETAIN]
+        return self
+
+    @property
+    def retains_grad(self) -> bool:
+        """Will a computed node's gradient be kept?"""
+        return self.keeps_interior_grad or (self.hooks is not None and RETAIN in self.hooks)
+
     def zero_grad(self) -> None:
         """Forget the gradient, so that the next `backward` starts from nothing."""
         self.grad = self.no_grad_yet
 
 
+
+def RETAIN(g: Any) -> None:
+    """A hook that changes nothing; its presence tells `backward` to keep the gradient."""
+
+
 NO_PARAMS: dict[str, Any] = {}
 NO_TAG = (None, None)
-
-
-class scope:  # noqa: N801 (reads as a statement: `with scope("lstm"):`)
-    """``with scope("lstm", step=3):`` tags every node made inside with that module name and time step.
-
-    Scopes nest: paths add up, the innermost step wins. Pictures and error messages read them; the engine does not.
-
-    >>> from microgradrnn import Value, scope
-    >>> with scope("cell", step=2):
-    ...     y = Value(1.0) * 3
-    >>> y.scope.path, y.scope.step
-    (('cell',), 2)
-    """
-
-    __slots__ = ("_name", "_step", "_token")
-
-    def __init__(self, name: str | None = None, step: int | None = None) -> None:
-        self._name, self._step = name, step
-
-    def __enter__(self) -> Scope:
-        path, step = SCOPE.get()
-        if self._name is not None:
-            path = (*path, self._name)
-        inner = Scope(path, step if self._step is None else self._step)
-        self._token = SCOPE.set(inner)
-        return inner
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        SCOPE.reset(self._token)
-
-
-class no_grad:  # noqa: N801
-    """``with no_grad():`` computes without recording: results are constants, and no graph is kept.
-
-    >>> from microgradrnn import Value, no_grad
-    >>> with no_grad():
-    ...     y = Value(2.0) * 3
-    >>> y.requires_grad
-    False
-    """
-
-    __slots__ = ("_token",)
-    _to = False
-
-    def __enter__(self) -> None:
-        self._token = RECORDING.set(self._to)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        RECORDING.reset(self._token)
-
-
-class enable_grad(no_grad):  # noqa: N801
-    """``with enable_grad():`` records again, inside a `no_grad` block."""
-
-    __slots__ = ()
-    _to = True
 
 
 def mark(node: T, symbol: str | None, role: str | None = None) -> T:

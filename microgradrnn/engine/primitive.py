@@ -14,11 +14,14 @@ Called on plain numbers or arrays a primitive just computes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from microgradrnn.engine.node import NO_PARAMS, NO_TAG, RECORDING, SCOPE, Node, next_serial
+from microgradrnn.engine.guards import check_forward, user_line
+from microgradrnn.engine.node import NO_PARAMS, NO_TAG, Node, next_serial
+from microgradrnn.engine.scope import SCOPE
 
 Rule = Callable[..., Any]
 ERRORS = (ArithmeticError, ValueError, TypeError, IndexError)
@@ -39,6 +42,7 @@ class Primitive:
         symbol: how pictures write it, such as ``+``.
         fits: do the rules' cotangents have the inputs' shapes and dtypes? By default not: an input may have been
             broadcast, or raised in precision, to meet the others, and the engine fits every message to its input.
+        elementwise: does each entry of the output depend on the same entry of the inputs only?
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class Primitive:
         doc: str = "",
         symbol: str | None = None,
         fits: bool = False,
+        elementwise: bool = False,
     ) -> None:
         self.name = self.__name__ = name
         self.on_floats = on_floats
@@ -58,6 +63,9 @@ class Primitive:
         self.__doc__ = doc
         self.symbol = symbol or name
         self.fits = fits
+        self.elementwise = elementwise
+        self.variadic = isinstance(vjp, Every)
+        self.selects = name == "where"  # what stands behind it may be NaN where it was not chosen
         PRIMITIVES[name] = self
 
     def __repr__(self) -> str:
@@ -101,9 +109,13 @@ class Primitive:
         node._data = data
         node.grad = kind.no_grad_yet
         node.tag = NO_TAG
-        node.scope = SCOPE.get()
+        node.hooks = None
         node.serial = next_serial()
-        if requires_grad and RECORDING.get():
+        node.scope = scope = SCOPE.get()
+        if scope.anomaly:
+            node.scope = scope.at(user_line())
+            check_forward(self.name, data, values, node.scope)
+        if requires_grad and scope.recording:
             node.requires_grad = True
             node.op, node.inputs, node.args, node.params = self, inputs, tuple(values), params or NO_PARAMS
         else:
@@ -136,13 +148,16 @@ class Primitive:
 
 
 class Every:
-    """A rule for operations with any number of inputs: ``rule(k, g, y, *inputs, **params)`` for the k-th one."""
+    """One rule for an operation with any number of inputs: ``rule(k, g, y, inputs, **params)`` for the k-th of them.
+
+    The inputs come as one sequence: unpacked for each of T inputs, they would cost T² in a loop over time.
+    """
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
 
     def __getitem__(self, k: int) -> Rule:
-        return lambda g, y, *inputs, **params: self.rule(k, g, y, *inputs, **params)
+        return partial(self.rule, k)
 
 
 def ieee(f: Callable[..., Any], args: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -168,5 +183,5 @@ def describe(a: Any) -> str:
 def elementwise(name: str, on_float: Callable[..., Any], on_array: Callable[..., Any], *vjp: Rule | None,
                 doc: str = "", symbol: str | None = None) -> Primitive:
     """A row of the elementwise table: the float form, the array form, and one rule for each input."""
-    return Primitive(name, on_float, on_array, vjp, doc, symbol, fits=len(vjp) == 1)
+    return Primitive(name, on_float, on_array, vjp, doc, symbol, fits=len(vjp) == 1, elementwise=True)
 

@@ -98,6 +98,10 @@ class Tensor(Operators, Node):
         else:
             self.grad = g if isinstance(g, Node) else np.array(g)
 
+    def keep_grad(self, g: Any) -> None:
+        """Set the gradient of a computed node."""
+        self.grad = g if isinstance(g, Node) else np.array(g)
+
     def finished(self, g: Any, as_node: bool) -> Any:
         """What `grad` returns for this node: zeros where nothing arrived."""
         if g is None:
@@ -167,6 +171,8 @@ class Tensor(Operators, Node):
         return f"Tensor({text}{dtype}{made})"
 
     def __getitem__(self, index: Any) -> Tensor:
+        if type(index) is int:
+            return indexing.take_part(self, index=index)
         return indexing.getitem(self, index)
 
     def __setitem__(self, index: Any, new: Any) -> None:

@@ -47,6 +47,8 @@ class Value(Operators, Node):
         if isinstance(x, Node):
             raise TypeError("Value: got a node; a Value is made from a number (use node.data, or the node itself)")
         try:
+            if isinstance(x, (str, bytes)):
+                raise TypeError
             return float(x)
         except (TypeError, ValueError):
             raise TypeError(
@@ -65,6 +67,10 @@ class Value(Operators, Node):
     def accumulate(self, g: Any) -> None:
         """Add g to the gradient."""
         self.grad = self.grad + g
+
+    def keep_grad(self, g: Any) -> None:
+        """Set the gradient of a computed node."""
+        self.grad = g
 
     def finished(self, g: Any, as_node: bool) -> Any:
         """What `grad` returns for this node: zero where nothing arrived."""

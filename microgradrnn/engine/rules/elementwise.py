@@ -83,13 +83,13 @@ def _sigmoid_of_float(x: float) -> float:
 def _sigmoid_of_array(x: Any) -> Any:
     # e^x / (1 + e^x) keeps full relative accuracy for x << 0 and reaches 0 without overflow; from x = 40 on
     # it is exactly 1 in float64, so nothing is lost by stopping there.
-    one, limit = _ONE_AND_40.get(getattr(x, "dtype", None), (1, 40))
-    e = np.exp(np.minimum(x, limit))
-    return e / (e + one)
+    e = np.exp(np.minimum(x, _40))
+    return e / (e + _1)
 
 
-# NumPy takes twice as long to add a Python number to a small array as to add another array.
-_ONE_AND_40: dict[Any, Any] = {np.dtype(t): (np.array(1, t), np.array(40, t)) for t in (np.float32, np.float64)}
+# NumPy takes twice as long to add a Python number to a small array as to add another array. These are float32, so
+# that they raise no array's precision.
+_1, _40 = np.array(1, np.float32), np.array(40, np.float32)
 
 sigmoid = elementwise(
     "sigmoid", _sigmoid_of_float, _sigmoid_of_array, lambda g, y, x: g * (y * (1 - y)),

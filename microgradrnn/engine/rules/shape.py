@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
+from microgradrnn.engine.node import plain
 from microgradrnn.engine.primitive import Every, Primitive
 from microgradrnn.engine.rules.indexing import take_part
 
@@ -67,24 +68,25 @@ def astype(x: Any, dtype: Any) -> Any:
     return _astype(x, dtype=np.dtype(dtype))
 
 
-def _piece(k: int, g: Any, y: Any, *xs: Any, axis: int) -> Any:
-    start = builtins.sum(x.shape[axis] for x in xs[:k])
-    return g[(slice(None),) * axis + (slice(start, start + xs[k].shape[axis]),)]
+def _piece(k: int, g: Any, y: Any, xs: Sequence[Any], axis: int, ends: tuple[int, ...]) -> Any:
+    return g[(slice(None),) * axis + (slice(ends[k] - xs[k].shape[axis], ends[k]),)]
 
 
-_concat = Primitive("concat", None, lambda *xs, axis: np.concatenate(xs, axis), Every(_piece))
+_concat = Primitive("concat", None, lambda *xs, axis, ends: np.concatenate(xs, axis), Every(_piece))
 
 
 def concat(xs: Sequence[Any], axis: int = 0) -> Any:
     """Arrays joined along an axis they have."""
     if not len(xs):
         raise ValueError("concat: nothing to join, the sequence is empty")
-    return _concat(*xs, axis=axis % max(len(xs[0].shape), 1))
+    axis %= max(len(np.shape(plain(xs[0]))), 1)
+    lengths = [np.shape(plain(x))[axis] if len(np.shape(plain(x))) > axis else 0 for x in xs]
+    return _concat(*xs, axis=axis, ends=tuple(accumulate(lengths)))
 
 
 _stack = Primitive(
     "stack", None, lambda *xs, axis: np.stack(xs, axis),
-    Every(lambda k, g, y, *xs, axis: g[(slice(None),) * axis + (k,)]),
+    Every(lambda k, g, y, xs, axis: g[(slice(None),) * axis + (k,)]),
 )
 
 
@@ -92,7 +94,7 @@ def stack(xs: Sequence[Any], axis: int = 0) -> Any:
     """Arrays of one shape joined along a new axis."""
     if not len(xs):
         raise ValueError("stack: nothing to join, the sequence is empty")
-    ndim = len(xs[0].shape) if hasattr(xs[0], "shape") else np.ndim(xs[0])
+    ndim = np.ndim(plain(xs[0]))
     return _stack(*xs, axis=axis % (ndim + 1))
 
 

@@ -1,0 +1,87 @@
+"""Guards: the first NaN or infinity, caught where it is made.
+
+(The other guard, against values that change between forward and backward, is built in: a node's array is a frozen
+copy, and the reverse pass compares what it is about to use with what the forward pass used.)
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from typing import Any
+
+import numpy as np
+
+from microgradrnn.engine.scope import Context, Scope
+
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+class AnomalyError(FloatingPointError):
+    """A NaN or an infinity, with the operation that made it."""
+
+
+class detect_anomaly(Context):  # noqa: N801
+    """``with detect_anomaly():`` the first operation that makes a NaN or an infinity raises `AnomalyError`.
+
+    Forward or backward; the message gives the operation, the shapes, the scope and time step, and the line of your
+    code that made the node. It looks at every number and asks Python for every line, so it is slow: a tool for
+    finding, not for training. Wrap the forward pass as well as the backward one: lines are noted only inside.
+
+    Raises:
+        AnomalyError: at the first number that is not finite.
+
+    >>> from microgradrnn import Tensor, detect_anomaly
+    >>> with detect_anomaly():
+    ...     Tensor([1.0, 0.0]).log()
+    Traceback (most recent call last):
+        ...
+    microgradrnn.engine.guards.AnomalyError: log: (2,) made -inf, 1 of 2 numbers not finite [made at <doctest ...>]
+    """
+
+    __slots__ = ()
+
+    def inside(self, outer: Scope) -> Scope:
+        """Hunting."""
+        return Scope(outer.path, outer.step, outer.recording, True, None, outer, self)
+
+
+def check_forward(name: str, data: Any, operands: list[Any], where: Scope) -> None:
+    """Raise if an operation's result is not finite."""
+    if (found := not_finite(data)) is None:
+        return
+    shapes = ", ".join(str(np.shape(x)) if np.ndim(x) else repr(x) for x in operands)
+    blame = "".join(
+        f"; operand {k} already held {bad}" for k, x in enumerate(operands) if (bad := not_finite(x)) is not None
+    )
+    raise AnomalyError(f"{name}: {shapes} made {found}{blame}{where}")
+
+
+def check_message(name: str, k: int, message: Any, g: Any, where: Scope) -> None:
+    """Raise if the cotangent that an operation sends to its k-th input is not finite."""
+    if (found := not_finite(message)) is None:
+        return
+    arrived = not_finite(g)
+    blame = "" if arrived is None else f"; {arrived} had already arrived there from the loss"
+    raise AnomalyError(f"{name}, backward: the gradient for input {k} holds {found}{blame}{where}")
+
+
+def not_finite(x: Any) -> str | None:
+    """Which non-finite number x holds, and how many; None if all is well."""
+    x = getattr(x, "data", x) if not isinstance(x, np.ndarray) else x
+    a = np.asarray(x)
+    if a.dtype.kind != "f" or np.isfinite(a).all():
+        return None
+    bad = a[~np.isfinite(a)]
+    first = float(bad.flat[0])
+    word = "nan" if math.isnan(first) else "inf" if first > 0 else "-inf"
+    return word if a.size == 1 else f"{word}, {bad.size} of {a.size} numbers not finite"
+
+
+def user_line() -> str:
+    """The innermost line of code outside this package."""
+    frame: Any = sys._getframe(1)
+    while frame is not None and os.path.abspath(frame.f_code.co_filename).startswith(_OURS):
+        frame = frame.f_back
+    return "?" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -1,0 +1,181 @@
+"""Where a node is made: the module path, the time step, whether the graph is recorded, and whether NaNs are hunted.
+
+All four are one immutable `Scope` in one context variable, so they are right per thread and per async task, and come
+back after an exception. ``scope``, ``no_grad``, ``enable_grad`` and ``detect_anomaly`` each enter a changed copy of it.
+
+A generator that is closed late leaves its ``with`` block out of order; leaving therefore takes out its own change,
+wherever it stands, and keeps those of the others.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Generator
+from contextvars import ContextVar
+from functools import wraps
+from types import TracebackType
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Scope:
+    """What is in force where a node is made.
+
+    Attributes:
+        path: the names of the modules we are in, from the outside in.
+        step: the time step, None outside any.
+        recording: is the graph being kept?
+        anomaly: does the first NaN or infinity raise?
+        line: the line of the user's code that made the node; known in anomaly mode only.
+    """
+
+    __slots__ = ("anomaly", "by", "line", "outer", "path", "recording", "step")
+
+    def __init__(
+        self, path: tuple[str, ...] = (), step: int | None = None, recording: bool = True, anomaly: bool = False,
+        line: str | None = None, outer: Scope | None = None, by: Context | None = None,
+    ) -> None:  # fmt: skip
+        self.path, self.step, self.recording, self.anomaly, self.line = path, step, recording, anomaly, line
+        self.outer, self.by = outer, by
+
+    def __str__(self) -> str:
+        """For error messages: `` [in lstm, t=3]``, or nothing at the top level."""
+        where = [f"in {'/'.join(self.path)}"] if self.path else []
+        if self.step is not None:
+            where.append(f"t={self.step}")
+        if self.line is not None:
+            where.append(f"made at {self.line}")
+        return f" [{', '.join(where)}]" if where else ""
+
+    def __repr__(self) -> str:
+        return f"Scope(path={self.path}, step={self.step})"
+
+    def at(self, line: str) -> Scope:
+        """The same place, with the line of code."""
+        return Scope(self.path, self.step, self.recording, self.anomaly, line)
+
+    def without(self, by: Context) -> Scope:
+        """This scope less what one ``with`` block changed; unchanged if that was entered in another context."""
+        if self.by is by:
+            assert self.outer is not None
+            return self.outer
+        if self.outer is None or self.by is None:
+            return self
+        rest = self.outer.without(by)
+        return self if rest is self.outer else self.by.inside(rest)
+
+
+SCOPE: ContextVar[Scope] = ContextVar("scope", default=Scope())  # noqa: B039 (a Scope is never changed)
+
+
+class Context:
+    """A ``with`` block (or a decorator, also of generators) that changes the scope."""
+
+    __slots__ = ()
+
+    def inside(self, outer: Scope) -> Scope:
+        """The scope within, given the one around."""
+        raise NotImplementedError
+
+    def __enter__(self) -> None:
+        SCOPE.set(self.inside(SCOPE.get()))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        inside = SCOPE.get()
+        SCOPE.set(inside.outer if inside.by is self else inside.without(self))  # type: ignore[arg-type]
+
+    def __call__(self, f: F) -> F:
+        """As a decorator: every call runs inside. A generator does so only while it runs, not while it waits."""
+        if not inspect.isgeneratorfunction(f):
+
+            @wraps(f)
+            def call(*args: Any, **kwargs: Any) -> Any:
+                with self:
+                    return f(*args, **kwargs)
+
+            return call  # type: ignore[return-value]
+
+        @wraps(f)
+        def generate(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+            body = f(*args, **kwargs)
+            resume: Callable[[], Any] = body.__next__
+            while True:
+                with self:
+                    try:
+                        item = resume()
+                    except StopIteration as stop:
+                        return stop.value
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    with self:
+                        body.close()
+                    raise
+                except BaseException as error:
+                    resume = _throwing(body, error)
+                else:
+                    resume = _sending(body, sent)
+
+        return generate  # type: ignore[return-value]
+
+
+def _sending(body: Generator[Any, Any, Any], sent: Any) -> Callable[[], Any]:
+    return lambda: body.send(sent)
+
+
+def _throwing(body: Generator[Any, Any, Any], error: BaseException) -> Callable[[], Any]:
+    return lambda: body.throw(error)
+
+
+class scope(Context):  # noqa: N801 (reads as a statement: `with scope("lstm"):`)
+    """``with scope("lstm", step=3):`` tags every node made inside with that module name and time step.
+
+    Scopes nest: paths add up, the innermost step wins. Pictures and error messages read them; the engine does not.
+
+    >>> from microgradrnn import Value, scope
+    >>> with scope("cell", step=2):
+    ...     y = Value(1.0) * 3
+    >>> y.scope.path, y.scope.step
+    (('cell',), 2)
+    """
+
+    __slots__ = ("name", "step")
+
+    def __init__(self, name: str | None = None, step: int | None = None) -> None:
+        self.name, self.step = name, step
+
+    def inside(self, outer: Scope) -> Scope:
+        """One name deeper, or at another step."""
+        path = outer.path if self.name is None else (*outer.path, self.name)
+        step = outer.step if self.step is None else self.step
+        return Scope(path, step, outer.recording, outer.anomaly, None, outer, self)
+
+
+class no_grad(Context):  # noqa: N801
+    """``with no_grad():`` computes without recording: results are constants, and no graph is kept.
+
+    >>> from microgradrnn import Value, no_grad
+    >>> with no_grad():
+    ...     y = Value(2.0) * 3
+    >>> y.requires_grad
+    False
+    """
+
+    __slots__ = ()
+
+    def inside(self, outer: Scope) -> Scope:
+        """Not recording."""
+        return Scope(outer.path, outer.step, False, outer.anomaly, None, outer, self)
+
+
+class enable_grad(Context):  # noqa: N801
+    """``with enable_grad():`` records again, inside a `no_grad` block."""
+
+    __slots__ = ()
+
+    def inside(self, outer: Scope) -> Scope:
+        """Recording."""
+        return Scope(outer.path, outer.step, True, outer.anomaly, None, outer, self)
