@@ -37,12 +37,11 @@ def rows() -> Iterator[Row]:
     runs = {T: training_step(T) for T in LENGTHS}
     for run in runs.values():
         run()
-    rounds: dict[int, list[float]] = {T: [] for T in LENGTHS}
+    times: dict[int, list[float]] = {T: [] for T in LENGTHS}
     for _ in range(5):
         for T, run in runs.items():
-            repeats = max(1, 2_000 // T)
-            rounds[T].append(sum(seconds(run) for _ in range(repeats)) / (repeats * T))
-    time = {T: median(times) for T, times in rounds.items()}
+            times[T] += [seconds(run) / T for _ in range(max(1, 1_000 // T))]
+    time = {T: median(taken) for T, taken in times.items()}
     memory = {T: peak_bytes(run) / T for T, run in runs.items()}
     first, *longer = LENGTHS
     for T in longer:
