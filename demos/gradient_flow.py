@@ -36,12 +36,12 @@ MODULES = (
     "shlex", "shutil", "socket", "statistics", "string", "subprocess", "tarfile", "textwrap", "threading", "typing",
 )
 WINDOW = 100  # characters read in one training step
-BATCH = 32
+BATCH = 16
 EMBEDDING = 32
 PASSAGE = 150  # characters read before the one whose loss is differentiated
 SHOWN = 8  # steps drawn one by one
 LAGS = (10, 50, 100)
-RATE = 4e-3
+RATE = 8e-3
 
 
 class Trouble(Exception):
@@ -101,8 +101,8 @@ class Corpus:
         characters = sorted(set(text[:cut]))
         number = {c: k for k, c in enumerate(characters)}
         ids = np.array([number.get(c, len(characters)) for c in text])
-        start = cut + (len(text) - cut - PASSAGE - 1) // 2
-        return cls(characters, ids[:cut], ids[cut:], text[start : start + PASSAGE + 1])
+        end = word_start(text, cut + PASSAGE, len(text) - 1)
+        return cls(characters, ids[:cut], ids[cut:], text[end - PASSAGE : end + 1])
 
     @property
     def classes(self) -> int:
@@ -113,6 +113,17 @@ class Corpus:
         """The numbers of a text."""
         number = {c: k for k, c in enumerate(self.characters)}
         return np.array([number.get(c, len(self.characters)) for c in text])
+
+
+def word_start(text: str, first: int, last: int) -> int:
+    """Where a word starts, as near to the middle of first..last as can be; the middle if there is none.
+
+    The letters just before say little about the first letter of a word, so its loss has a gradient worth following.
+    (The choice is made on the text alone, before any net is trained.)
+    """
+    middle = (first + last) // 2
+    near = sorted(range(max(first, middle - 2000), min(last, middle + 2000) + 1), key=lambda at: abs(at - middle))
+    return next((at for at in near if text[at].isalpha() and text[at - 1] == " " and text[at - 2].isalpha()), middle)
 
 
 def windows(ids: np.ndarray, starts: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -332,6 +343,7 @@ class Report:
         together = viz.side_by_side(flows, last=SHOWN, labels=labels, scale=scale,
                                     name="the gated path against the plain tanh path")
         svgs["together"] = self.save("side_by_side.svg", together.svg)
+        svgs["ribbons"] = self.save("gates_against_tanh.svg", viz.ribbons(flows).svg)
         svgs["curves"] = self.curves(flows)
         self.save("flow.json", json.dumps(self.numbers(results), indent=1, ensure_ascii=False, allow_nan=False))
         self.save("index.html", page(results, svgs, self.corpus, self.options))
@@ -402,6 +414,7 @@ def page(results: Sequence[Result], svgs: dict[str, str], corpus: Corpus, option
         verdict=html.escape(verdict(results)), head=head, body=body, curves=curves, cells=cells,
         together=figure(svgs["together"], "One time axis and one scale for all: the same colour and width mean the same "
                         "norm. The straight line on top is the way from a state to the same state one step back."),
+        ribbons=figure(svgs["ribbons"], verdict(results)),
         passage=html.escape(corpus.passage[:-1]), next=html.escape(repr(corpus.passage[-1])),
         settings=html.escape(f"{options.steps} updates, {options.hidden} hidden units, seed {options.seed}"),
     )
@@ -416,6 +429,7 @@ PAGE = """<!doctype html>
  .wide svg {{ display: block }} figcaption {{ margin-top: .5rem; max-width: 60rem }}
  table {{ border-collapse: collapse }} th, td {{ padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #d3dae1 }}
  th:first-child, td:first-child {{ text-align: left }} pre {{ background: #f3f5f7; padding: 1rem; overflow-x: auto; border-radius: 8px }}
+ body:has(#fit:checked) .wide svg {{ width: 100%; height: auto }}
  .verdict {{ font-size: 1.15rem; max-width: 60rem }}
 </style>
 <h1>Where the gradient went</h1>
@@ -425,8 +439,12 @@ PAGE = """<!doctype html>
 seen, and the loss of the one character that follows, {next}, was differentiated.
 The <em>horizon</em> is the largest lag at which the norm at the state is still above 1 % of its value at lag 0.</p>
 <pre>{passage}</pre>
+<h2>How far back</h2>
+{ribbons}
 {curves}
-<h2>Side by side</h2>
+<h2>Side by side, step by step</h2>
+<p><label><input type="checkbox" id="fit"> fit wide pictures to the page</label> (they start at their right end, at the
+loss; scroll left to go back in time, and rest the pointer on an edge to read its norm)</p>
 {together}
 {cells}
 <script>for (const box of document.querySelectorAll(".wide")) box.scrollLeft = box.scrollWidth;</script>

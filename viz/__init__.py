@@ -6,6 +6,7 @@
 from viz.drawing import Drawing
 from viz.flow import Arrival, Flow, Profile, gradient_flow, profiles
 from viz.render.dot import draw
+from viz.ribbons import ribbons
 from viz.scale import Scale
 from viz.theme import Theme
 from viz.trace import trace
@@ -13,5 +14,5 @@ from viz.unrolled import common_scale, side_by_side, unrolled
 
 __all__ = [
     "Arrival", "Drawing", "Flow", "Profile", "Scale", "Theme", "common_scale", "draw", "gradient_flow", "profiles",
-    "side_by_side", "trace", "unrolled",
+    "ribbons", "side_by_side", "trace", "unrolled",
 ]

@@ -224,6 +224,7 @@ class _Folder:
         self.weights: set[str] = set()
         self._constant: dict[str, bool] = {}
         self._host: dict[str, str] = {}
+        self._near: dict[str, set[str]] = {}
 
     # -- what a node is
     def said(self, node: str) -> dict[str, Any]:
@@ -327,7 +328,8 @@ class _Folder:
         fixed = [self.is_weight(u) or self.is_plain(u) and self.said(u).get("shape") == "()" for u in operands]
         if said["op"] in POINTWISE:
             if any(fixed):
-                a, b = (self.text(u) if f else "·" for u, f in zip(operands, fixed, strict=True))
+                words = [self.text(u) for u in operands]
+                a, b = (word if len(word) <= 12 else "·" for word in words)
                 return Glyph(name, "box", f"{a} {POINTWISE[said['op']]} {b}", symbol, role)
             return Glyph(name, "circle", POINTWISE[said["op"]], symbol, role)
         return Glyph(name, "box", {"sigmoid": "σ"}.get(said["op"], said["op"]), symbol, role)
@@ -335,6 +337,8 @@ class _Folder:
     def wires(self, step: int) -> Iterable[Wire]:
         for node in self.drawn(step):
             if self.is_input(node):
+                for u in self.graph.predecessors(node):
+                    self.weights |= self.nearby_parameters(u)
                 continue
             for k, operand in self.operands(node):
                 u = self.origin(operand)
@@ -351,6 +355,16 @@ class _Folder:
     def parameters(self, node: str) -> set[str]:
         """The parameters that a weight was computed from."""
         return {u for u in {node, *nx.ancestors(self.graph, node)} if self.said(u)["kind"] in ("parameter", "leaf")}
+
+    def nearby_parameters(self, node: str) -> set[str]:
+        """The parameters of what was worked out for all steps at once, under the layer's own name (``x U + b``)."""
+        if node in self._near:
+            return self._near[node]
+        self._near[node] = set()
+        if self.said(node).get("path", "") == self.layer.path and self.said(node)["kind"] == "computed":
+            for u in self.graph.predecessors(node):
+                self._near[node] |= {u} if self.said(u)["kind"] == "parameter" else self.nearby_parameters(u)
+        return self._near[node]
 
     def text(self, node: str, *, top: bool = False, depth: int = 6) -> str:
         """How the equations write a node, as far as symbols allow."""

@@ -152,7 +152,7 @@ def size(glyph: Glyph, theme: Theme) -> tuple[float, float]:
         return 2 * theme.radius, 2 * theme.radius
     if glyph.shape == "input":
         return 26, 20
-    return max(40.0, text_width(caption(glyph), theme.size) + 16), theme.box_height
+    return max(36.0, text_width(caption(glyph), theme.size) + 16), theme.box_height
 
 
 def caption(glyph: Glyph) -> str:
@@ -302,24 +302,60 @@ class _Layout:
         for row in self.rows.values():
             for j, name in enumerate(row):
                 self.x[name] = 60.0 * j
+        loose = {name for name in self.x if self.right.get(name) and (name in self.after or "\0" in name)}
         for _ in range(60):
             for level in sorted(self.rows):
-                row = self.rows[level]
+                row = [name for name in self.rows[level] if name not in loose]
                 wanted = []
                 for name in row:
-                    around = [(self.x[other], 6.0 if "\0" in name + other else 1.0) for other in self.neighbours[name]]
-                    x = sum(x * w for x, w in around) / sum(w for _, w in around) if around else self.x[name]
-                    if name in self.after and self.main:
-                        x = max(x, self.x[self.main] + 36)
-                    wanted.append(x)
+                    around = [(self.x[other], 6.0 if "\0" in name + other else 1.0) for other in self.neighbours[name]
+                              if other not in loose]
+                    wanted.append(sum(x * w for x, w in around) / sum(w for _, w in around) if around else self.x[name])
                 for name, x in zip(row, apart(wanted, [self.size[n][0] for n in row], self.theme.gap), strict=True):
                     self.x[name] = x
+        self._hang(loose)
+        self._straighten()
         shift = self._left_margin() - min(self.x[n] - self.size[n][0] / 2 for n in self.cell.glyphs)
         for name in self.x:
             self.x[name] += shift
 
+    def _hang(self, loose: set[str]) -> None:
+        """What hangs on the end of the main line: below one another, on the right of all that is on the same levels."""
+        rows = {level: [name for name in row if name in loose] for level, row in self.rows.items()}
+        left = self.x[self.main] + 14 if self.main in self.x else 0.0
+        for level, hanging in rows.items():
+            if hanging:
+                left = max([left, *(self.x[n] + self.size[n][0] / 2 + self.theme.gap
+                                    for n in self.rows[level] if n not in loose)])
+        middle = left + max((self.size[n][0] / 2 for row in rows.values() for n in row[:1]), default=0.0)
+        for hanging in rows.values():
+            x = middle
+            for before, name in zip([None, *hanging], hanging, strict=False):
+                if before is not None:
+                    x += (self.size[before][0] + self.size[name][0]) / 2 + self.theme.gap
+                self.x[name] = x
+
+    def _straighten(self) -> None:
+        """Gaps of one wire to one x, wherever the other things on those levels leave room."""
+        for gaps in self.chains.values():
+            if not gaps:
+                continue
+            ends = [other for gap in (gaps[0], gaps[-1]) for other in self.neighbours[gap]]
+            for x in [self.x[name] for name in reversed(ends)]:
+                if all(self._fits(gap, x) for gap in gaps):
+                    self.x.update(dict.fromkeys(gaps, x))
+                    break
+
+    def _fits(self, gap: str, x: float) -> bool:
+        row = self.rows[self._level_of(gap)]
+        j = row.index(gap)
+        return all(abs(x - self.x[other]) >= self.size[other][0] / 2 + 10 and (x - self.x[other]) * side > 0
+                   for other, side in [*((n, 1) for n in row[max(j - 1, 0):j]), *((n, -1) for n in row[j + 1:j + 2])])
+
     def _left_margin(self) -> float:
-        return 30.0
+        forks = any(wire.recurrent and wire.source == self.main and not self._along_the_top(wire)
+                    for wire in self.cell.wires)
+        return 44.0 if forks else 20.0
 
     def _widen(self) -> None:
         """A box that fans out becomes as wide as its fan, if there is room: wires then go straight up."""
@@ -356,7 +392,7 @@ class _Layout:
         for name in self._sinking():
             if name not in self.after:
                 right = max(right, boxes[name].right + 14)
-        width = right + 22
+        width = right + 18
         height = max(max(box.bottom for box in boxes.values()), bottom) + 14
         ports = self._ports()
         routes = {wire.edge: self._inner_route(wire, ports) for wire in self.inner}

@@ -24,9 +24,9 @@ class Theme:
     box_height: float = 28
     radius: float = 11
     row: float = 54
-    gap: float = 18
+    gap: float = 14
     lane: float = 20
-    between: float = 58  # between two tiles: room for the name of a state and its number
+    between: float = 50  # between two tiles: room for the name of a state and its number
     margin: float = 16
 
     ink: str = "#1f2933"

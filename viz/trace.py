@@ -181,7 +181,8 @@ def norm(x: Any) -> float:
     5e-200
     """
     a = np.asarray(x, dtype=np.float64).reshape(-1)
-    size = math.sqrt(a.dot(a)) if a.size else 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        size = math.sqrt(a.dot(a)) if a.size else 0.0
     if TINY < size < HUGE:
         return size
     largest = float(np.abs(a).max(initial=0.0))  # squares may have under- or overflowed: scale first

@@ -250,7 +250,8 @@ def stacked(lanes: list[Lane], scale: Scale | None, theme: Theme, name: str) -> 
         y, width = y + h + 14, max(width, w + 2 * theme.margin)
     if with_flow:
         markup, h = legend(scale, lanes, theme)
-        parts.append(element("g", markup, transform=f"translate({theme.margin:g},{y:.1f})"))
+        x = theme.margin if width < 1500 else width - 700  # beside the loss, where a wide picture is read from
+        parts.append(element("g", markup, transform=f"translate({x:.1f},{y:.1f})"))
         y += h
     return document("".join(parts), width, y + theme.margin, theme, name)
 
@@ -300,6 +301,7 @@ class _Painter:
                                                    if lane.node(step, g.name)), transform=at))
             notes.append(self.caption(j, step))
             strokes.extend(self.tile_wires(j, step))
+        strokes.extend(self.loose_ends())
         strokes.extend(self.outputs())
         strokes.sort(key=lambda item: item[0])  # the strongest on top
         wires = [stroke for _, stroke, _ in strokes]
@@ -337,7 +339,7 @@ class _Painter:
         return (element("rect", x=box.left, y=box.top, width=box.w, height=box.h, rx=5,
                         fill=tint(colour) if gate and colour else theme.paper, stroke=colour or theme.ink,
                         stroke_width=1.8 if colour else 1.1)
-                + text(box.x, box.y + 4.5, caption(glyph)))
+                + text(box.x, box.y + 4.5, caption(glyph), font_weight="bold" if gate else None))
 
     # -- wires
     def tile_wires(self, j: int, step: int) -> Iterable[tuple[float, str, str]]:
@@ -365,6 +367,16 @@ class _Painter:
             (x1, y1), (x2, y2) = way.end, entry.start
             way.pieces.append(((x1 + 40, y1 - 60), (x2 - 40, y2 - 60), (x2, y2)))
         return Route(way.start, [*way.pieces, (entry.start,), *entry.pieces])
+
+    def loose_ends(self) -> Iterable[tuple[float, str, str]]:
+        """The last states, where nobody reads them."""
+        last = self.lane.shown[-1]
+        read = {name for step, name, _, _ in self.lane.outside() if step == last}
+        for state in self.cell.states:
+            if state not in read and self.lane.node(last, state) and any(w.recurrent and w.source == state for w in self.cell.wires):
+                route = self.tile.exits[state].shifted(self.left(len(self.lane.shown) - 1), self.head)
+                route.line(route.end[0] + 10, route.end[1])
+                yield 0.0, element("path", d=path(route), fill="none", stroke=self.theme.rim, stroke_width=1.2), ""
 
     def first_state(self, wire: Wire) -> tuple[float, str, str]:
         """A stub for the state that the net starts from, through which no gradient needs to flow."""
@@ -540,7 +552,7 @@ def middle(route: Route) -> tuple[float, float]:
 
 def legend(scale: Scale, lanes: list[Lane], theme: Theme) -> tuple[str, float]:
     """The scale as a wedge with decade ticks, and what is measured."""
-    unit, x0, y = 44.0, 4.0, 34.0
+    unit, x0, y = 44.0, 14.0, 34.0
     width = unit * (scale.high - scale.low)
     parts = [text(0, 12, "gradient along each edge, ‖message‖₂ (log scale); arrows point the way it flows: back in time",
                   anchor="start", font_size="12", font_weight="bold")]

@@ -67,11 +67,11 @@ def draw(root: Node | nx.MultiDiGraph, *, flow: Flow | None = None, rankdir: str
         colour = theme.colour(said.get("symbol"), said.get("role")) or theme.ink
         fields = " | ".join(map(record_text, fields_of(node, said, flow)))
         record = f"{{ {fields} }}" if rankdir == "LR" else fields  # braces turn a record round
-        dot.node(names[node], label=record, shape="record", color=colour, tooltip=plain_text(node),
+        dot.node(names[node], label=record, shape="record", color=colour, tooltip=graphviz.nohtml(plain_text(node)),
                  style="dashed" if said["kind"] == "constant" else "solid")
         if "op" in said:
             dot.node(names[node] + "op", label=graphviz.nohtml(plain_text(said["sign"])), shape="circle",
-                     margin="0.02", tooltip=plain_text(said["op"]))
+                     margin="0.02", tooltip=graphviz.nohtml(plain_text(said["op"])))
             dot.edge(names[node] + "op", names[node])
     for u, v, k in graph.edges(keys=True):
         size = None if flow is None else flow.messages.get((v, k))  # type: ignore[call-overload]

@@ -1,0 +1,252 @@
+"""Pictures as files: well-formed whatever the labels, honest about zero and NaN, at any number of steps."""
+
+from __future__ import annotations
+
+import builtins
+import math
+import re
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import graphviz
+import numpy as np
+import pytest
+
+import viz
+from microgradrnn import Tensor, Value, mark, nn, scope
+from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
+from viz.scale import Scale, short
+from viz.theme import CIVIDIS, cividis
+
+SVG = "{http://www.w3.org/2000/svg}"
+HOSTILE = ["</svg><script>alert(1)</script>", '"quoted" & \'single\'', "back\\slash {a|b} <x>", "two\nlines", "🦜🌊",
+           "\x00\x07\x1b", "שלום", "]]>", "x" * 10_000, "a:b", "<b>bold</b>", "&amp;", ""]
+
+
+def parsed(drawing: viz.Drawing) -> ET.Element:
+    return ET.fromstring(drawing.svg)
+
+
+def words(drawing: viz.Drawing) -> list[str]:
+    return ["".join(e.itertext()) for e in parsed(drawing).iter(SVG + "text")]
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("with_flow", [False, True])
+def test_every_cell_is_drawn_with_its_symbols(name: str, with_flow: bool) -> None:
+    loss = last_loss(name, T=12)
+    drawing = viz.unrolled(loss, viz.gradient_flow(loss) if with_flow else None)
+    said = words(drawing)
+    assert [f"t = {t}" for t in range(4, 12)] == [w for w in said if w.startswith("t = ")]
+    assert "h11" in said and "⋯ 4" in said
+    assert any(w.startswith("L = ") for w in said)
+    assert sum(w.startswith("W 4×") for w in said) == 1, "weights are named once, not once a step"
+
+
+@pytest.mark.parametrize("T", [1, 2, 200])
+def test_one_step_and_two_hundred(T: int) -> None:
+    loss = last_loss("lstm", T=T)
+    drawing = viz.unrolled(viz.gradient_flow(loss), last=T)
+    uses = [e for e in parsed(drawing).iter(SVG + "use")]
+    assert len(uses) == T, "each step is a stamp of the one cell"
+    assert len(viz.unrolled(loss, last=T).svg) < 20_000 + 8_000 * T
+
+
+def test_own_cells_layers_and_graphs_without_steps_are_drawn() -> None:
+    for root in (own_cell(), own_cell(marked=False), two_layers(), all_losses("gru before"), Value(2.0) * 3 + 1,
+                 (Tensor(np.ones((2, 2))) @ Tensor(np.ones((2, 2)))).sum()):
+        for flow in (None, viz.gradient_flow(root)):
+            parsed(viz.unrolled(root, flow))
+
+
+def test_a_loss_on_every_step_is_seen_at_every_step() -> None:
+    flow = viz.gradient_flow(all_losses("lstm"))
+    edges = re.findall(r"<title>stack, operand (\d)", viz.unrolled(flow).svg) or re.findall(
+        r"<title>[^<]*stack, operand (\d)", viz.unrolled(flow).svg)
+    assert sorted(set(edges)) == list("012345")
+
+
+def test_a_skip_over_time_is_drawn() -> None:
+    h: list[Any] = [Tensor(np.ones((1, 2))), Tensor(np.ones((1, 2)))]
+    for t in range(5):
+        with scope("skip", step=t):
+            h.append(mark((h[-1] + h[-2]).tanh(), "h", role="hidden"))
+    parsed(viz.unrolled(viz.gradient_flow(h[-1].sum())))
+
+
+@pytest.mark.parametrize("label", HOSTILE)
+def test_hostile_labels_do_no_harm(label: str) -> None:
+    h: Any = Value(0.5, label=label)
+    for t in range(3):
+        with scope(label or "x", step=t):
+            h = mark((h * 0.5).tanh(), label, role="hidden")
+    flow = viz.gradient_flow(h)
+    for drawing in (viz.unrolled(h, labels=[label] * 3, name=label), viz.unrolled(flow, labels={0: label}),
+                    viz.side_by_side({label: flow}), viz.ribbons({label: flow}, name=label)):
+        root = parsed(drawing)
+        assert not list(root.iter(SVG + "script"))
+        assert len(words(drawing)) > 3
+    dot = viz.draw(h, flow=flow).source
+    assert dot.count("\n") < 40, "a label opened a line of its own"
+    assert "=<" not in dot, "a label became HTML"
+
+
+@pytest.mark.parametrize("label, field", [
+    ("a|b", r"a\|b"), ("{x}", r"\{x\}"), ("<x>", r"\<x\>"), ("a\\b", r"a\\b"), ('say "hi"', r'say \"hi\"'), ("a\nb", r"a\nb"),
+    ("a:b", "a:b"),
+])
+def test_dot_labels_are_escaped(label: str, field: str) -> None:
+    source = viz.draw(Value(1.0, label=label)).source
+    assert f"{{ {field} | data 1.0000 | grad 0.0000 }}" in source
+
+
+def test_draw_shows_values_gradients_and_operations() -> None:
+    a, b = Value(2.0, label="a"), Value(-3.0, label="b")
+    y = (a * b).tanh()
+    y.backward()
+    dot = viz.draw(y)
+    assert isinstance(dot, graphviz.Digraph)
+    assert f"a | data 2.0000 | grad {a.grad:.4f}" in dot.source
+    assert "label=tanh" in dot.source and 'label="*"' in dot.source
+    assert dot.source == viz.draw(y).source
+    assert viz.draw(a * a).source.count("n0 -> n1op") == 2
+    with pytest.raises(ValueError, match="rankdir"):
+        viz.draw(y, rankdir="up")
+
+
+def test_draw_shows_itself_in_a_notebook_without_dot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert "digraph" in viz.draw(Value(1.0))._repr_mimebundle_()["text/plain"]
+
+
+# ------------------------------------------------------------------------------------------------ encoding
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_zero_and_nan_have_looks_of_their_own() -> None:
+    def net(factor: float) -> Any:
+        h: Any = Tensor(np.ones((1, 2)))
+        for t in range(3):
+            with scope(step=t):
+                h = mark(h * Tensor(np.full((1, 2), factor)), "h", role="hidden")
+        return h.sum()
+
+    assert "stroke-dasharray" in viz.unrolled(viz.gradient_flow(net(0.0))).svg.split("exactly zero")[0].rsplit("10", 1)[0]
+    bad = viz.unrolled(viz.gradient_flow(net(math.nan)))
+    assert words(bad).count("!") >= 2
+
+
+def test_width_and_colour_follow_the_decades() -> None:
+    scale = Scale(-8, 2)
+    assert [round(scale.width(10.0**d), 3) for d in (-9, -8, -3, 2, 3)] == [0.5, 0.5, 3.25, 6.0, 6.0]
+    assert scale.colour(0.0) == cividis(0)
+    assert Scale.of([1e-3, 5e-2, 0.0, math.nan]) == Scale(-3, -1)
+    assert Scale.of([1e-300, 1.0]) == Scale(-10, 0)
+    assert Scale.of([]) == Scale()
+
+
+def test_cividis_gets_lighter_all_the_way() -> None:
+    def light(colour: str) -> float:
+        r, g, b = bytes.fromhex(colour[1:])
+        return 0.299 * r + 0.587 * g + 0.114 * b
+
+    lights = [light(cividis(x / 100)) for x in range(101)]
+    assert lights == sorted(lights)
+    assert len(CIVIDIS) == 17
+
+
+def test_what_is_compared_has_one_scale() -> None:
+    flows = {name: viz.gradient_flow(last_loss(name, T=9)) for name in ("rnn", "lstm")}
+    together = viz.side_by_side(flows)
+    assert words(together).count("exactly zero") == 1
+    scale = viz.common_scale(flows.values())
+    assert together.svg == viz.side_by_side(flows, scale=scale).svg
+    ids = re.findall(r' id="([^"]+)"', together.svg)
+    assert len(ids) == len(set(ids)) == 2
+
+
+def test_pictures_are_the_same_every_time() -> None:
+    assert viz.unrolled(last_loss("gru after")).svg == viz.unrolled(last_loss("gru after")).svg
+
+
+def test_numbers_beside_the_states_are_the_gradients() -> None:
+    flow = viz.gradient_flow(last_loss("lstm"))
+    assert short(flow.gradients["lstm/t3/c"]) in words(viz.unrolled(flow))
+
+
+def test_ribbons_split_by_share() -> None:
+    flow = viz.gradient_flow(last_loss("lstm", T=9))
+    said = viz.ribbons({"lstm": flow})
+    a = flow.arrivals["lstm/t5/c"]
+    assert f"carried over {a.carry:.3g}, else {a.rest:.3g}" in said.svg
+    with pytest.raises(ValueError, match="no gradient reaches"):
+        viz.ribbons({"x": viz.gradient_flow(Value(1.0) * 2)})
+
+
+# ------------------------------------------------------------------------------------------------ files
+def test_a_drawing_saves_and_shows_itself(tmp_path: Path) -> None:
+    drawing = viz.unrolled(last_loss("rnn"))
+    assert drawing.save(tmp_path / "x.svg").read_text(encoding="utf-8") == drawing.svg
+    assert drawing._repr_mimebundle_()["image/svg+xml"] == drawing._repr_svg_() == drawing.svg
+    with pytest.raises(ValueError, match="saved as .svg or .png"):
+        drawing.save(tmp_path / "x.jpg")
+
+
+def test_png_needs_resvg_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
+    with pytest.raises(ImportError, match=re.escape('pip install "microgradrnn[png]"')):
+        viz.unrolled(last_loss("rnn")).save(tmp_path / "x.png")
+
+
+def test_png_is_a_png(tmp_path: Path) -> None:
+    pytest.importorskip("resvg_py")
+    assert viz.unrolled(last_loss("rnn")).save(tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_plots_need_matplotlib_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from viz import plots
+
+    real = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", lambda name, *a, **k: (_ for _ in ()).throw(ImportError())
+                        if name.startswith("matplotlib") else real(name, *a, **k))
+    with pytest.raises(ImportError, match=re.escape('pip install "microgradrnn[plots]"')):
+        plots.norm_against_lag({"rnn": viz.gradient_flow(last_loss("rnn"))})
+
+
+def test_the_plot_draws_one_curve_a_state_and_returns_its_figure() -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    from viz import plots
+
+    ax = Figure().add_subplot()
+    flow = viz.gradient_flow(last_loss("lstm"))
+    assert plots.norm_against_lag({"lstm": flow}, ax=ax) is ax.figure
+    curves = {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
+    assert set(curves) == {"lstm: c", "lstm: h"}
+    assert tuple(curves["lstm: c"].get_ydata()) == flow.profile("c").norms
+    assert ax.get_yscale() == "log"
+    ET.fromstring(plots.as_svg(ax.figure))
+
+
+# ------------------------------------------------------------------------------------------------ refusals
+def test_wrong_arguments_are_refused() -> None:
+    loss = last_loss("rnn")
+    with pytest.raises(ValueError, match=r"no steps 10..12; the graph has steps 0..5"):
+        viz.unrolled(loss, steps=(10, 12))
+    with pytest.raises(ValueError, match="at least 1"):
+        viz.unrolled(loss, last=0)
+    with pytest.raises(ValueError, match="no nets"):
+        viz.side_by_side({})
+    with pytest.raises(TypeError, match="expected a Value or a Tensor"):
+        viz.unrolled("loss")  # type: ignore[arg-type]
+
+
+def test_a_net_called_step_by_step_is_drawn_like_an_unrolled_one() -> None:
+    cell, x = nn.LSTMCell(3, 4, rng=0), np.ones((5, 1, 3))
+    state = None
+    for t in range(5):
+        with scope(step=t):
+            state = cell(x[t], state)
+    assert state is not None
+    assert "c4" in words(viz.unrolled(state[0].sum()))

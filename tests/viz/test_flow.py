@@ -1,0 +1,195 @@
+"""Gradient flow: sums that must hold, profiles, horizons, and the split of what arrives at a state."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import viz
+from microgradrnn import Tensor, Value, backward
+from microgradrnn.engine.backward import reverse
+from microgradrnn.engine.cotangent import Product
+from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
+from viz.flow import size_of
+from viz.fold import carries, layers, states
+from viz.trace import traced
+
+
+def dense_messages(root: Any) -> tuple[dict[tuple[str, int], np.ndarray], dict[str, np.ndarray]]:
+    """Every message and every gradient as an array, by an independent observation."""
+    _, ids = traced(root)
+    messages: dict[tuple[str, int], np.ndarray] = {}
+    gradients = {}
+    for node, g in reverse(root, observe=lambda v, k, x, m: messages.__setitem__((ids[v], k), np.array(m))):
+        gradients[ids[node]] = np.array(g)
+    return messages, gradients
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("loss", [last_loss, all_losses])
+def test_norms_are_those_of_the_messages_and_gradients(name: str, loss: Any) -> None:
+    root = loss(name)
+    flow = viz.gradient_flow(root)
+    messages, gradients = dense_messages(root)
+    assert flow.messages.keys() == messages.keys()
+    for edge, message in messages.items():
+        assert flow.messages[edge] == pytest.approx(np.linalg.norm(message), rel=1e-12, abs=1e-300)
+    for node, g in gradients.items():
+        assert flow.gradients[node] == pytest.approx(np.linalg.norm(g), rel=1e-12, abs=1e-300)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_the_gradient_of_a_node_is_the_sum_of_its_messages(name: str) -> None:
+    root = last_loss(name)
+    flow = viz.gradient_flow(root)
+    messages, _ = dense_messages(root)
+    for node, size in flow.gradients.items():
+        arriving = [messages[v, k] for _, v, k in flow.graph.out_edges(node, keys=True) if (v, k) in messages]
+        if arriving:
+            assert size == pytest.approx(np.linalg.norm(sum(arriving)), rel=1e-12, abs=1e-300)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_no_grad_is_touched(name: str) -> None:
+    root = last_loss(name)
+    viz.gradient_flow(root)
+    stack, leaves = [root], set()
+    while stack:
+        for x in stack.pop().inputs:
+            if x is not None:
+                leaves.add(x)
+                stack.append(x)
+    assert all(x.grad is None for x in leaves)
+    backward(root)
+    before = {x: np.array(x.grad) for x in leaves if x.grad is not None}
+    viz.gradient_flow(root)
+    assert before
+    assert all(np.array_equal(x.grad, g) for x, g in before.items())
+
+
+def test_scalars_flow_too() -> None:
+    x = Value(3.0, label="x")
+    flow = viz.gradient_flow(x * x)
+    assert flow.messages == {("multiply", 0): 3.0, ("multiply", 1): 3.0}
+    assert flow.gradients["x"] == 6.0
+    assert x.grad == 0.0
+
+
+@pytest.mark.parametrize("N, D, H", [(1, 5, 7), (3, 5, 7), (9, 5, 7)])
+def test_the_norm_of_a_product_is_that_of_the_dense_one(N: int, D: int, H: int) -> None:
+    rng = np.random.default_rng(0)
+    product = Product([rng.standard_normal((N, D))], [rng.standard_normal((N, H))])
+    assert size_of(product) == pytest.approx(np.linalg.norm(product.dense()), rel=1e-12)
+
+
+def test_a_product_with_few_rows_is_never_built() -> None:
+    class Forbidding(Product):
+        def dense(self) -> np.ndarray:
+            raise AssertionError("built")
+
+    size_of(Forbidding([np.ones((2, 50))], [np.ones((2, 60))]))
+
+
+# ------------------------------------------------------------------------------------------------ the carry
+def test_what_is_carried_over_in_an_lstm_is_the_forget_gate_times_the_gradient() -> None:
+    root = last_loss("lstm", T=4)
+    _, ids = traced(root)
+    node = {name: x for x, name in ids.items()}
+    flow = viz.gradient_flow(root)
+    gradients = {ids[x]: np.array(g) for x, g in reverse(root)}
+    for t in (1, 2):
+        carried = gradients[f"lstm/t{t + 1}/c"] * node[f"lstm/t{t + 1}/f"].data
+        arrival = flow.arrivals[f"lstm/t{t}/c"]
+        assert arrival.carry == pytest.approx(np.linalg.norm(carried), rel=1e-12)
+        assert arrival.rest == pytest.approx(np.linalg.norm(gradients[f"lstm/t{t}/c"] - carried), rel=1e-9)
+        assert arrival.total == flow.gradients[f"lstm/t{t}/c"]
+
+
+def test_what_is_carried_over_in_a_gru_is_the_update_gate_times_the_gradient() -> None:
+    root = last_loss("gru after", T=4)
+    _, ids = traced(root)
+    node = {name: x for x, name in ids.items()}
+    gradients = {ids[x]: np.array(g) for x, g in reverse(root)}
+    arrival = viz.gradient_flow(root).arrivals["gru/t1/h"]
+    carried = gradients["gru/t2/h"] * node["gru/t2/z"].data
+    assert arrival.carry == pytest.approx(np.linalg.norm(carried), rel=1e-12)
+
+
+def test_a_simple_rnn_carries_nothing() -> None:
+    assert all(a.carry == 0 and a.rest == a.total for a in viz.gradient_flow(last_loss("rnn")).split())
+
+
+def test_carries_and_states_are_found_without_marks() -> None:
+    g = viz.trace(own_cell(marked=False))
+    (layer,) = layers(g)
+    assert len({g.nodes[n]["name"] for n in states(g, layer)}) == 2
+    assert len(carries(g, layer)) == 2 * 4
+
+
+# ------------------------------------------------------------------------------------------------ profiles
+def test_a_profile_runs_from_the_last_step_back() -> None:
+    flow = viz.gradient_flow(last_loss("lstm", T=5))
+    p = flow.profile("cell")
+    assert (p.state, p.steps, p.lags) == ("c", (4, 3, 2, 1, 0), (0, 1, 2, 3, 4))
+    assert p.norms == tuple(flow.gradients[f"lstm/t{t}/c"] for t in (4, 3, 2, 1, 0))
+    assert flow.profile().state == flow.profile("h").state == "h"
+    assert [p.state for p in viz.profiles(flow)] == ["c", "h"]
+
+
+def test_a_state_that_is_not_there_is_named_in_the_error() -> None:
+    with pytest.raises(ValueError, match="no state 'cell'; this layer hands on h"):
+        viz.gradient_flow(last_loss("rnn")).profile("cell")
+    with pytest.raises(ValueError, match="no time steps"):
+        viz.gradient_flow(Value(1.0) * 2).profile()
+
+
+def test_the_profile_of_the_top_layer_comes_first_to_mind() -> None:
+    flow = viz.gradient_flow(two_layers())
+    assert flow.profile("c").norms[0] == flow.gradients["lstm/t4/c_2"]
+    assert flow.profile("c", layer=0).norms[0] == flow.gradients.get("lstm/t4/c")
+
+
+def profile(*norms: float) -> viz.Profile:
+    n = len(norms)
+    return viz.Profile("h", tuple(range(n))[::-1], tuple(range(n)), norms)
+
+
+@pytest.mark.parametrize("norms, horizon", [
+    ((1.0, 0.5, 0.011, 0.009), 2),
+    ((1.0, 0.005, 0.02, 0.001), 2),  # dips and comes back: the largest lag counts
+    ((1.0, 0.01, 0.005), 0),  # exactly the fraction is not above it
+    ((1.0, 2.0, 3.0), 2),
+    ((1.0, math.nan, 0.5, math.nan), 2),
+    ((1.0, math.inf), 1),
+    ((0.0, 1.0), None),
+    ((math.nan, 1.0), None),
+    ((math.inf, 1.0), None),
+])
+def test_the_horizon_is_the_largest_lag_above_the_fraction(norms: tuple[float, ...], horizon: int | None) -> None:
+    assert profile(*norms).horizon(0.01) == horizon
+
+
+@pytest.mark.parametrize("fraction", [0, 1, -1, math.nan])
+def test_a_fraction_lies_between_zero_and_one(fraction: float) -> None:
+    with pytest.raises(ValueError, match="fraction"):
+        profile(1.0).horizon(fraction)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_zero_and_infinite_gradients_are_written_down_as_they_are() -> None:
+    x = Tensor(np.array([0.0, 1.0]))
+    flow = viz.gradient_flow((x * 0.0).sum() + (x * np.inf).sum())
+    assert flow.messages["multiply", 0] == 0.0
+    assert flow.messages["multiply_2", 0] == math.inf
+    json.dumps(flow.to_dict(), allow_nan=False)
+
+
+def test_to_dict_holds_every_message() -> None:
+    flow = viz.gradient_flow(last_loss("gru before"))
+    said = flow.to_dict()
+    assert {(e["to"], e["k"]): e["message"] for e in said["edges"]} == flow.messages
+    assert {n["id"]: n["gradient"] for n in said["nodes"]} == flow.gradients

@@ -1,0 +1,113 @@
+"""Geometry: nothing overlaps, no label is cut, no wire runs through a box, the main line is straight."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import viz
+from tests.viz.nets import CELLS, last_loss, own_cell, two_layers
+from viz.fold import fold, layers
+from viz.layout import Box, Tile, apart, caption, lay_out
+from viz.theme import DEFAULT, text_width
+
+NETS: dict[str, Any] = {name: (lambda name=name: last_loss(name)) for name in CELLS} | {
+    "own": own_cell, "own, unmarked": lambda: own_cell(marked=False), "two layers": two_layers,
+}
+
+
+def tiles(name: str) -> list[Tile]:
+    g = viz.trace(NETS[name]())
+    return [lay_out(fold(g, layer, layer.steps), DEFAULT) for layer in layers(g)]
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_no_two_boxes_overlap_and_all_lie_inside(name: str) -> None:
+    for tile in tiles(name):
+        boxes = list(tile.boxes.items())
+        for j, (a, first) in enumerate(boxes):
+            assert first.left >= 0 and first.top >= 0 and first.right <= tile.width and first.bottom <= tile.height, a
+            for b, second in boxes[j + 1:]:
+                assert not first.overlaps(second), (a, b)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_labels_fit_into_their_boxes(name: str) -> None:
+    for tile in tiles(name):
+        for glyph in tile.cell.glyphs.values():
+            if glyph.shape == "box":
+                assert text_width(caption(glyph), DEFAULT.size) <= tile.boxes[glyph.name].w - 4
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_no_wire_runs_through_a_box(name: str) -> None:
+    for tile in tiles(name):
+        for wire in tile.cell.wires:
+            routes = [tile.entries[wire.edge]] if wire.recurrent else [tile.routes[wire.edge]]
+            own = {wire.target} if wire.recurrent else {wire.source, wire.target}
+            if wire.recurrent:
+                routes.append(tile.exits[wire.source])
+            for route, ends in zip(routes, [own, {wire.source}], strict=False):
+                for x, y in route.points():
+                    hit = [n for n, b in tile.boxes.items() if n not in ends
+                           and b.left + 1 < x < b.right - 1 and b.top + 1 < y < b.bottom - 1]
+                    assert not hit, (name, wire, hit)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_every_wire_ends_at_its_target(name: str) -> None:
+    for tile in tiles(name):
+        for wire in tile.cell.wires:
+            x, y = (tile.entries if wire.recurrent else tile.routes)[wire.edge].end
+            box = tile.boxes[wire.target]
+            assert box.left - 1 <= x <= box.right + 1 and box.top - 1 <= y <= box.bottom + 1, wire
+
+
+@pytest.mark.parametrize("name, line, signs", [
+    ("lstm", ["multiply", "c"], "×+"), ("gru before", ["multiply_2", "h"], "×+"), ("gru after", ["multiply_2", "h"], "×+"),
+    ("rnn", ["z", "h"], None),
+])
+def test_the_main_line_is_straight_and_on_top(name: str, line: list[str], signs: str | None) -> None:
+    (tile,) = tiles(name)
+    assert tile.cell.main_line() == line
+    heights = {tile.boxes[n].y for n in line}
+    assert len(heights) == 1
+    assert heights.pop() == min(box.y for box in tile.boxes.values())
+    xs = [tile.boxes[n].x for n in line]
+    assert xs == sorted(xs)
+    if signs:
+        assert "".join(tile.cell.glyphs[n].label for n in line) == signs
+    state = line[-1]
+    assert tile.exits[state].start[1] == tile.exits[state].end[1] == tile.boxes[state].y
+
+
+def test_gates_of_an_lstm_stand_in_a_row_under_the_line() -> None:
+    (tile,) = tiles("lstm")
+    assert len({tile.boxes[n].y for n in "figo"}) == 1
+    assert tile.boxes["f"].y > tile.boxes["c"].y
+    assert tile.boxes["f"].x < tile.boxes["i"].x < tile.boxes["o"].x
+
+
+def test_a_cell_says_its_equations() -> None:
+    (tile,) = tiles("lstm")
+    assert tile.cell.glyphs["affine"].label == "h W + x U + b"
+    (tile,) = tiles("gru before")
+    assert {"1 − z", "(r⊙h) W_n + x U + b"} <= {g.label for g in tile.cell.glyphs.values()}
+    assert len(tile.cell.weights) == 3
+
+
+def test_the_layout_is_the_same_every_time() -> None:
+    assert tiles("gru before") == tiles("gru before")
+
+
+def test_apart_keeps_the_order_and_the_gaps() -> None:
+    xs = apart([5.0, 1.0, 3.0, 100.0], [10.0, 20.0, 10.0, 10.0], 2.0)
+    assert xs[1] - xs[0] == pytest.approx(17)
+    assert xs[2] - xs[1] == pytest.approx(17)
+    assert xs[3] == 100
+
+
+def test_overlap_is_seen_when_there_is_one() -> None:
+    assert Box(0, 0, 10, 10).overlaps(Box(9, 0, 10, 10))
+    assert not Box(0, 0, 10, 10).overlaps(Box(10, 0, 10, 10))
