@@ -11,32 +11,42 @@
 
 from microgradrnn import nn, optim
 from microgradrnn.engine import (
-    AnomalyError, Tensor, Value, backward, detect_anomaly, enable_grad, grad, mark, no_grad, scope,
+    AnomalyError,
+    Tensor,
+    Value,
+    backward,
+    checkpoint,
+    detect_anomaly,
+    enable_grad,
+    grad,
+    gradcheck,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    mark,
+    no_grad,
+    scope,
+    vjp,
 )
-from microgradrnn.engine.rules.elementwise import (
-    abs,
-    cos,
-    exp,
-    log,
-    maximum,
-    minimum,
-    relu,
-    sigmoid,
-    sign,
-    sin,
-    sqrt,
-    tanh,
-    where,
-)
-from microgradrnn.engine.rules.linalg import affine, matmul
-from microgradrnn.engine.rules.reduction import log_softmax, logsumexp, max, mean, min, softmax, sum
-from microgradrnn.engine.rules.shape import astype, broadcast_to, concat, reshape, split, stack, swapaxes, transpose
+from microgradrnn.engine.rules import elementwise, indexing, linalg, random, reduction, shape
+from microgradrnn.engine.rules.elementwise import *
+from microgradrnn.engine.rules.indexing import *
+from microgradrnn.engine.rules.linalg import *
+from microgradrnn.engine.rules.random import *
+from microgradrnn.engine.rules.reduction import *
+from microgradrnn.engine.rules.shape import *
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "AnomalyError", "Tensor", "Value", "abs", "affine", "astype", "backward", "broadcast_to", "concat", "cos", "detect_anomaly", "enable_grad", "exp",
-    "grad", "log", "log_softmax", "logsumexp", "mark", "matmul", "max", "maximum", "mean", "min", "minimum", "nn",
-    "no_grad", "optim", "relu", "reshape", "scope", "sigmoid", "sign", "sin", "softmax", "split", "sqrt", "stack",
-    "sum", "swapaxes", "tanh", "transpose", "where",
+    "AnomalyError", "Tensor", "Value", "backward", "checkpoint", "detect_anomaly", "enable_grad", "grad", "gradcheck",
+    "hessian", "hvp", "jacobian", "jvp", "mark", "nn", "no_grad", "optim", "scope", "vjp",
 ]  # fmt: skip
+__all__ += elementwise.__all__
+__all__ += indexing.__all__
+__all__ += linalg.__all__
+__all__ += random.__all__
+__all__ += reduction.__all__
+__all__ += shape.__all__
+del elementwise, indexing, linalg, random, reduction, shape

@@ -13,7 +13,7 @@ written to, what a rule was given never is.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 

@@ -61,9 +61,6 @@ class Node:
     data_type: ClassVar[type]
     data_type_of: ClassVar[Callable[[Any], Any]]
 
-    # NumPy must not take a node for an array of objects: `ndarray @ Tensor` then reaches Tensor.__rmatmul__.
-    __array_ufunc__: ClassVar[Any] = None
-
     def _fill(
         self,
         data: Any,

@@ -20,22 +20,22 @@ class Operators:
         return e.add(other, self)
 
     def __sub__(self, other: Any) -> Any:
-        return e.sub(self, other)
+        return e.subtract(self, other)
 
     def __rsub__(self, other: Any) -> Any:
-        return e.sub(other, self)
+        return e.subtract(other, self)
 
     def __mul__(self, other: Any) -> Any:
-        return e.mul(self, other)
+        return e.multiply(self, other)
 
     def __rmul__(self, other: Any) -> Any:
-        return e.mul(other, self)
+        return e.multiply(other, self)
 
     def __truediv__(self, other: Any) -> Any:
-        return e.div(self, other)
+        return e.divide(self, other)
 
     def __rtruediv__(self, other: Any) -> Any:
-        return e.div(other, self)
+        return e.divide(other, self)
 
     def __pow__(self, other: Any) -> Any:
         return e.power(self, other)
@@ -44,7 +44,7 @@ class Operators:
         return e.power(other, self)
 
     def __neg__(self) -> Any:
-        return e.neg(self)
+        return e.negative(self)
 
     def __abs__(self) -> Any:
         return e.abs(self)
@@ -67,13 +67,25 @@ class Operators:
         """e to the power of this."""
         return e.exp(self)
 
+    def expm1(self) -> Any:
+        """exp(x) - 1."""
+        return e.expm1(self)
+
     def log(self) -> Any:
         """The natural logarithm."""
         return e.log(self)
 
+    def log1p(self) -> Any:
+        """log(1 + x)."""
+        return e.log1p(self)
+
     def sqrt(self) -> Any:
         """The square root."""
         return e.sqrt(self)
+
+    def square(self) -> Any:
+        """The square."""
+        return e.square(self)
 
     def sin(self) -> Any:
         """The sine."""
@@ -91,6 +103,10 @@ class Operators:
         """The logistic function."""
         return e.sigmoid(self)
 
+    def softplus(self) -> Any:
+        """log(1 + exp(x))."""
+        return e.softplus(self)
+
     def relu(self) -> Any:
         """max(x, 0)."""
         return e.relu(self)
@@ -98,4 +114,3 @@ class Operators:
     def abs(self) -> Any:
         """The absolute value."""
         return e.abs(self)
-

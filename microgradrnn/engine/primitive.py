@@ -98,8 +98,11 @@ class Primitive:
             inputs = tuple([x if isinstance(x, Node) else None for x in operands])
             values = [v if x is not None else kind.constant(v) for x, v in zip(inputs, values, strict=True)]
 
+        scope = SCOPE.get()
         try:
             forward = self.on_floats if kind.on_floats else self.on_arrays
+            if scope.anomaly:
+                forward = np.errstate(all="ignore")(forward)  # the error will say it better than a warning
             data = forward(*values, **params)
         except ERRORS as error:
             data = self._recover(kind.on_floats, values, params, error)
@@ -111,7 +114,7 @@ class Primitive:
         node.tag = NO_TAG
         node.hooks = None
         node.serial = next_serial()
-        node.scope = scope = SCOPE.get()
+        node.scope = scope
         if scope.anomaly:
             node.scope = scope.at(user_line())
             check_forward(self.name, data, values, node.scope)

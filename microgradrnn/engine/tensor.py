@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from microgradrnn.engine import cotangent
+from microgradrnn.engine.functions import NumpyProtocols
 from microgradrnn.engine.node import NO_PARAMS, Node
 from microgradrnn.engine.operators import Operators
 from microgradrnn.engine.rules import indexing, linalg, reduction, shape
 
 
-class Tensor(Operators, Node):
+class Tensor(Operators, NumpyProtocols, Node):
     """An array that remembers how it was computed.
 
     The array is copied, and the copy is frozen: what a forward pass has used cannot change under its gradient.
@@ -55,7 +56,7 @@ class Tensor(Operators, Node):
         if a.dtype.kind != "f":
             a = a.astype(np.float64)
         if a.dtype not in (np.float32, np.float64):
-            raise TypeError(f"a Tensor holds float32 or float64, got {a.dtype}; convert it with .astype(np.float32)")
+            raise TypeError(f"a Tensor holds float32 or float64, got {a.dtype}; convert it: a.astype(np.float32)")
         return freeze(a.copy() if not frozen(a) else a)
 
     @staticmethod
@@ -64,9 +65,12 @@ class Tensor(Operators, Node):
         if type(x) in (float, int, bool):
             return x
         a = numeric(x)
+        if a.dtype.kind == "f" and a.dtype.itemsize not in (4, 8):
+            raise TypeError(f"a {a.dtype} array beside a Tensor: use float32 or float64")
         return a if frozen(a) else freeze(a.copy())
 
     def _get_data(self) -> np.ndarray:
+        """The array, read-only. A leaf's may be rebound: ``t.data = new_array``."""
         # Frozen when it is handed out, not when it is made: the engine itself writes to no node's array.
         data: np.ndarray = self._data
         data.setflags(write=False)
@@ -158,12 +162,6 @@ class Tensor(Operators, Node):
     def __bool__(self) -> bool:
         return bool(self._data)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        raise TypeError(
-            "NumPy cannot compute on a Tensor without losing its gradient. Use microgradrnn's function of that name, "
-            "or .data for the plain array"
-        )
-
     def __repr__(self) -> str:
         text = np.array2string(self._data, prefix="Tensor(", separator=", ")
         made = f", op={self.op.name}" if self.op is not None else "" if self.requires_grad else ", requires_grad=False"
@@ -177,8 +175,8 @@ class Tensor(Operators, Node):
 
     def __setitem__(self, index: Any, new: Any) -> None:
         raise TypeError(
-            "a Tensor cannot be written in place: its gradient would be wrong. Build a new one with where(), "
-            "concat() or stack(); to update a leaf, rebind it: t.data = new_array"
+            "a Tensor cannot be written in place: its gradient would be wrong. Use t = index_update(t, index, values), "
+            "which makes a new one; to change a leaf, rebind it: t.data = new_array"
         )
 
     def __matmul__(self, other: Any) -> Tensor:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from microgradrnn.engine.functions import NumpyProtocols
 from microgradrnn.engine.node import NO_PARAMS, Node
 from microgradrnn.engine.operators import Operators
 from microgradrnn.engine.rules import elementwise as e
 
 
-class Value(Operators, Node):
+class Value(Operators, NumpyProtocols, Node):
     """A float that remembers how it was computed.
 
     Args:

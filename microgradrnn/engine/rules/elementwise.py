@@ -5,12 +5,22 @@
 In a rule g is the cotangent of the output y; the inputs follow. Shapes are not a rule's business: a broadcast
 input gets its gradient summed back in one place, in the engine.
 
-Where a derivative does not exist the table takes: relu'(0) = 0, abs'(0) = sign(0) = 0, and at a tie maximum and
-minimum give half to each side. sqrt'(0) and log'(0) are infinite, as they are.
+Where a derivative does not exist, the table takes
+
+==================  ====================================================================
+relu at 0           0
+abs, sign at 0      0
+maximum, minimum    at a tie, half to each side
+clip at a bound     1, as inside
+floor, ceil, round  0, also at the jumps
+sqrt, log at 0      infinite, as it is (`norm` at 0 takes 0)
+power at 0 ** 0     0 in both
+==================  ====================================================================
 """
 
 from __future__ import annotations
 
+import builtins
 import math
 from typing import Any
 
@@ -19,64 +29,75 @@ import numpy as np
 from microgradrnn.engine.node import Node, plain
 from microgradrnn.engine.primitive import Primitive, elementwise
 
+__all__ = [
+    "abs", "add", "arccos", "arcsin", "arctan", "arctanh", "ceil", "clip", "cos", "cosh", "divide", "erf",
+    "exp", "expm1", "floor", "log", "log1p", "log2", "maximum", "minimum", "multiply", "negative", "power",
+    "reciprocal", "relu", "round", "sigmoid", "sign", "sin", "sinh", "softplus", "sqrt", "square", "subtract",
+    "tan", "tanh", "where",
+]  # fmt: skip
+
 # ---------------------------------------------------------------------------------------------- arithmetic
 add = elementwise(
     "add", lambda a, b: a + b, np.add,
     lambda g, y, a, b: g,
     lambda g, y, a, b: g,
     symbol="+", doc="a + b.",
-)
-sub = elementwise(
+)  # fmt: skip
+subtract = elementwise(
     "subtract", lambda a, b: a - b, np.subtract,
     lambda g, y, a, b: g,
     lambda g, y, a, b: -g,
     symbol="-", doc="a - b.",
-)
-mul = elementwise(
+)  # fmt: skip
+multiply = elementwise(
     "multiply", lambda a, b: a * b, np.multiply,
     lambda g, y, a, b: g * b,
     lambda g, y, a, b: g * a,
     symbol="*", doc="a * b.",
-)
-div = elementwise(
+)  # fmt: skip
+divide = elementwise(
     "divide", lambda a, b: a / b, np.divide,
     lambda g, y, a, b: g / b,
     lambda g, y, a, b: -g * y / b,
     symbol="/", doc="a / b.",
-)
-neg = elementwise(
-    "negative", lambda a: -a, np.negative,
-    lambda g, y, a: -g,
-    symbol="-", doc="-a.",
-)
-
-
-def _power_of_floats(a: float, b: float) -> float:
-    return math.pow(a, b)  # unlike a ** b, which turns complex for a < 0
-
-
+)  # fmt: skip
 power: Primitive = elementwise(
-    "power", _power_of_floats, np.power,
+    "power", lambda a, b: math.pow(a, b), np.power,
     # The exponent 0 gets slope 0 even at a = 0, where b * a ** (b - 1) would be 0 * inf.
     lambda g, y, a, b: g * b * power(a, where(plain(b) == 0, 1.0, b - 1.0)),
     # 0 ** b is flat in b; there log(a) would be -inf.
     lambda g, y, a, b: g * y * log(where(plain(a) == 0, 1.0, a)),
     symbol="**", doc="a to the power b.",
-)
+)  # fmt: skip
+negative = elementwise("negative", lambda x: -x, np.negative, lambda g, y, x: -g, symbol="-", doc="-x.")
+square = elementwise("square", lambda x: x * x, np.square, lambda g, y, x: g * (2 * x), symbol="²", doc="x * x.")
+reciprocal = elementwise("reciprocal", lambda x: 1 / x, np.reciprocal, lambda g, y, x: -g * (y * y), doc="1 / x.")
 
-# ---------------------------------------------------------------------------------------------- functions
+# ------------------------------------------------------------------------------------ exponentials and powers
 exp: Primitive = elementwise("exp", math.exp, np.exp, lambda g, y, x: g * y, doc="e to the power x.")
+expm1 = elementwise("expm1", math.expm1, np.expm1, lambda g, y, x: g * exp(x), doc="exp(x) - 1, exact near 0.")
 log: Primitive = elementwise("log", math.log, np.log, lambda g, y, x: g / x, doc="The natural logarithm of x.")
+log1p = elementwise("log1p", math.log1p, np.log1p, lambda g, y, x: g / (1 + x), doc="log(1 + x), exact near 0.")
+log2 = elementwise("log2", math.log2, np.log2, lambda g, y, x: g / (x * math.log(2)), doc="The logarithm to base 2.")
 sqrt: Primitive = elementwise("sqrt", math.sqrt, np.sqrt, lambda g, y, x: g / (2 * y), doc="The square root of x.")
+
+# ---------------------------------------------------------------------------- circular and hyperbolic functions
 sin: Primitive = elementwise("sin", math.sin, np.sin, lambda g, y, x: g * cos(x), doc="The sine of x (radians).")
 cos: Primitive = elementwise("cos", math.cos, np.cos, lambda g, y, x: -g * sin(x), doc="The cosine of x (radians).")
-tanh: Primitive = elementwise(
-    "tanh", math.tanh, np.tanh, lambda g, y, x: g * (1 - y * y), doc="The hyperbolic tangent of x.",
-)
+tan = elementwise("tan", math.tan, np.tan, lambda g, y, x: g * (1 + y * y), doc="The tangent of x (radians).")
+arcsin = elementwise("arcsin", math.asin, np.arcsin, lambda g, y, x: g / sqrt(1 - x * x), doc="The inverse of sin.")
+arccos = elementwise("arccos", math.acos, np.arccos, lambda g, y, x: -g / sqrt(1 - x * x), doc="The inverse of cos.")
+arctan = elementwise("arctan", math.atan, np.arctan, lambda g, y, x: g / (1 + x * x), doc="The inverse of tan.")
+sinh: Primitive = elementwise("sinh", math.sinh, np.sinh, lambda g, y, x: g * cosh(x), doc="The hyperbolic sine of x.")
+cosh: Primitive = elementwise("cosh", math.cosh, np.cosh, lambda g, y, x: g * sinh(x), doc="The hyperbolic cosine.")
+tanh = elementwise("tanh", math.tanh, np.tanh, lambda g, y, x: g * (1 - y * y), doc="The hyperbolic tangent of x.")
+arctanh = elementwise("arctanh", math.atanh, np.arctanh, lambda g, y, x: g / (1 - x * x), doc="The inverse of tanh.")
+
+# ------------------------------------------------------------------------------------------------- activations
 
 
 def _sigmoid_of_float(x: float) -> float:
-    e = math.exp(min(x, 40.0))
+    e = math.exp(builtins.min(x, 40.0))
     return e / (1 + e)
 
 
@@ -91,35 +112,59 @@ def _sigmoid_of_array(x: Any) -> Any:
 # that they raise no array's precision.
 _1, _40 = np.array(1, np.float32), np.array(40, np.float32)
 
-sigmoid = elementwise(
+sigmoid: Primitive = elementwise(
     "sigmoid", _sigmoid_of_float, _sigmoid_of_array, lambda g, y, x: g * (y * (1 - y)),
     symbol="σ", doc="The logistic function 1 / (1 + exp(-x)), safe from overflow.",
+)  # fmt: skip
+softplus = elementwise(
+    "softplus",
+    lambda x: math.log1p(math.exp(-math.fabs(x))) + builtins.max(x, 0.0),
+    lambda x: np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0),
+    lambda g, y, x: g * sigmoid(x),
+    doc="log(1 + exp(x)), a smooth relu, safe from overflow.",
 )
 relu = elementwise(
     "relu", lambda x: 0.0 if x < 0 else x, lambda x: np.maximum(x, 0), lambda g, y, x: g * (y > 0),
     symbol="ReLU", doc="max(x, 0).",
-)
+)  # fmt: skip
+
+
+def _erf_of_array(x: Any) -> Any:
+    # NumPy has no erf; the standard library's is exact, one number at a time.
+    x = np.asarray(x)
+    return np.asarray(np.frompyfunc(math.erf, 1, 1)(x), dtype=x.dtype if x.dtype.kind == "f" else np.float64)
+
+
+erf = elementwise(
+    "erf", math.erf, _erf_of_array, lambda g, y, x: g * (exp(-(x * x)) * (2 / math.sqrt(math.pi))),
+    doc="The error function, 2/√π times the integral of exp(-t²) from 0 to x.",
+)  # fmt: skip
+
+# ------------------------------------------------------------------------------------------- size and direction
 abs = elementwise(
     "abs", math.fabs, np.abs, lambda g, y, x: g * sign(x), symbol="|·|", doc="The absolute value of x.",
-)
+)  # fmt: skip
 sign: Primitive = elementwise(
     "sign", lambda x: float((x > 0) - (x < 0)) if x == x else x, np.sign, None,
     doc="-1, 0 or 1. Flat, so no gradient flows.",
-)
+)  # fmt: skip
+floor = elementwise("floor", math.floor, np.floor, None, doc="The next integer below. Flat: no gradient flows.")
+ceil = elementwise("ceil", math.ceil, np.ceil, None, doc="The next integer above. Flat: no gradient flows.")
+round = elementwise("round", builtins.round, np.round, None, doc="The nearest integer. Flat: no gradient flows.")
 
-# ---------------------------------------------------------------------------------------------- choices
+# ------------------------------------------------------------------------------------------------------ choices
 maximum = elementwise(
     "maximum", lambda a, b: a if a >= b or a != a else b, np.maximum,
     lambda g, y, a, b: g * _share(a, b),
     lambda g, y, a, b: g * _share(b, a),
     symbol="max", doc="The larger of a and b, element by element. At a tie each gets half of the gradient.",
-)
+)  # fmt: skip
 minimum = elementwise(
     "minimum", lambda a, b: a if a <= b or a != a else b, np.minimum,
     lambda g, y, a, b: g * _share(b, a),
     lambda g, y, a, b: g * _share(a, b),
     symbol="min", doc="The smaller of a and b, element by element. At a tie each gets half of the gradient.",
-)
+)  # fmt: skip
 
 
 def _share(a: Any, b: Any) -> Any:
@@ -132,11 +177,14 @@ _where: Primitive = elementwise(
     None,
     lambda g, out, condition, x, y: where(condition, g, 0.0),
     lambda g, out, condition, x, y: where(condition, 0.0, g),
-)
+)  # fmt: skip
 
 
 def where(condition: Any, x: Any, y: Any) -> Any:
-    """x where the condition holds, else y, element by element; no gradient flows into the condition.
+    """x where the condition holds, else y, element by element.
+
+    No gradient flows into the condition, nor into what was not chosen, even if its derivative there is infinite or
+    NaN: ``where(x > 0, log(x), 0)`` is safe.
 
     Args:
         condition: a bool, or an array of bools, such as ``x > 0``.
@@ -152,3 +200,17 @@ def where(condition: Any, x: Any, y: Any) -> Any:
     if type(condition) is bool and type(x) is float and type(y) is float:
         return x if condition else y  # inside a rule on floats
     return _where(condition, x, y)
+
+
+def clip(x: Any, a_min: Any = None, a_max: Any = None) -> Any:
+    """x held between two bounds; either may be None. The gradient is 0 outside them, and 1 at them, as inside.
+
+    >>> from microgradrnn import Tensor, clip
+    >>> clip(Tensor([-2.0, 0.5, 3.0]), -1, 1).data
+    array([-1. ,  0.5,  1. ])
+    """
+    if a_min is not None:
+        x = where(plain(x) < plain(a_min), a_min, x)
+    if a_max is not None:
+        x = where(plain(x) > plain(a_max), a_max, x)
+    return x

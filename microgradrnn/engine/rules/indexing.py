@@ -6,9 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from microgradrnn.engine.cotangent import Scatter
-from microgradrnn.engine.node import Node
+from microgradrnn.engine.cotangent import Scatter, repeats
+from microgradrnn.engine.node import Node, plain
 from microgradrnn.engine.primitive import Primitive
+
+__all__ = [
+    "getitem", "index_update", "scatter", "take",
+]  # fmt: skip
 
 
 def _to_x(g: Any, y: Any, x: Any, index: Any) -> Any:
@@ -35,6 +39,62 @@ def scatter(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
     return _scatter(values, index=_plain_index(index), shape=tuple(shape))
 
 
+def take(x: Any, indices: Any, axis: int | None = None) -> Any:
+    """Entries at integer positions along an axis (of the flattened array by default); repeats add up in the gradient.
+
+    >>> from microgradrnn import Tensor, take
+    >>> take(Tensor([10.0, 20.0, 30.0]), [2, 2, 0]).data
+    array([30., 30., 10.])
+    """
+    if axis is None:
+        return getitem(x.reshape(-1), _positions(indices))
+    ndim = len(x.shape)
+    if not -ndim <= axis < ndim:
+        raise ValueError(f"take: axis {axis} is out of range for shape {x.shape}")
+    return getitem(x, (*(slice(None),) * (axis % ndim), _positions(indices)))
+
+
+def _positions(indices: Any) -> np.ndarray:
+    a = np.asarray(indices)
+    if a.dtype.kind not in "iu" and a.size:
+        raise TypeError(f"take: indices must be integers, got {a.dtype}")
+    return a.astype(np.intp)
+
+
+def _updated(x: Any, values: Any, index: Any) -> Any:
+    y = np.array(x, dtype=np.result_type(x, values) if np.ndim(values) else None)
+    y[index] = values
+    return y
+
+
+_index_update = Primitive(
+    "index_update", None, _updated,
+    (
+        lambda g, y, x, values, index: index_update(g, index, 0.0),
+        lambda g, y, x, values, index: g[index],
+    ),
+)  # fmt: skip
+
+
+def index_update(x: Any, index: Any, values: Any) -> Any:
+    """A new array like x with ``values`` at an index: what ``x[index] = values`` would make, without changing x.
+
+    Raises:
+        ValueError: if the index names a place twice, for then it is not clear whose value counts.
+
+    >>> from microgradrnn import Tensor, index_update
+    >>> index_update(Tensor([1.0, 2.0, 3.0]), slice(0, 2), 0.0).data
+    array([0., 0., 3.])
+    """
+    index = _plain_index(index)
+    if repeats(index):
+        counts = np.zeros(np.shape(plain(x)), dtype=int)
+        np.add.at(counts, index, 1)
+        if counts.max(initial=0) > 1:
+            raise ValueError("index_update: the index names a place twice; whose value counts is not clear")
+    return _index_update(x, values, index=index)
+
+
 def _plain_index(index: Any) -> Any:
     """The index with every list and array copied, so that later changes to the caller's do no harm."""
     if type(index) in (int, slice):
@@ -47,5 +107,5 @@ def _plain_index(index: Any) -> Any:
         a = np.array(index)
         if a.dtype.kind not in "iub" and a.size:
             raise IndexError(f"an index array must hold integers or bools, got {a.dtype}")
-        return a if a.size else a.astype(np.intp)
+        return a if a.size or a.dtype == bool else a.astype(np.intp)
     return index

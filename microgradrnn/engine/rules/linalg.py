@@ -1,14 +1,22 @@
-"""Products of matrices."""
+"""Products of matrices, and sums over named axes (einsum), which they are a case of."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from microgradrnn.engine.cotangent import Product
-from microgradrnn.engine.node import Node
-from microgradrnn.engine.primitive import Primitive
+from microgradrnn.engine.node import Node, plain
+from microgradrnn.engine.primitive import Every, Primitive
+from microgradrnn.engine.rules.indexing import getitem
+from microgradrnn.engine.rules.reduction import sum
+from microgradrnn.engine.rules.shape import axis_of, broadcast_to, reshape, transpose
+
+__all__ = [
+    "affine", "diagonal", "einsum", "matmul", "outer", "trace",
+]  # fmt: skip
 
 
 def _matmul(a: Any, b: Any) -> Any:
@@ -66,7 +74,10 @@ def _affine(x: Any, W: Any, b: Any) -> Any:
     if y.shape == np.shape(b) and y.dtype == b.dtype:
         y += b  # y is ours: no second array
         return y
-    return y + b
+    z = y + b
+    if z.shape != y.shape:
+        raise ValueError(f"the bias {np.shape(b)} does not broadcast to {y.shape}")
+    return z
 
 
 affine = Primitive(
@@ -78,3 +89,73 @@ affine = Primitive(
     ),
     doc="x @ W + b in one operation: every layer's net input.",
 )
+
+
+def outer(a: Any, b: Any) -> Any:
+    """All products of an entry of a with an entry of b; both are flattened: shape (a.size, b.size)."""
+    return reshape(a, (-1, 1)) * reshape(b, (1, -1))
+
+
+def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """The entries x[i, i + offset] over two axes, as a new last axis."""
+    axis1, axis2 = axis_of(x, axis1), axis_of(x, axis2)
+    if axis1 == axis2:
+        raise ValueError("diagonal: the two axes must differ")
+    rows, columns = np.shape(plain(x))[axis1], np.shape(plain(x))[axis2]
+    length = max(min(rows + min(offset, 0), columns - max(offset, 0)), 0)
+    i = np.arange(length)
+    rest = [axis for axis in range(np.ndim(plain(x))) if axis not in (axis1, axis2)]
+    last = transpose(x, (*rest, axis1, axis2))
+    return getitem(last, (..., i - min(offset, 0), i + max(offset, 0)))
+
+
+def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """The sum of the `diagonal`."""
+    return sum(diagonal(x, offset, axis1, axis2), -1)
+
+
+def _einsum_rule(k: int, g: Any, y: Any, xs: Sequence[Any], subscripts: str) -> Any:
+    """The sum over all other inputs' axes, with g in the place of y: the names say which axes meet.
+
+    An axis of the k-th input that no other operand has was summed alone; there g is the same for every entry.
+    """
+    names, out = subscripts.split("->")
+    inputs = names.split(",")
+    own = inputs[k]
+    others = [name for i, name in enumerate(inputs) if i != k]
+    present = [c for c in own if c in out or any(c in name for name in others)]
+    part = einsum(",".join([out, *others]) + "->" + "".join(present), g, *(x for i, x in enumerate(xs) if i != k))
+    shape = xs[k].shape
+    part = reshape(part, [n if c in present else 1 for c, n in zip(own, shape, strict=True)])
+    return broadcast_to(part, shape)
+
+
+_einsum: Primitive = Primitive(
+    "einsum", None, lambda *xs, subscripts: np.einsum(subscripts, *xs, optimize=len(xs) > 2), Every(_einsum_rule)
+)
+
+
+def einsum(subscripts: str, *operands: Any) -> Any:
+    """Sums of products over named axes, as in NumPy: ``einsum("ij,jk->ik", a, b)`` is ``a @ b``.
+
+    Args:
+        subscripts: one letter an axis; axes left out on the right are summed over. Without ``->`` the result has the
+            letters that occur once, in alphabetical order. A letter twice in one operand (a diagonal) and ``...``
+            are not supported: use `diagonal`, or write the axes out.
+        operands: arrays or nodes.
+
+    >>> import numpy as np
+    >>> from microgradrnn import Tensor, einsum
+    >>> einsum("ij,ij->i", Tensor(np.ones((2, 3))), np.ones((2, 3))).data
+    array([3., 3.])
+    """
+    names = subscripts.replace(" ", "")
+    if "->" not in names:
+        letters = names.replace(",", "")
+        names += "->" + "".join(sorted(c for c in letters if letters.count(c) == 1))
+    inputs = names.split("->")[0].split(",")
+    if "." in names or any(len(set(name)) < len(name) for name in [*inputs, names.split("->")[1]]):
+        raise ValueError(f"einsum: {subscripts!r}: neither '...' nor a letter twice in one operand is supported")
+    if len(inputs) != len(operands):
+        raise ValueError(f"einsum: {subscripts!r} names {len(inputs)} operands, {len(operands)} were given")
+    return _einsum(*operands, subscripts=names)

@@ -1,4 +1,8 @@
-"""Sums, means and maxima over axes, and the softmax family, which is built on them."""
+"""Reductions over axes, the softmax family, and running sums.
+
+Where a derivative does not exist: max and min share the gradient equally where entries tie; norm at 0 takes 0, and
+so do var and std where all entries are equal (std's limit depends on the direction).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,11 @@ import numpy as np
 from microgradrnn.engine.node import plain
 from microgradrnn.engine.primitive import Primitive, Rule
 from microgradrnn.engine.rules import elementwise as e
-from microgradrnn.engine.rules.shape import broadcast_to
+from microgradrnn.engine.rules.shape import broadcast_to, flip, reshape
+
+__all__ = [
+    "cumsum", "log_softmax", "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "std", "sum", "var",
+]  # fmt: skip
 
 Axis = int | tuple[int, ...] | None
 
@@ -84,6 +92,68 @@ def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The smallest entry along an axis, several axes, or of all. Ties share the gradient equally."""
     return _min(x, axis=axis, keepdims=keepdims)
+
+
+def _product_rule(g: Any, y: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
+    """The product of all the others. Not y / x, which fails at 0: with a 0 among them, only it sees the others."""
+    zeros = plain(x) == 0
+    others = e.where(zeros, 1.0, x)
+    rest = _prod(others, axis=axis, keepdims=True)
+    count = zeros.sum(axis=_axes(x, axis), keepdims=True)
+    one_over = e.where(zeros, count == 1, (count == 0) / others)
+    return _keep(g, x, axis) * (rest * one_over)
+
+
+_prod: Primitive = _reduction("prod", np.prod, _product_rule, symbol="Π")
+
+
+def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The product over an axis, several axes, or everything; its gradient is right at zeros too."""
+    return _prod(x, axis=axis, keepdims=keepdims)
+
+
+def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any:
+    """The variance over an axis, several axes, or everything: the sum of squared deviations over (count - ddof)."""
+    deviation = x - mean(x, axis, keepdims=True)
+    return sum(e.square(deviation), axis, keepdims) / (_count(x, axis) - ddof)
+
+
+def std(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any:
+    """The standard deviation, the square root of `var`; where that is 0, the gradient taken is 0."""
+    v = var(x, axis, keepdims, ddof)
+    flat = plain(v) == 0
+    return e.where(flat, 0.0, e.sqrt(e.where(flat, 1.0, v)))
+
+
+_norm = _reduction(
+    "norm", lambda x, axis, keepdims: np.sqrt(np.sum(np.square(x), axis=axis, keepdims=keepdims)),
+    lambda g, y, x, axis, keepdims: x * (_keep(g, x, axis) / _nonzero(_keep(y, x, axis))),
+    symbol="‖·‖",
+)  # fmt: skip
+
+
+def _nonzero(y: Any) -> Any:
+    """y, but 1 where it is 0: x / ‖x‖ is then 0 at the origin, the middle of the subgradients there."""
+    return e.where(plain(y) == 0, 1.0, y)
+
+
+def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The Euclidean norm over an axis, several axes, or everything; at 0 the gradient taken is 0."""
+    return _norm(x, axis=axis, keepdims=keepdims)
+
+
+_cumsum: Primitive = Primitive(
+    "cumsum", None, lambda x, axis: np.cumsum(x, axis=axis),
+    (lambda g, y, x, axis: flip(cumsum(flip(g, axis), axis), axis),),
+)  # fmt: skip
+
+
+def cumsum(x: Any, axis: int | None = None) -> Any:
+    """The running sum along an axis; with axis None, of the flattened array."""
+    if axis is None:
+        return cumsum(reshape(x, -1), 0)
+    (axis,) = _axes(x, axis)
+    return _cumsum(x, axis=axis)
 
 
 def _shifted(x: Any, axis: Any) -> tuple[Any, Any, Any]:

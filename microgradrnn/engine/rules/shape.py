@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate
@@ -12,6 +13,11 @@ import numpy as np
 from microgradrnn.engine.node import plain
 from microgradrnn.engine.primitive import Every, Primitive
 from microgradrnn.engine.rules.indexing import take_part
+
+__all__ = [
+    "astype", "broadcast_to", "concat", "expand_dims", "flip", "pad", "ravel", "reshape", "roll", "split",
+    "squeeze", "stack", "swapaxes", "tile", "transpose",
+]  # fmt: skip
 
 _reshape = Primitive(
     "reshape", None, lambda x, shape: np.reshape(x, shape),
@@ -27,20 +33,23 @@ def reshape(x: Any, shape: int | Sequence[int]) -> Any:
 _transpose = Primitive(
     "transpose", None, lambda x, axes: np.transpose(x, axes),
     (lambda g, y, x, axes: transpose(g, tuple(int(i) for i in np.argsort(axes))),),
-)
+)  # fmt: skip
 
 
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
     """The axes in another order; reversed by default."""
-    ndim = len(x.shape)
-    order = range(ndim)[::-1] if axes is None else axes
-    return _transpose(x, axes=tuple(axis % ndim if ndim else axis for axis in order))
+    ndim = np.ndim(plain(x))
+    order = tuple(range(ndim)[::-1]) if axes is None else tuple(axis_of(x, i) for i in axes)
+    if sorted(order) != list(range(ndim)):
+        raise ValueError(f"transpose: axes {axes} do not name each of the {ndim} axes once, shape {np.shape(plain(x))}")
+    return _transpose(x, axes=order)
 
 
 def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     """Two axes exchanged."""
-    order = list(range(len(x.shape)))
-    order[axis1], order[axis2] = order[axis2], order[axis1]
+    order = list(range(np.ndim(plain(x))))
+    i, j = axis_of(x, axis1), axis_of(x, axis2)
+    order[i], order[j] = order[j], order[i]
     return transpose(x, order)
 
 
@@ -79,7 +88,7 @@ def concat(xs: Sequence[Any], axis: int = 0) -> Any:
     """Arrays joined along an axis they have."""
     if not len(xs):
         raise ValueError("concat: nothing to join, the sequence is empty")
-    axis %= max(len(np.shape(plain(xs[0]))), 1)
+    axis = axis_of(xs[0], axis)
     lengths = [np.shape(plain(x))[axis] if len(np.shape(plain(x))) > axis else 0 for x in xs]
     return _concat(*xs, axis=axis, ends=tuple(accumulate(lengths)))
 
@@ -94,8 +103,91 @@ def stack(xs: Sequence[Any], axis: int = 0) -> Any:
     """Arrays of one shape joined along a new axis."""
     if not len(xs):
         raise ValueError("stack: nothing to join, the sequence is empty")
-    ndim = np.ndim(plain(xs[0]))
-    return _stack(*xs, axis=axis % (ndim + 1))
+    ndim = np.ndim(plain(xs[0])) + 1
+    if not -ndim <= axis < ndim:
+        raise ValueError(f"stack: axis {axis} is out of range for a result with {ndim} axes")
+    return _stack(*xs, axis=axis % ndim)
+
+
+def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Any:
+    """x without its axes of length 1, or without the given ones."""
+    shape = np.shape(plain(x))
+    drop = [i for i, n in enumerate(shape) if n == 1] if axis is None else [axis_of(x, i) for i in _several(axis)]
+    for i in drop:
+        if shape[i] != 1:
+            raise ValueError(f"squeeze: axis {i} has length {shape[i]}, not 1, in shape {shape}")
+    return reshape(x, [n for i, n in enumerate(shape) if i not in drop])
+
+
+def expand_dims(x: Any, axis: int | Sequence[int]) -> Any:
+    """x with new axes of length 1, which get these numbers in the result."""
+    old = list(np.shape(plain(x)))
+    ndim = len(old) + len(_several(axis))
+    new = {i % ndim for i in _several(axis) if -ndim <= i < ndim}
+    if len(new) != len(_several(axis)):
+        raise ValueError(f"expand_dims: axes {axis} are not {len(_several(axis))} different axes of {ndim}")
+    return reshape(x, [1 if i in new else old.pop(0) for i in range(ndim)])
+
+
+def flip(x: Any, axis: int | Sequence[int] | None = None) -> Any:
+    """x with the order reversed along an axis, several axes, or all."""
+    ndim = np.ndim(plain(x))
+    axes = range(ndim) if axis is None else [axis_of(x, i) for i in _several(axis)]
+    return take_part(x, index=tuple(slice(None, None, -1) if i in axes else slice(None) for i in range(ndim)))
+
+
+_pad: Primitive = Primitive(
+    "pad", None, lambda x, width: np.pad(x, width),
+    (lambda g, y, x, width: g[tuple(slice(a, a + n) for (a, _), n in zip(width, x.shape, strict=True))],),
+)  # fmt: skip
+
+
+def pad(x: Any, pad_width: Any) -> Any:
+    """x with zeros around it: one number for every side, (before, after) for every axis, or one such pair an axis."""
+    width = np.broadcast_to(np.asarray(pad_width, dtype=int), (np.ndim(plain(x)), 2))
+    if (width < 0).any():
+        raise ValueError(f"pad: widths must not be negative, got {pad_width}")
+    return _pad(x, width=tuple((int(a), int(b)) for a, b in width))
+
+
+_roll: Primitive = Primitive(
+    "roll", None, lambda x, shift, axis: np.roll(x, shift, axis),
+    (lambda g, y, x, shift, axis: roll(g, -shift, axis),),
+)  # fmt: skip
+
+
+def roll(x: Any, shift: int, axis: int | None = None) -> Any:
+    """x moved along an axis by so many places; what leaves at one end comes back at the other."""
+    return _roll(x, shift=shift, axis=None if axis is None else axis_of(x, axis))
+
+
+def tile(x: Any, reps: int | Sequence[int]) -> Any:
+    """x repeated, so many times along each axis."""
+    times = list(_several(reps))
+    shape = list(np.shape(plain(x)))
+    ndim = builtins.max(len(times), len(shape))
+    times = [1] * (ndim - len(times)) + times
+    shape = [1] * (ndim - len(shape)) + shape
+    spread = [n for pair in zip(times, shape, strict=True) for n in pair]
+    one_each = [n for length in shape for n in (1, length)]
+    return reshape(broadcast_to(reshape(x, one_each), spread), [a * b for a, b in zip(times, shape, strict=True)])
+
+
+def ravel(x: Any) -> Any:
+    """x as one long row."""
+    return reshape(x, -1)
+
+
+def _several(axis: int | Sequence[int]) -> tuple[int, ...]:
+    return (int(axis),) if isinstance(axis, (int, np.integer)) else tuple(axis)
+
+
+def axis_of(x: Any, axis: int) -> int:
+    """The axis as a number from 0 up, checked."""
+    ndim = np.ndim(plain(x))
+    if not -ndim <= axis < ndim:
+        raise ValueError(f"axis {axis} is out of range for an array with {ndim} axes, shape {np.shape(plain(x))}")
+    return int(axis) % ndim
 
 
 def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Any]:
@@ -108,17 +200,18 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> li
     array([2., 3.])
     """
     sections = indices_or_sections if isinstance(indices_or_sections, int) else tuple(indices_or_sections)
-    return [take_part(x, index=index) for index in _cuts(x.shape, sections, axis)]
+    return [take_part(x, index=index) for index in _cuts(np.shape(plain(x)), sections, axis)]
 
 
 @lru_cache
 def _cuts(shape: tuple[int, ...], sections: int | tuple[int, ...], axis: int) -> list[tuple[slice, ...]]:
     """The index of each part. Cached, since a cell asks for the same ones at every step."""
+    axis = axis_of(np.broadcast_to(0, shape), axis)
     length = shape[axis]
     if isinstance(sections, int):
-        if length % sections:
+        if sections < 1 or length % sections:
             raise ValueError(f"split: an axis of length {length} does not fall into {sections} equal parts")
-        sections = tuple(range(length // sections, length, length // sections))
-    before = (slice(None),) * (axis % len(shape))
+        part = length // sections
+        sections = tuple(part * k for k in range(1, sections))
     ends = zip((0, *sections), (*sections, length), strict=True)
-    return [(*before, slice(start, stop)) for start, stop in ends]
+    return [(*(slice(None),) * axis, slice(start, stop)) for start, stop in ends]

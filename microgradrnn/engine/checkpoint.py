@@ -1,0 +1,120 @@
+"""Checkpointing: forget a stretch of the graph, and compute it again when the gradient comes by.
+
+Time for memory. The stretch becomes one node that remembers its function and its inputs. When its cotangent arrives,
+the function is run again, recorded this time, and the reverse pass goes through what it recorded. Nothing in the
+engine knows about it: it is one more operation, whose rule happens to be a reverse pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from microgradrnn.engine.backward import ancestors, reverse
+from microgradrnn.engine.node import Node, next_serial, plain
+from microgradrnn.engine.primitive import Every, Primitive
+from microgradrnn.engine.rules.shape import concat, reshape
+from microgradrnn.engine.scope import SCOPE, enable_grad
+from microgradrnn.engine.value import Value
+
+
+def checkpoint(f: Callable[..., Any], *xs: Any) -> Any:
+    """f(*xs), without keeping its graph: the graph is made again, and dropped again, in the reverse pass.
+
+    Works on any stretch of a computation. Nodes that f uses beyond its arguments (a cell's weights, say) get their
+    gradients too. Gradients of gradients work as well.
+
+    Args:
+        f: a function that returns a Tensor or a tuple of Tensors, and the same ones whenever it is called: it must
+            not draw random numbers.
+        xs: its arguments: nodes, arrays, or tuples of them.
+
+    Returns:
+        What f returns.
+
+    Raises:
+        RuntimeError: in the reverse pass, if f gives another result the second time.
+
+    >>> import numpy as np
+    >>> from microgradrnn import Tensor, checkpoint
+    >>> w = Tensor([2.0, 3.0])
+    >>> y = checkpoint(lambda x: (w * x).tanh(), np.ones(2))
+    >>> y.sum().backward()
+    >>> bool(np.allclose(w.grad, 1 - np.tanh(w.data) ** 2))
+    True
+    """
+    scope = SCOPE.get()
+    if not scope.recording:
+        return f(*xs)
+    since = next_serial()
+    outputs = f(*xs)
+    parts = outputs if isinstance(outputs, tuple) else (outputs,)
+    for part in parts:
+        if not isinstance(part, Node) or isinstance(part, Value):
+            raise TypeError(f"checkpoint: the function must return Tensors, got {type(part).__name__}")
+    if not any(part.requires_grad for part in parts):
+        return outputs
+    packed = _pack(parts)
+    sources = [x for x in ancestors(packed, since=since) if x.serial < since]
+    stretch = Stretch(f, xs, sources, [part.shape for part in parts], packed.data)
+    node = _recompute(*sources, stretch=stretch)
+    return _unpack(node, stretch.shapes) if isinstance(outputs, tuple) else reshape(node, stretch.shapes[0])
+
+
+class Stretch:
+    """A function, its arguments, its result; and its cotangents, while the reverse pass collects them."""
+
+    def __init__(
+        self, f: Callable[..., Any], xs: Sequence[Any], sources: Sequence[Node], shapes: list[Any], result: np.ndarray
+    ) -> None:
+        self.f, self.xs, self.sources, self.shapes, self.result = f, xs, sources, shapes, result
+        self.seed: Any = None
+        self.found: dict[Node, Any] = {}
+
+    def cotangent(self, g: Any, source: Node) -> Any:
+        """What reaches one source. The stretch is run again for the first source that asks, for all of them."""
+        if self.seed is not g:
+            self.found = self.run_again(g)
+            self.seed = g
+        message = self.found.pop(source, None)
+        if not self.found:
+            self.seed = None
+        return np.zeros_like(plain(source)) if message is None else message
+
+    def run_again(self, g: Any) -> dict[Node, Any]:
+        """Record the stretch and differentiate it, as far back as its own beginning."""
+        create_graph = isinstance(g, Node)
+        since = next_serial()
+        with enable_grad():
+            outputs = self.f(*self.xs)
+            packed = _pack(outputs if isinstance(outputs, tuple) else (outputs,))
+        if not np.array_equal(packed.data, self.result, equal_nan=True):
+            raise RuntimeError(
+                "checkpoint: the function gave another result the second time. Does it draw random numbers, or change "
+                "something outside? Draw them before, and pass them in"
+            )
+        passed = reverse(packed, g, create_graph=create_graph, since=since)
+        return {node: gradient for node, gradient in passed if node.serial < since}
+
+
+def _rule(k: int, g: Any, y: Any, sources: Sequence[Any], stretch: Stretch) -> Any:
+    return stretch.cotangent(g, stretch.sources[k])
+
+
+_recompute = Primitive("checkpoint", None, lambda *sources, stretch: stretch.result, Every(_rule))
+
+
+def _pack(parts: Sequence[Any]) -> Any:
+    """Several Tensors as one long one."""
+    return concat([reshape(part, -1) for part in parts])
+
+
+def _unpack(packed: Any, shapes: Sequence[tuple[int, ...]]) -> tuple[Any, ...]:
+    """The opposite of `_pack`."""
+    ends = np.cumsum([int(np.prod(shape, dtype=int)) for shape in shapes])
+    starts = [0, *ends[:-1]]
+    return tuple(
+        reshape(packed[int(a) : int(b)], shape) for a, b, shape in zip(starts, ends, shapes, strict=True)
+    )

@@ -1,0 +1,71 @@
+"""Every function on numbers, arrays and nodes, in one namespace; and how NumPy's own functions find them.
+
+``np.tanh(tensor)`` and ``np.sum(tensor, axis=0)`` come here through NumPy's protocols. What has no derivative here
+fails with an error; it never silently drops the gradient.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from microgradrnn.engine.node import plain
+from microgradrnn.engine.rules import elementwise, indexing, linalg, random, reduction, shape
+
+MODULES = (elementwise, reduction, linalg, shape, indexing, random)
+FUNCTIONS: dict[str, Any] = {name: getattr(module, name) for module in MODULES for name in module.__all__}
+
+ALIASES = {"absolute": "abs", "concatenate": "concat", "amax": "max", "amin": "min", "true_divide": "divide"}
+
+# Questions about numbers: the answer has no gradient, so the plain one will do.
+QUESTIONS = {
+    "shape", "ndim", "size", "argmax", "argmin", "argsort", "allclose", "array_equal", "isclose", "isfinite", "isinf",
+    "isnan", "all", "any", "count_nonzero", "nonzero", "zeros_like", "ones_like", "empty_like", "full_like",
+    "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "result_type",
+}  # fmt: skip
+
+
+def from_numpy(numpy_function: Any, args: Any, kwargs: Any) -> Any:
+    """Call our function of the same name as NumPy's."""
+    name = numpy_function.__name__
+    if name in QUESTIONS:
+        return numpy_function(*_plainly(args), **{key: plain(x) for key, x in kwargs.items()})
+    ours = FUNCTIONS.get(ALIASES.get(name, name))
+    if ours is None:
+        raise TypeError(
+            f"np.{name} has no counterpart in microgradrnn, and would lose the gradient. "
+            f"Use the functions of microgradrnn, or np.{name}(x.data) where no gradient is wanted"
+        )
+    if kwargs.get("out") is not None:
+        raise TypeError(f"np.{name}: out= writes in place, which a recorded graph cannot follow; assign the result")
+    try:
+        return ours(*args, **kwargs)
+    except TypeError as error:
+        if "argument" not in str(error):
+            raise
+        raise TypeError(f"np.{name} on a node calls microgradrnn.{ours.__name__}: {error}") from None
+
+
+def _plainly(args: Any) -> Any:
+    return [_plainly(x) if isinstance(x, (list, tuple)) else plain(x) for x in args]
+
+
+class NumpyProtocols:
+    """Mixed into nodes, so that NumPy hands its calls over."""
+
+    __slots__ = ()
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
+        if method != "__call__":
+            raise TypeError(f"np.{ufunc.__name__}.{method} has no counterpart in microgradrnn; use sum, prod or cumsum")
+        return from_numpy(ufunc, args, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return from_numpy(function, args, kwargs)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        raise TypeError(
+            "NumPy cannot compute on a node without losing its gradient. Use microgradrnn's function of that name, "
+            "or .data for the plain number or array"
+        )
