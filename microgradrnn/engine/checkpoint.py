@@ -7,7 +7,7 @@ engine knows about it: it is one more operation, whose rule happens to be a reve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from microgradrnn.engine.backward import ancestors, reverse
 from microgradrnn.engine.node import Node, next_serial, plain
 from microgradrnn.engine.primitive import Every, Primitive
 from microgradrnn.engine.rules.shape import concat, reshape
-from microgradrnn.engine.scope import SCOPE, enable_grad
+from microgradrnn.engine.scope import SCOPE, resumed
 from microgradrnn.engine.value import Value
 
 
@@ -27,7 +27,7 @@ def checkpoint(f: Callable[..., Any], *xs: Any) -> Any:
     gradients too. Gradients of gradients work as well.
 
     Args:
-        f: a function that returns a Tensor or a tuple of Tensors, and the same ones whenever it is called: it must
+        f: a function that returns a Tensor or a tuple (of tuples) of Tensors, and the same ones whenever it is called: it must
             not draw random numbers.
         xs: its arguments: nodes, arrays, or tuples of them.
 
@@ -45,12 +45,11 @@ def checkpoint(f: Callable[..., Any], *xs: Any) -> Any:
     >>> bool(np.allclose(w.grad, 1 - np.tanh(w.data) ** 2))
     True
     """
-    scope = SCOPE.get()
-    if not scope.recording:
+    if not SCOPE.get().recording:
         return f(*xs)
     since = next_serial()
     outputs = f(*xs)
-    parts = outputs if isinstance(outputs, tuple) else (outputs,)
+    parts = list(_flat(outputs))
     for part in parts:
         if not isinstance(part, Node) or isinstance(part, Value):
             raise TypeError(f"checkpoint: the function must return Tensors, got {type(part).__name__}")
@@ -60,7 +59,7 @@ def checkpoint(f: Callable[..., Any], *xs: Any) -> Any:
     sources = [x for x in ancestors(packed, since=since) if x.serial < since]
     stretch = Stretch(f, xs, sources, [part.shape for part in parts], packed.data)
     node = _recompute(*sources, stretch=stretch)
-    return _unpack(node, stretch.shapes) if isinstance(outputs, tuple) else reshape(node, stretch.shapes[0])
+    return _like(outputs, _unpack(node, stretch.shapes))
 
 
 class Stretch:
@@ -70,6 +69,7 @@ class Stretch:
         self, f: Callable[..., Any], xs: Sequence[Any], sources: Sequence[Node], shapes: list[Any], result: np.ndarray
     ) -> None:
         self.f, self.xs, self.sources, self.shapes, self.result = f, xs, sources, shapes, result
+        self.scope = SCOPE.get()
         self.seed: Any = None
         self.found: dict[Node, Any] = {}
 
@@ -87,9 +87,9 @@ class Stretch:
         """Record the stretch and differentiate it, as far back as its own beginning."""
         create_graph = isinstance(g, Node)
         since = next_serial()
-        with enable_grad():
+        with resumed(self.scope):
             outputs = self.f(*self.xs)
-            packed = _pack(outputs if isinstance(outputs, tuple) else (outputs,))
+            packed = _pack(list(_flat(outputs)))
         if not np.array_equal(packed.data, self.result, equal_nan=True):
             raise RuntimeError(
                 "checkpoint: the function gave another result the second time. Does it draw random numbers, or change "
@@ -111,10 +111,24 @@ def _pack(parts: Sequence[Any]) -> Any:
     return concat([reshape(part, -1) for part in parts])
 
 
-def _unpack(packed: Any, shapes: Sequence[tuple[int, ...]]) -> tuple[Any, ...]:
+def _unpack(packed: Any, shapes: Sequence[tuple[int, ...]]) -> Iterator[Any]:
     """The opposite of `_pack`."""
-    ends = np.cumsum([int(np.prod(shape, dtype=int)) for shape in shapes])
-    starts = [0, *ends[:-1]]
-    return tuple(
-        reshape(packed[int(a) : int(b)], shape) for a, b, shape in zip(starts, ends, shapes, strict=True)
-    )
+    start = 0
+    for shape in shapes:
+        stop = start + int(np.prod(shape, dtype=int))
+        yield reshape(packed[start:stop], shape)
+        start = stop
+
+
+def _flat(outputs: Any) -> Iterator[Any]:
+    """The Tensors in a tuple of tuples of Tensors, in order."""
+    if isinstance(outputs, tuple):
+        for part in outputs:
+            yield from _flat(part)
+    else:
+        yield outputs
+
+
+def _like(outputs: Any, parts: Iterator[Any]) -> Any:
+    """The parts, in tuples as they were."""
+    return tuple(_like(part, parts) for part in outputs) if isinstance(outputs, tuple) else next(parts)

@@ -179,3 +179,16 @@ class enable_grad(Context):  # noqa: N801
     def inside(self, outer: Scope) -> Scope:
         """Recording."""
         return Scope(outer.path, outer.step, True, outer.anomaly, None, outer, self)
+
+
+class resumed(Context):  # noqa: N801
+    """``with resumed(scope):`` records as if still at an earlier place. (Checkpoints run a stretch again so.)"""
+
+    __slots__ = ("place",)
+
+    def __init__(self, place: Scope) -> None:
+        self.place = place
+
+    def inside(self, outer: Scope) -> Scope:
+        """There, recording, and hunting NaNs if that is on now."""
+        return Scope(self.place.path, self.place.step, True, outer.anomaly, None, outer, self)
