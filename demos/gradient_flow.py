@@ -41,10 +41,10 @@ EMBEDDING = 32
 PASSAGE = 150  # characters read before the one whose loss is differentiated
 SHOWN = 8  # steps drawn one by one
 LAGS = (10, 50, 100)
-RATE = 8e-3
+RATE = 2e-2
 
 
-class Trouble(Exception):
+class TroubleError(Exception):
     """Something the user can put right; its text is all that is printed."""
 
 
@@ -57,24 +57,25 @@ def default_text() -> str:
         if spec is not None and spec.origin and spec.origin.endswith(".py"):
             parts.append(Path(spec.origin).read_text(encoding="utf-8", errors="replace"))
     if not parts:
-        raise Trouble("this Python comes without the source of its standard library; give a text with --text FILE")
+        raise TroubleError("this Python comes without the source of its standard library; give a text with --text FILE")
     return "\n".join(parts)
 
 
 def read_text(path: Path) -> str:
-    """The text of a file, or `Trouble` that says what is wrong with it."""
+    """The text of a file, or `TroubleError` that says what is wrong with it."""
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise Trouble(f"--text {path}: {error.strerror or error}") from None
+        raise TroubleError(f"--text {path}: {error.strerror or error}") from None
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise Trouble(f"--text {path}: not a text in UTF-8 (byte {error.start} is {raw[error.start]:#04x})") from None
+        where = f"byte {error.start} is {raw[error.start]:#04x}"
+        raise TroubleError(f"--text {path}: not a text in UTF-8 ({where})") from None
     if "\0" in text:
-        raise Trouble(f"--text {path}: this looks like a binary file (it holds NUL bytes)")
+        raise TroubleError(f"--text {path}: this looks like a binary file (it holds NUL bytes)")
     if not text:
-        raise Trouble(f"--text {path}: the file is empty")
+        raise TroubleError(f"--text {path}: the file is empty")
     return text.replace("\r\n", "\n")
 
 
@@ -95,8 +96,9 @@ class Corpus:
         """The first 90 % are for training; the passage lies in the middle of the rest."""
         need = 2 * WINDOW + PASSAGE + 1
         if len(text) < need:
-            raise Trouble(f"the text has {len(text)} character{'s' * (len(text) != 1)}; the lesson needs at least {need} "
-                          f"({2 * WINDOW} to train on, {PASSAGE + 1} to hold out)")
+            plural = "s" * (len(text) != 1)
+            raise TroubleError(f"the text has {len(text)} character{plural}; the lesson needs at least {need} "
+                               f"({2 * WINDOW} to train on, {PASSAGE + 1} to hold out)")
         cut = min(int(0.9 * len(text)), len(text) - PASSAGE - 1)
         characters = sorted(set(text[:cut]))
         number = {c: k for k, c in enumerate(characters)}
@@ -173,7 +175,7 @@ def train(net: CharacterNet, corpus: Corpus, steps: int, seed: int, name: str) -
             bar.set_postfix_str(f"{bits(loss.item()):.2f} bits/char")
             if not math.isfinite(loss.item()):
                 bar.close()
-                raise Trouble(f"{name}: the loss became {loss.item()} after {step + 1} updates; try another --seed")
+                raise TroubleError(f"{name}: the loss is {loss.item()} after {step + 1} updates; try another --seed")
     bar.close()
 
 
@@ -182,7 +184,7 @@ def progress(total: int, name: str) -> Any:
     try:
         from tqdm import tqdm
     except ImportError:
-        raise Trouble('the progress bars need tqdm: pip install "microgradrnn[demo]"') from None
+        raise TroubleError('the progress bars need tqdm: pip install "microgradrnn[demo]"') from None
     return tqdm(total=total, desc=f"{name:>4}", unit="step", file=sys.stderr, dynamic_ncols=True)
 
 
@@ -255,7 +257,8 @@ def table(results: Sequence[Result]) -> list[list[str]]:
              *[f"lag {lag}" for lag in LAGS]]]
     for r in results:
         for j, p in enumerate(r.profiles):
-            start = [r.name, f"{r.parameters:,}", f"{r.train_bits:.2f}", f"{r.held_out_bits:.2f}"] if j == 0 else [""] * 4
+            start = [r.name, f"{r.parameters:,}", f"{r.train_bits:.2f}", f"{r.held_out_bits:.2f}"]
+            start = start if j == 0 else [""] * len(start)
             norms = [p.at(lag) for lag in (0, *LAGS)]
             rows.append([*start, p.state, horizon_text(p), *["–" if g is None else short(g) for g in norms]])
     return rows
@@ -264,8 +267,7 @@ def table(results: Sequence[Result]) -> list[list[str]]:
 def as_lines(rows: list[list[str]]) -> str:
     """A table as text."""
     widths = [max(len(row[j]) for row in rows) for j in range(len(rows[0]))]
-    lines = ["  ".join(cell.rjust(w) if j else cell.ljust(w) for j, (cell, w) in enumerate(zip(row, widths, strict=True)))
-             for row in rows]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
     return "\n".join([lines[0], "─" * len(lines[0]), *lines[1:]])
 
 
@@ -279,18 +281,19 @@ def sentence(r: Result) -> str:
     p = r.longest
     start, horizon = p.at(0), p.horizon()
     if horizon is None:
-        return (f"The gradient at {p.state} of the last step is {short(start or 0.0)}, so there is nothing to follow back "
-                f"(the last character cost {r.loss_bits:.2f} bits).")
+        return (f"The gradient at {p.state} of the last step is {short(start or 0.0)}, so there is nothing to follow "
+                f"back (the last character cost {r.loss_bits:.2f} bits).")
     lag = max((lag for lag in LAGS if p.at(lag) is not None), default=p.lags[-1])
     end = (f"it is above 1 % of its start as far back as the passage goes, {horizon} steps"
            if horizon == p.lags[-1] else f"it is last above 1 % of its start {horizon} steps back")
     words = (f"The last character cost {r.loss_bits:.2f} bits. The norm of the gradient at {p.state} starts at "
-             f"{short(start or 0.0)}; {end}, and {lag} steps back {percent((p.at(lag) or 0.0) / (start or 1.0))} of it are left.")
+             f"{short(start or 0.0)}; {end}, and {lag} steps back {percent((p.at(lag) or 0.0) / (start or 1.0))} of it "
+             "are left.")
     arrivals = [a for a in r.flow.split(p.state) if 1 <= a.lag <= 50 and a.carry + a.rest > 0]
     if any(a.carry > 0 for a in arrivals):
         share = statistics.median(a.carry / (a.carry + a.rest) for a in arrivals)
-        words += (f" Of what arrives at {p.state} from the next step, {percent(share)} (median over {len(arrivals)} steps, by "
-                  f"norm) was carried over directly, the rest came through gates and candidate.")
+        words += (f" Of what arrives at {p.state} from the next step, {percent(share)} (median over {len(arrivals)} "
+                  "steps, by norm) was carried over directly, the rest came through gates and candidate.")
     elif arrivals:
         words += f" All of it came through the matrix and the {'tanh' if r.name == 'rnn' else 'gates'} of every step."
     return words
@@ -306,14 +309,13 @@ def verdict(results: Sequence[Result]) -> str:
     plain = next((h for h, r in found if r.name == "rnn"), None)
     gated = [(h, r) for h, r in found if r.name != "rnn"]
     if plain is None or not gated:
-        best, r = max(found, key=lambda pair: pair[0])
-        return text + f"The gradient of the {r.name} reached furthest."
+        return text + f"The gradient of the {max(found, key=lambda pair: pair[0])[1].name} reached furthest."
     further = [r.name for h, r in gated if h > plain]
     nearer = [r.name for h, r in gated if h < plain]
     same = [r.name for h, r in gated if h == plain]
     parts = [f"the gated path of the {' and the '.join(names)} reached {how} the plain tanh path"
-             for names, how in ((further, "further back than"), (nearer, "less far back than"), (same, "as far back as"))
-             if names]
+             for names, how in ((further, "further back than"), (nearer, "less far back than"),
+                                (same, "as far back as")) if names]
     return text + "Here " + "; ".join(parts) + "."
 
 
@@ -328,7 +330,7 @@ class Report:
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise Trouble(f"--out {out}: {error.strerror or error}") from None
+            raise TroubleError(f"--out {out}: {error.strerror or error}") from None
 
     def write(self, results: Sequence[Result]) -> None:
         """Pictures, curves, numbers and the page, of the cells done so far, all on one scale."""
@@ -354,7 +356,7 @@ class Report:
         try:
             path.write_text(text, encoding="utf-8")
         except OSError as error:
-            raise Trouble(f"{path}: {error.strerror or error}") from None
+            raise TroubleError(f"{path}: {error.strerror or error}") from None
         if path not in self.written:
             self.written.append(path)
         return text
@@ -375,7 +377,8 @@ class Report:
         return {
             "passage": self.corpus.passage[:-1],
             "predicted": self.corpus.passage[-1],
-            "options": {key: str(value) if isinstance(value, Path) else value for key, value in vars(self.options).items()},
+            "options": {key: str(value) if isinstance(value, Path) else value
+                        for key, value in vars(self.options).items()},
             "verdict": verdict(results),
             "cells": {
                 r.name: {
@@ -406,14 +409,14 @@ def page(results: Sequence[Result], svgs: dict[str, str], corpus: Corpus, option
     rows = table(results)
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in rows[0])
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
-    curves = figure(svgs["curves"], "The norm of the gradient at each state, against how many steps back from the loss it "
-                    "lies. A straight line down is exponential decay: the same factor lost at every step. The dot marks "
-                    "the horizon.") if svgs["curves"] else ""
+    curves = figure(svgs["curves"], "The norm of the gradient at each state, against how many steps back from the loss "
+                    "it lies. A straight line down is exponential decay: the same factor lost at every step. The dot "
+                    "marks the horizon.") if svgs["curves"] else ""
     cells = "".join(f"<h2>{html.escape(r.name)}</h2>" + figure(svgs[r.name], sentence(r)) for r in results)
     return PAGE.format(
         verdict=html.escape(verdict(results)), head=head, body=body, curves=curves, cells=cells,
-        together=figure(svgs["together"], "One time axis and one scale for all: the same colour and width mean the same "
-                        "norm. The straight line on top is the way from a state to the same state one step back."),
+        together=figure(svgs["together"], "One time axis and one scale for all: the same colour and width mean the "
+                        "same norm. The straight line on top is the way from a state to the same state one step back."),
         ribbons=figure(svgs["ribbons"], verdict(results)),
         passage=html.escape(corpus.passage[:-1]), next=html.escape(repr(corpus.passage[-1])),
         settings=html.escape(f"{options.steps} updates, {options.hidden} hidden units, seed {options.seed}"),
@@ -424,11 +427,14 @@ PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Where the gradient went</title>
 <style>
- body {{ font: 16px/1.5 system-ui, sans-serif; color: #1f2933; background: #fff; margin: 2rem auto; max-width: 76rem; padding: 0 1rem }}
+ body {{ font: 16px/1.5 system-ui, sans-serif; color: #1f2933; background: #fff;
+        margin: 2rem auto; max-width: 76rem; padding: 0 1rem }}
  figure {{ margin: 1rem 0 2rem }} .wide {{ overflow-x: auto; border: 1px solid #d3dae1; border-radius: 8px }}
  .wide svg {{ display: block }} figcaption {{ margin-top: .5rem; max-width: 60rem }}
- table {{ border-collapse: collapse }} th, td {{ padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #d3dae1 }}
- th:first-child, td:first-child {{ text-align: left }} pre {{ background: #f3f5f7; padding: 1rem; overflow-x: auto; border-radius: 8px }}
+ table {{ border-collapse: collapse }}
+ th, td {{ padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #d3dae1 }}
+ th:first-child, td:first-child {{ text-align: left }}
+ pre {{ background: #f3f5f7; padding: 1rem; overflow-x: auto; border-radius: 8px }}
  body:has(#fit:checked) .wide svg {{ width: 100%; height: auto }}
  .verdict {{ font-size: 1.15rem; max-width: 60rem }}
 </style>
@@ -489,7 +495,7 @@ def parser() -> argparse.ArgumentParser:
     p = Parser(prog="python -m demos.gradient_flow", description=(__doc__ or "").split("\n")[0])
     p.add_argument("--text", type=Path, help="a text in UTF-8 (default: source of Python's standard library)")
     p.add_argument("--out", type=Path, default=Path("out"), help="where to write (default: out)")
-    p.add_argument("--steps", type=positive, default=700, help="updates for each net (default: 700)")
+    p.add_argument("--steps", type=positive, default=800, help="updates for each net (default: 800)")
     p.add_argument("--seed", type=natural, default=0, help="of weights and windows (default: 0)")
     p.add_argument("--hidden", type=positive, default=64, help="length of the state (default: 64)")
     p.add_argument("--cells", type=cells, default=list(CELLS), help="some of rnn,lstm,gru (default: all)")
@@ -504,13 +510,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         corpus = Corpus.of(read_text(options.text) if options.text else default_text())
         report = Report(options.out, corpus, options)
         written = report.written
-        print(f"{len(corpus.train):,} characters to train on, {len(corpus.held_out):,} held out, {corpus.classes} classes")
+        print(f"{len(corpus.train):,} characters to train on, {len(corpus.held_out):,} held out, "
+              f"{corpus.classes} classes", flush=True)
         results = []
         for kind in options.cells:
             results.append(run_cell(kind, corpus, options))
             report.write(results)
         draw_with_dot(report, options)
-    except Trouble as trouble:
+    except TroubleError as trouble:
         print(f"gradient_flow: {trouble}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -16,7 +16,7 @@ class Drawing:
         width, height: in pixels.
 
     >>> Drawing('<svg xmlns="http://www.w3.org/2000/svg"/>', 1, 1)
-    Drawing(1 x 1 pixels, 42 characters of SVG)
+    Drawing(1 x 1 pixels, 41 characters of SVG)
     """
 
     svg: str

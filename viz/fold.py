@@ -84,7 +84,8 @@ class Cell:
     def main_line(self) -> list[str]:
         """The glyphs on the straight line along the top: how the gradient gets from a state to the same state one
         step back. A pure carry, through products and sums only, if there is one (the LSTM's c, the GRU's h);
-        else the shortest way there is (the simple RNN's, through its matrix and tanh)."""
+        else the shortest way there is (the simple RNN's, through its matrix and tanh).
+        """
         ways = [way for state in self.states for way in [self.way(state)] if way]
         carries = [way for way in ways if all(self.glyphs[name].shape == "circle" for name in way)]
         by_role = {"cell": 0, "hidden": 1}
@@ -135,7 +136,8 @@ def _free(taken: dict[str, str], name: str) -> str:
 
 def _merged(graph: nx.MultiDiGraph, found: list[Layer]) -> list[Layer]:
     """Layers without a recurrence of their own, taken into the one they exchange most with."""
-    home = {node: (i, step) for i, layer in enumerate(found) for step, ids in layer.steps.items() for node in ids.values()}
+    home = {node: (i, step) for i, layer in enumerate(found)
+            for step, ids in layer.steps.items() for node in ids.values()}
     shared: dict[tuple[int, int], int] = {}
     recurrent: set[int] = set()
     for u, v in graph.edges():
@@ -325,7 +327,7 @@ class _Folder:
         operands = [u for _, u in self.operands(node)]
         if self.is_affine(node):
             return Glyph(name, "box", self.text(node, top=True), symbol, role)
-        fixed = [self.is_weight(u) or self.is_plain(u) and self.said(u).get("shape") == "()" for u in operands]
+        fixed = [self.is_weight(u) or (self.is_plain(u) and self.said(u).get("shape") == "()") for u in operands]
         if said["op"] in POINTWISE:
             if any(fixed):
                 words = [self.text(u) for u in operands]
@@ -361,7 +363,8 @@ class _Folder:
         if node in self._near:
             return self._near[node]
         self._near[node] = set()
-        if self.said(node).get("path", "") == self.layer.path and self.said(node)["kind"] == "computed":
+        said = self.said(node)
+        if said.get("path", "") == self.layer.path and said["kind"] == "computed" and "step" not in said:
             for u in self.graph.predecessors(node):
                 self._near[node] |= {u} if self.said(u)["kind"] == "parameter" else self.nearby_parameters(u)
         return self._near[node]
@@ -373,7 +376,7 @@ class _Folder:
             return str(said["symbol"])
         if said["kind"] == "constant":
             return f"{said['value']:g}" if "value" in said and said["shape"] == "()" else "x"
-        if depth == 0 or said["kind"] == "leaf":
+        if depth == 0 or said["kind"] == "leaf" or (node in self.states and not top):
             return "·"
         parts = [self.text(u, depth=depth - 1) for _, u in self.operands(node)]
         op = said["op"]

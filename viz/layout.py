@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import networkx as nx
@@ -62,7 +62,7 @@ class Box:
 
 @dataclass
 class Route:
-    """The way of a wire, in pieces: straight lines (1 point) and Bézier curves (3 points) from one point to the next."""
+    """The way of a wire, in pieces, each from where the last one ended: lines (1 point), Bézier curves (3 points)."""
 
     start: Point
     pieces: list[tuple[Point, ...]] = field(default_factory=list)
@@ -205,7 +205,7 @@ class _Layout:
         feeding = {name: max((level[u] for u in self.graph.predecessors(name) if u in level), default=1)
                    for name in self.after}
         top = max([1 + max(level.values(), default=0)] + [depth[name] + max(feeding[name], 1) for name in self.after])
-        level |= {name: top for name in self.line}
+        level |= dict.fromkeys(self.line, top)
         return level | {name: top - depth[name] for name in self.after}
 
     # ------------------------------------------------------------------------------------------------ x
@@ -234,7 +234,7 @@ class _Layout:
             gaps = [self._gap(level, wire) for level in range(first + 1, last)]
             self.chains[wire.edge] = gaps
             chain = [*([] if wire.recurrent else [wire.source]), *gaps, wire.target]
-            for a, b in zip(chain, chain[1:], strict=False):
+            for a, b in pairwise(chain):
                 self.neighbours[a].append(b)
                 self.neighbours[b].append(a)
                 self.segments.append((a, b))
@@ -413,7 +413,7 @@ class _Layout:
         """Where, from left to right, each wire enters the lower side of its target."""
         entering: dict[str, list[tuple[float, Wire]]] = defaultdict(list)
         for wire in self.cell.wires:
-            if self._along_the_top(wire) or not wire.recurrent and self.level[wire.source] >= self.level[wire.target]:
+            if self._along_the_top(wire) or (not wire.recurrent and self.level[wire.source] >= self.level[wire.target]):
                 continue
             gaps = self.chains.get(wire.edge, [])
             x = self.x[gaps[-1]] if gaps else (-1.0 if wire.recurrent else self.x[wire.source])
@@ -496,7 +496,7 @@ def apart(wanted: list[float], widths: list[float], gap: float) -> list[float]:
     [-6.0, 6.0]
     """
     offsets = [0.0]
-    for a, b in zip(widths, widths[1:], strict=False):
+    for a, b in pairwise(widths):
         offsets.append(offsets[-1] + (a + b) / 2 + gap)
     blocks: list[list[float]] = []  # [sum, count]
     for x, offset in zip(wanted, offsets, strict=True):

@@ -47,7 +47,8 @@ def ribbons(flows: Mapping[str, Flow], *, lags: int = 100, scale: Scale | None =
     lanes = [(net, state, [a for a in arrivals if a.lag <= lags], horizon) for net, state, arrivals, horizon in lanes]
     if not any(arrivals for _, _, arrivals, _ in lanes):
         raise ValueError("ribbons: no gradient reaches any state")
-    scale = scale or Scale.of((x for _, _, arrivals, _ in lanes for a in arrivals for x in (a.carry, a.rest)), widest=12)
+    every = (x for _, _, arrivals, _ in lanes for a in arrivals for x in (a.carry, a.rest))
+    scale = scale or Scale.of(every, widest=12)
     furthest = max(a.lag for _, _, arrivals, _ in lanes for a in arrivals)
     unit = min(max(900.0 / (furthest + 1), 4.0), 26.0)
     right = LEFT + unit * (furthest + 1)
@@ -71,7 +72,8 @@ def lane(arrivals: Iterable[Arrival], y: float, right: float, unit: float, scale
     """One column a step: the carried share above, the rest below."""
     for a in arrivals:
         x = right - (a.lag + 1) * unit
-        note = title(f"{a.state} at t = {a.step} (lag {a.lag}): {a.total:.3g}; carried over {a.carry:.3g}, else {a.rest:.3g}")
+        note = title(f"{a.state} at t = {a.step} (lag {a.lag}): {a.total:.3g}; "
+                     f"carried over {a.carry:.3g}, else {a.rest:.3g}")
         whole = a.carry + a.rest
         if not math.isfinite(whole):
             yield element("rect", note, x=x, y=y, width=unit, height=HEIGHT, fill=theme.alarm)
@@ -86,7 +88,8 @@ def lane(arrivals: Iterable[Arrival], y: float, right: float, unit: float, scale
                 yield element("rect", note, x=x, y=top, width=unit + 0.3, height=height, fill=scale.colour(norm),
                               shape_rendering="crispEdges")
         if 0 < carried < HEIGHT:
-            yield element("line", x1=x, y1=y + carried, x2=x + unit, y2=y + carried, stroke=theme.paper, stroke_width=1.6)
+            yield element("line", x1=x, y1=y + carried, x2=x + unit, y2=y + carried, stroke=theme.paper,
+                          stroke_width=1.6)
 
 
 def mark(horizon: int | None, arrivals: list[Arrival], y: float, right: float, unit: float, fraction: float,
@@ -101,7 +104,8 @@ def mark(horizon: int | None, arrivals: list[Arrival], y: float, right: float, u
     if horizon is None:
         return words
     reached = arrivals and horizon <= max(a.lag for a in arrivals)
-    words += text(right + 10, y + 27, f"> {fraction:.0%} to lag {horizon}", anchor="start", font_size="11", fill=theme.faint)
+    words += text(right + 10, y + 27, f"> {fraction:.0%} to lag {horizon}", anchor="start", font_size="11",
+                  fill=theme.faint)
     if not reached:
         return words
     x = right - (horizon + 1) * unit

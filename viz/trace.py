@@ -61,9 +61,9 @@ def trace(root: Node) -> nx.MultiDiGraph:
     >>> x = Value(3.0, label="x")
     >>> g = trace(x * x + 1)
     >>> sorted(g)
-    ['add', 'add/1', 'mul', 'x']
+    ['add', 'add/1', 'multiply', 'x']
     >>> sorted(g.edges(keys=True))
-    [('add/1', 'add', 1), ('mul', 'add', 0), ('x', 'mul', 0), ('x', 'mul', 1)]
+    [('add/1', 'add', 1), ('multiply', 'add', 0), ('x', 'multiply', 0), ('x', 'multiply', 1)]
     """
     return traced(root)[0]
 
@@ -104,7 +104,7 @@ def named(nodes: list[Node]) -> tuple[dict[Node, str], dict[Node, str]]:
     used: dict[str, int] = {}
     for node in nodes:
         where = place(node)
-        base = name = node.symbol or (node.op.name if node.op is not None else "leaf" if node.requires_grad else "const")
+        base = name = node.symbol or (node.op.name if node.op is not None else kind(node))
         while where + name in taken:
             used[where + base] = used.get(where + base, 1) + 1
             name = f"{base}_{used[where + base]}"

@@ -16,7 +16,7 @@ import networkx as nx
 from microgradrnn.engine import Node
 from viz.drawing import Drawing
 from viz.flow import Flow
-from viz.fold import Cell, Edge, Glyph, Layer, Wire, fold, layers
+from viz.fold import Edge, Glyph, Layer, Wire, fold, layers
 from viz.layout import Box, Route, Tile, caption, lay_out
 from viz.render.svg import arrowhead, document, element, path, text, title
 from viz.scale import Scale, short
@@ -242,7 +242,7 @@ def stacked(lanes: list[Lane], scale: Scale | None, theme: Theme, name: str) -> 
     with_flow = any(lane.flow is not None for lane in lanes)
     if scale is None:
         scale = Scale.of(g for lane in lanes for g in lane.norms())
-    parts, y, width = [], theme.margin, 560.0
+    parts, y, width = [], theme.margin, 720.0
     for j, lane in enumerate(lanes):
         painter = _Painter(lane, scale, theme, f"{abs(hash_of(name)):x}-{j}-")
         markup, w, h = painter.paint()
@@ -285,7 +285,9 @@ class _Painter:
         """Markup, width, height."""
         lane, tile = self.lane, self.tile
         n = len(lane.shown)
-        backs, wires, heads, glyphs, notes = [], [], [], [], []
+        backs: list[str] = []
+        glyphs: list[str] = []
+        notes: list[str] = []
         glyph_id = self.prefix + "cell"
         defs = element("g", "".join(self.glyph(glyph) for glyph in self.cell.glyphs.values()), id=glyph_id)
         full = [step for step in lane.shown if self.is_full(step)]
@@ -373,7 +375,8 @@ class _Painter:
         last = self.lane.shown[-1]
         read = {name for step, name, _, _ in self.lane.outside() if step == last}
         for state in self.cell.states:
-            if state not in read and self.lane.node(last, state) and any(w.recurrent and w.source == state for w in self.cell.wires):
+            handed_on = any(wire.recurrent and wire.source == state for wire in self.cell.wires)
+            if handed_on and state not in read and self.lane.node(last, state):
                 route = self.tile.exits[state].shifted(self.left(len(self.lane.shown) - 1), self.head)
                 route.line(route.end[0] + 10, route.end[1])
                 yield 0.0, element("path", d=path(route), fill="none", stroke=self.theme.rim, stroke_width=1.2), ""
@@ -412,9 +415,11 @@ class _Painter:
     def caption(self, j: int, step: int) -> str:
         """The time, and what is read, under a tile."""
         x, y = self.left(j) + self.tile.width / 2, self.head + self.tile.height
-        parts = [text(x, y + 17, f"t = {step}", font_size="12", fill=self.theme.faint)]
+        timed = any("step" in self.lane.graph.nodes[node] for node in self.lane.layer.steps[step].values())
+        parts = [text(x, y + 17, f"t = {step}", font_size="12", fill=self.theme.faint)] if timed else []
         if step in self.lane.labels:
-            parts.append(text(x, y + 37, f"“{shorten(str(self.lane.labels[step]), 14)}”", font_family="DejaVu Sans Mono, monospace"))
+            words = f"“{shorten(str(self.lane.labels[step]), 14)}”"
+            parts.append(text(x, y + 37, words, font_family="DejaVu Sans Mono, monospace"))
         return "".join(parts)
 
     def states(self) -> str:
@@ -491,6 +496,16 @@ class _Painter:
             right = box.right + 4
         return "".join(parts), right
 
+    def aside(self, j: int, name: str) -> Route:
+        """Out of an earlier tile, towards the loss: off the picture, upwards from the main line, else downwards."""
+        if name not in self.tile.exits:
+            box = self.tile.boxes[name]
+            x, y = self.left(j) + box.right, self.head + box.y
+            return Route((x, y)).line(x + 12, y)
+        way = self.tile.exits[name].shifted(self.left(j), self.head)
+        y = self.head - 14 if name == self.tile.main else self.head + self.tile.height + 8
+        return way.corner(way.end[0] + 9, y, 8, level_first=True)
+
     def outputs(self) -> Iterable[tuple[float, str, str]]:
         """The wires to and between the boxes after the last step."""
         boxes = self.group_boxes()
@@ -512,10 +527,7 @@ class _Painter:
                 else:
                     way.line(x2, y2)
             else:
-                box = self.tile.boxes[name]
-                x = self.left(j) + box.x
-                way = Route((x, self.head + box.top), [((x, self.head - 12),)])
-                way.pieces.append(((x, self.head - 24), (x + 10, self.head - 24), (x + 24, self.head - 24)))
+                way = self.aside(j, name)
             yield self.stroke(way, self.lane.message(edge), edge)
         for a, b, group, following in zip(boxes, boxes[1:], self.lane.groups, self.lane.groups[1:], strict=False):
             edges = [Edge(v, k) for v in following.nodes for u, _, k in self.lane.graph.in_edges(v, keys=True)
@@ -554,13 +566,14 @@ def legend(scale: Scale, lanes: list[Lane], theme: Theme) -> tuple[str, float]:
     """The scale as a wedge with decade ticks, and what is measured."""
     unit, x0, y = 44.0, 14.0, 34.0
     width = unit * (scale.high - scale.low)
-    parts = [text(0, 12, "gradient along each edge, ‖message‖₂ (log scale); arrows point the way it flows: back in time",
-                  anchor="start", font_size="12", font_weight="bold")]
+    heading = "gradient along each edge, ‖message‖₂ (log scale); arrows point the way it flows: back in time"
+    parts = [text(0, 12, heading, anchor="start", font_size="12", font_weight="bold")]
     slices = 8 * (scale.high - scale.low)
     for j in range(slices):
         g = 10 ** (scale.low + (j + 0.5) / 8)
         w = scale.width(g)
-        parts.append(element("rect", x=x0 + j * unit / 8, y=y - w / 2, width=unit / 8 + 0.3, height=w, fill=cividis(scale.place(g))))
+        parts.append(element("rect", x=x0 + j * unit / 8, y=y - w / 2, width=unit / 8 + 0.3, height=w,
+                             fill=cividis(scale.place(g))))
     for j, decade in enumerate(scale.decades):
         x = x0 + j * unit
         parts.append(element("line", x1=x, y1=y + 5, x2=x, y2=y + 10, stroke=theme.wire))
@@ -574,8 +587,7 @@ def legend(scale: Scale, lanes: list[Lane], theme: Theme) -> tuple[str, float]:
     parts.append(text(x + 46, y + 23, "! NaN or infinite", anchor="start", font_size="11"))
     flow = next(lane.flow for lane in lanes if lane.flow is not None)
     loss = flow.graph.nodes[flow.root]
-    T = len(lanes[0].layer.steps)
-    what = (f"of the loss {shorten(loss.get('symbol', loss['name']), 12)} (T = {T} steps); Euclidean norm, summed over the "
-            "batch. Under each state: the norm of its whole gradient.")
+    what = (f"of {shorten(loss.get('symbol', loss['name']), 12)} (T = {len(lanes[0].layer.steps)} steps); "
+            "Euclidean norm, summed over the batch. Under each state: the norm of its whole gradient.")
     parts.append(text(0, y + 46, what, anchor="start", font_size="11", fill=theme.faint))
     return "".join(parts), y + 50

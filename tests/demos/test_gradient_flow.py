@@ -11,6 +11,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+import graphviz
 import numpy as np
 import pytest
 
@@ -92,6 +93,15 @@ def test_without_dot_the_job_completes_and_says_so(tmp_path: Path, capsys: pytes
     assert "our own SVG" in line
 
 
+def test_with_dot_one_graph_more_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(demo.shutil, "which", lambda name: "/usr/bin/dot")
+    monkeypatch.setattr(graphviz.Digraph, "pipe", lambda self, **how: seen.append(self.source) or "<svg/>")
+    assert main([*SMALL, "--cells", "gru", "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "gru_graph.svg").read_text(encoding="utf-8") == "<svg/>"
+    assert "label=tanh" in seen[0]
+
+
 # ------------------------------------------------------------------------------------------------ what goes wrong
 def fails(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """Run; expect status 2 and one line on stderr, which is returned."""
@@ -101,11 +111,12 @@ def fails(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         status = stop.code
     said = capsys.readouterr()
     assert status == 2
-    assert said.err.count("\n") == 1 and "Traceback" not in said.err, said.err
+    assert said.err.count("\n") == 1, said.err
+    assert "Traceback" not in said.err
     return said.err
 
 
-@pytest.mark.parametrize("content, words", [
+@pytest.mark.parametrize(("content", "words"), [
     (b"", "empty"), (b"a", "has 1 character;"), (b"\x00\x01\x02" * 500, "binary"), (b"\xff\xfe\xfa" * 500, "UTF-8"),
     (b"short text " * 20, "needs at least 351"),
 ])
@@ -147,14 +158,17 @@ def test_an_interrupted_run_says_what_it_has_written(tmp_path: Path, capsys: pyt
     monkeypatch.setattr(demo, "train", train)
     assert main([*SMALL, "--out", str(tmp_path)]) == 130
     said = capsys.readouterr().err
-    assert "interrupted" in said and "rnn.svg" in said and "lstm.svg" not in said
+    assert "interrupted" in said
+    assert "rnn.svg" in said
+    assert "lstm.svg" not in said
     assert (tmp_path / "index.html").exists()
 
 
 def test_it_runs_as_a_module(tmp_path: Path) -> None:
     run = subprocess.run([sys.executable, "-m", "demos.gradient_flow", "--text", str(tmp_path / "none")],
                          capture_output=True, text=True, check=False)
-    assert run.returncode == 2 and run.stderr.startswith("gradient_flow: --text")
+    assert run.returncode == 2
+    assert run.stderr.startswith("gradient_flow: --text")
 
 
 # ------------------------------------------------------------------------------------------------ the text
@@ -177,7 +191,8 @@ def test_the_passage_is_held_out_and_ends_where_a_word_starts() -> None:
     text = demo.default_text()
     corpus = Corpus.of(text)
     assert len(corpus.passage) == demo.PASSAGE + 1 > max(demo.LAGS) + 1
-    assert corpus.passage[-1].isalpha() and corpus.passage[-2] == " "
+    assert corpus.passage[-1].isalpha()
+    assert corpus.passage[-2] == " "
     assert corpus.passage in text[len(corpus.train):]
 
 

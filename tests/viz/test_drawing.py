@@ -40,7 +40,8 @@ def test_every_cell_is_drawn_with_its_symbols(name: str, with_flow: bool) -> Non
     drawing = viz.unrolled(loss, viz.gradient_flow(loss) if with_flow else None)
     said = words(drawing)
     assert [f"t = {t}" for t in range(4, 12)] == [w for w in said if w.startswith("t = ")]
-    assert "h11" in said and "⋯ 4" in said
+    assert "h11" in said
+    assert "⋯ 4" in said
     assert any(w.startswith("L = ") for w in said)
     assert sum(w.startswith("W 4×") for w in said) == 1, "weights are named once, not once a step"
 
@@ -49,7 +50,7 @@ def test_every_cell_is_drawn_with_its_symbols(name: str, with_flow: bool) -> Non
 def test_one_step_and_two_hundred(T: int) -> None:
     loss = last_loss("lstm", T=T)
     drawing = viz.unrolled(viz.gradient_flow(loss), last=T)
-    uses = [e for e in parsed(drawing).iter(SVG + "use")]
+    uses = list(parsed(drawing).iter(SVG + "use"))
     assert len(uses) == T, "each step is a stamp of the one cell"
     assert len(viz.unrolled(loss, last=T).svg) < 20_000 + 8_000 * T
 
@@ -93,8 +94,9 @@ def test_hostile_labels_do_no_harm(label: str) -> None:
     assert "=<" not in dot, "a label became HTML"
 
 
-@pytest.mark.parametrize("label, field", [
-    ("a|b", r"a\|b"), ("{x}", r"\{x\}"), ("<x>", r"\<x\>"), ("a\\b", r"a\\b"), ('say "hi"', r'say \"hi\"'), ("a\nb", r"a\nb"),
+@pytest.mark.parametrize(("label", "field"), [
+    ("a|b", r"a\|b"), ("{x}", r"\{x\}"), ("<x>", r"\<x\>"), ("a\\b", r"a\\b"), ('say "hi"', r'say \"hi\"'),
+    ("a\nb", r"a\nb"),
     ("a:b", "a:b"),
 ])
 def test_dot_labels_are_escaped(label: str, field: str) -> None:
@@ -109,7 +111,8 @@ def test_draw_shows_values_gradients_and_operations() -> None:
     dot = viz.draw(y)
     assert isinstance(dot, graphviz.Digraph)
     assert f"a | data 2.0000 | grad {a.grad:.4f}" in dot.source
-    assert "label=tanh" in dot.source and 'label="*"' in dot.source
+    assert "label=tanh" in dot.source
+    assert 'label="*"' in dot.source
     assert dot.source == viz.draw(y).source
     assert viz.draw(a * a).source.count("n0 -> n1op") == 2
     with pytest.raises(ValueError, match="rankdir"):
@@ -131,7 +134,8 @@ def test_zero_and_nan_have_looks_of_their_own() -> None:
                 h = mark(h * Tensor(np.full((1, 2), factor)), "h", role="hidden")
         return h.sum()
 
-    assert "stroke-dasharray" in viz.unrolled(viz.gradient_flow(net(0.0))).svg.split("exactly zero")[0].rsplit("10", 1)[0]
+    dotted = viz.unrolled(viz.gradient_flow(net(0.0))).svg.count("stroke-dasharray")
+    assert dotted > viz.unrolled(viz.gradient_flow(net(0.5))).svg.count("stroke-dasharray") == 1
     bad = viz.unrolled(viz.gradient_flow(net(math.nan)))
     assert words(bad).count("!") >= 2
 
@@ -188,7 +192,7 @@ def test_a_drawing_saves_and_shows_itself(tmp_path: Path) -> None:
     drawing = viz.unrolled(last_loss("rnn"))
     assert drawing.save(tmp_path / "x.svg").read_text(encoding="utf-8") == drawing.svg
     assert drawing._repr_mimebundle_()["image/svg+xml"] == drawing._repr_svg_() == drawing.svg
-    with pytest.raises(ValueError, match="saved as .svg or .png"):
+    with pytest.raises(ValueError, match=r"saved as \.svg or \.png"):
         drawing.save(tmp_path / "x.jpg")
 
 

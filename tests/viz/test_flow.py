@@ -79,7 +79,7 @@ def test_scalars_flow_too() -> None:
     assert x.grad == 0.0
 
 
-@pytest.mark.parametrize("N, D, H", [(1, 5, 7), (3, 5, 7), (9, 5, 7)])
+@pytest.mark.parametrize(("N", "D", "H"), [(1, 5, 7), (3, 5, 7), (9, 5, 7)])
 def test_the_norm_of_a_product_is_that_of_the_dense_one(N: int, D: int, H: int) -> None:
     rng = np.random.default_rng(0)
     product = Product([rng.standard_normal((N, D))], [rng.standard_normal((N, H))])
@@ -158,7 +158,7 @@ def profile(*norms: float) -> viz.Profile:
     return viz.Profile("h", tuple(range(n))[::-1], tuple(range(n)), norms)
 
 
-@pytest.mark.parametrize("norms, horizon", [
+@pytest.mark.parametrize(("norms", "horizon"), [
     ((1.0, 0.5, 0.011, 0.009), 2),
     ((1.0, 0.005, 0.02, 0.001), 2),  # dips and comes back: the largest lag counts
     ((1.0, 0.01, 0.005), 0),  # exactly the fraction is not above it

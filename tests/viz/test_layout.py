@@ -27,7 +27,8 @@ def test_no_two_boxes_overlap_and_all_lie_inside(name: str) -> None:
     for tile in tiles(name):
         boxes = list(tile.boxes.items())
         for j, (a, first) in enumerate(boxes):
-            assert first.left >= 0 and first.top >= 0 and first.right <= tile.width and first.bottom <= tile.height, a
+            assert 0 <= first.left <= first.right <= tile.width, a
+            assert 0 <= first.top <= first.bottom <= tile.height, a
             for b, second in boxes[j + 1:]:
                 assert not first.overlaps(second), (a, b)
 
@@ -61,11 +62,13 @@ def test_every_wire_ends_at_its_target(name: str) -> None:
         for wire in tile.cell.wires:
             x, y = (tile.entries if wire.recurrent else tile.routes)[wire.edge].end
             box = tile.boxes[wire.target]
-            assert box.left - 1 <= x <= box.right + 1 and box.top - 1 <= y <= box.bottom + 1, wire
+            assert box.left - 1 <= x <= box.right + 1, wire
+            assert box.top - 1 <= y <= box.bottom + 1, wire
 
 
-@pytest.mark.parametrize("name, line, signs", [
-    ("lstm", ["multiply", "c"], "×+"), ("gru before", ["multiply_2", "h"], "×+"), ("gru after", ["multiply_2", "h"], "×+"),
+@pytest.mark.parametrize(("name", "line", "signs"), [
+    ("lstm", ["multiply", "c"], "×+"), ("gru before", ["multiply_2", "h"], "×+"),
+    ("gru after", ["multiply_2", "h"], "×+"),
     ("rnn", ["z", "h"], None),
 ])
 def test_the_main_line_is_straight_and_on_top(name: str, line: list[str], signs: str | None) -> None:

@@ -20,7 +20,7 @@ from viz.theme import DEFAULT, Theme
 from viz.trace import trace
 
 
-class Digraph(graphviz.Digraph):
+class Digraph(graphviz.Digraph):  # type: ignore[misc]
     """A `graphviz.Digraph` that shows its text in a notebook where the ``dot`` program is missing."""
 
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> dict[str, str]:
