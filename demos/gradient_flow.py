@@ -161,22 +161,20 @@ def train(net: CharacterNet, corpus: Corpus, steps: int, seed: int, name: str) -
     parameters = net.parameters()
     optimiser = optim.Adam(parameters, lr=RATE)
     length = min(WINDOW, len(corpus.train) - 2)
-    bar = progress(steps, name)
-    for step in range(steps):
-        x, y = windows(corpus.train, rng.integers(0, len(corpus.train) - length, BATCH), length)
-        loss = nn.cross_entropy(net(x), y)
-        optimiser.zero_grad()
-        loss.backward()
-        optim.clip_grad_norm(parameters, 1.0)
-        optimiser.lr = RATE * 0.1 ** (step / steps)
-        optimiser.step()
-        bar.update()
-        if step % 10 == 0:
-            bar.set_postfix_str(f"{bits(loss.item()):.2f} bits/char")
-            if not math.isfinite(loss.item()):
-                bar.close()
-                raise TroubleError(f"{name}: the loss is {loss.item()} after {step + 1} updates; try another --seed")
-    bar.close()
+    with progress(steps, name) as bar:
+        for step in range(steps):
+            x, y = windows(corpus.train, rng.integers(0, len(corpus.train) - length, BATCH), length)
+            loss = nn.cross_entropy(net(x), y)
+            optimiser.zero_grad()
+            loss.backward()
+            optim.clip_grad_norm(parameters, 1.0)
+            optimiser.lr = RATE * 0.1 ** (step / steps)
+            optimiser.step()
+            bar.update()
+            if step % 10 == 0:
+                bar.set_postfix_str(f"{bits(loss.item()):.2f} bits/char")
+                if not math.isfinite(loss.item()):
+                    raise TroubleError(f"{name}: the loss is {loss.item()} after {step + 1} updates; try another seed")
 
 
 def progress(total: int, name: str) -> Any:
@@ -316,7 +314,16 @@ def verdict(results: Sequence[Result]) -> str:
     parts = [f"the gated path of the {' and the '.join(names)} reached {how} the plain tanh path"
              for names, how in ((further, "further back than"), (nearer, "less far back than"),
                                 (same, "as far back as")) if names]
-    return text + "Here " + "; ".join(parts) + "."
+    return text + "Here " + "; ".join(parts) + "." + left_over([r for _, r in found])
+
+
+def left_over(results: Sequence[Result]) -> str:
+    """How much is left far back: two nets with the same horizon may differ a millionfold there."""
+    lag = max((lag for lag in LAGS if all(r.longest.at(lag) is not None for r in results)), default=None)
+    if lag is None:
+        return ""
+    shares = ", ".join(f"{r.name} {short((r.longest.at(lag) or 0.0) / (r.longest.at(0) or 1.0))}" for r in results)
+    return f" Left of the start after {lag} steps: {shares}."
 
 
 # ------------------------------------------------------------------------------------------------ what is written
@@ -428,7 +435,7 @@ PAGE = """<!doctype html>
 <title>Where the gradient went</title>
 <style>
  body {{ font: 16px/1.5 system-ui, sans-serif; color: #1f2933; background: #fff;
-        margin: 2rem auto; max-width: 76rem; padding: 0 1rem }}
+        margin: 2rem auto; max-width: 80rem; padding: 0 1rem }}
  figure {{ margin: 1rem 0 2rem }} .wide {{ overflow-x: auto; border: 1px solid #d3dae1; border-radius: 8px }}
  .wide svg {{ display: block }} figcaption {{ margin-top: .5rem; max-width: 60rem }}
  table {{ border-collapse: collapse }}

@@ -90,6 +90,8 @@ def test_gates_of_an_lstm_stand_in_a_row_under_the_line() -> None:
     assert len({tile.boxes[n].y for n in "figo"}) == 1
     assert tile.boxes["f"].y > tile.boxes["c"].y
     assert tile.boxes["f"].x < tile.boxes["i"].x < tile.boxes["o"].x
+    assert tile.boxes["c"].x < tile.boxes["tanh"].x == tile.boxes["h"].x, "what hangs on the line hangs in one column"
+    assert tile.boxes["f"].x - 12 < tile.boxes["multiply"].x < tile.boxes["f"].x + 22, "f stands under its product"
 
 
 def test_a_cell_says_its_equations() -> None:
