@@ -19,8 +19,9 @@ import numpy as np
 from microgradrnn.engine.cotangent import Deferred
 from microgradrnn.engine.guards import check_message
 from microgradrnn.engine.node import Node, plain
-from microgradrnn.engine.primitive import Rule, ieee
+from microgradrnn.engine.primitive import Primitive, ieee
 from microgradrnn.engine.rules.elementwise import where
+from microgradrnn.engine.scope import SCOPE
 
 Observer = Callable[[Node, int, Node, Any], object]
 
@@ -44,7 +45,7 @@ def reverse(
     arriving = {root: root.cotangent(seed, create_graph)}  # for each node, the sum of its messages so far
     summed = set()  # nodes whose sum is our own array, free to be added to in place
     silent: set[Node] = set()  # nodes behind a `where`: there 0 * inf is 0
-    fit = root.kind.fit
+    fit, anomaly = root.kind.fit, SCOPE.get().anomaly
     for node in sorted(live, key=attrgetter("serial"), reverse=True):
         g = arriving.pop(node, None)
         if g is None:
@@ -58,17 +59,23 @@ def reverse(
             continue
         op, args, params = node.op, node.args, node.params
         y, operands = (node, recorded(node)) if create_graph else (node._data, args)
-        plainly = not (op.variadic or op.selects or node in silent)
-        anomaly = node.scope.anomaly
-        for k, x in enumerate(node.inputs):
+        if op.variadic:
+            operands = (operands,)
+        muted = op.selects or node in silent
+        k = -1
+        for x in node.inputs:
+            k += 1
             if x not in live or (rule := op.vjp[k]) is None or (keep is not None and not keep(node, k)):
                 continue
             if x._data is not args[k]:
                 raise changed(node, k)
             try:
-                message = rule(g, y, *operands, **params) if plainly else special(node, rule, g, y, operands, silent)
+                message = rule(g, y, *operands, **params)
             except ArithmeticError:
                 message = ieee(rule, (g, y, *operands), params)
+            if muted:
+                silent.add(x)
+                message = mute(op, g, message)
             if fit is not None and not op.fits:
                 message = fit(message, args[k])
             if anomaly:
@@ -202,23 +209,11 @@ def hooked(node: Node, g: Any) -> Any:
     return g
 
 
-def special(node: Node, rule: Rule, g: Any, y: Any, operands: Sequence[Any], silent: set[Node]) -> Any:
-    """A message in the two cases that are not plain.
+def mute(op: Primitive, g: Any, message: Any) -> Any:
+    """The message, with 0 wherever the cotangent is 0, even if the derivative there is infinite or NaN.
 
-    Operations of any number of inputs get them as one sequence. And behind a `where`, where the cotangent is 0 the
-    message is 0, even if the derivative there is infinite or NaN: rules are linear in g, so nothing is lost, and the
-    branch that was not taken stays silent.
+    Rules are linear in g, so nothing is lost; and the branch that a `where` did not take stays silent.
     """
-    op = node.op
-    inputs = (operands,) if op.variadic else operands
-    if not op.selects and node not in silent:
-        return rule(g, y, *inputs, **node.params)
-    silent.update(x for x in node.inputs if x is not None)
-    with np.errstate(all="ignore"):
-        try:
-            message = rule(g, y, *inputs, **node.params)
-        except ArithmeticError:
-            message = ieee(rule, (g, y, *inputs), node.params)
     zero = plain(g) == 0
     if not np.any(zero) or isinstance(message, Deferred):
         return message

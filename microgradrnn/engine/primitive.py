@@ -96,7 +96,9 @@ class Primitive:
         inputs: tuple[Node | None, ...] = operands
         if mixed:
             inputs = tuple([x if isinstance(x, Node) else None for x in operands])
-            values = [v if x is not None else kind.constant(v) for x, v in zip(inputs, values, strict=True)]
+            for k, v in enumerate(values):
+                if type(v) is not float and inputs[k] is None:
+                    values[k] = kind.constant(v)
 
         scope = SCOPE.get()
         try:

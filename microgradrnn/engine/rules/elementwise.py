@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import builtins
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -38,38 +39,38 @@ __all__ = [
 
 # ---------------------------------------------------------------------------------------------- arithmetic
 add = elementwise(
-    "add", lambda a, b: a + b, np.add,
+    "add", operator.add, np.add,
     lambda g, y, a, b: g,
     lambda g, y, a, b: g,
     symbol="+", doc="a + b.",
 )  # fmt: skip
 subtract = elementwise(
-    "subtract", lambda a, b: a - b, np.subtract,
+    "subtract", operator.sub, np.subtract,
     lambda g, y, a, b: g,
     lambda g, y, a, b: -g,
     symbol="-", doc="a - b.",
 )  # fmt: skip
 multiply = elementwise(
-    "multiply", lambda a, b: a * b, np.multiply,
+    "multiply", operator.mul, np.multiply,
     lambda g, y, a, b: g * b,
     lambda g, y, a, b: g * a,
     symbol="*", doc="a * b.",
 )  # fmt: skip
 divide = elementwise(
-    "divide", lambda a, b: a / b, np.divide,
+    "divide", operator.truediv, np.divide,
     lambda g, y, a, b: g / b,
     lambda g, y, a, b: -g * y / b,
     symbol="/", doc="a / b.",
 )  # fmt: skip
 power: Primitive = elementwise(
-    "power", lambda a, b: math.pow(a, b), np.power,
+    "power", math.pow, np.power,
     # The exponent 0 gets slope 0 even at a = 0, where b * a ** (b - 1) would be 0 * inf.
     lambda g, y, a, b: g * b * power(a, where(plain(b) == 0, 1.0, b - 1.0)),
     # 0 ** b is flat in b; there log(a) would be -inf.
     lambda g, y, a, b: g * y * log(where(plain(a) == 0, 1.0, a)),
     symbol="**", doc="a to the power b.",
 )  # fmt: skip
-negative = elementwise("negative", lambda x: -x, np.negative, lambda g, y, x: -g, symbol="-", doc="-x.")
+negative = elementwise("negative", operator.neg, np.negative, lambda g, y, x: -g, symbol="-", doc="-x.")
 square = elementwise("square", lambda x: x * x, np.square, lambda g, y, x: g * (2 * x), symbol="²", doc="x * x.")
 reciprocal = elementwise("reciprocal", lambda x: 1 / x, np.reciprocal, lambda g, y, x: -g * (y * y), doc="1 / x.")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from microgradrnn.engine.node import plain
+from microgradrnn.engine.node import Node, plain
 from microgradrnn.engine.primitive import Every, Primitive
 from microgradrnn.engine.rules.indexing import take_part
 
@@ -200,7 +200,8 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> li
     array([2., 3.])
     """
     sections = indices_or_sections if isinstance(indices_or_sections, int) else tuple(indices_or_sections)
-    return [take_part(x, index=index) for index in _cuts(np.shape(plain(x)), sections, axis)]
+    x = x if isinstance(x, Node) else np.asarray(x)
+    return [take_part(x, index=index) for index in _cuts(x.shape, sections, axis)]
 
 
 @lru_cache
