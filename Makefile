@@ -4,7 +4,7 @@ VENV ?= .venv
 ARGS ?=
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench pictures clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m demos.gradient_flow $(ARGS)
@@ -18,6 +18,11 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks $(ARGS)
+
+# The pictures that README shows.
+pictures: demo
+	mkdir -p docs/img
+	cp out/gates_against_tanh.svg out/lstm.svg docs/img/
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

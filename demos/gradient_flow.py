@@ -183,7 +183,8 @@ def progress(total: int, name: str) -> Any:
         from tqdm import tqdm
     except ImportError:
         raise TroubleError('the progress bars need tqdm: pip install "microgradrnn[demo]"') from None
-    return tqdm(total=total, desc=f"{name:>4}", unit="step", file=sys.stderr, dynamic_ncols=True)
+    every = 0.1 if sys.stderr.isatty() else 10.0  # seconds; a log file wants few lines
+    return tqdm(total=total, desc=f"{name:>4}", unit="step", file=sys.stderr, dynamic_ncols=True, mininterval=every)
 
 
 def bits(nats: float) -> float:
