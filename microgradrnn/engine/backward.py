@@ -52,7 +52,7 @@ def reverse(
             continue
         if isinstance(g, Deferred):
             g = g.dense()
-        if node.hooks:
+        if node.hooks and node.serial >= since:
             g = hooked(node, g)
         yield node, g
         if node.op is None or node.serial < since:
@@ -215,8 +215,15 @@ def mute(op: Primitive, g: Any, message: Any) -> Any:
     Rules are linear in g, so nothing is lost; and the branch that a `where` did not take stays silent.
     """
     zero = plain(g) == 0
-    if not np.any(zero) or isinstance(message, Deferred):
+    if not np.any(zero):
         return message
+    if isinstance(message, Deferred):
+        return message.muted()
+    if isinstance(message, Node):
+        # A cotangent may be 0 just here, and its slope not: only what is lost anyway is replaced. But the next reverse
+        # pass must find a `where` in every case, to be as silent behind it.
+        lost = ~np.isfinite(message.data) & (zero if op.elementwise else np.all(zero))
+        return where(lost, 0.0, message)
     if np.all(zero):
         return np.zeros(message.shape, message.dtype) if hasattr(message, "shape") else 0.0
     return where(zero, 0.0, message) if op.elementwise else message

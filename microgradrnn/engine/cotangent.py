@@ -55,6 +55,10 @@ class Deferred:
         """Its Euclidean norm."""
         return float(np.linalg.norm(self.dense()))
 
+    def muted(self) -> Deferred:
+        """The same, but 0 where it is 0 times an infinity or a NaN."""
+        return self
+
     def astype(self, dtype: Any) -> np.ndarray:
         """The cotangent as an array of that dtype."""
         return self.dense().astype(dtype)
@@ -144,6 +148,11 @@ class Product(Deferred):
         self.a, self.g = a, g
         self.shape = (a[0].shape[1], g[0].shape[1])
         self.dtype = np.result_type(a[0], g[0])
+
+    def muted(self) -> Product:
+        """Rows of a that meet only zeros left out."""
+        rows = [np.where(g.any(axis=1, keepdims=True), a, 0) for a, g in zip(self.a, self.g, strict=True)]
+        return Product(rows, self.g)
 
     def dense(self) -> np.ndarray:
         """One product over everything stacked."""
