@@ -62,7 +62,8 @@ def _positions(indices: Any) -> np.ndarray:
 
 
 def _updated(x: Any, values: Any, index: Any) -> Any:
-    y = np.array(x, dtype=np.result_type(x, values) if np.ndim(values) else None)
+    x = np.asarray(x)
+    y = np.array(x, dtype=np.result_type(x, values) if np.ndim(values) or x.dtype.kind != "f" else None)
     y[index] = values
     return y
 
@@ -97,15 +98,16 @@ def index_update(x: Any, index: Any, values: Any) -> Any:
 
 def _plain_index(index: Any) -> Any:
     """The index with every list and array copied, so that later changes to the caller's do no harm."""
-    if type(index) in (int, slice):
-        return index
-    if isinstance(index, tuple):
-        return tuple(_plain_index(i) for i in index)
-    if isinstance(index, Node):
+    return tuple(map(_plain_part, index)) if isinstance(index, tuple) else _plain_part(index)
+
+
+def _plain_part(i: Any) -> Any:
+    """One axis' index. All that is no single number or slice counts as an array, as in NumPy: tuples, ranges, ..."""
+    if i is None or i is Ellipsis or isinstance(i, (int, slice, np.integer, np.bool_)):
+        return i
+    if isinstance(i, Node):
         raise TypeError("an index must be integers, slices or plain arrays of integers or bools; got a node")
-    if isinstance(index, (list, np.ndarray)):
-        a = np.array(index)
-        if a.dtype.kind not in "iub" and a.size:
-            raise IndexError(f"an index array must hold integers or bools, got {a.dtype}")
-        return a if a.size or a.dtype == bool else a.astype(np.intp)
-    return index
+    a = np.array(i)
+    if a.dtype.kind not in "iub" and a.size:
+        raise IndexError(f"an index array must hold integers or bools, got {a.dtype}")
+    return a if a.size or a.dtype == bool else a.astype(np.intp)
