@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from microgradrnn.engine.node import plain
+from microgradrnn.engine.node import Node, plain
 from microgradrnn.engine.primitive import Primitive, Rule
 from microgradrnn.engine.rules import elementwise as e
-from microgradrnn.engine.rules.shape import broadcast_to, flip, reshape
+from microgradrnn.engine.rules.shape import broadcast_to, flip, reshape, transpose
 
 __all__ = [
     "cumsum", "log_softmax", "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "std", "sum", "var",
@@ -95,13 +95,30 @@ def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 
 
 def _product_rule(g: Any, y: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
-    """The product of all the others. Not y / x, which fails at 0: with a 0 among them, only it sees the others."""
+    """The product of all the others. Not y / x, which fails at 0: with a 0 among them, only it sees the others.
+
+    To be differentiated again at a 0, the others must be multiplied out: n² products, so only then.
+    """
+    if isinstance(x, Node) and not plain(y).all():
+        return _keep(g, x, axis) * _others(x, axis)
     zeros = plain(x) == 0
     others = e.where(zeros, 1.0, x)
     rest = _prod(others, axis=axis, keepdims=True)
     count = zeros.sum(axis=_axes(x, axis), keepdims=True)
     one_over = e.where(zeros, count == 1, (count == 0) / others)
     return _keep(g, x, axis) * (rest * one_over)
+
+
+def _others(x: Any, axis: Axis) -> Any:
+    """For each entry the product of those it is multiplied with."""
+    axes = _axes(x, axis)
+    order = [*(i for i in range(len(x.shape)) if i not in axes), *axes]
+    moved = transpose(x, order)
+    flat = reshape(moved, (*moved.shape[: len(order) - len(axes)], _count(x, axis)))
+    n = flat.shape[-1]
+    rows = broadcast_to(reshape(flat, (*flat.shape[:-1], 1, n)), (*flat.shape[:-1], n, n))
+    others = prod(e.where(np.eye(n, dtype=bool), 1.0, rows), -1)
+    return transpose(reshape(others, moved.shape), [int(i) for i in np.argsort(order)])
 
 
 _prod: Primitive = _reduction("prod", np.prod, _product_rule, symbol="Π")
