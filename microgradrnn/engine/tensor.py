@@ -57,7 +57,7 @@ class Tensor(Operators, NumpyProtocols, Node):
             a = a.astype(np.float64)
         if a.dtype not in (np.float32, np.float64):
             raise TypeError(f"a Tensor holds float32 or float64, got {a.dtype}; convert it: a.astype(np.float32)")
-        return freeze(a.copy() if not frozen(a) else a)
+        return freeze(a.copy())  # a read-only array too: somebody may hold a writable view of it
 
     @staticmethod
     def constant(x: Any) -> Any:
@@ -67,7 +67,7 @@ class Tensor(Operators, NumpyProtocols, Node):
         a = numeric(x)
         if a.dtype.kind == "f" and a.dtype.itemsize not in (4, 8):
             raise TypeError(f"a {a.dtype} array beside a Tensor: use float32 or float64")
-        return a if frozen(a) else freeze(a.copy())
+        return freeze(a.copy())
 
     def _get_data(self) -> np.ndarray:
         """The array, read-only. A leaf's may be rebound: ``t.data = new_array``."""
@@ -228,16 +228,6 @@ def numeric(x: Any) -> np.ndarray:
         what = "complex numbers are not supported" if a.dtype.kind == "c" else "it must hold real numbers"
         raise TypeError(f"cannot use {type(x).__name__} of dtype {a.dtype}: {what}")
     return a
-
-
-def frozen(a: np.ndarray) -> bool:
-    """True if nobody can write to this memory any more, through this array or one that it is a view of."""
-    owner: Any = a
-    while isinstance(owner, np.ndarray):
-        if owner.flags.writeable:
-            return False
-        owner = owner.base
-    return owner is None
 
 
 def freeze(a: np.ndarray) -> np.ndarray:
