@@ -1,6 +1,7 @@
 """Derivatives of functions, built on the one reverse pass: vjp, jvp, jacobian, hessian, hvp.
 
 Each takes an ordinary function of nodes. Floats become Values, arrays Tensors, and what comes back is plain again.
+They record what they need, also inside a `no_grad` block.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from microgradrnn.engine.backward import grad
 from microgradrnn.engine.node import Node
 from microgradrnn.engine.rules.elementwise import multiply
 from microgradrnn.engine.rules.reduction import sum
+from microgradrnn.engine.scope import enable_grad
 from microgradrnn.engine.tensor import Tensor
 from microgradrnn.engine.value import Value
 
 Function = Callable[..., Any]
 
 
+@enable_grad()
 def vjp(f: Function, *xs: Any) -> tuple[Any, Callable[..., tuple[Any, ...]]]:
     """f(xs), and the function that pulls a cotangent of it back to the inputs (vector-Jacobian product).
 
@@ -44,6 +47,7 @@ def vjp(f: Function, *xs: Any) -> tuple[Any, Callable[..., tuple[Any, ...]]]:
     return y.data, pull
 
 
+@enable_grad()
 def jvp(f: Function, xs: Sequence[Any], vs: Sequence[Any]) -> tuple[Any, Any]:
     """f(xs), and its change in the direction vs (Jacobian-vector product): forward mode, from reverse mode.
 
@@ -70,6 +74,7 @@ def jvp(f: Function, xs: Sequence[Any], vs: Sequence[Any]) -> tuple[Any, Any]:
     return y.data, grad(change, g) if isinstance(change, Node) and change.requires_grad else g.data
 
 
+@enable_grad()
 def jacobian(f: Function, x: Any) -> Any:
     """All partial derivatives of f at x, shape ``f(x).shape + x.shape``: one reverse pass an output.
 
@@ -90,6 +95,7 @@ def jacobian(f: Function, x: Any) -> Any:
     return np.reshape(np.array(rows, dtype=y.data.dtype), y.data.shape + np.shape(leaf.data))
 
 
+@enable_grad()
 def hessian(f: Function, x: Any) -> Any:
     """All second derivatives of a scalar function at x, shape ``x.shape + x.shape``.
 
@@ -101,6 +107,7 @@ def hessian(f: Function, x: Any) -> Any:
     return jacobian(lambda leaf: grad(_node(f(leaf), "hessian"), leaf, create_graph=True), x)
 
 
+@enable_grad()
 def hvp(f: Function, xs: Sequence[Any], vs: Sequence[Any]) -> tuple[Any, ...]:
     """The Hessian of a scalar function times a direction, without the Hessian: the gradient of ⟨∇f, v⟩.
 
