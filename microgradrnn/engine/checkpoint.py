@@ -27,8 +27,8 @@ def checkpoint(f: Callable[..., Any], *xs: Any) -> Any:
     gradients too. Gradients of gradients work as well.
 
     Args:
-        f: a function that returns a Tensor or a tuple (of tuples) of Tensors, and the same ones whenever it is called: it must
-            not draw random numbers.
+        f: a function that returns a Tensor or a tuple (of tuples) of Tensors, and the same ones whenever it is called:
+            it must not draw random numbers.
         xs: its arguments: nodes, arrays, or tuples of them.
 
     Returns:
@@ -47,6 +47,7 @@ def checkpoint(f: Callable[..., Any], *xs: Any) -> Any:
     """
     if not SCOPE.get().recording:
         return f(*xs)
+    xs = tuple(map(_kept, xs))
     since = next_serial()
     outputs = f(*xs)
     parts = list(_flat(outputs))
@@ -104,6 +105,13 @@ def _rule(k: int, g: Any, y: Any, sources: Sequence[Any], stretch: Stretch) -> A
 
 
 _recompute = Primitive("checkpoint", None, lambda *sources, stretch: stretch.result, Every(_rule))
+
+
+def _kept(x: Any) -> Any:
+    """An argument as it is now: plain arrays copied, so that the caller may overwrite his own."""
+    if type(x) in (tuple, list):
+        return type(x)(map(_kept, x))
+    return x.copy() if isinstance(x, np.ndarray) else x
 
 
 def _pack(parts: Sequence[Any]) -> Any:

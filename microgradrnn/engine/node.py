@@ -10,6 +10,7 @@ Where it was made (module, time step) is kept with it: see ``scope.py``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from operator import attrgetter
 from typing import Any, ClassVar, Self, TypeVar
@@ -157,10 +158,11 @@ class Node:
         >>> h.grad, x.grad
         (20.0, 120.0)
         """
-        self.hooks = [*(self.hooks or []), hook]
+        entry = partial(hook)  # this registration, should the same function be registered twice
+        self.hooks = [*(self.hooks or []), entry]
 
         def remove() -> None:
-            self.hooks = [h for h in self.hooks or [] if h is not hook]
+            self.hooks = [h for h in self.hooks or [] if h is not entry]
 
         return remove
 
