@@ -88,7 +88,20 @@ class Context:
         SCOPE.set(inside.outer if inside.by is self else inside.without(self))  # type: ignore[arg-type]
 
     def __call__(self, f: F) -> F:
-        """As a decorator: every call runs inside. A generator does so only while it runs, not while it waits."""
+        """As a decorator: every call runs inside. A generator does so only while it runs, not while it waits.
+
+        So does a coroutine; there each task has a context of its own.
+        """
+        if inspect.isasyncgenfunction(f):
+            raise TypeError(f"{type(self).__name__} cannot decorate an async generator; put a with block into its body")
+        if inspect.iscoroutinefunction(f):
+
+            @wraps(f)
+            async def wait(*args: Any, **kwargs: Any) -> Any:
+                with self:
+                    return await f(*args, **kwargs)
+
+            return wait  # type: ignore[return-value]
         if not inspect.isgeneratorfunction(f):
 
             @wraps(f)
