@@ -18,10 +18,16 @@ FUNCTIONS: dict[str, Any] = {name: getattr(module, name) for module in MODULES f
 
 ALIASES = {"absolute": "abs", "concatenate": "concat", "amax": "max", "amin": "min", "true_divide": "divide"}
 
+# Functions whose further arguments come in another order than ours: so many may be given by position.
+REDUCTIONS = ("sum", "mean", "var", "std", "prod", "max", "min", "amax", "amin", "cumsum")
+POSITIONAL = {**dict.fromkeys(REDUCTIONS, 2), "norm": 1}
+# Functions of the same name that mean other axes than ours.
+ELSEWHERE = {"numpy.linalg": {"trace", "diagonal"}}
+
 # Questions about numbers: the answer has no gradient, so the plain one will do.
 QUESTIONS = {
     "shape", "ndim", "size", "argmax", "argmin", "argsort", "allclose", "array_equal", "isclose", "isfinite", "isinf",
-    "isnan", "all", "any", "count_nonzero", "nonzero", "zeros_like", "ones_like", "empty_like", "full_like",
+    "isnan", "all", "any", "count_nonzero", "nonzero", "zeros_like", "ones_like", "empty_like",
     "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "result_type",
 }  # fmt: skip
 
@@ -32,13 +38,21 @@ def from_numpy(numpy_function: Any, args: Any, kwargs: Any) -> Any:
     if name in QUESTIONS:
         return numpy_function(*_plainly(args), **{key: plain(x) for key, x in kwargs.items()})
     ours = FUNCTIONS.get(ALIASES.get(name, name))
-    if ours is None:
+    if ours is None or numpy_function.__name__ in ELSEWHERE.get(numpy_function.__module__, ()):
         raise TypeError(
             f"np.{name} has no counterpart in microgradrnn, and would lose the gradient. "
             f"Use the functions of microgradrnn, or np.{name}(x.data) where no gradient is wanted"
         )
     if kwargs.get("out") is not None:
         raise TypeError(f"np.{name}: out= writes in place, which a recorded graph cannot follow; assign the result")
+    if isinstance(numpy_function, np.ufunc) and kwargs:
+        names = ", ".join(f"{key}=" for key in kwargs)
+        raise TypeError(f"np.{name} on a node takes no {names}; use where() or astype()")
+    if len(args) > (most := POSITIONAL.get(name, len(args))):
+        raise TypeError(
+            f"np.{name} on a node: give all arguments after the first {most} by name; "
+            f"microgradrnn.{ours.__name__} has them in another order"
+        )
     try:
         return ours(*args, **kwargs)
     except TypeError as error:
