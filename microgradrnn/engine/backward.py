@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from microgradrnn.engine.cotangent import Deferred
+from microgradrnn.engine.cotangent import Deferred, together
 from microgradrnn.engine.guards import check_message
 from microgradrnn.engine.node import Node, plain
 from microgradrnn.engine.primitive import Primitive, ieee
@@ -84,6 +84,8 @@ def reverse(
                 observe(node, k, x, message)
             if x not in arriving:
                 arriving[x] = message
+            elif create_graph:
+                arriving[x] = together(arriving[x], message)
             elif x in summed:
                 arriving[x] += message
             else:
@@ -218,7 +220,9 @@ def mute(op: Primitive, g: Any, message: Any) -> Any:
     if not np.any(zero):
         return message
     if isinstance(message, Deferred):
-        return message.muted()
+        message = message.muted()
+    if isinstance(message, Deferred):
+        return message
     if isinstance(message, Node):
         # A cotangent may be 0 just here, and its slope not: only what is lost anyway is replaced. But the next reverse
         # pass must find a `where` in every case, to be as silent behind it.

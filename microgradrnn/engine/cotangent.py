@@ -8,11 +8,13 @@ to one node, and each would cost as much as the whole node:
   ``[h_1; ...; h_T]ᵀ [g_1; ...; g_T]``: the sum over time steps of equations.md, section 2, in a single call.
 
 The engine adds with ``+`` the first time and with ``+=`` from then on; what ``+`` returns is fresh and may be
-written to, what a rule was given never is.
+written to, what a rule was given never is. Under ``create_graph`` messages are nodes; there both kinds are a `Series`,
+which is joined by one recorded operation when all its parts have come.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -172,3 +174,31 @@ class Product(Deferred):
         self.a += other.a
         self.g += other.g
         return self
+
+
+class Series(Deferred):
+    """A sum of messages that are nodes, kept as a list of what `join` makes one node of."""
+
+    __slots__ = ("join", "parts")
+
+    def __init__(self, join: Callable[..., Any], parts: list[Any], shape: tuple[int, ...], dtype: Any) -> None:
+        self.join, self.parts, self.shape, self.dtype = join, parts, shape, dtype
+
+    def dense(self) -> Any:
+        """The sum, as one node."""
+        return self.join(self.parts, self.shape)
+
+    muted = dense  # type: ignore[assignment]
+
+    def norm(self) -> float:
+        """Its Euclidean norm."""
+        return float(np.linalg.norm(self.dense().data))
+
+
+def together(total: Any, message: Any) -> Any:
+    """The sum of two cotangents under ``create_graph``."""
+    if isinstance(total, Series) and isinstance(message, Series) and total.join is message.join:
+        total.parts.extend(message.parts)
+        return total
+    total, message = (x.dense() if isinstance(x, Deferred) else x for x in (total, message))
+    return total + message

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from microgradrnn.engine.cotangent import Scatter, repeats
+from microgradrnn.engine.cotangent import Scatter, Series, repeats
 from microgradrnn.engine.node import Node, plain
-from microgradrnn.engine.primitive import Primitive
+from microgradrnn.engine.primitive import Every, Primitive
 
 __all__ = [
     "getitem", "index_update", "scatter", "take",
@@ -16,17 +17,31 @@ __all__ = [
 
 
 def _to_x(g: Any, y: Any, x: Any, index: Any) -> Any:
+    # Put off: T slices of one array are written into one buffer.
     if isinstance(g, Node):
-        return scatter(g, index, x.shape)
-    return Scatter(g, index, x.shape)  # put off: T slices of one array are written into one buffer
+        return Series(_scatter_all, [(g, index)], x.shape, g.dtype)
+    return Scatter(g, index, x.shape)
 
 
 take_part = Primitive("getitem", None, lambda x, index: x[index], (_to_x,), symbol="[ ]", fits=True)
 
+
+def _scattered(*values: Any, indices: Sequence[Any], shape: tuple[int, ...]) -> Any:
+    total = np.zeros(shape, np.result_type(*values))
+    for v, index in zip(values, indices, strict=True):
+        Scatter(np.asarray(v), index, shape).add_to(total)
+    return total
+
+
 _scatter = Primitive(
-    "scatter", None, lambda values, index, shape: Scatter(np.asarray(values), index, shape).dense(),
-    (lambda g, y, values, index, shape: g[index],),
-)
+    "scatter", None, _scattered,
+    Every(lambda k, g, y, values, indices, shape: g[indices[k]]),
+)  # fmt: skip
+
+
+def _scatter_all(parts: Sequence[tuple[Any, Any]], shape: tuple[int, ...]) -> Any:
+    """Zeros of a shape, with each part's values added at its index."""
+    return _scatter(*(values for values, _ in parts), indices=tuple(index for _, index in parts), shape=shape)
 
 
 def getitem(x: Any, index: Any) -> Any:
@@ -36,7 +51,7 @@ def getitem(x: Any, index: Any) -> Any:
 
 def scatter(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of a shape, with the values at an index; where an index repeats they add up."""
-    return _scatter(values, index=_plain_index(index), shape=tuple(shape))
+    return _scatter_all([(values, _plain_index(index))], tuple(shape))
 
 
 def take(x: Any, indices: Any, axis: int | None = None) -> Any:

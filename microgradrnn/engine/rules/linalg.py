@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from microgradrnn.engine.cotangent import Product
+from microgradrnn.engine.cotangent import Product, Series
 from microgradrnn.engine.node import Node, plain
 from microgradrnn.engine.primitive import Every, Primitive
 from microgradrnn.engine.rules.indexing import getitem
 from microgradrnn.engine.rules.reduction import sum
-from microgradrnn.engine.rules.shape import axis_of, broadcast_to, reshape, transpose
+from microgradrnn.engine.rules.shape import axis_of, broadcast_to, concat, reshape, transpose
 
 __all__ = [
     "affine", "diagonal", "einsum", "matmul", "outer", "trace",
@@ -41,8 +41,8 @@ def _to_a(g: Any, y: Any, a: Any, b: Any) -> Any:
     if b.ndim == 1:
         return g[..., None] * b
     if a.ndim == 1:
-        return (g[..., None, :] @ b.mT)[..., 0, :]
-    return g @ b.mT
+        return _times_transposed(g[..., None, :], b)[..., 0, :]
+    return _times_transposed(g, b)
 
 
 def _to_b(g: Any, y: Any, a: Any, b: Any) -> Any:
@@ -55,14 +55,32 @@ def _to_b(g: Any, y: Any, a: Any, b: Any) -> Any:
     return a.mT @ g
 
 
+def _times_transposed(a: Any, b: Any) -> Any:
+    """A Bᵀ: on nodes one operation, so that the graph of a backward pass has no node more than it needs."""
+    return _matmul_transposed(a, b) if isinstance(a, Node) or isinstance(b, Node) else a @ b.mT
+
+
 def stacked_product(a: Any, g: Any) -> Any:
-    """Aᵀ G, all leading axes summed over. On plain arrays it is put off: see `Product`."""
+    """Aᵀ G, all leading axes summed over; put off, so that the sum over time steps is one product: see `Product`."""
     a, g = (x if x.ndim == 2 else x.reshape((-1, x.shape[-1])) for x in (a, g))
     if isinstance(a, Node) or isinstance(g, Node):
-        return a.T @ g
+        return Series(_joined_product, [(a, g)], (a.shape[1], g.shape[1]), np.result_type(a.dtype, g.dtype))
     return Product([a], [g])
 
 
+def _joined_product(parts: Sequence[tuple[Any, Any]], shape: tuple[int, ...]) -> Any:
+    a, g = (side[0] if len(side) == 1 else concat(side) for side in zip(*parts, strict=True))
+    return a.T @ g
+
+
+_matmul_transposed = Primitive(
+    "matmul_transposed", None, lambda a, b: a @ np.swapaxes(b, -1, -2),
+    (
+        lambda g, y, a, b: g @ b,
+        lambda g, y, a, b: stacked_product(g, a) if b.ndim == 2 else g.mT @ a,
+    ),
+    symbol="@ᵀ", doc="a @ b.mT, for matrices and stacks of matrices.",
+)  # fmt: skip
 matmul = Primitive(
     "matmul", None, _matmul, (_to_a, _to_b), symbol="@",
     doc="The matrix product a @ b, for vectors, matrices and stacks of matrices, as in NumPy.",
