@@ -163,7 +163,7 @@ def test_the_data_of_a_computed_node_cannot_be_rebound(make: Any) -> None:
 
 def test_a_tensor_cannot_be_written_in_place() -> None:
     x = Tensor([1.0, 2.0])
-    with pytest.raises(TypeError, match="where\\(\\), concat\\(\\) or stack\\(\\)"):
+    with pytest.raises(TypeError, match=r"index_update.*rebind it"):
         x[0] = 5.0
     with pytest.raises(ValueError, match="read-only"):
         x.data[0] = 5.0
@@ -182,11 +182,11 @@ def test_augmented_assignment_makes_a_new_node() -> None:
     np.testing.assert_array_equal(mg.grad(y.sum(), x), 2 * x.data + 1)
 
 
-@pytest.mark.parametrize("use", [np.asarray, np.array, np.tanh, np.sum, lambda t: np.add(t, 1),
-                                 lambda t: np.concatenate([t, t])])
-def test_numpy_functions_refuse_a_tensor(use: Any) -> None:
-    with pytest.raises(TypeError):
-        use(Tensor([1.0, 2.0]))
+@pytest.mark.parametrize("use", [np.asarray, np.array, lambda t: np.array([t, t]), lambda t: np.array(t, dtype=object)])
+def test_no_array_is_made_of_a_node(use: Any) -> None:
+    for node in (Tensor([1.0, 2.0]), Value(1.0)):
+        with pytest.raises(TypeError, match="without losing its gradient"):
+            use(node)
 
 
 def test_the_refusal_of_numpy_says_what_to_do() -> None:
