@@ -1,0 +1,15 @@
+"""Recurrent cells: each is its equations (equations.md, section 1), and nothing more.
+
+A cell maps ``(x_t, state) -> state``. Row vectors: x is (B, D), h and c are (B, H). U reads the input, W the previous
+state. No cell knows how to differentiate itself: that is the engine's business, for any cell.
+"""
+
+from microgradrnn.nn.cells.base import Cell
+from microgradrnn.nn.cells.gru import GRUCell, MGUCell
+from microgradrnn.nn.cells.lstm import CarouselLSTMCell, LSTMCell, UpdateGateLSTMCell
+from microgradrnn.nn.cells.simple import AdditiveCell, IRNNCell, JordanCell, RNNCell
+
+__all__ = [
+    "AdditiveCell", "CarouselLSTMCell", "Cell", "GRUCell", "IRNNCell", "JordanCell", "LSTMCell", "MGUCell", "RNNCell",
+    "UpdateGateLSTMCell",
+]  # fmt: skip

@@ -1,0 +1,141 @@
+"""What the cells share: parameters, the first state, checks, and the input product worked out before the loop.
+
+What does not need the state (the input product, the blocks of W) is worked out by `prepare`, once for all steps;
+``step`` does the rest at each step. ``cell(x, state)`` is the two together. ``affine(h, W, z)`` is ``h W + z``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+
+from microgradrnn.engine import scope
+from microgradrnn.engine.rules.elementwise import relu, tanh
+from microgradrnn.engine.rules.linalg import affine
+from microgradrnn.nn.module import Module, Parameter, Rng, as_rng, need_sizes, uniform
+
+Step = Callable[[Any, Any], Any]
+Activation = str | Callable[[Any], Any]
+
+
+class Cell(Module):
+    """What the cells share: parameters U (D, nH), W (H, nH), b (nH), n blocks side by side.
+
+    A cell of your own sets `blocks` and `name`, and defines `step`.
+
+    Args:
+        D, H: lengths of the input and of the state.
+        bias: False leaves b out.
+        rng: a seed or a `numpy.random.Generator`.
+        dtype: of the parameters.
+
+    >>> import numpy as np
+    >>> class Leaky(Cell):
+    ...     blocks, name = 1, "leaky"
+    ...     def step(self, z, h):
+    ...         return 0.9 * h + 0.1 * affine(h, self.W, z).tanh()
+    >>> Leaky(3, 5, rng=0)(np.ones((2, 3))).shape
+    (2, 5)
+    """
+
+    blocks: int
+    name: str
+    state: tuple[str, ...] = ("h",)
+
+    def __init__(self, D: int, H: int, *, bias: bool = True, rng: Rng = None, dtype: Any = np.float64) -> None:
+        need_sizes(type(self).__name__, D=D, H=H)
+        rng = as_rng(rng)
+        self.D, self.H = D, H
+        n = self.blocks
+        self.U = Parameter(uniform(rng, (D, n * H), H, dtype), symbol="U")
+        self.W = Parameter(uniform(rng, (H, n * H), H, dtype), symbol="W")
+        self.b = Parameter(uniform(rng, (n * H,), H, dtype), symbol="b") if bias else None
+
+    @classmethod
+    def from_concatenated(cls, W: Any, b: Any = None, **options: Any) -> Self:
+        """A cell from weights for [h, x] written side by side, h first: ``z = [h, x] W + b``.
+
+        The same map as ``h W + x U + b``: U and W are one matrix, stacked.
+
+        Args:
+            W: (H + D, nH), an array with the rows that read h above those that read x.
+            b: (nH,), or None for a cell without biases.
+            options: of the cell.
+
+        Raises:
+            ValueError: if the columns do not fall into n blocks, or there are no rows for x.
+
+        >>> import numpy as np
+        >>> from microgradrnn import nn
+        >>> cell = nn.LSTMCell.from_concatenated(np.ones((5 + 3, 4 * 5)), np.zeros(4 * 5))
+        >>> cell.W.shape, cell.U.shape
+        ((5, 20), (3, 20))
+        """
+        W = np.asarray(W)
+        rows, columns = W.shape
+        H = columns // cls.blocks
+        if columns % cls.blocks or rows <= H or (b is not None and np.shape(b) != (columns,)):
+            raise ValueError(
+                f"{cls.__name__}.from_concatenated: W has shape (H + D, {cls.blocks}H), the rows for h first, and b "
+                f"({cls.blocks}H,); got {W.shape} and {None if b is None else np.shape(b)}"
+            )
+        cell = cls(rows - H, H, bias=b is not None, rng=0, dtype=W.dtype if W.dtype.kind == "f" else float, **options)
+        cell.W.data, cell.U.data = W[:H], W[H:]
+        if cell.b is not None:
+            cell.b.data = b
+        return cell
+
+    def initial_state(self, B: int) -> Any:
+        """h_0 = 0."""
+        return np.zeros((B, self.state_size), self.U.dtype)
+
+    @property
+    def state_size(self) -> int:
+        """The length of each part of the state."""
+        return self.H
+
+    def prepare(self, x: Any) -> tuple[Any, Step]:
+        """The net input from x, for one step (B, D) or all of them (T, B, D), and the step that uses it."""
+        self._check_input(x)
+        return x @ self.U if self.b is None else affine(x, self.U, self.b), self.step
+
+    def step(self, z: Any, state: Any) -> Any:
+        """One step: the net input from x and the last state to the next state."""
+        raise NotImplementedError(f"{type(self).__name__} defines no step")
+
+    def __call__(self, x: Any, state: Any = None) -> Any:
+        with scope(self.name):
+            z, step = self.prepare(x)
+            B = x.shape[-2]
+            return step(z, self.initial_state(B) if state is None else self.check_state(state, B))
+
+    def check_state(self, state: Any, B: int) -> Any:
+        """The state, if its parts and their shapes are right."""
+        parts = state if isinstance(state, tuple) else (state,)
+        shapes = [getattr(part, "shape", None) for part in parts]
+        if shapes != [(B, self.state_size)] * len(self.state):
+            expected = self.state[0] if len(self.state) == 1 else f"({', '.join(self.state)})"
+            raise ValueError(
+                f"{type(self).__name__}: the state is {expected}, of shape {(B, self.state_size)}"
+                f"{' each' * (len(self.state) > 1)}; got {', '.join(map(str, shapes))}"
+            )
+        return state
+
+    def _check_input(self, x: Any) -> None:
+        shape = getattr(x, "shape", None)
+        if shape is None or len(shape) not in (2, 3) or shape[-1] != self.D:
+            raise ValueError(
+                f"{type(self).__name__}: expected x of shape (B, {self.D}) or (T, B, {self.D}), got "
+                f"{shape if shape is not None else type(x).__name__}"
+            )
+
+
+def as_function(activation: Activation, who: str) -> Callable[[Any], Any]:
+    """The function of that name, or the function itself."""
+    if callable(activation):
+        return activation
+    if activation not in ("tanh", "relu"):
+        raise ValueError(f"{who}: activation is 'tanh', 'relu' or a function, got {activation!r}")
+    return {"tanh": tanh, "relu": relu}[activation]
