@@ -15,7 +15,7 @@ import numpy as np
 from microgradrnn.engine.backward import ancestors, reverse
 from microgradrnn.engine.node import Node, next_serial, plain
 from microgradrnn.engine.primitive import Every, Primitive
-from microgradrnn.engine.rules.shape import concat, reshape
+from microgradrnn.engine.rules.shape import astype, concat, reshape
 from microgradrnn.engine.scope import SCOPE, resumed
 from microgradrnn.engine.value import Value
 
@@ -58,18 +58,18 @@ def checkpoint(f: Callable[..., Any], *xs: Any) -> Any:
         return outputs
     packed = _pack(parts)
     sources = [x for x in ancestors(packed, since=since) if x.serial < since]
-    stretch = Stretch(f, xs, sources, [part.shape for part in parts], packed.data)
+    stretch = Stretch(f, xs, sources, packed.data)
     node = _recompute(*sources, stretch=stretch)
-    return _like(outputs, _unpack(node, stretch.shapes))
+    return _like(outputs, _unpack(node, parts))
 
 
 class Stretch:
     """A function, its arguments, its result; and its cotangents, while the reverse pass collects them."""
 
     def __init__(
-        self, f: Callable[..., Any], xs: Sequence[Any], sources: Sequence[Node], shapes: list[Any], result: np.ndarray
+        self, f: Callable[..., Any], xs: Sequence[Any], sources: Sequence[Node], result: np.ndarray
     ) -> None:
-        self.f, self.xs, self.sources, self.shapes, self.result = f, xs, sources, shapes, result
+        self.f, self.xs, self.sources, self.result = f, xs, sources, result
         self.scope = SCOPE.get()
         self.seed: Any = None
         self.found: dict[Node, Any] = {}
@@ -119,12 +119,13 @@ def _pack(parts: Sequence[Any]) -> Any:
     return concat([reshape(part, -1) for part in parts])
 
 
-def _unpack(packed: Any, shapes: Sequence[tuple[int, ...]]) -> Iterator[Any]:
-    """The opposite of `_pack`."""
+def _unpack(packed: Any, parts: Sequence[Any]) -> Iterator[Any]:
+    """The opposite of `_pack`: shapes and precisions are those of the parts."""
     start = 0
-    for shape in shapes:
-        stop = start + int(np.prod(shape, dtype=int))
-        yield reshape(packed[start:stop], shape)
+    for part in parts:
+        stop = start + part.size
+        piece = reshape(packed[start:stop], part.shape)
+        yield piece if piece.dtype == part.dtype else astype(piece, part.dtype)
         start = stop
 
 

@@ -125,6 +125,8 @@ class _Check:
         message = message.dense() if isinstance(message, Deferred) else message
         if not on_floats:
             message = Tensor.fit(np.asarray(message), np.asarray(node.args[k]))
+        if not (np.isfinite(node.data).all() and np.isfinite(message).all()):
+            return  # a branch that a `where` does not take, or else the whole function will show it
 
         def value(x: Any) -> float:
             args = [*node.args[:k], x, *node.args[k + 1 :]]
