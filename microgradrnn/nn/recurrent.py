@@ -1,50 +1,230 @@
-"""Recurrent layers: a cell, unrolled."""
+"""Recurrent layers: cells, unrolled; on top of each other, in both directions, or both."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from microgradrnn.engine import scope
-from microgradrnn.nn.cells import Cell, GRUCell, LSTMCell, RNNCell
-from microgradrnn.nn.module import Module
-from microgradrnn.nn.unroll import unroll
+from microgradrnn.engine.rules.random import dropout as drop
+from microgradrnn.engine.rules.shape import concat
+from microgradrnn.nn.cells import Cell, GRUCell, IRNNCell, LSTMCell, MGUCell, RNNCell
+from microgradrnn.nn.module import Module, Rng, as_rng, need_sizes
+from microgradrnn.nn.unroll import CellLike, unroll
+
+DIRECTIONS = ("forwards", "backwards")
 
 
 class Recurrent(Module):
-    """``layer(xs, state=None) -> (outputs, state)``: unrolls its `cell` over xs (T, B, D).
+    """A net of any cells: each layer is a cell unrolled over the outputs of the layer below.
 
-    Takes the arguments of its cell.
+    A layer is one cell, or a pair of cells: one runs forwards in time, the other backwards, and their outputs stand
+    side by side, (T, B, 2H). The layer above reads both (as in PyTorch). Two stacks that meet only at the end, the
+    other reading of "deep bidirectional", are ``concat([ahead(xs)[0], back(xs, reverse=True)[0]], axis=-1)``.
+
+    Args:
+        layers: the cells, from the input up: each a cell or a pair of cells. Any function ``(x_t, state) -> state``
+            is a cell.
+        dropout: the share of each layer's outputs, but the last one's, that is set to 0 in a call with ``rng=``.
+
+    Attributes:
+        cell: the cell, if there is just one; otherwise
+        layers: a list with a cell, or a dict of the cells ``forwards`` and ``backwards``, for each layer.
+
+    Calls take
+
+    * xs: the inputs (T, B, D);
+    * state: the first state. One layer: its cell's, or the pair for both directions. Several: a tuple, one a layer.
+      The last state comes back in the same form;
+    * lengths, reverse, checkpoint: as in `unroll`;
+    * rng: the generator that dropout draws from. Without one nothing is dropped: that is how to evaluate. There is no
+      hidden mode to forget.
+
+    Returns:
+        The outputs of the last layer (T, B, H) or (T, B, 2H), and the last states.
+
+    >>> import numpy as np
+    >>> from microgradrnn import nn
+    >>> net = Recurrent((nn.MGUCell(3, 5), nn.RNNCell(3, 4)), nn.LSTMCell(9, 6))
+    >>> hs, ((ahead, back), (h, c)) = net(np.ones((7, 2, 3)), lengths=[7, 4])
+    >>> hs.shape, ahead.shape, back.shape, c.shape
+    ((7, 2, 6), (2, 5), (2, 4), (2, 6))
+    """
+
+    def __init__(self, *layers: CellLike | tuple[CellLike, CellLike], dropout: float = 0.0) -> None:
+        if not layers:
+            raise ValueError("Recurrent: give at least one cell")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"Recurrent: dropout must lie in [0, 1), got {dropout!r}")
+        self.dropout = dropout
+        if len(layers) == 1 and not isinstance(layers[0], tuple):
+            self.cell: Any = layers[0]
+        else:
+            self.layers = [
+                dict(zip(DIRECTIONS, layer, strict=True)) if isinstance(layer, tuple) else layer for layer in layers
+            ]
+
+    def cells(self) -> Iterator[tuple[int, str, Any]]:
+        """Every cell with its layer, from 0 up, and its direction, ``"forwards"`` or ``"backwards"``."""
+        for k, layer in enumerate(getattr(self, "layers", None) or [self.cell]):
+            for direction, cell in layer.items() if isinstance(layer, dict) else [(DIRECTIONS[0], layer)]:
+                yield k, direction, cell
+
+    def __call__(
+        self, xs: Any, state: Any = None, *, lengths: Any = None, reverse: bool = False,
+        checkpoint: bool | int = False, rng: np.random.Generator | None = None,
+    ) -> tuple[Any, Any]:  # fmt: skip
+        options = {"lengths": lengths, "checkpoint": checkpoint}
+        if not hasattr(self, "layers"):
+            return one_way(self.cell, xs, state, reverse=reverse, **options)
+        states = self._states(state)
+        last = []
+        for k, (layer, first) in enumerate(zip(self.layers, states, strict=True)):
+            if k and rng is not None and self.dropout:
+                xs = drop(xs, self.dropout, rng=rng)
+            with scope(f"layers.{k}"):
+                if isinstance(layer, dict):
+                    xs, state = both_ways(layer, xs, first, reverse=reverse, **options)
+                else:
+                    xs, state = one_way(layer, xs, first, reverse=reverse, **options)
+            last.append(state)
+        return xs, last[0] if len(last) == 1 else tuple(last)
+
+    def _states(self, state: Any) -> Any:
+        """One first state a layer."""
+        n = len(self.layers)
+        if state is None:
+            return [None] * n
+        if n == 1:
+            return [state]
+        if not isinstance(state, (tuple, list)) or len(state) != n:
+            raise ValueError(
+                f"{type(self).__name__}: with {n} layers the state is a tuple of {n}, one a layer; got "
+                f"{f'{len(state)} parts' if isinstance(state, (tuple, list)) else type(state).__name__}"
+            )
+        return state
+
+
+def one_way(cell: CellLike, xs: Any, state: Any, **options: Any) -> tuple[Any, Any]:
+    """The cell unrolled under its own name."""
+    with scope(name_of(cell)):
+        return unroll(cell, xs, state, **options)
+
+
+def both_ways(pair: dict[str, CellLike], xs: Any, state: Any, *, reverse: bool, **options: Any) -> tuple[Any, Any]:
+    """One cell forwards in time, the other backwards; the outputs side by side, and the pair of last states."""
+    if state is None:
+        state = (None, None)
+    if not isinstance(state, tuple) or len(state) != 2:
+        raise ValueError("a bidirectional layer: the state is a pair, (forwards, backwards)")
+    ways = []
+    for k, (direction, cell) in enumerate(pair.items()):
+        with scope(direction):
+            ways.append(one_way(cell, xs, state[k], reverse=reverse != bool(k), **options))
+    (ahead, h_ahead), (back, h_back) = ways
+    return concat([ahead, back], axis=-1), (h_ahead, h_back)
+
+
+def name_of(cell: CellLike) -> str:
+    """What the steps of a cell are called in pictures and messages."""
+    name = getattr(cell, "name", None) or getattr(cell, "__name__", type(cell).__name__).lower()
+    return "cell" if name == "<lambda>" else str(name)
+
+
+class OneKind(Recurrent):
+    """A net of one kind of cell.
+
+    Args:
+        D, H: lengths of the input and of the state, in each direction.
+        layers: how many, on top of each other.
+        bidirectional: one cell in each direction in every layer; the outputs are then (T, B, 2H).
+        dropout: between layers, see `Recurrent`.
+        rng: a seed or a `numpy.random.Generator`.
+        options: of the cell.
+    """
+
+    cell_type: Callable[..., Cell]
+
+    def __init__(
+        self, D: int, H: int, *, layers: int = 1, bidirectional: bool = False, dropout: float = 0.0, rng: Rng = None,
+        **options: Any,
+    ) -> None:  # fmt: skip
+        need_sizes(type(self).__name__, layers=layers)
+        rng = as_rng(rng)
+
+        def cell(D: int) -> Cell:
+            return type(self).cell_type(D, H, rng=rng, **options)
+
+        built: list[Any] = []
+        for _ in range(layers):
+            built.append((cell(D), cell(D)) if bidirectional else cell(D))
+            D = 2 * H if bidirectional else H
+        super().__init__(*built, dropout=dropout)
+
+
+class RNN(OneKind):
+    """A net of `RNNCell`; takes its options besides ``layers=``, ``bidirectional=`` and ``dropout=``.
+
+    >>> import numpy as np
+    >>> from microgradrnn import nn
+    >>> hs, h = nn.RNN(3, 5, activation="relu", rng=0)(np.ones((7, 2, 3)))
+    >>> hs.shape, h.shape
+    ((7, 2, 5), (2, 5))
+    """
+
+    cell_type = RNNCell
+
+
+class IRNN(OneKind):
+    """A net of `IRNNCell`: ReLU, with the identity as its first recurrent matrix.
+
+    >>> import numpy as np
+    >>> from microgradrnn import nn
+    >>> nn.IRNN(3, 5, rng=0)(np.ones((7, 2, 3)))[0].shape
+    (7, 2, 5)
+    """
+
+    cell_type = IRNNCell
+
+
+class LSTM(OneKind):
+    """A net of `LSTMCell`; takes its options besides ``layers=``, ``bidirectional=`` and ``dropout=``.
 
     >>> import numpy as np
     >>> from microgradrnn import nn
     >>> hs, (h, c) = nn.LSTM(3, 5, rng=0)(np.ones((7, 2, 3)))
     >>> hs.shape, c.shape
     ((7, 2, 5), (2, 5))
+    >>> hs, ((ahead, back), _) = nn.LSTM(3, 5, layers=2, bidirectional=True)(np.ones((7, 2, 3)))
+    >>> hs.shape, [part.shape for part in ahead]
+    ((7, 2, 10), [(2, 5), (2, 5)])
     """
-
-    cell_type: type[Cell]
-
-    def __init__(self, D: int, H: int, **options: Any) -> None:
-        self.cell = self.cell_type(D, H, **options)
-
-    def __call__(self, xs: Any, state: Any = None) -> tuple[Any, Any]:
-        with scope(self.cell.name):
-            return unroll(self.cell, xs, state)
-
-
-class RNN(Recurrent):
-    """A layer of `RNNCell`."""
-
-    cell_type = RNNCell
-
-
-class LSTM(Recurrent):
-    """A layer of `LSTMCell`."""
 
     cell_type = LSTMCell
 
 
-class GRU(Recurrent):
-    """A layer of `GRUCell`."""
+class GRU(OneKind):
+    """A net of `GRUCell`; takes its options besides ``layers=``, ``bidirectional=`` and ``dropout=``.
+
+    >>> import numpy as np
+    >>> from microgradrnn import nn
+    >>> hs, h = nn.GRU(3, 5, reset="after", rng=0)(np.ones((7, 2, 3)), lengths=[7, 4])
+    >>> hs.shape, h.shape
+    ((7, 2, 5), (2, 5))
+    """
 
     cell_type = GRUCell
+
+
+class MGU(OneKind):
+    """A net of `MGUCell`; takes its options besides ``layers=``, ``bidirectional=`` and ``dropout=``.
+
+    >>> import numpy as np
+    >>> from microgradrnn import nn
+    >>> nn.MGU(3, 5, rng=0)(np.ones((7, 2, 3)))[0].shape
+    (7, 2, 5)
+    """
+
+    cell_type = MGUCell

@@ -6,75 +6,172 @@ from collections.abc import Callable
 from math import isqrt
 from typing import Any
 
-from microgradrnn.engine import scope
+import numpy as np
+
+from microgradrnn.engine import Node, Tensor, Value, scope
 from microgradrnn.engine.checkpoint import checkpoint as forget
+from microgradrnn.engine.node import plain
+from microgradrnn.engine.rules.elementwise import where
 from microgradrnn.engine.rules.shape import concat, stack
 from microgradrnn.nn.cells import Cell
 
+CellLike = Callable[[Any, Any], Any]
+
 
 def unroll(
-    cell: Callable[[Any, Any], Any], xs: Any, state: Any = None, *, checkpoint: bool | int = False
-) -> tuple[Any, Any]:
+    cell: CellLike, xs: Any, state: Any = None, *, lengths: Any = None, reverse: bool = False,
+    checkpoint: bool | int = False,
+) -> tuple[Any, Any]:  # fmt: skip
     """Run a cell over a sequence.
 
     Args:
         cell: a `Cell`, or any function ``(x_t, state) -> state``. A state is one array or node, or a tuple whose
             first part is the output (the LSTM's is ``(h, c)``).
         xs: the inputs, time first: (T, B, D).
-        state: the first state; a Cell starts from zeros by default, a plain function must be given one.
+        state: the first state; a cell that has an ``initial_state(B)`` starts from that by default, a plain function
+            must be given one.
+        lengths: how many steps each sequence of the batch has, B numbers in 1..T; what comes after is padding. Every
+            sequence gets the outputs, the last state and the gradients it would get alone; outputs at padded steps
+            are 0.
+        reverse: run from the last step to the first. Each sequence then starts at its own last step.
         checkpoint: True forgets the graph of every stretch of √T steps and makes it again in the backward pass:
             memory for 2√T steps instead of T, for one more forward pass. A number sets the length of a stretch.
 
     Returns:
-        The outputs of all steps, (T, B, H), and the last state.
+        The outputs of all steps in the order of xs, (T, B, H), a list if they are Values; and the last state.
 
     Raises:
-        ValueError: if there are no steps, shapes do not fit, or a plain function has no first state.
+        ValueError: if there are no steps, shapes or lengths do not fit, or a plain function has no first state.
 
     >>> import numpy as np
     >>> from microgradrnn import nn
-    >>> hs, h = nn.unroll(nn.RNNCell(3, 5, rng=0), np.ones((7, 2, 3)))
+    >>> hs, h = nn.unroll(nn.RNNCell(3, 5, rng=0), np.ones((7, 2, 3)), lengths=[7, 4])
     >>> hs.shape, h.shape
     ((7, 2, 5), (2, 5))
+    >>> bool((h.data[1] == hs.data[3, 1]).all()), float(abs(hs.data[4:, 1]).max())
+    (True, 0.0)
     """
     T = len(xs)
     if T == 0:
         raise ValueError("unroll: the sequence is empty (time is the first axis)")
-    if isinstance(cell, Cell):
-        if len(xs.shape) != 3:
-            raise ValueError(f"unroll: expected xs of shape (T, B, {cell.D}), got {xs.shape}")
-        B = xs.shape[1]
-        state = cell.initial_state(B) if state is None else cell.check_state(state, B)
-    elif state is None:
-        raise ValueError("unroll: a cell that is a plain function needs its first state")
-    if not checkpoint:
-        outputs, state = steps(cell, xs, state)
-        return stack(outputs), state
-
-    length = max(isqrt(T), 1) if checkpoint is True else checkpoint
-    if length < 1:
+    state = first_state(cell, xs, state)
+    if checkpoint is not True and checkpoint is not False and checkpoint < 1:
         raise ValueError(f"unroll: checkpoint is True, False or the length of a stretch, got {checkpoint!r}")
-    stretches = []
-    for first in range(0, T, length):
-        part, state = forget(stretch, cell, xs[first : first + length], state, first)
-        stretches.append(part)
-    return concat(stretches), state
+    times = range(T)[::-1] if reverse else range(T)
+    ends: Ends = {}
+    alive = None
+    if lengths is not None:
+        alive = mask(lengths, T, xs.shape[1])
+        xs, ends = where(fitted(alive, xs), xs, 0.0), last_steps(lengths)  # whatever the padding holds, it counts as 0
+    carried = (state, constant(state) if ends else ())
+    if not checkpoint:
+        outputs, carried = steps(cell, xs, carried, times, ends)
+        hs = join(outputs)
+    else:
+        length = max(isqrt(T), 1) if checkpoint is True else checkpoint
+        parts = []
+        for k in range(0, T, length):
+            stretch = times[k : k + length]
+            first, last = min(stretch), max(stretch)
+            part, carried = forget(run, cell, xs[first : last + 1], carried, stretch, ends, first)
+            parts.append(part)
+        hs = concat(parts[::-1] if reverse else parts)
+    state = carried[1] if ends and not reverse else carried[0]
+    return (hs if alive is None else where(fitted(alive, hs), hs, 0.0)), state
 
 
-def steps(cell: Callable[[Any, Any], Any], xs: Any, state: Any, first: int = 0) -> tuple[list[Any], Any]:
-    """The loop itself: the outputs of all steps, and the last state."""
+Ends = dict[int, np.ndarray]  # for each time at which sequences have their last step, which ones do
+
+
+def steps(
+    cell: CellLike, xs: Any, carried: tuple[Any, Any], times: range, ends: Ends, first: int = 0
+) -> tuple[list[Any], tuple[Any, Any]]:
+    """The loop itself: the outputs of all steps, and what is carried on; ``xs[0]`` is the input of step `first`.
+
+    Sequences that are over run on, over padding, and nobody looks. Forwards, the last state of each is put by where it
+    ends; backwards, each starts from the first state there. So `carried` is the state, and beside it the last states so
+    far, or the first state.
+    """
+    state, aside = carried
     step = cell
     if isinstance(cell, Cell):
         xs, step = cell.prepare(xs)
+    backwards = times.step < 0
     outputs = []
-    for t in range(len(xs)):
-        with scope(step=first + t):
-            state = step(xs[t], state)
+    for t in times:
+        with scope(step=t):
+            if backwards and t in ends:
+                state = choose(ends[t], aside, state)
+            state = step(xs[t - first], state)
+            if not backwards and t in ends:
+                aside = choose(ends[t], state, aside)
         outputs.append(state[0] if isinstance(state, tuple) else state)
-    return outputs, state
+    return (outputs[::-1] if backwards else outputs), (state, aside)
 
 
-def stretch(cell: Callable[[Any, Any], Any], xs: Any, state: Any, first: int) -> tuple[Any, Any]:
+def run(cell: CellLike, xs: Any, carried: Any, times: range, ends: Ends, first: int) -> tuple[Any, Any]:
     """Some steps, their outputs as one node."""
-    outputs, state = steps(cell, xs, state, first)
-    return stack(outputs), state
+    outputs, carried = steps(cell, xs, carried, times, ends, first)
+    return stack(outputs), carried
+
+
+def join(outputs: list[Any]) -> Any:
+    """The outputs of all steps as one array; Values stay a list."""
+    return outputs if isinstance(outputs[0], Value) else stack(outputs)
+
+
+def first_state(cell: CellLike, xs: Any, state: Any) -> Any:
+    """The state to start from, checked where the cell can tell."""
+    if isinstance(cell, Cell):
+        if len(xs.shape) != 3:
+            raise ValueError(f"unroll: expected xs of shape (T, B, {cell.D}), got {xs.shape}")
+        if state is not None:
+            return cell.check_state(state, xs.shape[1])
+    if state is None:
+        begin = getattr(cell, "initial_state", None)
+        if begin is None:
+            raise ValueError("unroll: a cell that is a plain function needs its first state")
+        state = begin(np.shape(plain(xs))[1] if hasattr(xs, "shape") else 1)
+    return state
+
+
+# ------------------------------------------------------------------------------------------ sequences of any length
+def mask(lengths: Any, T: int, B: int) -> np.ndarray:
+    """Which steps of which sequence are there, as bools (T, B): the rest is padding.
+
+    >>> mask([3, 1], 3, 2).astype(int)
+    array([[1, 1],
+           [1, 0],
+           [1, 0]])
+    """
+    n = np.asarray(lengths)
+    if n.shape != (B,) or n.dtype.kind not in "iu":
+        raise ValueError(f"lengths: expected {B} integers, one a sequence, got {n.dtype} of shape {n.shape}")
+    if n.min() < 1 or n.max() > T:
+        raise ValueError(f"lengths: must lie in 1..{T}, the number of steps, got {n.min()}..{n.max()}")
+    return np.arange(T)[:, None] < n
+
+
+def last_steps(lengths: Any) -> Ends:
+    """For each time at which sequences have their last step, which ones do: bools (B,)."""
+    n = np.asarray(lengths)
+    return {int(t): n - 1 == t for t in np.unique(n - 1)}
+
+
+def fitted(condition: np.ndarray, x: Any) -> np.ndarray:
+    """A condition with axes of length 1 behind it, so that it broadcasts against x."""
+    return condition.reshape(condition.shape + (1,) * (np.ndim(plain(x)) - condition.ndim))
+
+
+def constant(state: Any) -> Any:
+    """A state whose parts are all Tensors, also those that were given as plain arrays."""
+    if isinstance(state, tuple):
+        return tuple(map(constant, state))
+    return state if isinstance(state, Node) else Tensor(state, requires_grad=False)
+
+
+def choose(who: np.ndarray, a: Any, b: Any) -> Any:
+    """The state a for those sequences, b for the others."""
+    if isinstance(a, tuple):
+        return tuple(choose(who, p, q) for p, q in zip(a, b, strict=True))
+    return a if who.all() else where(fitted(who, a), a, b)
