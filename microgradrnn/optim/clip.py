@@ -29,8 +29,46 @@ def clip_grad_norm(parameters: Iterable[Node], max_norm: float) -> float:
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm: max_norm must be positive, got {max_norm!r}")
     with_grad = [p for p in parameters if p.grad is not None]
-    norm = math.sqrt(sum(float(np.vdot(p.grad, p.grad)) for p in with_grad))
+    norm = global_norm(with_grad)
     if max_norm < norm < math.inf:
         for p in with_grad:
             p.grad = p.grad * (max_norm / norm)
     return norm
+
+
+def clip_grad_value(parameters: Iterable[Node], limit: float) -> float:
+    """Cut every entry of every gradient to ±limit. The direction changes; `clip_grad_norm` keeps it.
+
+    Args:
+        parameters: nodes; those without a gradient are left out.
+        limit: positive.
+
+    Returns:
+        The norm before clipping, over all parameters together, as `clip_grad_norm` does. A NaN stays a NaN.
+
+    >>> from microgradrnn import Tensor
+    >>> w = Tensor([3.0, -0.25])
+    >>> (w * w).sum().backward()
+    >>> clip_grad_value([w], 1.0) == 36.25 ** 0.5, w.grad
+    (True, array([ 1. , -0.5]))
+    """
+    if not limit > 0:
+        raise ValueError(f"clip_grad_value: limit must be positive, got {limit!r}")
+    with_grad = [p for p in parameters if p.grad is not None]
+    norm = global_norm(with_grad)
+    for p in with_grad:
+        g = np.clip(p.grad, -limit, limit)
+        p.grad = g if isinstance(p.grad, np.ndarray) else float(g)
+    return norm
+
+
+def global_norm(parameters: Iterable[Node]) -> float:
+    """The Euclidean norm of all gradients together, as if they were one long vector.
+
+    >>> from microgradrnn import Value
+    >>> a, b = Value(3.0), Value(4.0)
+    >>> (a * a / 2 + b * b / 2).backward()
+    >>> global_norm([a, b])
+    5.0
+    """
+    return math.sqrt(sum(float(np.vdot(p.grad, p.grad)) for p in parameters if p.grad is not None))

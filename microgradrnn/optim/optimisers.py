@@ -1,9 +1,12 @@
-"""Optimisers: each is its update rule. A step rebinds ``p.data``; arrays that a graph has used stay as they were."""
+"""Optimisers: each is its update rule, θ ← θ − λ d, and a line that says what d is.
+
+A step rebinds ``p.data``; arrays that a graph has used stay as they were.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,7 +14,15 @@ from microgradrnn.engine import Node
 
 
 class Optimiser:
-    """Base: holds the parameters, walks over those that have a gradient."""
+    """Base: holds the parameters, walks over those that have a gradient.
+
+    Attributes:
+        parameters: the nodes that are trained.
+        lr: the learning rate λ; set it before any step, for example from `schedules`.
+        steps: how many steps were taken.
+    """
+
+    memory: ClassVar[tuple[str, ...]] = ()  # attributes with one array for each parameter, which start at zero
 
     def __init__(self, parameters: Iterable[Node], lr: float) -> None:
         self.parameters = list(parameters)
@@ -21,6 +32,8 @@ class Optimiser:
             raise ValueError(f"{type(self).__name__}: lr must be positive, got {lr!r}")
         self.lr = lr
         self.steps = 0
+        for name in self.memory:
+            setattr(self, name, [np.zeros_like(p.data) for p in self.parameters])
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -30,17 +43,57 @@ class Optimiser:
     def step(self) -> None:
         """One update of every parameter that has a gradient."""
         self.steps += 1
+        lr = float(self.lr)  # a NumPy float64 would turn float32 parameters into float64
         for k, p in enumerate(self.parameters):
             if p.grad is not None:
-                p.data = p.data - self.update(k, p.grad)
+                p.data = p.data - lr * self.direction(k, p.grad)
 
-    def update(self, k: int, g: Any) -> Any:
-        """What to subtract from the k-th parameter, whose gradient is g."""
+    def direction(self, k: int, g: Any) -> Any:
+        """d, the direction to go down in, for the k-th parameter, whose gradient is g."""
         raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything the next steps depend on, beside the parameters: lr, steps, and the running arrays."""
+        running = {name: [np.array(a) for a in getattr(self, name)] for name in self.memory}
+        return {"lr": float(self.lr), "steps": self.steps, **running}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where the optimiser that made this `state_dict` stood. Nothing is changed unless all of it fits.
+
+        Raises:
+            KeyError: if it comes from another kind of optimiser.
+            ValueError: if it comes from other parameters.
+        """
+        who = type(self).__name__
+        if wrong := sorted({"lr", "steps", *self.memory} ^ state.keys()):
+            raise KeyError(f"{who}.load_state_dict: these names are on one side only: {', '.join(wrong)}")
+        own = [np.shape(p.data) for p in self.parameters]
+        for name in self.memory:
+            if [np.shape(a) for a in state[name]] != own:
+                raise ValueError(f"{who}.load_state_dict: {name} was made for parameters of other shapes than {own}")
+        self.lr, self.steps = float(state["lr"]), int(state["steps"])
+        for name in self.memory:
+            setattr(self, name, [np.array(a, dtype=np.asarray(p.data).dtype)
+                                 for a, p in zip(state[name], self.parameters, strict=True)])
 
 
 class SGD(Optimiser):
-    """θ ← θ − λ ∂L/∂θ.
+    """Gradient descent, with momentum μ and L2 weight decay γ if asked for (Sutskever et al. 2013; PyTorch's form)::
+
+        g ← ∂L/∂θ + γ θ                 v ← μ v + g
+        d = v, or g + μ v (Nesterov: the gradient where the momentum is about to lead)
+
+    With γ, the loss is in effect L + γ/2 ‖θ‖²: a parameter without any other gradient shrinks by 1 − λγ a step.
+
+    Args:
+        parameters: the nodes to train.
+        lr: the learning rate λ.
+        momentum: μ in [0, 1).
+        nesterov: look ahead; needs momentum.
+        weight_decay: γ.
+
+    Raises:
+        ValueError: if a number is out of range, or nesterov comes without momentum.
 
     >>> from microgradrnn import Value
     >>> w = Value(1.0)
@@ -50,33 +103,157 @@ class SGD(Optimiser):
     3.0
     """
 
-    def update(self, k: int, g: Any) -> Any:
-        """λ g."""
-        return self.lr * g
+    memory = ("v",)
+    v: list[Any]
+
+    def __init__(self, parameters: Iterable[Node], lr: float, *, momentum: float = 0.0, nesterov: bool = False,
+                 weight_decay: float = 0.0) -> None:
+        super().__init__(parameters, lr)
+        need_share("SGD", momentum=momentum)
+        need_not_negative("SGD", weight_decay=weight_decay)
+        if nesterov and not momentum:
+            raise ValueError("SGD: nesterov looks ahead along the momentum, so it needs momentum > 0 (0.9, say)")
+        self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
+
+    def direction(self, k: int, g: Any) -> Any:
+        """v, or g + μ v."""
+        if self.weight_decay:
+            g = g + self.weight_decay * self.parameters[k].data
+        if not self.momentum:
+            return g
+        self.v[k] = self.momentum * self.v[k] + g
+        return g + self.momentum * self.v[k] if self.nesterov else self.v[k]
+
+
+class Adagrad(Optimiser):
+    """Adagrad (Duchi, Hazan & Singer 2011): s ← s + g², d = g / (√s + ε). Steps shrink as gradients add up.
+
+    >>> from microgradrnn import Value
+    >>> w = Value(1.0)
+    >>> (5 * w).backward()
+    >>> Adagrad([w], lr=0.1).step()
+    >>> round(w.data, 6)
+    0.9
+    """
+
+    memory = ("s",)
+    s: list[Any]
+
+    def __init__(self, parameters: Iterable[Node], lr: float = 1e-2, *, eps: float = 1e-10) -> None:
+        super().__init__(parameters, lr)
+        self.eps = eps
+
+    def direction(self, k: int, g: Any) -> Any:
+        """g / (√s + ε)."""
+        self.s[k] = self.s[k] + g * g
+        return g / (np.sqrt(self.s[k]) + self.eps)
+
+
+class RMSprop(Optimiser):
+    """RMSprop (Hinton's lecture 6e, 2012): s ← α s + (1 − α) g², d = g / (√s + ε).
+
+    Args:
+        parameters: the nodes to train.
+        lr: the learning rate λ.
+        alpha: α in [0, 1), how much of the running mean square is kept.
+        eps: added to the root mean square.
+
+    >>> from microgradrnn import Value
+    >>> w = Value(1.0)
+    >>> (5 * w).backward()
+    >>> RMSprop([w], lr=0.1, alpha=0.75).step()      # √s = √(0.25 · 25) = 2.5
+    >>> round(w.data, 6)
+    0.8
+    """
+
+    memory = ("s",)
+    s: list[Any]
+
+    def __init__(self, parameters: Iterable[Node], lr: float = 1e-2, *, alpha: float = 0.99,
+                 eps: float = 1e-8) -> None:
+        super().__init__(parameters, lr)
+        need_share("RMSprop", alpha=alpha)
+        self.alpha, self.eps = alpha, eps
+
+    def direction(self, k: int, g: Any) -> Any:
+        """g / (√s + ε)."""
+        self.s[k] = self.alpha * self.s[k] + (1 - self.alpha) * g * g
+        return g / (np.sqrt(self.s[k]) + self.eps)
 
 
 class Adam(Optimiser):
     """Adam (Kingma & Ba 2015, algorithm 1): steps of about lr, whatever the scale of the gradient.
+
+    m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², d = m̂ / (√v̂ + ε), where m̂ = m / (1 − β₁ⁿ) and v̂ likewise make
+    up for the start at zero.
 
     Args:
         parameters: the nodes to train.
         lr: the step size α.
         betas: the decay rates β₁, β₂ of the running mean and mean square of the gradient.
         eps: added to the root mean square.
+
+    >>> from microgradrnn import Value
+    >>> w = Value(1.0)
+    >>> (5 * w).backward()
+    >>> Adam([w], lr=0.1).step()
+    >>> round(w.data, 6)
+    0.9
     """
+
+    memory = ("m", "v")
+    m: list[Any]
+    v: list[Any]
 
     def __init__(self, parameters: Iterable[Node], lr: float = 1e-3, *, betas: tuple[float, float] = (0.9, 0.999),
                  eps: float = 1e-8) -> None:
         super().__init__(parameters, lr)
+        need_share(type(self).__name__, beta1=betas[0], beta2=betas[1])
         self.betas, self.eps = betas, eps
-        self.m: list[Any] = [np.zeros_like(p.data) for p in self.parameters]
-        self.v: list[Any] = [np.zeros_like(p.data) for p in self.parameters]
 
-    def update(self, k: int, g: Any) -> Any:
-        """α m̂ / (√v̂ + ε)."""
+    def direction(self, k: int, g: Any) -> Any:
+        """m̂ / (√v̂ + ε)."""
         beta1, beta2 = self.betas
         self.m[k] = beta1 * self.m[k] + (1 - beta1) * g
         self.v[k] = beta2 * self.v[k] + (1 - beta2) * g * g
         m_hat = self.m[k] / (1 - beta1**self.steps)
         v_hat = self.v[k] / (1 - beta2**self.steps)
-        return self.lr * m_hat / (np.sqrt(v_hat) + self.eps)
+        return m_hat / (np.sqrt(v_hat) + self.eps)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay γ (Loshchilov & Hutter 2019): d is Adam's, plus γ θ.
+
+    An L2 term in the loss would be divided by √v̂ with the rest of the gradient; here every weight decays alike.
+
+    >>> from microgradrnn import Value
+    >>> w = Value(1.0)
+    >>> (5 * w).backward()
+    >>> AdamW([w], lr=0.1, weight_decay=0.5).step()  # 1 - 0.1 (1 + 0.5)
+    >>> round(w.data, 6)
+    0.85
+    """
+
+    def __init__(self, parameters: Iterable[Node], lr: float = 1e-3, *, betas: tuple[float, float] = (0.9, 0.999),
+                 eps: float = 1e-8, weight_decay: float = 1e-2) -> None:
+        super().__init__(parameters, lr, betas=betas, eps=eps)
+        need_not_negative("AdamW", weight_decay=weight_decay)
+        self.weight_decay = weight_decay
+
+    def direction(self, k: int, g: Any) -> Any:
+        """Adam's direction + γ θ."""
+        return super().direction(k, g) + self.weight_decay * self.parameters[k].data
+
+
+def need_share(who: str, **numbers: float) -> None:
+    """Raise unless every number lies in [0, 1)."""
+    for name, x in numbers.items():
+        if not 0 <= x < 1:
+            raise ValueError(f"{who}: {name} must lie in [0, 1), got {x!r}")
+
+
+def need_not_negative(who: str, **numbers: float) -> None:
+    """Raise unless every number is 0 or more."""
+    for name, x in numbers.items():
+        if not x >= 0:
+            raise ValueError(f"{who}: {name} must not be negative, got {x!r}")

@@ -1,4 +1,4 @@
-"""SGD, Adam and clipping against torch.optim."""
+"""Every optimiser, and clipping, against torch.optim; rows S41 and S42."""
 
 from __future__ import annotations
 
@@ -6,30 +6,47 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from microgradrnn import Tensor, Value, nn
-from microgradrnn.optim import SGD, Adam, clip_grad_norm
+from microgradrnn.optim import SGD, Adagrad, Adam, AdamW, RMSprop, clip_grad_norm, clip_grad_value, global_norm
 
 torch = pytest.importorskip("torch")
 
-OPTIMISERS = [
-    (lambda p: SGD(p, lr=0.05), lambda p: torch.optim.SGD(p, lr=0.05)),
-    (lambda p: Adam(p), lambda p: torch.optim.Adam(p)),
-    (lambda p: Adam(p, lr=0.02, betas=(0.8, 0.95), eps=1e-4),
-     lambda p: torch.optim.Adam(p, lr=0.02, betas=(0.8, 0.95), eps=1e-4)),
-]
+OPTIMISERS: dict[str, tuple[Any, Any]] = {
+    "SGD": (lambda p: SGD(p, lr=0.05), lambda p: torch.optim.SGD(p, lr=0.05)),
+    "momentum": (lambda p: SGD(p, lr=0.05, momentum=0.9), lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9)),
+    "Nesterov": (lambda p: SGD(p, lr=0.05, momentum=0.8, nesterov=True),
+                 lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.8, nesterov=True)),
+    "decay": (lambda p: SGD(p, lr=0.05, weight_decay=0.3), lambda p: torch.optim.SGD(p, lr=0.05, weight_decay=0.3)),
+    "Nesterov and decay": (lambda p: SGD(p, lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.1),
+                           lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.1)),
+    "Adagrad": (lambda p: Adagrad(p), lambda p: torch.optim.Adagrad(p)),
+    "RMSprop": (lambda p: RMSprop(p), lambda p: torch.optim.RMSprop(p)),
+    "RMSprop with options": (lambda p: RMSprop(p, lr=0.02, alpha=0.7, eps=1e-3),
+                             lambda p: torch.optim.RMSprop(p, lr=0.02, alpha=0.7, eps=1e-3)),
+    "Adam": (lambda p: Adam(p), lambda p: torch.optim.Adam(p)),
+    "Adam with options": (lambda p: Adam(p, lr=0.02, betas=(0.8, 0.95), eps=1e-4),
+                          lambda p: torch.optim.Adam(p, lr=0.02, betas=(0.8, 0.95), eps=1e-4)),
+    "AdamW": (lambda p: AdamW(p), lambda p: torch.optim.AdamW(p)),
+    "AdamW with options": (lambda p: AdamW(p, lr=0.02, betas=(0.8, 0.95), weight_decay=0.4),
+                           lambda p: torch.optim.AdamW(p, lr=0.02, betas=(0.8, 0.95), weight_decay=0.4)),
+}
+MAKERS = [ours for ours, _ in OPTIMISERS.values()]
 
 
-@pytest.mark.parametrize(("ours", "theirs"), OPTIMISERS, ids=["SGD", "Adam", "Adam with options"])
+@pytest.mark.parametrize(("ours", "theirs"), OPTIMISERS.values(), ids=OPTIMISERS)
 @pytest.mark.parametrize("clip", [None, 0.5])
-def test_twenty_steps_equal_pytorch(ours: Any, theirs: Any, clip: float | None) -> None:
+def test_twenty_five_steps_equal_pytorch(ours: Any, theirs: Any, clip: float | None) -> None:
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal((4, 5)), rng.standard_normal(5), rng.standard_normal((5, 3))]
     x, y = rng.standard_normal((7, 4)), rng.integers(0, 3, 7)
     ps = [nn.Parameter(a) for a in arrays]
     ps_t = [torch.tensor(a, requires_grad=True) for a in arrays]
     opt, opt_t = ours(ps), theirs(ps_t)
-    for _ in range(20):
+    for _ in range(25):
         opt.zero_grad()
         nn.cross_entropy((x @ ps[0] + ps[1]).tanh() @ ps[2], y).backward()
         opt_t.zero_grad()
@@ -115,3 +132,101 @@ def test_a_norm_that_is_not_finite_is_returned_and_nothing_is_changed(bad: float
     a.grad, b.grad = np.array([bad]), np.array([5.0])
     assert not np.isfinite(clip_grad_norm([a, b], 1.0))
     assert b.grad[0] == 5.0
+
+
+# ------------------------------------------------------------------------------------------------ the ledger's rows
+@given(hnp.arrays(np.float64, (3, 4), elements=st.floats(-1e3, 1e3)),
+       hnp.arrays(np.float64, (5,), elements=st.floats(-1e3, 1e3)), st.floats(1e-3, 1e4))
+def test_s41_the_norm_after_clipping_is_the_smaller_of_the_two_and_the_direction_stays(
+    g: np.ndarray, k: np.ndarray, tau: float
+) -> None:
+    a, b = Tensor(np.zeros((3, 4))), Tensor(np.zeros(5))
+    a.grad, b.grad = g.copy(), k.copy()
+    before = np.concatenate([g.ravel(), k])
+    norm = clip_grad_norm([a, b], tau)
+    after = np.concatenate([a.grad.ravel(), b.grad])
+    assert norm == pytest.approx(np.linalg.norm(before), rel=1e-12)
+    assert np.linalg.norm(after) == pytest.approx(min(norm, tau), rel=1e-12)
+    assert global_norm([a, b]) == pytest.approx(min(norm, tau), rel=1e-12)
+    if norm > 1e-100:
+        assert after @ before / (np.linalg.norm(after) * np.linalg.norm(before)) == pytest.approx(1, abs=1e-12)
+
+
+def test_s42_without_a_gradient_from_the_loss_weights_shrink_by_one_minus_lr_times_decay() -> None:
+    w = np.random.default_rng(0).standard_normal((4, 3))
+    p = nn.Parameter(w)
+    opt = SGD([p], lr=0.1, weight_decay=0.01)
+    for _ in range(1000):
+        p.grad = np.zeros((4, 3))
+        opt.step()
+    np.testing.assert_allclose(p.data, w * (1 - 0.1 * 0.01) ** 1000, rtol=1e-12)
+    assert np.linalg.norm(p.data) / np.linalg.norm(w) == pytest.approx(0.3677, abs=5e-5)
+
+
+def test_s42_weight_decay_is_the_gradient_of_half_the_squared_norm() -> None:
+    w = np.random.default_rng(0).standard_normal((4, 3))
+    explicit, built_in = nn.Parameter(w), nn.Parameter(w)
+    opts = [SGD([explicit], lr=0.1), SGD([built_in], lr=0.1, weight_decay=0.3)]
+    for _ in range(20):
+        for p, opt, decay in zip((explicit, built_in), opts, (0.3, 0.0), strict=True):
+            opt.zero_grad()
+            (p.sin().sum() + decay / 2 * (p * p).sum()).backward()
+            opt.step()
+    np.testing.assert_allclose(built_in.data, explicit.data, rtol=1e-12)
+
+
+def test_clipping_by_value_cuts_every_entry_and_returns_the_norm_before() -> None:
+    a, v, none = Tensor([3.0, -0.5]), Value(1.0), Tensor([1.0])
+    a.grad, v.grad = np.array([3.0, -0.5]), -7.0
+    assert clip_grad_value([a, v, none], 1.0) == pytest.approx(np.sqrt(9 + 0.25 + 49))
+    assert (a.grad.tolist(), v.grad, none.grad) == ([1.0, -0.5], -1.0, None)
+    assert type(v.grad) is float
+    with pytest.raises(ValueError, match="limit must be positive"):
+        clip_grad_value([a], 0.0)
+    a_t = torch.zeros(2, requires_grad=True)
+    a_t.grad = torch.tensor([3.0, -0.5])
+    torch.nn.utils.clip_grad_value_([a_t], 1.0)
+    np.testing.assert_array_equal(a.grad, a_t.grad.numpy())
+
+
+# ------------------------------------------------------------------------------------------------ stop and go on
+@pytest.mark.parametrize("make", MAKERS, ids=OPTIMISERS)
+def test_an_optimiser_goes_on_from_its_state_dict_bit_for_bit(make: Any) -> None:
+    def train(p: Any, opt: Any, steps: int) -> None:
+        for _ in range(steps):
+            opt.zero_grad()
+            (p.sin() * np.arange(6.0)).sum().backward()
+            opt.step()
+
+    straight = nn.Parameter(np.linspace(-1, 1, 6))
+    opt = make([straight])
+    train(straight, opt, 7)
+    stopped, state = np.array(straight.data), opt.state_dict()
+    train(straight, opt, 5)
+    again = nn.Parameter(stopped)
+    opt = make([again])
+    opt.load_state_dict(state)
+    train(again, opt, 5)
+    np.testing.assert_array_equal(again.data, straight.data)
+
+
+def test_a_state_of_another_optimiser_or_of_other_parameters_is_refused_and_changes_nothing() -> None:
+    p, q = nn.Parameter([1.0]), nn.Parameter([1.0, 2.0])
+    opt = Adam([p], lr=0.5)
+    with pytest.raises(KeyError, match="only: m"):
+        opt.load_state_dict(SGD([p], lr=0.1).state_dict())
+    with pytest.raises(ValueError, match="parameters of other shapes"):
+        opt.load_state_dict(Adam([q], lr=0.1).state_dict())
+    assert opt.lr == 0.5
+
+
+@pytest.mark.parametrize(("make", "words"), [
+    (lambda p: SGD(p, lr=0.1, momentum=1.0), r"momentum must lie in \[0, 1\)"),
+    (lambda p: SGD(p, lr=0.1, nesterov=True), "nesterov looks ahead"),
+    (lambda p: SGD(p, lr=0.1, weight_decay=-1.0), "weight_decay must not be negative"),
+    (lambda p: RMSprop(p, alpha=-0.1), "RMSprop: alpha"), (lambda p: Adam(p, betas=(0.9, 1.0)), "Adam: beta2"),
+    (lambda p: AdamW(p, weight_decay=float("nan")), "AdamW: weight_decay"),
+])
+def test_settings_out_of_range_are_refused(make: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        make([nn.Parameter([1.0])])
