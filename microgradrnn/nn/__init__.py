@@ -1,5 +1,6 @@
 """Neural nets on the engine: modules, recurrent cells, unrolling, losses."""
 
+from microgradrnn.nn import init, scalar
 from microgradrnn.nn.cells import (
     AdditiveCell,
     CarouselLSTMCell,
@@ -13,13 +14,17 @@ from microgradrnn.nn.cells import (
     UpdateGateLSTMCell,
 )
 from microgradrnn.nn.layers import Embedding, Linear
-from microgradrnn.nn.losses import cross_entropy
+from microgradrnn.nn.losses import binary_cross_entropy, cross_entropy, mse, nll
 from microgradrnn.nn.module import Module, Parameter
+from microgradrnn.nn.patterns import EncoderDecoder, generate, last_step, mean_over_steps, one_to_many, sample
 from microgradrnn.nn.recurrent import GRU, IRNN, LSTM, MGU, RNN, Recurrent
+from microgradrnn.nn.truncate import detach
+from microgradrnn.nn.tree import TreeCell, recurse
 from microgradrnn.nn.unroll import unroll
 
 __all__ = [
-    "GRU", "IRNN", "LSTM", "MGU", "RNN", "AdditiveCell", "CarouselLSTMCell", "Cell", "Embedding", "GRUCell",
-    "IRNNCell", "JordanCell", "LSTMCell", "Linear", "MGUCell", "Module", "Parameter", "RNNCell", "Recurrent",
-    "UpdateGateLSTMCell", "cross_entropy", "unroll",
+    "GRU", "IRNN", "LSTM", "MGU", "RNN", "AdditiveCell", "CarouselLSTMCell", "Cell", "Embedding", "EncoderDecoder",
+    "GRUCell", "IRNNCell", "JordanCell", "LSTMCell", "Linear", "MGUCell", "Module", "Parameter", "RNNCell",
+    "Recurrent", "TreeCell", "UpdateGateLSTMCell", "binary_cross_entropy", "cross_entropy", "detach", "generate",
+    "init", "last_step", "mean_over_steps", "mse", "nll", "one_to_many", "recurse", "sample", "scalar", "unroll",
 ]

@@ -1,4 +1,8 @@
-"""Losses."""
+"""Losses. Each is summed or averaged over whatever targets it is given: steps, sequences, or both.
+
+The total loss of a sequence is the sum of its steps' losses (equations.md, section 1), so its gradient is the sum of
+their gradients. ``mask`` leaves steps out: they count neither in the sum nor in the mean.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,14 @@ from typing import Any
 import numpy as np
 
 from microgradrnn.engine import mark, scope
+from microgradrnn.engine.node import plain
+from microgradrnn.engine.rules.elementwise import softplus, where
 from microgradrnn.engine.rules.reduction import log_softmax
 from microgradrnn.nn.layers import integers
 
 
-def cross_entropy(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
+def cross_entropy(logits: Any, targets: Any, *, mask: Any = None, label_smoothing: float = 0.0,
+                  reduction: str = "mean") -> Any:
     """``-log softmax(o)[y]``: how surprised the net is by the right answers, in nats.
 
     Its gradient with respect to the logits is ŷ - y (equations.md, section 2), divided by the count for "mean".
@@ -19,7 +26,11 @@ def cross_entropy(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
     Args:
         logits: (..., K), a score for each class.
         targets: integers in 0..K-1, of shape (...).
-        reduction: ``"mean"`` or ``"sum"`` over all targets, or ``"none"``.
+        mask: of the targets' shape, True (or 1) for those that count; None counts all. What stands in targets where
+            the mask is False must still be a class (0 will do).
+        label_smoothing: ε in [0, 1): the target is 1 - ε on the right class, plus ε/K on every class (Szegedy et al.
+            2016).
+        reduction: ``"mean"`` or ``"sum"`` over all targets that count, or ``"none"``.
 
     Raises:
         TypeError, ValueError: if targets are no integers in range, or the shapes do not agree.
@@ -29,15 +40,128 @@ def cross_entropy(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
     >>> bool(np.isclose(loss, np.log(3)))
     True
     """
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"cross_entropy: reduction is 'mean', 'sum' or 'none', got {reduction!r}")
-    K = logits.shape[-1]
-    y = integers(targets, "cross_entropy, targets", K)
-    if y.shape != logits.shape[:-1]:
-        raise ValueError(f"cross_entropy: logits {logits.shape} need targets {logits.shape[:-1]}, got {y.shape}")
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"cross_entropy: label_smoothing must lie in [0, 1), got {label_smoothing!r}")
+    y = classes("cross_entropy", logits, "logits", targets)
     with scope("cross_entropy"):
-        log_p = log_softmax(logits).reshape((-1, K))
-        losses = -log_p[np.arange(y.size), y.reshape(-1)]
-        if reduction == "none":
-            return losses.reshape(y.shape)
-        return mark(losses.mean() if reduction == "mean" else losses.sum(), "L", role="loss")
+        log_p = log_softmax(logits)
+        losses = picked(log_p, y)
+        if label_smoothing:
+            losses = (1 - label_smoothing) * losses - label_smoothing * log_p.mean(axis=-1)
+        return reduce("cross_entropy", losses, mask, reduction)
+
+
+def nll(log_p: Any, targets: Any, *, mask: Any = None, reduction: str = "mean") -> Any:
+    """``-log p[y]``, the negative log-likelihood, where the log-probabilities are at hand: `cross_entropy` without
+    its softmax.
+
+    Args:
+        log_p: (..., K), log-probabilities.
+        targets, mask, reduction: as in `cross_entropy`.
+
+    Raises:
+        TypeError, ValueError: as `cross_entropy`.
+
+    >>> import numpy as np
+    >>> round(float(nll(np.log([[0.5, 0.25, 0.25]]), [0])), 6)      # log 2
+    0.693147
+    """
+    y = classes("nll", log_p, "log_p", targets)
+    with scope("nll"):
+        return reduce("nll", picked(log_p, y), mask, reduction)
+
+
+def mse(predictions: Any, targets: Any, *, mask: Any = None, reduction: str = "mean") -> Any:
+    """``(ŷ - y)²``, over all entries. Its gradient is 2 (ŷ - y), divided by the count for "mean".
+
+    Args:
+        predictions, targets: arrays of one shape (no broadcasting: it hides mistakes).
+        mask: of the same shape, or of its leading axes; as in `cross_entropy`.
+        reduction: as in `cross_entropy`.
+
+    Raises:
+        ValueError: if the shapes do not agree.
+
+    >>> import numpy as np
+    >>> float(mse(np.array([1.0, 2.0]), [1.0, 4.0]))
+    2.0
+    """
+    y = same_shape("mse", predictions, targets)
+    with scope("mse"):
+        difference = predictions - y
+        return reduce("mse", difference * difference, mask, reduction)
+
+
+def binary_cross_entropy(logits: Any, targets: Any, *, mask: Any = None, reduction: str = "mean") -> Any:
+    """``-y log σ(o) - (1 - y) log(1 - σ(o))`` from the logits o, as softplus(o) - y o, which is stable for any o.
+
+    Its gradient is σ(o) - y, divided by the count for "mean".
+
+    Args:
+        logits: any shape; one score for each yes-or-no question.
+        targets: of the same shape, in [0, 1].
+        mask: of the same shape, or of its leading axes; as in `cross_entropy`.
+        reduction: as in `cross_entropy`.
+
+    Raises:
+        ValueError: if the shapes do not agree, or a target lies outside [0, 1].
+
+    >>> import numpy as np
+    >>> float(binary_cross_entropy(np.array([1000.0, -1000.0]), [1, 0]))
+    0.0
+    """
+    y = same_shape("binary_cross_entropy", logits, targets)
+    if y.size and not (y.min() >= 0 and y.max() <= 1):
+        raise ValueError(f"binary_cross_entropy: targets must lie in [0, 1], got {y.min()}..{y.max()}")
+    with scope("binary_cross_entropy"):
+        return reduce("binary_cross_entropy", softplus(logits) - y * logits, mask, reduction)
+
+
+# ------------------------------------------------------------------------------------------------ what they share
+def picked(log_p: Any, y: np.ndarray) -> Any:
+    """-log_p[..., y], of y's shape."""
+    rows = log_p.reshape((-1, log_p.shape[-1]))
+    return (-rows[np.arange(y.size), y.reshape(-1)]).reshape(y.shape)
+
+
+def classes(who: str, scores: Any, name: str, targets: Any) -> np.ndarray:
+    """Targets as integers, one for each row of scores."""
+    y = integers(targets, f"{who}, targets", scores.shape[-1])
+    if y.shape != scores.shape[:-1]:
+        raise ValueError(f"{who}: {name} {scores.shape} need targets {scores.shape[:-1]}, got {y.shape}")
+    return y
+
+
+def same_shape(who: str, predictions: Any, targets: Any) -> np.ndarray:
+    """Targets as an array of the predictions' dtype, if the shapes agree."""
+    y = np.asarray(plain(targets), dtype=np.result_type(predictions.dtype, np.float32))
+    if y.shape != predictions.shape:
+        raise ValueError(f"{who}: predictions {predictions.shape} and targets {y.shape} must have one shape")
+    return y
+
+
+def reduce(who: str, losses: Any, mask: Any, reduction: str) -> Any:
+    """The sum or mean of the losses that count."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"{who}: reduction is 'mean', 'sum' or 'none', got {reduction!r}")
+    count = int(np.prod(losses.shape))
+    if mask is not None:
+        counts = counted(who, mask, losses.shape)
+        count = int(counts.sum())
+        losses = where(counts, losses, 0.0)  # not losses * mask: what is left out may be infinite
+    if reduction == "none":
+        return losses
+    if count == 0 and reduction == "mean":
+        raise ValueError(f"{who}: no target counts, so there is no mean; look at mask, or use reduction='sum'")
+    total = losses.sum()
+    return mark(total / count if reduction == "mean" else total, "L", role="loss")
+
+
+def counted(who: str, mask: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """The mask as bools, stretched over trailing axes that it does not have."""
+    m = np.asarray(plain(mask))
+    if m.shape != shape[: m.ndim]:
+        raise ValueError(f"{who}: mask {m.shape} does not fit losses {shape}")
+    if m.dtype != bool and not np.isin(m, (0, 1)).all():
+        raise ValueError(f"{who}: mask holds True or False (or 1 and 0), got other numbers")
+    return np.broadcast_to(m.astype(bool).reshape(m.shape + (1,) * (len(shape) - m.ndim)), shape)

@@ -1,0 +1,248 @@
+"""Losses against PyTorch and complex steps; rows S34, S35, S36 and S43 of the ledger."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import microgradrnn as mg
+from microgradrnn import Tensor, nn
+from microgradrnn.nn import losses
+from tests.numerics import assert_same, complex_step, relative_error
+
+
+def softmax(o: np.ndarray) -> np.ndarray:
+    e = np.exp(o - o.real.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+# ------------------------------------------------------------------------------------------------ S34
+@pytest.mark.parametrize("size", [1.0, 30.0])
+def test_s34_the_gradient_of_cross_entropy_is_p_minus_y_to_the_last_digits(size: float) -> None:
+    rng = np.random.default_rng(0)
+    o, y = rng.standard_normal((7, 5)) * size, rng.integers(0, 5, 7)
+    g = mg.grad(nn.cross_entropy(t := Tensor(o), y, reduction="sum"), t)
+    (by_complex_step,) = complex_step(lambda o: -np.log(softmax(o)[np.arange(7), y]).sum(), [o])
+    assert relative_error(g, by_complex_step) < 1e-14
+    assert relative_error(g, softmax(o) - np.eye(5)[y]) < 1e-14
+
+
+def test_s34_p_minus_y_needs_targets_that_sum_to_one() -> None:
+    """For soft targets of sum s it is s p - y; smoothing keeps the sum 1."""
+    rng = np.random.default_rng(0)
+    o, y = Tensor(rng.standard_normal(5)), rng.random(5) * 2
+    g = mg.grad(-(y * mg.log_softmax(o)).sum(), o)
+    p = softmax(o.data)
+    assert_same(g, y.sum() * p - y, rel=1e-14)
+    assert relative_error(g, p - y) > 0.1
+    smooth = mg.grad(nn.cross_entropy(o, 2, label_smoothing=0.1), o)
+    assert_same(smooth, p - (0.9 * np.eye(5)[2] + 0.1 / 5), rel=1e-14)
+
+
+@pytest.mark.parametrize("size", [1e4, -1e4])
+def test_s34_cross_entropy_is_stable_at_logits_of_ten_thousand(size: float) -> None:
+    o = Tensor([[size, 0.0, -size], [0.0, size, size]])
+    loss = nn.cross_entropy(o, [2, 0], reduction="none")
+    exact = [2e4, 1e4 + np.log(2)] if size > 0 else [0.0, 0.0]
+    np.testing.assert_allclose(loss.data, exact, rtol=1e-15)
+    g = mg.grad(loss.sum(), o)
+    assert np.isfinite(g).all()
+    np.testing.assert_allclose(g.sum(axis=1), 0, atol=1e-15)
+
+
+# ------------------------------------------------------------------------------------------------ S35, S36
+class Net(nn.Module):
+    """A tanh net with a softmax at every step."""
+
+    def __init__(self) -> None:
+        self.cell = nn.RNNCell(3, 6, rng=0)
+        self.readout = nn.Linear(6, 4, rng=1)
+
+    def __call__(self, xs: np.ndarray) -> Any:
+        hs, _ = nn.unroll(self.cell, xs)
+        return self.readout(hs)
+
+
+def problem(T: int = 9, B: int = 2) -> tuple[Net, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return Net(), rng.standard_normal((T, B, 3)), rng.integers(0, 4, (T, B))
+
+
+def gradients(net: Net, loss: Any) -> dict[str, np.ndarray]:
+    names, parameters = zip(*net.named_parameters(), strict=True)
+    return dict(zip(names, mg.grad(loss, list(parameters)), strict=True))
+
+
+def test_s35_the_gradient_of_the_sum_is_the_sum_of_the_steps_gradients() -> None:
+    net, xs, ys = problem()
+    whole = gradients(net, nn.cross_entropy(net(xs), ys, reduction="sum"))
+    steps = [gradients(net, nn.cross_entropy(net(xs)[t], ys[t], reduction="sum")) for t in range(len(xs))]
+    for name, g in whole.items():
+        assert relative_error(g, sum(step[name] for step in steps)) < 2e-15, name
+
+
+def test_s35_the_mean_is_the_sum_over_the_count() -> None:
+    net, xs, ys = problem()
+    summed = gradients(net, nn.cross_entropy(net(xs), ys, reduction="sum"))
+    mean = gradients(net, nn.cross_entropy(net(xs), ys))
+    for name, g in mean.items():
+        assert relative_error(g * ys.size, summed[name]) < 2e-15, name
+
+
+@pytest.mark.parametrize("T", [1, 2, 40])
+def test_s36_generic_backprop_is_the_recursion_of_bptt(T: int) -> None:
+    """equations.md, section 2, written out by hand, against the engine."""
+    net, xs, ys = problem(T)
+    U, W, b = net.cell.U.data, net.cell.W.data, net.cell.b.data
+    V, d = net.readout.V.data, net.readout.d.data  # type: ignore[union-attr]
+    h = [np.zeros((2, 6))]
+    for x in xs:
+        h.append(np.tanh(x @ U + h[-1] @ W + b))
+    by_hand: dict[str, Any] = dict.fromkeys(["cell.U", "cell.W", "cell.b", "readout.V", "readout.d"], 0)
+    from_later: Any = 0
+    for t in reversed(range(T)):
+        do = softmax(h[t + 1] @ V + d) - np.eye(4)[ys[t]]
+        dh = do @ V.T + from_later
+        eps = dh * (1 - h[t + 1] ** 2)
+        from_later = eps @ W.T
+        for name, g in [("cell.U", xs[t].T @ eps), ("cell.W", h[t].T @ eps), ("cell.b", eps.sum(0)),
+                        ("readout.V", h[t + 1].T @ do), ("readout.d", do.sum(0))]:
+            by_hand[name] = by_hand[name] + g
+    engine = gradients(net, nn.cross_entropy(net(xs), ys, reduction="sum"))
+    assert engine.keys() == by_hand.keys()
+    for name, g in engine.items():
+        assert relative_error(g, by_hand[name]) < 1e-14, name
+
+
+def test_s36_the_graph_and_so_the_work_of_the_reverse_pass_grow_linearly_with_time() -> None:
+    def messages(T: int) -> int:
+        net, xs, ys = problem(T)
+        seen = []
+        mg.backward(nn.cross_entropy(net(xs), ys), observe=lambda *message: seen.append(1))
+        return len(seen)
+
+    ten, twenty, forty = messages(10), messages(20), messages(40)
+    assert forty - twenty == 2 * (twenty - ten)
+
+
+# ------------------------------------------------------------------------------------------------ S43
+def test_s43_a_padded_batch_with_a_mask_has_the_gradient_of_its_sequences_alone() -> None:
+    from microgradrnn.data import pad
+
+    rng = np.random.default_rng(0)
+    net, lengths = Net(), [7, 3, 5, 1]
+    xs = [rng.standard_normal((n, 3)) for n in lengths]
+    ys = [rng.integers(0, 4, n) for n in lengths]
+    alone: dict[str, Any] = {}
+    for x, y in zip(xs, ys, strict=True):
+        for name, g in gradients(net, nn.cross_entropy(net(x[:, None]), y[:, None], reduction="sum")).items():
+            alone[name] = alone.get(name, 0) + g
+    x, mask = pad(xs)
+    y, _ = pad(ys)
+    x[~mask] = 7.0  # whatever stands in the padding
+    masked = gradients(net, nn.cross_entropy(net(x), y, mask=mask, reduction="sum"))
+    unmasked = gradients(net, nn.cross_entropy(net(x), y, reduction="sum"))
+    for name, g in masked.items():
+        assert relative_error(g, alone[name]) < 5e-15, name
+    assert max(relative_error(g, alone[name]) for name, g in unmasked.items()) > 0.5
+
+
+def test_s43_the_mean_counts_what_the_mask_lets_through() -> None:
+    rng = np.random.default_rng(0)
+    o, y, mask = rng.standard_normal((6, 3, 4)), rng.integers(0, 4, (6, 3)), rng.random((6, 3)) < 0.5
+    each = nn.cross_entropy(o, y, reduction="none")
+    assert float(nn.cross_entropy(o, y, mask=mask)) == pytest.approx(each[mask].mean(), rel=1e-14)
+    assert float(nn.cross_entropy(o, y, mask=mask.astype(int))) == pytest.approx(each[mask].mean(), rel=1e-14)
+    np.testing.assert_array_equal(nn.cross_entropy(o, y, mask=mask, reduction="none"), np.where(mask, each, 0))
+    assert float(nn.cross_entropy(o, y, mask=~mask & mask, reduction="sum")) == 0
+    with pytest.raises(ValueError, match="no target counts"):
+        nn.cross_entropy(o, y, mask=~mask & mask)
+
+
+def test_what_the_mask_leaves_out_may_be_infinite_or_nan() -> None:
+    log_p, mask = Tensor([[-1.0, -2.0], [-np.inf, 0.0]]), [True, False]
+    loss = nn.nll(log_p, [0, 0], mask=mask)
+    assert loss.item() == 1.0
+    assert mg.grad(loss, log_p).tolist() == [[-1.0, 0.0], [0.0, 0.0]]
+    p = Tensor([1.0, np.inf])
+    assert mg.grad(nn.mse(p, [3.0, np.nan], mask=mask), p).tolist() == [-4.0, 0.0]
+
+
+# ------------------------------------------------------------------------------------------------ against PyTorch
+LOSSES: dict[str, Any] = {
+    "cross_entropy": lambda F, r, m: (
+        lambda o, y: nn.cross_entropy(o, y[0], mask=m, label_smoothing=0.2, reduction=r),
+        lambda o, y: F.cross_entropy(o, y[0], label_smoothing=0.2, reduction="none")),
+    "nll": lambda F, r, m: (lambda o, y: nn.nll(mg.log_softmax(o), y[0], mask=m, reduction=r),
+                            lambda o, y: F.nll_loss(F.log_softmax(o, -1), y[0], reduction="none")),
+    "mse": lambda F, r, m: (lambda o, y: nn.mse(o, y[1], mask=m, reduction=r),
+                            lambda o, y: F.mse_loss(o, y[1], reduction="none")),
+    "binary_cross_entropy": lambda F, r, m: (
+        lambda o, y: nn.binary_cross_entropy(o, y[1], mask=m, reduction=r),
+        lambda o, y: F.binary_cross_entropy_with_logits(o, y[1], reduction="none")),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_every_loss_equals_pytorch(name: str, reduction: str, masked: bool, dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    mask = rng.random(8) < 0.6 if masked else None
+    o = (rng.standard_normal((8, 5)) * 4).astype(dtype)
+    y = rng.integers(0, 5, 8), rng.random((8, 5)).astype(dtype)
+    ours, theirs = LOSSES[name](torch.nn.functional, reduction, mask)
+    t, t_t = Tensor(o), torch.tensor(o, requires_grad=True)
+    loss, each = ours(t, y), theirs(t_t, [torch.tensor(a) for a in y])
+    each = each if mask is None else each[torch.tensor(mask)]
+    loss_t = {"mean": each.mean, "sum": each.sum, "none": each.sum}[reduction]()
+    loss = loss.sum() if reduction == "none" else loss
+    loss_t.backward()
+    rel = 1e-13 if dtype == "float64" else 1e-5
+    assert loss.dtype == dtype
+    assert_same(loss.data, loss_t.detach().numpy(), rel=rel)
+    assert_same(mg.grad(loss, t), t_t.grad.numpy(), rel=rel)
+
+
+@given(st.floats(-1e6, 1e6), st.floats(0, 1))
+@settings(max_examples=200)
+def test_binary_cross_entropy_is_finite_everywhere_and_its_gradient_is_sigma_minus_y(o: float, y: float) -> None:
+    t = Tensor([o])
+    loss = nn.binary_cross_entropy(t, [y])
+    assert np.isfinite(loss.item())
+    assert loss.item() >= -1e-9 * max(1.0, abs(o))
+    sigma = 1 / (1 + np.exp(-o)) if o > -700 else 0.0
+    np.testing.assert_allclose(mg.grad(loss, t), [sigma - y], atol=1e-15)
+
+
+def test_binary_cross_entropy_is_the_cross_entropy_of_two_classes() -> None:
+    rng = np.random.default_rng(0)
+    o, y = rng.standard_normal(9) * 5, rng.integers(0, 2, 9)
+    two = nn.cross_entropy(np.stack([0 * o, o], axis=1), y)
+    assert float(nn.binary_cross_entropy(o, y)) == pytest.approx(float(two), rel=1e-13)
+
+
+@pytest.mark.parametrize(("call", "words"), [
+    (lambda: nn.mse(np.zeros((3, 1)), np.zeros(3)), r"predictions \(3, 1\) and targets \(3,\) must have one shape"),
+    (lambda: nn.binary_cross_entropy(np.zeros(2), [0, 2]), r"targets must lie in \[0, 1\]"),
+    (lambda: nn.binary_cross_entropy(np.zeros(2), [0, np.nan]), r"targets must lie in \[0, 1\]"),
+    (lambda: nn.mse(np.zeros((3, 2)), np.zeros((3, 2)), mask=[1, 0]), r"mask \(2,\) does not fit losses \(3, 2\)"),
+    (lambda: nn.mse(np.zeros(3), np.zeros(3), mask=[1, 0, 2]), "mask holds True or False"),
+    (lambda: nn.cross_entropy(np.zeros((1, 3)), [0], label_smoothing=1.0), "label_smoothing"),
+    (lambda: nn.nll(np.zeros((1, 3)), [[0]]), r"log_p \(1, 3\) need targets \(1,\), got \(1, 1\)"),
+    (lambda: nn.mse(np.zeros(3), np.zeros(3), reduction="avg"), "mse: reduction is"),
+])
+def test_what_does_not_fit_is_refused(call: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_every_loss_is_offered_by_nn() -> None:
+    for name in ("cross_entropy", "nll", "mse", "binary_cross_entropy"):
+        assert getattr(nn, name) is getattr(losses, name)
