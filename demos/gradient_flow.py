@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import html
-import importlib.util
 import json
 import math
 import shutil
@@ -26,15 +25,10 @@ import numpy as np
 
 import viz
 from microgradrnn import nn, no_grad, optim
+from microgradrnn.data import standard_library, windows
 from viz.scale import short
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
-MODULES = (
-    "argparse", "ast", "base64", "calendar", "cmd", "codecs", "configparser", "contextlib", "copy", "csv",
-    "dataclasses", "datetime", "difflib", "doctest", "enum", "fractions", "functools", "gettext", "heapq", "imaplib",
-    "inspect", "ipaddress", "locale", "mailbox", "optparse", "pathlib", "pickle", "pprint", "queue", "random",
-    "shlex", "shutil", "socket", "statistics", "string", "subprocess", "tarfile", "textwrap", "threading", "typing",
-)
 WINDOW = 100  # characters read in one training step
 BATCH = 16
 EMBEDDING = 32
@@ -51,14 +45,10 @@ class TroubleError(Exception):
 # ------------------------------------------------------------------------------------------------ the text
 def default_text() -> str:
     """The source of standard-library modules of the running interpreter: real text, always at hand."""
-    parts = []
-    for name in MODULES:
-        spec = importlib.util.find_spec(name)
-        if spec is not None and spec.origin and spec.origin.endswith(".py"):
-            parts.append(Path(spec.origin).read_text(encoding="utf-8", errors="replace"))
-    if not parts:
-        raise TroubleError("this Python comes without the source of its standard library; give a text with --text FILE")
-    return "\n".join(parts)
+    try:
+        return "\n".join(standard_library())
+    except FileNotFoundError as error:
+        raise TroubleError(f"{error}; give a text with --text FILE") from None
 
 
 def read_text(path: Path) -> str:
@@ -126,12 +116,6 @@ def word_start(text: str, first: int, last: int) -> int:
     middle = (first + last) // 2
     near = sorted(range(max(first, middle - 2000), min(last, middle + 2000) + 1), key=lambda at: abs(at - middle))
     return next((at for at in near if text[at].isalpha() and text[at - 1] == " " and text[at - 2].isalpha()), middle)
-
-
-def windows(ids: np.ndarray, starts: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs and targets (the same, one character on), time first: (length, len(starts)) each."""
-    at = starts[None, :] + np.arange(length)[:, None]
-    return ids[at], ids[at + 1]
 
 
 # ------------------------------------------------------------------------------------------------ the nets

@@ -1,0 +1,50 @@
+"""Sequences of unequal lengths in one array: padding, and the mask that says what is real."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def pad(sequences: Sequence[Any], value: float = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Sequences side by side, time first, the short ones filled up at the end.
+
+    Args:
+        sequences: B arrays (T_b, ...), alike but for their lengths.
+        value: what to fill up with.
+
+    Returns:
+        The array (T, B, ...) with T the greatest length, and the mask (T, B), True where it is real. Give the mask to
+        the loss; ``mask.sum(axis=0)`` are the lengths again.
+
+    Raises:
+        ValueError: if there are no sequences, or they differ in more than their lengths.
+
+    >>> x, mask = pad([[1, 2, 3], [4]])
+    >>> x.T.tolist(), mask.sum(axis=0).tolist()
+    ([[1, 2, 3], [4, 0, 0]], [3, 1])
+    """
+    arrays = [np.asarray(s) for s in sequences]
+    if not arrays:
+        raise ValueError("pad: no sequences")
+    if min(a.ndim for a in arrays) == 0 or len({a.shape[1:] for a in arrays}) > 1:
+        raise ValueError(f"pad: sequences may differ in their length only, got shapes {[a.shape for a in arrays]}")
+    filled = [a for a in arrays if len(a)] or arrays  # an empty list is an array of floats, and should not make it so
+    lengths = np.array([len(a) for a in arrays])
+    T = lengths.max()
+    out = np.full((T, len(arrays), *arrays[0].shape[1:]), value, dtype=np.result_type(*filled))
+    for b, a in enumerate(arrays):
+        out[: len(a), b] = a
+    return out, np.arange(T)[:, None] < lengths
+
+
+def unpad(x: Any, mask: Any) -> list[np.ndarray]:
+    """The sequences that `pad` laid side by side.
+
+    >>> [s.tolist() for s in unpad(*pad([[1, 2, 3], [4]]))]
+    [[1, 2, 3], [4]]
+    """
+    x, mask = np.asarray(x), np.asarray(mask, dtype=bool)
+    return [x[mask[:, b], b] for b in range(x.shape[1])]

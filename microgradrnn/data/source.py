@@ -1,0 +1,108 @@
+"""Real text, labels and trees with no download: the source code of Python's own standard library."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import io
+import keyword
+import tokenize
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MODULES = (
+    "argparse", "ast", "base64", "calendar", "cmd", "codecs", "configparser", "contextlib", "copy", "csv",
+    "dataclasses", "datetime", "difflib", "doctest", "enum", "fractions", "functools", "gettext", "heapq", "imaplib",
+    "inspect", "ipaddress", "locale", "mailbox", "optparse", "pathlib", "pickle", "pprint", "queue", "random",
+    "shlex", "shutil", "socket", "statistics", "string", "subprocess", "tarfile", "textwrap", "threading", "typing",
+)  # fmt: skip
+
+LABELS = ("space", "name", "keyword", "number", "string", "operator", "comment")
+
+
+def standard_library(modules: Sequence[str] = MODULES) -> list[str]:
+    """The source of modules of the running interpreter, one string each; those that are not there are left out.
+
+    Raises:
+        FileNotFoundError: if none of them is there as a file of Python.
+
+    >>> "def heappush(" in standard_library(["heapq"])[0]
+    True
+    """
+    texts = []
+    for name in modules:
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.origin and spec.origin.endswith(".py"):
+            texts.append(Path(spec.origin).read_text(encoding="utf-8", errors="replace"))
+    if not texts:
+        raise FileNotFoundError("this Python comes without the source of its standard library")
+    return texts
+
+
+def token_labels(source: str) -> np.ndarray:
+    """For each character of Python source, the kind of token that it is part of: an index into `LABELS`.
+
+    Which it is often shows only later: an opening quote says "string", but ``is`` in ``isinstance`` is no keyword.
+    White space between tokens, and everything that is in no token, is "space".
+
+    Raises:
+        SyntaxError: if it is no Python.
+
+    >>> [LABELS[k] for k in token_labels("if x:  # so")]
+    ... # doctest: +NORMALIZE_WHITESPACE
+    ['keyword', 'keyword', 'space', 'name', 'operator', 'space', 'space', 'comment', 'comment', 'comment', 'comment']
+    """
+    kinds = {tokenize.NUMBER: "number", tokenize.STRING: "string", tokenize.OP: "operator",
+             tokenize.COMMENT: "comment"}
+    kinds |= {number: "string" for number, name in tokenize.tok_name.items() if name.startswith("FSTRING")}
+    labels = np.zeros(len(source), dtype=np.int64)
+    lines = source.splitlines(keepends=True) if "\f" not in source else source.replace("\f", " ").splitlines(True)
+    starts = np.cumsum([0, *map(len, lines)])
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO("".join(lines), newline="").readline))
+    except tokenize.TokenError as error:
+        raise SyntaxError(f"token_labels: {error.args[0]}, line {error.args[1][0]}") from None
+    for token in tokens:
+        kind = kinds.get(token.type)
+        if token.type == tokenize.NAME:
+            kind = "keyword" if keyword.iskeyword(token.string) else "name"
+        if kind is not None:
+            (line, column), (last_line, last_column) = token.start, token.end
+            labels[starts[line - 1] + column : starts[last_line - 1] + last_column] = LABELS.index(kind)
+    return labels
+
+
+def syntax_tree(source: str) -> Any:
+    """The syntax tree of Python source as nested pairs: ``(left, right)``, with names of node types as leaves.
+
+    A node with children c1, c2, ..., cn is ``((((type, c1), c2), ...), cn)``: every inner node is binary, as tree nets
+    want it, and no information about the shape is lost. A node without children is its type's name.
+
+    Raises:
+        SyntaxError: if it is no Python.
+
+    >>> syntax_tree("x")                                        # a Module, its one Expr, a Name that is loaded
+    ('Module', ('Expr', ('Name', 'Load')))
+    """
+    return as_pairs(ast.parse(source))
+
+
+def as_pairs(node: ast.AST) -> Any:
+    """One node of `ast` and all below it, as nested pairs."""
+    tree: Any = type(node).__name__
+    for child in ast.iter_child_nodes(node):
+        tree = (tree, as_pairs(child))
+    return tree
+
+
+def functions(source: str) -> list[str]:
+    r"""The source of every function at the top level of Python source.
+
+    >>> functions("x = 1\ndef f():\n    return x\n")
+    ['def f():\n    return x']
+    """
+    return [ast.get_source_segment(source, node) or "" for node in ast.parse(source).body
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]

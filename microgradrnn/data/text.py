@@ -1,0 +1,135 @@
+"""Text as numbers and back, and the batches that nets read it in."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+UNKNOWN = "�"  # the Unicode replacement character
+WORDS = re.compile(r"\w+|\s+|[^\w\s]")
+
+
+class Vocabulary:
+    """Symbols and their numbers. ``decode(encode(text)) == text``, exactly, if all its symbols are known.
+
+    Numbers run from 0 to ``len(self) - 1``; the last one stands for every symbol never seen, and decodes to "�".
+
+    Args:
+        symbols: the known symbols, each once.
+        cut: how to cut a text into symbols; joined, they must be the text again.
+
+    >>> v = Vocabulary.of_characters("banana")
+    >>> v.symbols, len(v), v.encode("naxb").tolist()
+    (['a', 'b', 'n'], 4, [2, 0, 3, 1])
+    >>> v.decode(v.encode("naxb"))
+    'na�b'
+    """
+
+    def __init__(self, symbols: Sequence[str], cut: Callable[[str], Sequence[str]] = list) -> None:
+        self.symbols = list(symbols)
+        self.cut = cut
+        self.number = {symbol: k for k, symbol in enumerate(self.symbols)}
+        if len(self.number) < len(self.symbols):
+            twice = [s for s, n in Counter(self.symbols).items() if n > 1]
+            raise ValueError(f"Vocabulary: these symbols occur more than once: {twice[:5]}")
+
+    @classmethod
+    def of_characters(cls, text: Iterable[str]) -> Vocabulary:
+        """The characters of a text, in the order of their code points."""
+        return cls(sorted(set(text)))
+
+    @classmethod
+    def of_words(cls, text: str, least: int = 1) -> Vocabulary:
+        """The words of a text, the white space between them, and single marks, that occur at least so often.
+
+        The commonest comes first; among equals, the first in the order of code points.
+
+        >>> Vocabulary.of_words("to be, or not to be", least=2).symbols
+        [' ', 'be', 'to']
+        """
+        counts = Counter(WORDS.findall(text))
+        common = [word for word, n in counts.items() if n >= least]
+        return cls(sorted(common, key=lambda word: (-counts[word], word)), WORDS.findall)
+
+    @property
+    def unknown(self) -> int:
+        """The number of every symbol never seen."""
+        return len(self.symbols)
+
+    def __len__(self) -> int:
+        return len(self.symbols) + 1
+
+    def encode(self, text: str) -> np.ndarray:
+        """The numbers of a text: integers in 0..len(self) - 1."""
+        get = self.number.get
+        return np.array([get(symbol, self.unknown) for symbol in self.cut(text)], dtype=np.int64)
+
+    def decode(self, ids: Any) -> str:
+        """The text of some numbers.
+
+        Raises:
+            ValueError: if a number is out of range.
+        """
+        ids = np.asarray(ids)
+        if ids.size and not (ids.min() >= 0 and ids.max() <= self.unknown):
+            raise ValueError(f"Vocabulary: numbers must lie in 0..{self.unknown}, got {ids.min()}..{ids.max()}")
+        symbols = [*self.symbols, UNKNOWN]
+        return "".join(symbols[k] for k in ids.ravel())
+
+
+def windows(ids: np.ndarray, starts: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs and targets (the same, one on), time first: (length, len(starts)) each.
+
+    >>> x, y = windows(np.arange(10), np.array([0, 4]), 3)
+    >>> x.T.tolist(), y.T.tolist()
+    ([[0, 1, 2], [4, 5, 6]], [[1, 2, 3], [5, 6, 7]])
+    """
+    at = starts[None, :] + np.arange(length)[:, None]
+    return ids[at], ids[at + 1]
+
+
+class Stretch(NamedTuple):
+    """One batch for truncated BPTT: inputs and targets (T, B); `first` where a new pass starts, with a new state."""
+
+    x: np.ndarray
+    y: np.ndarray
+    first: bool
+
+
+class Stretches(Sequence[Stretch]):
+    """A long text in batches for truncated BPTT: B streams side by side, each read on where the last batch ended.
+
+    Row b of batch k goes on at row b of batch k + 1, so the state may be carried over (`nn.detach`). Symbols at the
+    end that fill no whole batch are left out.
+
+    Args:
+        ids: the text as numbers.
+        B: how many streams.
+        T: how many steps a batch.
+
+    Raises:
+        ValueError: if the text is too short for one batch.
+
+    >>> batches = Stretches(np.arange(14), B=2, T=3)
+    >>> len(batches), [b.x.T.tolist() for b in batches]
+    (2, [[[0, 1, 2], [6, 7, 8]], [[3, 4, 5], [9, 10, 11]]])
+    """
+
+    def __init__(self, ids: np.ndarray, B: int, T: int) -> None:
+        self.ids, self.B, self.T = np.asarray(ids), B, T
+        self.count = (len(self.ids) - 1) // (B * T)
+        if self.count < 1:
+            raise ValueError(f"Stretches: {B} streams of {T} steps need at least {B * T + 1} symbols, got {len(ids)}")
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, k: Any) -> Any:
+        if not 0 <= k < self.count:
+            raise IndexError(f"Stretches: there are {self.count} batches, asked for number {k}")
+        starts = np.arange(self.B) * self.count * self.T + k * self.T
+        return Stretch(*windows(self.ids, starts, self.T), k == 0)
