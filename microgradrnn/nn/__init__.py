@@ -18,8 +18,8 @@ from microgradrnn.nn.losses import binary_cross_entropy, cross_entropy, mse, nll
 from microgradrnn.nn.module import Module, Parameter
 from microgradrnn.nn.patterns import EncoderDecoder, generate, last_step, mean_over_steps, one_to_many, sample
 from microgradrnn.nn.recurrent import GRU, IRNN, LSTM, MGU, RNN, Recurrent
-from microgradrnn.nn.truncate import detach
 from microgradrnn.nn.tree import TreeCell, recurse
+from microgradrnn.nn.truncate import detach
 from microgradrnn.nn.unroll import unroll
 
 __all__ = [
