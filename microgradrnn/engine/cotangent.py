@@ -179,16 +179,22 @@ class Product(Deferred):
 class Series(Deferred):
     """A sum of messages that are nodes, kept as a list of what `join` makes one node of."""
 
-    __slots__ = ("join", "parts")
+    __slots__ = ("join", "parts", "summed")
 
-    def __init__(self, join: Callable[..., Any], parts: list[Any], shape: tuple[int, ...], dtype: Any) -> None:
+    def __init__(
+        self, join: Callable[..., Any], parts: list[Any], shape: tuple[int, ...], dtype: Any, summed: bool = False
+    ) -> None:
         self.join, self.parts, self.shape, self.dtype = join, parts, shape, dtype
+        self.summed = summed  # is the list our own, or still that of a message?
 
     def dense(self) -> Any:
         """The sum, as one node."""
         return self.join(self.parts, self.shape)
 
-    muted = dense  # type: ignore[assignment]
+    muted = dense
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self.dense().data, dtype=dtype)
 
     def norm(self) -> float:
         """Its Euclidean norm."""
@@ -198,6 +204,8 @@ class Series(Deferred):
 def together(total: Any, message: Any) -> Any:
     """The sum of two cotangents under ``create_graph``."""
     if isinstance(total, Series) and isinstance(message, Series) and total.join is message.join:
+        if not total.summed:
+            total = Series(total.join, list(total.parts), total.shape, total.dtype, summed=True)
         total.parts.extend(message.parts)
         return total
     total, message = (x.dense() if isinstance(x, Deferred) else x for x in (total, message))

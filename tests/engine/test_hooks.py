@@ -271,7 +271,7 @@ def test_gates_and_carry_of_an_lstm_are_parts_of_the_whole() -> None:
     gates = []
     state = c
     while state is not c0:
-        k, product = next((k, x) for k, x in enumerate(state.inputs) if any(i.symbol == "f" for i in x.inputs if i))
+        [(k, product)] = [(k, x) for k, x in enumerate(state.inputs) if x.inputs[0].symbol == "f"]
         j, before = next((j, x) for j, x in enumerate(product.inputs) if x.role == "cell" or x is c0)
         gates.append(product.inputs[1 - j].data)
         carry += [(state, k), (product, j)]

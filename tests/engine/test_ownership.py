@@ -103,11 +103,17 @@ def test_gradients_of_different_leaves_share_no_memory() -> None:
 
 def test_no_message_is_changed_after_it_was_sent() -> None:
     x = Tensor(np.ones((2, 3)))
-    y = (x * 2 + x.tanh() + x * x + x[0] + x @ np.ones((3, 3))).sum()
-    sent = []
-    mg.backward(y, observe=lambda node, k, source, message: sent.append((message, np.array(message))))
-    for message, copy in sent:
-        np.testing.assert_array_equal(np.asarray(message), copy)
+    y = (x * 2 + x.tanh() + x * x + x[0] + x[1] + x[0] + x @ np.ones((3, 3))).sum()
+    y = y + (np.ones((2, 2)) @ x).sum() + (np.ones((2, 2)) @ x).tanh().sum()
+    for create_graph in (False, True):
+        sent: list[Any] = []
+
+        def observe(node: Any, k: int, source: Any, message: Any, sent: Any = sent) -> None:
+            sent.append((message, np.array(getattr(message, "data", message))))
+
+        mg.backward(y, observe=observe, create_graph=create_graph)
+        for message, copy in sent:
+            np.testing.assert_array_equal(np.asarray(getattr(message, "data", message)), copy)
 
 
 def test_what_one_pass_returned_is_not_touched_by_the_next() -> None:

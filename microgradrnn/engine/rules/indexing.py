@@ -19,7 +19,7 @@ __all__ = [
 def _to_x(g: Any, y: Any, x: Any, index: Any) -> Any:
     # Put off: T slices of one array are written into one buffer.
     if isinstance(g, Node):
-        return Series(_scatter_all, [(g, index)], x.shape, g.dtype)
+        return Series(_scatter_all, [(g, index)], x.shape, plain(g).dtype)
     return Scatter(g, index, x.shape)
 
 
