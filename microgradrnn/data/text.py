@@ -121,15 +121,15 @@ class Stretches(Sequence[Stretch]):
 
     def __init__(self, ids: np.ndarray, B: int, T: int) -> None:
         self.ids, self.B, self.T = np.asarray(ids), B, T
-        self.count = (len(self.ids) - 1) // (B * T)
-        if self.count < 1:
+        self.batches = (len(self.ids) - 1) // (B * T)
+        if self.batches < 1:
             raise ValueError(f"Stretches: {B} streams of {T} steps need at least {B * T + 1} symbols, got {len(ids)}")
 
     def __len__(self) -> int:
-        return self.count
+        return self.batches
 
     def __getitem__(self, k: Any) -> Any:
-        if not 0 <= k < self.count:
-            raise IndexError(f"Stretches: there are {self.count} batches, asked for number {k}")
-        starts = np.arange(self.B) * self.count * self.T + k * self.T
+        if not 0 <= k < self.batches:
+            raise IndexError(f"Stretches: there are {self.batches} batches, asked for number {k}")
+        starts = np.arange(self.B) * self.batches * self.T + k * self.T
         return Stretch(*windows(self.ids, starts, self.T), k == 0)

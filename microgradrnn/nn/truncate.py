@@ -32,7 +32,8 @@ def detach(state: Any) -> Any:
     """
     if isinstance(state, Node):
         # A copy, rows one after the other: as it would come from a file, so that a resumed run goes on bit for bit.
-        return state.kind(plain(state), requires_grad=False)
+        kind: Any = state.kind
+        return kind(plain(state), requires_grad=False)
     if isinstance(state, tuple):
         parts = [detach(part) for part in state]
         return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)
