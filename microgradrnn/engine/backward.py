@@ -185,10 +185,11 @@ def grad(output: Node, inputs: Any, *, seed: Any = None, create_graph: bool = Fa
     targets = [inputs] if isinstance(inputs, Node) else list(inputs)
     for x in targets:
         need_node(x, "grad, inputs")
+    wanted = set(targets)
     found = {
         node: g
         for node, g in reverse(output, seed, targets=targets, create_graph=create_graph)
-        if node in targets
+        if node in wanted
     }
     gradients = tuple(x.finished(found.get(x), create_graph) for x in targets)
     return gradients[0] if isinstance(inputs, Node) else gradients

@@ -16,6 +16,9 @@ from microgradrnn.engine.rules import elementwise, indexing, linalg, random, red
 MODULES = (elementwise, reduction, linalg, shape, indexing, random)
 FUNCTIONS: dict[str, Any] = {name: getattr(module, name) for module in MODULES for name in module.__all__}
 
+# Those whose first argument is the array: they are methods of a Tensor as well.
+METHODS = {name: f for name, f in FUNCTIONS.items() if name not in ("where", "einsum", "concat", "stack", "scatter")}
+
 ALIASES = {"absolute": "abs", "concatenate": "concat", "amax": "max", "amin": "min", "true_divide": "divide"}
 
 # Functions whose further arguments come in another order than ours: so many may be given by position.

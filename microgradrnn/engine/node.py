@@ -15,6 +15,8 @@ from itertools import count
 from operator import attrgetter
 from typing import Any, ClassVar, Self, TypeVar
 
+import numpy as np
+
 from microgradrnn.engine.scope import SCOPE, Scope
 
 T = TypeVar("T")
@@ -124,9 +126,39 @@ class Node:
         return self.tag[1]
 
     @property
+    def label(self) -> str | None:
+        """The name that pictures show: the symbol. May be set, as in micrograd's lectures: ``c.label = "c"``."""
+        return self.tag[0]
+
+    @label.setter
+    def label(self, name: str) -> None:
+        self.tag = (name, self.tag[1])
+
+    @property
     def is_leaf(self) -> bool:
         """True for a node that was given, not computed."""
         return self.op is None
+
+    # Nodes are looked up by identity. Comparing one with a number is most likely meant for its data.
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, (int, float, np.ndarray, np.generic)):
+            raise TypeError("== compares nodes by identity; to compare the numbers, use .data")
+        return self is other
+
+    __hash__ = object.__hash__
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return round(self.item(), digits)
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def item(self) -> float:
+        """The number, if there is just one."""
+        raise NotImplementedError
 
     def detach(self) -> Self:
         """The same value as a constant: no gradient flows through it. (Truncated BPTT detaches the state.)"""

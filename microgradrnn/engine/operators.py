@@ -6,6 +6,7 @@ from typing import Any
 
 from microgradrnn.engine.node import plain
 from microgradrnn.engine.rules import elementwise as e
+from microgradrnn.engine.scope import SCOPE
 
 
 class Operators:
@@ -42,6 +43,28 @@ class Operators:
 
     def __rpow__(self, other: Any) -> Any:
         return e.power(other, self)
+
+    # `a += b` makes a new node and gives it the name, as for numbers. Only under no_grad(), where PyTorch's training
+    # loops write `p -= lr * p.grad`, is a leaf itself changed.
+    def __iadd__(self, other: Any) -> Any:
+        return self._assign(e.add, other)
+
+    def __isub__(self, other: Any) -> Any:
+        return self._assign(e.subtract, other)
+
+    def __imul__(self, other: Any) -> Any:
+        return self._assign(e.multiply, other)
+
+    def __itruediv__(self, other: Any) -> Any:
+        return self._assign(e.divide, other)
+
+    def _assign(self, operation: Any, other: Any) -> Any:
+        node: Any = self
+        result = operation(node, other)
+        if node.op is None and node.requires_grad and not SCOPE.get().recording:
+            node.data = result.data
+            return node
+        return result
 
     def __neg__(self) -> Any:
         return e.negative(self)

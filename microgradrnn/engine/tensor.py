@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
 from microgradrnn.engine import cotangent
-from microgradrnn.engine.functions import NumpyProtocols
+from microgradrnn.engine.frozen import Frozen
+from microgradrnn.engine.functions import METHODS, NumpyProtocols
 from microgradrnn.engine.node import NO_PARAMS, Node
 from microgradrnn.engine.operators import Operators
 from microgradrnn.engine.rules import indexing, linalg, reduction, shape
@@ -18,13 +20,16 @@ class Tensor(Operators, NumpyProtocols, Node):
     """An array that remembers how it was computed.
 
     The array is copied, and the copy is frozen: what a forward pass has used cannot change under its gradient.
-    To update a leaf, rebind it: ``w.data = w.data - 0.1 * w.grad``. Plain arrays and numbers beside Tensors are
-    constants; wrap in a Tensor what you want the gradient of.
+    ``w.data -= 0.1 * w.grad`` updates a leaf all the same: it makes a new array. Plain arrays and numbers beside
+    Tensors are constants; wrap in a Tensor what you want the gradient of.
+
+    Every function of microgradrnn that takes an array first is a method too: ``t.squeeze(0)`` is ``squeeze(t, 0)``.
 
     Args:
         data: an array or nested lists. float32 and float64 are kept; integers and bools become float64.
         requires_grad: False makes a constant.
         dtype: float32 or float64, to convert to.
+        label: a name for pictures.
 
     Raises:
         TypeError: if data is complex, half precision, or no array of numbers.
@@ -44,8 +49,12 @@ class Tensor(Operators, NumpyProtocols, Node):
     data_type_of = np.asarray
     fit = staticmethod(cotangent.fit)
 
-    def __init__(self, data: Any, *, requires_grad: bool = True, dtype: Any = None) -> None:
+    def __init__(
+        self, data: Any, *, requires_grad: bool = True, dtype: Any = None, label: str | None = None
+    ) -> None:
         self._fill(self.own(data, dtype), None, (), (), NO_PARAMS, requires_grad)
+        if label is not None:
+            self.label = label
 
     @staticmethod
     def own(x: Any, dtype: Any = None) -> np.ndarray:
@@ -70,13 +79,17 @@ class Tensor(Operators, NumpyProtocols, Node):
         return freeze(a.copy())
 
     def _get_data(self) -> np.ndarray:
-        """The array, read-only. A leaf's may be rebound: ``t.data = new_array``."""
+        """The array, read-only. A leaf's may be rebound, also by ``t.data -= step``."""
         # Frozen when it is handed out, not when it is made: the engine itself writes to no node's array.
-        data: np.ndarray = self._data
-        data.setflags(write=False)
-        return data
+        self._data.setflags(write=False)
+        return self._data.view(Frozen)
 
-    data = property(_get_data, Node._set_data)
+    def _set_data(self, new: Any) -> None:
+        if self.op is None and np.shape(new) != self.shape:
+            raise ValueError(f"a Tensor of shape {self.shape} cannot be rebound to data of shape {np.shape(new)}")
+        super()._set_data(new)
+
+    data = property(_get_data, _set_data)
 
     def cotangent(self, seed: Any, as_node: bool) -> Any:
         """The seed of a reverse pass from here: 1 if this holds one number, else it must be given."""
@@ -153,6 +166,12 @@ class Tensor(Operators, NumpyProtocols, Node):
 
     __float__ = item
 
+    def __getattr__(self, name: str) -> Any:
+        if name in METHODS:
+            return partial(METHODS[name], self)
+        hint = f": {HINTS[name]}" if name in HINTS else ""
+        raise AttributeError(f"a Tensor has no attribute {name!r}{hint}")
+
     def __len__(self) -> int:
         return len(self._data)
 
@@ -219,6 +238,42 @@ class Tensor(Operators, NumpyProtocols, Node):
 
 
 Tensor.kind = Tensor
+
+
+# What PyTorch and NumPy users reach for, and what it is called here.
+HINTS = {
+    "numpy": "use .data, the array",
+    "tolist": "use .data.tolist()",
+    "clone": "a Tensor never changes, so use it as it is; .data.copy() copies the numbers",
+    "view": "use .reshape(...)",
+    "flatten": "use .ravel() or .reshape(...)",
+    "permute": "use .transpose(...), as in NumPy",
+    "t": "use .T",
+    "unsqueeze": "use .expand_dims(axis), as in NumPy",
+    "expand": "use .broadcast_to(shape)",
+    "pow": "use ** or .power(...)",
+    "dim": "use .ndim",
+    "numel": "use .size",
+    "cpu": "everything is on the CPU here; leave it out",
+    "to": "use .astype(dtype); there is one device",
+    "float": "use .astype(np.float32)",
+    "double": "use .astype(np.float64)",
+    "requires_grad_": "give requires_grad=True when making it: Tensor(array)",
+    "grad_fn": "use .op, the operation, and .inputs",
+    "add_": "in-place methods do not exist; write t = t + x, or t.data += x for a leaf",
+    "zero_": "use .zero_grad() for the gradient",
+    "fill_": "rebind: t.data = new_array",
+    "argmax": "use .data.argmax(): a position has no gradient",
+    "argmin": "use .data.argmin(): a position has no gradient",
+    "argsort": "use .data.argsort(): an order has no gradient",
+    "any": "use .data.any()",
+    "all": "use .data.all()",
+    "copy": "a Tensor never changes, so use it as it is; .data.copy() copies the numbers",
+    "dot": "use @",
+    "mm": "use @",
+    "bmm": "use @",
+    "matmul": "use @",
+}
 
 
 def numeric(x: Any) -> np.ndarray:

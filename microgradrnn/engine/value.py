@@ -40,7 +40,7 @@ class Value(Operators, NumpyProtocols, Node):
     def __init__(self, data: float, *, label: str | None = None, requires_grad: bool = True) -> None:
         self._fill(self.own(data), None, (), (), NO_PARAMS, requires_grad)
         if label is not None:
-            self.tag = (label, None)
+            self.label = label
 
     @staticmethod
     def own(x: Any) -> float:

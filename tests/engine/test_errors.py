@@ -169,8 +169,64 @@ def test_a_tensor_cannot_be_written_in_place() -> None:
         x.data[0] = 5.0
     with pytest.raises(ValueError, match="read-only"):
         (x * 2).data[0] = 5.0
-    with pytest.raises(ValueError, match="read-only"):
-        x.data += 1
+    with pytest.raises(ValueError, match=r"read-only.*t.data -= step"):
+        x.data[:1] -= 0.5
+    with pytest.raises(ValueError, match="cannot be rebound"):
+        (x * 2).data += 1
+    np.testing.assert_array_equal(x.data, [1.0, 2.0])
+
+
+def test_the_training_loops_of_micrograd_and_pytorch_update_a_leaf() -> None:
+    x = Tensor([1.0, 2.0])
+    before, y = x.data, (x * x).sum()
+    y.backward()
+    x.data -= 0.5 * x.grad
+    np.testing.assert_array_equal(x.data, [0.0, 0.0])
+    np.testing.assert_array_equal(before, [1.0, 2.0])
+    with pytest.raises(RuntimeError, match="changed after the forward pass"):
+        y.backward()
+    for leaf in (Tensor([1.0, 2.0]), Value(3.0)):
+        same = leaf
+        with mg.no_grad():
+            leaf += 1.0
+            leaf *= 2.0
+            leaf -= 1.0
+            leaf /= 2.0
+        assert leaf is same
+        assert leaf.requires_grad
+        assert leaf.is_leaf
+    assert float(leaf) == 3.5
+
+
+def test_comparing_a_node_with_a_number_is_refused() -> None:
+    for node, other in ((Value(1.0), 1), (Tensor([1.0]), 1.0), (Tensor([1.0]), np.ones(1))):
+        with pytest.raises(TypeError, match=r"use \.data"):
+            assert node == other
+        assert node == node
+        assert node != Value(1.0)
+
+
+def test_what_pytorch_calls_otherwise_is_named() -> None:
+    x = Tensor([[1.0, 2.0]])
+    for name, hint in (("numpy", r"\.data"), ("view", "reshape"), ("unsqueeze", "expand_dims"), ("argmax", r"\.data")):
+        with pytest.raises(AttributeError, match=hint):
+            getattr(x, name)
+    assert not hasattr(x, "no_such_thing")
+    np.testing.assert_array_equal(x.squeeze(0).data, [1.0, 2.0])
+    assert f"{x.sum():.1f} {round(x.sum(), 1)} {int(x.sum())}" == "3.0 3.0 3"
+
+
+def test_a_leaf_keeps_its_shape() -> None:
+    x = Tensor([1.0, 2.0])
+    with pytest.raises(ValueError, match=r"\(2,\) cannot be rebound to data of shape \(3,\)"):
+        x.data = np.zeros(3)
+
+
+def test_a_label_is_the_symbol() -> None:
+    for node in (Value(1.0, label="a"), Tensor([1.0], label="a")):
+        assert node.label == node.symbol == "a"
+        node.label = "b"
+        assert (node.symbol, node.role) == ("b", None)
 
 
 def test_augmented_assignment_makes_a_new_node() -> None:

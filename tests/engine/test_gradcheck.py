@@ -181,5 +181,5 @@ def test_the_order_is_1_or_2(order: Any) -> None:
 
 
 def test_the_function_must_return_a_node() -> None:
-    with pytest.raises(TypeError, match="must return a node, got ndarray"):
+    with pytest.raises(TypeError, match="must return a node, got"):
         mg.gradcheck(lambda x: x.data, [np.ones(2)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 from typing import Any
@@ -191,14 +192,26 @@ def test_no_array_of_a_node_can_be_written_to_by_any_way_in() -> None:
     y = x * 2
     ways = [x.data, y.data, x.data[0], y.data[:, 1:], x.data.T, y.data.reshape(-1), x.reshape(3, 2).data, x.T.data,
             x[0].data, mg.broadcast_to(x, (2, 2, 3)).data, mg.split(y, 3, 1)[1].data, x.detach().data,
-            mg.squeeze(mg.expand_dims(y, 0)).data, mg.flip(x).data, np.asarray(y.data), mg.astype(x, np.float64).data]
+            mg.squeeze(mg.expand_dims(y, 0)).data, mg.flip(x).data, mg.astype(x, np.float64).data]
+    writes = [
+        lambda a: a.__setitem__(..., 100.0), lambda a: a.fill(7.0), lambda a: a.sort(), lambda a: np.copyto(a, 7.0),
+        lambda a: np.put(a, 0, 7.0), lambda a: a.flat.__setitem__(0, 7.0), lambda a: np.add.at(a, 0, 7.0),
+        lambda a: np.place(a, a > 0, 7.0), lambda a: np.multiply(1.0, 2.0, out=a), lambda a: np.putmask(a, a > 0, 7.0),
+        lambda a: np.random.default_rng(0).shuffle(a), lambda a: memoryview(a).cast("B").__setitem__(0, 7),
+        lambda a: np.put_along_axis(a, np.zeros((1,) * a.ndim, int), 7.0, 0),
+    ]  # fmt: skip
     for array in ways:
-        with pytest.raises(ValueError, match="read-only"):
-            array[...] = 100.0
-        with pytest.raises(ValueError, match="read-only"):
-            array += 1
+        for write in writes:
+            with pytest.raises((ValueError, TypeError), match=r"read-?only|must be writ|not writ|C-contiguous"):
+                write(array)
     with pytest.raises(ValueError, match="cannot set WRITEABLE"):
         x.data[0].flags.writeable = True
+    for node in (x, y):
+        for change in (np.ndarray.__iadd__, np.ndarray.__imul__):
+            with contextlib.suppress(ValueError):  # `a += 1` may make a new array, but may not write
+                change(node.data, np.asarray(3.0))
+    assert_same(x.data, np.arange(6.0).reshape(2, 3))
+    assert_same(y.data, np.arange(6.0).reshape(2, 3) * 2)
     assert_same(mg.grad((y * y).sum(), x), 8 * x.data)
 
 
