@@ -1,0 +1,334 @@
+"""Saving and loading, and the exchange of weights with PyTorch.
+
+Files are safetensors: a table of contents in JSON, then the numbers. Nothing is ever unpickled, so a file can hold no
+program. A file is written beside its place, forced to the disk, and then put in its place in one go: whenever the
+machine stops, either the old file is there or the new one, whole. Reading and writing files needs the extra ``io``;
+`load_torch` and `to_torch_state_dict` work on plain dicts of arrays and need nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from microgradrnn.engine import Node
+from microgradrnn.engine.node import plain
+from microgradrnn.engine.rules.elementwise import relu, tanh
+from microgradrnn.nn import Embedding, GRUCell, Linear, LSTMCell, Module, RNNCell
+from microgradrnn.nn.cells import IRNNCell
+from microgradrnn.nn.recurrent import Recurrent
+
+FORMAT = "microgradrnn 1"
+
+
+class DamagedFileError(ValueError):
+    """A file that is not what was written, or not of this kind. Nothing was loaded from it."""
+
+
+# ------------------------------------------------------------------------------------------------ things to files
+def save(path: str | os.PathLike[str], **things: Any) -> None:
+    """Write things to one file, each under its name; `load` brings them back.
+
+    Args:
+        path: the file, by custom ``*.safetensors``. An older one is replaced.
+        things: modules, optimisers (anything with a ``state_dict()``), random generators, or dicts, lists and tuples
+            of arrays, nodes, numbers, strings and None, however nested.
+
+    Raises:
+        TypeError: if something is none of these.
+        ImportError: without the extra ``io``.
+        OSError: if it cannot be written; an older file is then still there.
+
+    >>> import tempfile
+    >>> from microgradrnn import nn
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> save(f"{folder.name}/net.safetensors", net=nn.Linear(3, 2, rng=0))
+    >>> net = nn.Linear(3, 2, rng=1)
+    >>> load(f"{folder.name}/net.safetensors", net=net)
+    >>> bool((net.V.data == nn.Linear(3, 2, rng=0).V.data).all())
+    True
+    >>> folder.cleanup()
+    """
+    arrays: dict[str, np.ndarray] = {}
+    tree = json.dumps({name: packed(thing, name, arrays) for name, thing in things.items()})
+    metadata = {"format": FORMAT, "tree": tree, "sha256": digest(tree, arrays)}
+    write_whole(Path(path), safetensors().save(arrays, metadata))
+
+
+def load(path: str | os.PathLike[str], **things: Any) -> None:
+    """Bring things back to where they were when `save` wrote them, in place.
+
+    Args:
+        path: a file that `save` wrote.
+        things: the same names; modules and optimisers of the same shapes, generators of the same kind, dicts and
+            lists (whose content is replaced; nodes come back as arrays, tuples as plain tuples).
+
+    Raises:
+        DamagedFileError: if the file is not whole, or none of `save`'s.
+        KeyError, ValueError, TypeError: if a thing does not fit. Nothing is changed then.
+        ImportError: without the extra ``io``.
+    """
+    arrays, metadata = contents(Path(path))
+    if metadata.get("format") != FORMAT:
+        raise DamagedFileError(f"{path}: not written by microgradrnn.io.save; read() gives the arrays of any file")
+    saved = unpacked(json.loads(metadata["tree"]), arrays)
+    if wrong := sorted(things.keys() ^ saved.keys()):
+        raise KeyError(f"{path} holds {', '.join(saved)}; asked for {', '.join(things)}: not both have "
+                       f"{', '.join(wrong)}")
+    before: dict[str, np.ndarray] = {}
+    trees = {name: packed(thing, name, before) for name, thing in things.items()}
+    try:
+        for name, thing in things.items():
+            restore(name, thing, saved[name])
+    except Exception:
+        for name, thing in things.items():
+            restore(name, thing, unpacked(trees[name], before))
+        raise
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """The arrays of any safetensors file by name, for example of one that PyTorch's users wrote.
+
+    Raises:
+        DamagedFileError: if the file is not whole, or no safetensors file.
+        ImportError: without the extra ``io``.
+    """
+    return contents(Path(path))[0]
+
+
+def packed(thing: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
+    """A thing as JSON; its arrays go to `arrays`, and their names stand in their places."""
+    if isinstance(thing, np.random.Generator):
+        thing = thing.bit_generator.state
+    elif hasattr(thing, "state_dict"):
+        thing = thing.state_dict()
+    if isinstance(thing, Mapping):
+        if bad := [key for key in thing if not isinstance(key, str) or key.startswith("$")]:
+            raise TypeError(f"save: {name} has the key {bad[0]!r}; keys are strings that do not start with $")
+        return {key: packed(part, f"{name}.{key}", arrays) for key, part in thing.items()}
+    if isinstance(thing, (list, tuple)):
+        parts = [packed(part, f"{name}.{k}", arrays) for k, part in enumerate(thing)]
+        return parts if isinstance(thing, list) else {"$tuple": parts}
+    if isinstance(thing, (Node, np.ndarray, np.generic)):
+        a = np.array(plain(thing), order="C")
+        if a.dtype.kind not in "fiub":
+            raise TypeError(f"save: {name} is an array of {a.dtype}; only numbers and bools can be saved")
+        while name in arrays:
+            name += "'"
+        arrays[name] = a
+        return {"$array": name}
+    if thing is None or isinstance(thing, (bool, int, float, str)):
+        return thing
+    raise TypeError(f"save: {name} is a {type(thing).__name__}, which cannot be saved; see save() for what can")
+
+
+def unpacked(tree: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    """What `packed` made JSON of, with its arrays."""
+    if isinstance(tree, list):
+        return [unpacked(part, arrays) for part in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if "$array" in tree:
+        return arrays[tree["$array"]]
+    if "$tuple" in tree:
+        return tuple(unpacked(part, arrays) for part in tree["$tuple"])
+    return {key: unpacked(part, arrays) for key, part in tree.items()}
+
+
+def restore(name: str, thing: Any, saved: Any) -> None:
+    """Put a thing into a saved state, in place."""
+    if isinstance(thing, np.random.Generator):
+        kind, other = type(thing.bit_generator).__name__, saved.get("bit_generator")
+        if kind != other:
+            raise ValueError(f"load: {name} is a {kind} generator; the file holds a {other}")
+        thing.bit_generator.state = saved
+    elif hasattr(thing, "load_state_dict"):
+        try:
+            thing.load_state_dict(saved)
+        except (KeyError, ValueError) as error:
+            raise type(error)(f"load: {name}: {error.args[0]}") from None
+    elif isinstance(thing, dict) and isinstance(saved, dict):
+        thing.clear()
+        thing.update(saved)
+    elif isinstance(thing, list) and isinstance(saved, list):
+        thing[:] = saved
+    else:
+        raise TypeError(f"load: {name} is a {type(thing).__name__}, and cannot be filled in place from a "
+                        f"{type(saved).__name__}; put it in a dict")
+
+
+# ------------------------------------------------------------------------------------------------ bytes
+def safetensors() -> Any:
+    """The library for the files, imported where it is used."""
+    try:
+        import safetensors.numpy
+    except ImportError:
+        raise ImportError('files need safetensors: pip install "microgradrnn[io]"') from None
+    return safetensors.numpy
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that at any moment either the old one is there or the new one."""
+    beside = path.with_name(path.name + ".tmp")
+    try:
+        with open(beside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    if hasattr(os, "O_DIRECTORY"):  # the new name must reach the disk too; Windows sees to it by itself
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def contents(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays and the metadata of a file, if it is whole."""
+    library = safetensors()
+    raw = path.read_bytes()
+    try:
+        (length,) = struct.unpack("<Q", raw[:8])
+        metadata = json.loads(raw[8 : 8 + length]).get("__metadata__", {})
+        arrays = library.load(raw)
+    except Exception as error:  # whatever a damaged file makes the readers raise
+        raise DamagedFileError(f"{path}: damaged, or no safetensors file ({error})") from None
+    if metadata.get("format") == FORMAT and metadata.get("sha256") != digest(metadata.get("tree", ""), arrays):
+        raise DamagedFileError(f"{path}: damaged: its content does not agree with its checksum")
+    return arrays, metadata
+
+
+def digest(tree: str, arrays: Mapping[str, np.ndarray]) -> str:
+    """A checksum of everything that was saved."""
+    sha = hashlib.sha256(tree.encode())
+    for name in sorted(arrays):
+        a = arrays[name]
+        sha.update(f"{name} {a.dtype.str} {a.shape}".encode())
+        sha.update(a.tobytes())
+    return sha.hexdigest()
+
+
+# ------------------------------------------------------------------------------------------------ PyTorch
+def load_torch(layer: Module, state: Mapping[str, Any] | str | os.PathLike[str]) -> None:
+    """Give a layer the weights of its PyTorch counterpart; outputs and gradients are then the same.
+
+    PyTorch keeps matrices as (out, in), ours are (in, out). Its two biases, which only ever appear as a sum, become
+    one; in the GRU the recurrent bias of n is inside the reset gate, and becomes b_n.
+
+    Args:
+        layer: `RNN`, `LSTM`, ``GRU(reset="after")``, with any number of layers and directions, `Linear` or
+            `Embedding`.
+        state: the counterpart's ``state_dict()``, a dict of arrays (or of PyTorch's tensors on the CPU); or the path
+            of a ``.safetensors`` file with just that. From a file of a whole model take the part:
+            ``{k.removeprefix("rnn."): a for k, a in read(path).items() if k.startswith("rnn.")}``.
+
+    Raises:
+        KeyError, ValueError: if names or shapes do not fit. Nothing is changed then.
+        TypeError: if the layer has no counterpart.
+
+    >>> from microgradrnn import nn
+    >>> theirs = {"weight": np.ones((2, 3)), "bias": np.zeros(2)}
+    >>> linear = nn.Linear(3, 2)
+    >>> load_torch(linear, theirs)
+    >>> linear(np.ones((1, 3))).data
+    array([[3., 3.]])
+    """
+    arrays = read(state) if isinstance(state, (str, os.PathLike)) else {k: np.asarray(a) for k, a in state.items()}
+    expected = to_torch_state_dict(layer)
+    for name in expected:
+        if name.startswith("bias_"):  # a recurrent net without biases is one with biases of 0
+            arrays.setdefault(name, np.zeros(expected[name].shape))
+    if wrong := sorted(arrays.keys() ^ expected.keys()):
+        raise KeyError(f"load_torch: {type(layer).__name__} needs {', '.join(expected)}; only one side has "
+                       f"{', '.join(wrong)}")
+    for name, a in expected.items():
+        if a.shape != arrays[name].shape:
+            raise ValueError(f"load_torch: {type(layer).__name__} needs {name} of shape {a.shape}, "
+                             f"got {arrays[name].shape}")
+    for p, a in from_torch(layer, arrays):
+        p.data = a.astype(p.data.dtype)
+
+
+def to_torch_state_dict(layer: Module) -> dict[str, np.ndarray]:
+    """The weights of a layer as its PyTorch counterpart names and lays them out, the reverse of `load_torch`.
+
+    Of PyTorch's two biases the second gets zeros, but for b_n of the GRU. ``torch_layer.load_state_dict({k:
+    torch.from_numpy(a) for k, a in ...items()})`` takes it.
+
+    Raises:
+        TypeError: if the layer has no counterpart.
+
+    >>> from microgradrnn import nn
+    >>> {k: a.shape for k, a in to_torch_state_dict(nn.LSTM(3, 5)).items()}
+    {'weight_ih_l0': (20, 3), 'weight_hh_l0': (20, 5), 'bias_ih_l0': (20,), 'bias_hh_l0': (20,)}
+    """
+    if isinstance(layer, Embedding):
+        return {"weight": np.array(layer.E.data)}
+    if isinstance(layer, Linear):
+        weight = {"weight": layer.V.data.T.copy()}
+        return weight if layer.d is None else {**weight, "bias": np.array(layer.d.data)}
+    theirs = {}
+    for suffix, cell in torch_cells(layer):
+        theirs[f"weight_ih_{suffix}"] = cell.U.data.T.copy()
+        theirs[f"weight_hh_{suffix}"] = cell.W.data.T.copy()
+        if cell.b is not None:
+            theirs[f"bias_ih_{suffix}"] = np.array(cell.b.data)
+            second = theirs[f"bias_hh_{suffix}"] = np.zeros_like(cell.b.data)
+            if isinstance(cell, GRUCell):
+                second[2 * cell.H :] = cell.b_n.data
+    return theirs
+
+
+def from_torch(layer: Module, arrays: Mapping[str, np.ndarray]) -> list[tuple[Any, np.ndarray]]:
+    """Our parameters, each with what PyTorch's arrays make it."""
+    if isinstance(layer, Embedding):
+        return [(layer.E, arrays["weight"])]
+    if isinstance(layer, Linear):
+        return [(layer.V, arrays["weight"].T), *([] if layer.d is None else [(layer.d, arrays["bias"])])]
+    ours = []
+    for suffix, cell in torch_cells(layer):
+        ours += [(cell.U, arrays[f"weight_ih_{suffix}"].T), (cell.W, arrays[f"weight_hh_{suffix}"].T)]
+        if cell.b is not None:
+            first, second = arrays[f"bias_ih_{suffix}"], np.array(arrays[f"bias_hh_{suffix}"])
+            if isinstance(cell, GRUCell):
+                ours.append((cell.b_n, second[2 * cell.H :].copy()))
+                second[2 * cell.H :] = 0
+            ours.append((cell.b, first + second))
+    return ours
+
+
+def torch_cells(layer: Module) -> list[tuple[str, Any]]:
+    """The cells of a layer, with what PyTorch appends to the names of their weights; TypeError if it has none such."""
+    if not isinstance(layer, Recurrent):
+        raise TypeError(f"PyTorch has no counterpart of {type(layer).__name__} here: give an RNN, LSTM, GRU, Linear or "
+                        "Embedding")
+    found = [(f"l{k}" + "_reverse" * (direction == "backwards"), cell) for k, direction, cell in layer.cells()]
+    if len({kind_of(cell) for _, cell in found}) > 1:
+        raise TypeError("PyTorch's recurrent nets are of one kind of cell; this one has several")
+    return found
+
+
+def kind_of(cell: Any) -> str:
+    """Which of PyTorch's cells this is."""
+    if type(cell) in (RNNCell, IRNNCell) and cell.activation in (tanh, relu):
+        return "RNN, tanh" if cell.activation is tanh else "RNN, relu"
+    if type(cell) is LSTMCell and cell.activation is tanh:
+        return "LSTM"
+    if type(cell) is GRUCell:
+        if cell.reset == "before":
+            raise TypeError('PyTorch\'s GRU resets after the recurrent product: make this one with reset="after" '
+                            "(it is another function, not another layout of the same weights)")
+        return "GRU"
+    raise TypeError(f"PyTorch has no counterpart of this {type(cell).__name__}: it has RNNs with tanh or relu, LSTMs "
+                    "with tanh, and GRUs")

@@ -1,0 +1,232 @@
+"""Saving and loading: what comes back is what was saved, and a damaged file is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from microgradrnn import Tensor, io, nn, optim
+
+pytest.importorskip("safetensors")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run.safetensors"
+
+
+def trained(seed: int) -> tuple[nn.Module, optim.Adam, np.random.Generator]:
+    """A net, and an optimiser that has a past."""
+    rng = np.random.default_rng(seed)
+    net = nn.LSTM(3, 4, layers=2, bidirectional=True, rng=rng, dtype=np.float32)
+    adam = optim.Adam(net.parameters(), lr=0.01 * (seed + 1))
+    for _ in range(seed + 1):
+        adam.zero_grad()
+        net(rng.standard_normal((5, 2, 3)).astype(np.float32))[0].sum().backward()
+        adam.step()
+    return net, adam, rng
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equal to the bit, and of the same kinds."""
+    if isinstance(a, np.ndarray):
+        return isinstance(b, np.ndarray) and a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b) or a != a
+
+
+def test_a_net_an_optimiser_and_a_generator_come_back_bit_for_bit(path: Path) -> None:
+    net, adam, rng = trained(1)
+    io.save(path, net=net, adam=adam, rng=rng)
+    net2, adam2, rng2 = trained(0)
+    io.load(path, net=net2, adam=adam2, rng=rng2)
+    assert same(net2.state_dict(), net.state_dict())
+    assert same(adam2.state_dict(), adam.state_dict())
+    assert (rng2.random(9) == rng.random(9)).all()
+
+
+arrays = hnp.arrays(st.sampled_from([np.float64, np.float32, np.int64, np.bool_, np.uint8]),
+                    hnp.array_shapes(min_dims=0, min_side=0, max_side=3))
+plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+names = st.text().filter(lambda s: not s.startswith("$"))
+trees = st.recursive(arrays | plain, lambda t: st.lists(t) | st.lists(t).map(tuple) | st.dictionaries(names, t),
+                     max_leaves=8)
+
+
+@given(st.dictionaries(names, trees))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+def test_any_tree_of_arrays_and_plain_things_comes_back(path: Path, tree: dict[str, Any]) -> None:
+    io.save(path, tree=tree)
+    back: dict[str, Any] = {"old": 1}
+    io.load(path, tree=back)
+    assert same(back, tree)
+
+
+def test_every_way_an_array_may_lie_in_memory_is_saved_as_it_reads(path: Path) -> None:
+    a = np.arange(24.0).reshape(2, 3, 4)
+    tree = {"f": np.asfortranarray(a), "t": a.T, "s": a[:, ::2], "n": Tensor(a) * 1, "x": np.float32(0.1)}
+    io.save(path, tree=tree)
+    back: dict[str, Any] = {}
+    io.load(path, tree=back)
+    for name, was in tree.items():
+        np.testing.assert_array_equal(back[name], getattr(was, "data", was) if name == "n" else was)
+        assert back[name].flags.c_contiguous
+
+
+@pytest.mark.parametrize("kind", ["PCG64", "MT19937", "Philox", "SFC64"])
+def test_every_kind_of_generator_goes_on_where_it_stood(path: Path, kind: str) -> None:
+    rng, other = (np.random.Generator(getattr(np.random, kind)(seed)) for seed in (1, 2))
+    rng.integers(0, 9, 3, dtype=np.int32)  # leaves half a draw behind, which counts too
+    io.save(path, rng=rng)
+    io.load(path, rng=other)
+    assert (rng.integers(0, 99, 9, dtype=np.int32) == other.integers(0, 99, 9, dtype=np.int32)).all()
+    assert (rng.standard_normal(9) == other.standard_normal(9)).all()
+
+
+def test_nothing_is_changed_unless_everything_fits(path: Path) -> None:
+    net, adam, rng = trained(1)
+    io.save(path, net=net, adam=adam, rng=rng)
+    net2, adam2, _ = trained(0)
+    before, other = net2.state_dict(), np.random.Generator(np.random.MT19937(0))
+    with pytest.raises(ValueError, match="rng is a MT19937 generator; the file holds a PCG64"):
+        io.load(path, net=net2, adam=adam2, rng=other)
+    assert same(net2.state_dict(), before)
+    with pytest.raises(KeyError, match="not both have rng"):
+        io.load(path, net=net2, adam=adam2)
+    with pytest.raises(ValueError, match=r"load: net: .* has shape"):
+        io.load(path, net=nn.LSTM(5, 4, layers=2, bidirectional=True), adam=adam2, rng=rng)
+    with pytest.raises(KeyError, match="load: adam: SGD"):
+        io.load(path, net=net2, adam=optim.SGD(net2.parameters(), lr=1.0), rng=rng)
+    with pytest.raises(TypeError, match="put it in a dict"):
+        io.load(path, net=net2, adam=adam2, rng=3)
+
+
+class Pair(NamedTuple):
+    a: int
+    b: int
+
+
+@pytest.mark.parametrize(("thing", "words"), [
+    (lambda x: x, "x is a function"), ({"f": {1, 2}}, r"x\.f is a set"), ({1: 2}, "x has the key 1"),
+    ({"$array": 2}, "do not start with"), (np.array([None]), "array of object"), (np.array(["a"]), "array of <U1"),
+    ({"z": 1j}, "complex"),
+])
+def test_what_cannot_be_saved_is_refused_by_name_and_leaves_the_old_file(path: Path, thing: Any, words: str) -> None:
+    io.save(path, x={"a": 1})
+    old = path.read_bytes()
+    with pytest.raises(TypeError, match=words):
+        io.save(path, x=thing)
+    assert path.read_bytes() == old
+
+
+# ------------------------------------------------------------------------------------------------ damage
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("io") / "f"
+    io.save(path, net=nn.Linear(3, 2, rng=0), x={"a": 1.5})
+    return path.read_bytes()
+
+
+def refused(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    net = nn.Linear(3, 2, rng=1)
+    before = net.state_dict()
+    with pytest.raises(io.DamagedFileError, match=str(path.name)):
+        io.load(path, net=net, x={})
+    assert same(net.state_dict(), before)
+
+
+@given(data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+def test_a_file_with_any_one_bit_flipped_is_refused(path: Path, whole: bytes, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(whole) * 8 - 1))
+    damaged = bytearray(whole)
+    damaged[at // 8] ^= 1 << at % 8
+    if same_meaning(bytes(damaged), whole):
+        return  # white space in the table of contents, or the case of an escape
+    refused(path, bytes(damaged))
+
+
+def same_meaning(a: bytes, b: bytes) -> bool:
+    """Does the table of contents read the same, and are the numbers the same?"""
+    try:
+        n, m = (struct.unpack("<Q", x[:8])[0] for x in (a, b))
+        return bool(json.loads(a[8 : 8 + n]) == json.loads(b[8 : 8 + m]) and a[8 + n :] == b[8 + m :])
+    except (ValueError, UnicodeDecodeError):
+        return False
+
+
+def test_a_file_cut_anywhere_or_with_something_added_is_refused(path: Path, whole: bytes) -> None:
+    for length in {0, 1, 7, 8, 9, *range(0, len(whole), 37), len(whole) - 1}:
+        refused(path, whole[:length])
+    refused(path, whole + b"\0")
+    refused(path, os.urandom(500))
+
+
+def test_files_of_others_are_read_but_not_loaded(path: Path) -> None:
+    import safetensors.numpy
+
+    safetensors.numpy.save_file({"a": np.ones((2, 3), np.float32)}, path)
+    assert same(io.read(path), {"a": np.ones((2, 3), np.float32)})
+    with pytest.raises(io.DamagedFileError, match=r"not written by microgradrnn\.io\.save"):
+        io.load(path, x={})
+
+
+def test_no_pickle_is_ever_read(path: Path) -> None:
+    import pickle
+
+    class Trap:
+        def __reduce__(self) -> Any:
+            return (pytest.fail, ("a pickle was opened",))
+
+    refused(path, pickle.dumps(Trap()))
+    assert "pickle" not in Path(io.__file__).read_text().replace("unpickled", "")
+
+
+# ------------------------------------------------------------------------------------------------ writing
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(path: Path,
+                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    io.save(path, x={"a": 1})
+    old = path.read_bytes()
+
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        io.save(path, x={"a": 2})
+    assert path.read_bytes() == old
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_the_new_file_is_on_the_disk_before_it_takes_the_old_ones_place(path: Path,
+                                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    real_fsync, real_replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (calls.append("fsync"), real_fsync(fd))[1])
+    monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("replace"), real_replace(a, b))[1])
+    io.save(path, x={"a": 1})
+    assert calls[:2] == ["fsync", "replace"]
+
+
+def test_without_safetensors_the_error_names_the_extra(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    with pytest.raises(ImportError, match=r"microgradrnn\[io\]"):
+        io.save(path, x={})
+    io.load_torch(nn.Linear(2, 1), {"weight": np.ones((1, 2)), "bias": np.zeros(1)})

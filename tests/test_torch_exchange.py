@@ -1,0 +1,179 @@
+"""Weights from PyTorch and back: outputs and all gradients are the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from microgradrnn import Tensor, io, nn
+from tests.numerics import relative_error
+
+torch = pytest.importorskip("torch")
+
+KINDS: dict[str, tuple[Any, Any]] = {
+    "RNN tanh": (nn.RNN, torch.nn.RNN),
+    "RNN relu": (lambda *a, **k: nn.RNN(*a, activation="relu", **k),
+                 lambda *a, **k: torch.nn.RNN(*a, nonlinearity="relu", **k)),
+    "LSTM": (nn.LSTM, torch.nn.LSTM),
+    "GRU": (lambda *a, **k: nn.GRU(*a, reset="after", **k), torch.nn.GRU),
+}
+PRECISIONS = {"float64": 1e-12, "float32": 1e-5}
+D, H, T, B = 3, 5, 7, 4
+
+
+def pair(kind: str, dtype: str, layers: int, bidirectional: bool, bias: bool = True) -> tuple[Any, Any]:
+    ours, theirs = KINDS[kind]
+    torch.manual_seed(0)
+    mine = ours(D, H, layers=layers, bidirectional=bidirectional, bias=bias, rng=0, dtype=np.dtype(dtype))
+    peer = theirs(D, H, num_layers=layers, bidirectional=bidirectional, bias=bias).to(getattr(torch, dtype))
+    return mine, peer
+
+
+def arrays(peer: Any) -> dict[str, np.ndarray]:
+    return {name: p.numpy() for name, p in peer.state_dict().items()}
+
+
+def check(ours: Any, theirs: Any, dtype: str) -> None:
+    assert relative_error(np.asarray(getattr(ours, "data", ours)), theirs.detach().numpy()) < PRECISIONS[dtype]
+
+
+def last_states(state: Any, layers: int, bidirectional: bool) -> list[list[Any]]:
+    """Our states in PyTorch's order: for h (and c), one for each layer and direction."""
+    per_layer = list(state) if layers > 1 else [state]
+    flat = [s for one in per_layer for s in (one if bidirectional else [one])]
+    return [list(part) for part in zip(*[s if isinstance(s, tuple) else (s,) for s in flat], strict=True)]
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_outputs_states_and_all_gradients_equal_pytorch(kind: str, layers: int, bidirectional: bool,
+                                                        dtype: str) -> None:
+    mine, peer = pair(kind, dtype, layers, bidirectional)
+    io.load_torch(mine, arrays(peer))
+    rng = np.random.default_rng(0)
+    xs = rng.standard_normal((T, B, D)).astype(dtype)
+    weights = rng.standard_normal((T, B, H * (1 + bidirectional))).astype(dtype)
+    x, x_t = Tensor(xs), torch.tensor(xs, requires_grad=True)
+    hs, state = mine(x)
+    hs_t, state_t = peer(x_t)
+    check(hs, hs_t, dtype)
+    for s, s_t in zip(last_states(state, layers, bidirectional),
+                      state_t if isinstance(state_t, tuple) else (state_t,), strict=True):
+        check(np.stack([part.data for part in s]), s_t, dtype)
+    (hs * weights).sum().backward()
+    (hs_t * torch.tensor(weights)).sum().backward()
+    check(x.grad, x_t.grad, dtype)
+    theirs = {name: p.grad.numpy() for name, p in peer.named_parameters()}
+    for p, g in io.from_torch(mine, in_our_biases(theirs, kind)):
+        assert relative_error(p.grad, g) < PRECISIONS[dtype], p
+
+
+def in_our_biases(gradients: dict[str, np.ndarray], kind: str) -> dict[str, np.ndarray]:
+    """Both of PyTorch's biases get our bias's whole gradient; keep one of them (for the GRU's b_n, both)."""
+    out = {}
+    for name, g in gradients.items():
+        if name.startswith("bias_hh"):
+            g = g.copy()
+            g[: 2 * H if kind == "GRU" else len(g)] = 0
+        out[name] = g
+    return out
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("kind", KINDS)
+def test_pytorch_takes_our_weights_back(kind: str, layers: int, bidirectional: bool) -> None:
+    mine, peer = pair(kind, "float64", layers, bidirectional)
+    peer.load_state_dict({name: torch.from_numpy(a) for name, a in io.to_torch_state_dict(mine).items()})
+    xs = np.random.default_rng(0).standard_normal((T, B, D))
+    check(mine(xs)[0], peer(torch.tensor(xs))[0], "float64")
+    again = pair(kind, "float64", layers, bidirectional)[0]
+    for p in again.parameters():
+        p.data = np.zeros_like(p.data)
+    io.load_torch(again, io.to_torch_state_dict(mine))
+    for name, a in mine.state_dict().items():
+        np.testing.assert_array_equal(again.state_dict()[name], a)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_layers_without_biases_are_exchanged_too(kind: str) -> None:
+    xs = np.random.default_rng(0).standard_normal((T, B, D))
+    mine, peer = pair(kind, "float64", 2, True, bias=False)
+    io.load_torch(mine, arrays(peer))
+    check(mine(xs)[0], peer(torch.tensor(xs))[0], "float64")
+    with_bias = pair(kind, "float64", 2, True)[0]
+    io.load_torch(with_bias, arrays(peer))
+    check(with_bias(xs)[0], peer(torch.tensor(xs))[0], "float64")
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear_and_embedding_equal_pytorch(dtype: str, bias: bool) -> None:
+    mine, peer = nn.Linear(D, H, bias=bias, dtype=dtype), torch.nn.Linear(D, H, bias=bias, dtype=getattr(torch, dtype))
+    io.load_torch(mine, peer.state_dict())  # its tensors will do as well
+    xs = np.random.default_rng(0).standard_normal((T, D)).astype(dtype)
+    y, y_t = mine(xs), peer(torch.tensor(xs))
+    check(y, y_t, dtype)
+    (y * y).sum().backward()
+    (y_t * y_t).sum().backward()
+    for p, g in io.from_torch(mine, {name: p.grad.numpy() for name, p in peer.named_parameters()}):
+        assert relative_error(p.grad, g) < PRECISIONS[dtype]
+    rows, rows_t = nn.Embedding(9, D, dtype=dtype), torch.nn.Embedding(9, D, dtype=getattr(torch, dtype))
+    io.load_torch(rows, rows_t.state_dict())
+    np.testing.assert_array_equal(rows([[1, 8]]).data, rows_t(torch.tensor([[1, 8]])).detach().numpy())
+    for layer, other in ((mine, peer), (rows, rows_t)):
+        other.load_state_dict({name: torch.from_numpy(a) for name, a in io.to_torch_state_dict(layer).items()})
+
+
+def test_a_part_of_a_model_is_read_from_a_safetensors_file(tmp_path: Path) -> None:
+    safetensors = pytest.importorskip("safetensors.torch")
+    model = torch.nn.ModuleDict({"rnn": torch.nn.GRU(D, H), "out": torch.nn.Linear(H, 2)})
+    safetensors.save_file(model.state_dict(), tmp_path / "model.safetensors")
+    safetensors.save_file(model["rnn"].state_dict(), tmp_path / "rnn.safetensors")
+    mine, again = (nn.GRU(D, H, reset="after", dtype=np.float32) for _ in range(2))
+    io.load_torch(mine, tmp_path / "rnn.safetensors")
+    whole = io.read(tmp_path / "model.safetensors")
+    io.load_torch(again, {k.removeprefix("rnn."): a for k, a in whole.items() if k.startswith("rnn.")})
+    for name, a in mine.state_dict().items():
+        np.testing.assert_array_equal(again.state_dict()[name], a)
+
+
+def test_an_irnn_is_one_of_pytorchs_relu_nets() -> None:
+    irnn = io.to_torch_state_dict(nn.IRNN(D, H, rng=0))
+    np.testing.assert_array_equal(irnn["weight_hh_l0"], np.eye(H))
+    io.load_torch(nn.RNN(D, H, activation="relu"), irnn)
+
+
+@pytest.mark.parametrize(("make", "words"), [
+    (lambda: nn.GRU(D, H), 'reset="after"'), (lambda: nn.MGU(D, H), "counterpart of this MGUCell"),
+    (lambda: nn.RNNCell(D, H), "counterpart of RNNCell here"), (lambda: nn.LSTM(D, H, activation="relu"), "LSTMCell"),
+    (lambda: nn.Recurrent(nn.UpdateGateLSTMCell(D, H)), "UpdateGateLSTMCell"),
+    (lambda: nn.RNN(D, H, activation=lambda z: z.sin()), "RNNCell"),
+    (lambda: nn.Recurrent(nn.RNNCell(D, H), nn.LSTMCell(H, H)), "this one has several"),
+    (lambda: nn.Recurrent(lambda x, h: h), "counterpart of this function"),
+])
+def test_what_has_no_counterpart_is_refused(make: Any, words: str) -> None:
+    for call in (io.to_torch_state_dict, lambda layer: io.load_torch(layer, {})):
+        with pytest.raises(TypeError, match=words):
+            call(make())
+
+
+def test_names_or_shapes_that_do_not_fit_are_refused_and_change_nothing() -> None:
+    mine = nn.LSTM(D, H, rng=0)
+    before = mine.state_dict()
+    theirs = arrays(torch.nn.LSTM(D, H))
+    with pytest.raises(KeyError, match="weight_ih_l1"):
+        io.load_torch(mine, arrays(torch.nn.LSTM(D, H, num_layers=2)))
+    with pytest.raises(KeyError, match="weight_hh_l0"):
+        io.load_torch(mine, {name: a for name, a in theirs.items() if name != "weight_hh_l0"})
+    with pytest.raises(ValueError, match=r"weight_ih_l0 of shape \(20, 3\), got \(15, 3\)"):
+        io.load_torch(mine, arrays(torch.nn.GRU(D, H)))
+    with pytest.raises(KeyError, match="bias"):
+        io.load_torch(nn.Linear(D, H), arrays(torch.nn.Linear(D, H, bias=False)))
+    for name, a in before.items():
+        np.testing.assert_array_equal(mine.state_dict()[name], a)
