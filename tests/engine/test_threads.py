@@ -1,0 +1,377 @@
+"""Threads, tasks, generators: each has its own graph, its own place, and leaves no trace in the others'."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+import microgradrnn as mg
+from microgradrnn import AnomalyError, Tensor, Value, nn
+from microgradrnn.engine.scope import SCOPE
+
+
+def place() -> tuple[Any, ...]:
+    """What is in force here."""
+    s = SCOPE.get()
+    return s.path, s.step, s.recording, s.anomaly
+
+
+OUTSIDE = ((), None, True, False)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind() -> Iterator[None]:
+    assert place() == OUTSIDE
+    yield
+    assert place() == OUTSIDE
+    assert SCOPE.get().outer is None
+
+
+def together(*jobs: Callable[[], Any]) -> list[Any]:
+    """Each in a thread of its own, all started at once."""
+    start = threading.Barrier(len(jobs))
+
+    def run(job: Callable[[], Any]) -> Any:
+        start.wait()
+        return job()
+
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        return [future.result() for future in [pool.submit(run, job) for job in jobs]]
+
+
+def train(seed: int) -> list[np.ndarray]:
+    """Some steps of training an LSTM, with everything on: its parameters at the end."""
+    rng = np.random.default_rng(seed)
+    layer = nn.LSTM(3, 4, rng=seed)
+    optimiser = mg.optim.SGD(layer.parameters(), lr=0.05)
+    for _ in range(8):
+        with mg.scope(f"net{seed}"):
+            hs, _ = layer(rng.standard_normal((6, 2, 3)))
+            loss = mg.square(hs).sum() + mg.checkpoint(mg.tanh, hs).sum()
+        with mg.no_grad():
+            assert not (hs * 2).requires_grad
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return [np.array(p.data) for p in layer.parameters()]
+
+
+def test_nets_trained_in_threads_are_those_trained_alone() -> None:
+    alone = [train(seed) for seed in range(4)]
+    for _ in range(3):
+        for ours, expected in zip(together(*[lambda s=s: train(s) for s in range(4)]), alone, strict=True):
+            for a, b in zip(ours, expected, strict=True):
+                np.testing.assert_array_equal(a, b)
+
+
+def test_scalar_graphs_in_threads_do_not_mix() -> None:
+    def run(k: int) -> float:
+        x = Value(0.1 * (k + 1))
+        y = x
+        for _ in range(500):
+            y = (y * x + x).tanh()
+        (slope,) = mg.grad(y, [x], create_graph=True)
+        slope.backward()
+        return float(x.grad)
+
+    alone = [run(k) for k in range(4)]
+    assert together(*[lambda k=k: run(k) for k in range(4)]) == alone
+
+
+def test_one_graph_may_be_differentiated_by_several_threads_at_once() -> None:
+    rng = np.random.default_rng(0)
+    cell, x = nn.GRUCell(3, 4, rng=0), Tensor(rng.standard_normal((20, 2, 3)))
+    hs, _ = nn.unroll(cell, x)
+    loss = mg.square(hs).sum()
+    targets = [x, *cell.parameters()]
+    alone = mg.grad(loss, targets)
+    for gradients in together(*[lambda: mg.grad(loss, targets)] * 4):
+        for a, b in zip(gradients, alone, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_serial_numbers_are_never_given_twice() -> None:
+    def serials() -> list[int]:
+        return [Value(1.0).serial for _ in range(3000)]
+
+    numbers = [n for some in together(*[serials] * 4) for n in some]
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_settings_belong_to_one_thread() -> None:
+    """One thread sits inside every block while the other computes, and the other way round."""
+    inside, looked = threading.Event(), threading.Event()
+
+    def first() -> Any:
+        with mg.scope("first", step=1), mg.no_grad(), mg.detect_anomaly():
+            inside.set()
+            assert looked.wait(10)
+            return place(), (Value(1.0) * 2).requires_grad
+
+    def second() -> Any:
+        assert inside.wait(10)
+        seen = place(), (Value(1.0) * 2).requires_grad, mg.log(Value(0.0)).data
+        with mg.scope("second"):
+            looked.set()
+        return seen
+
+    assert together(first, second) == [((("first",), 1, False, True), False), (OUTSIDE, True, -np.inf)]
+
+
+CONTEXTS = [lambda: mg.scope("s", step=3), mg.no_grad, mg.enable_grad, mg.detect_anomaly]
+every_context = pytest.mark.parametrize("context", CONTEXTS, ids=["scope", "no_grad", "enable_grad", "detect_anomaly"])
+INSIDE = {0: (("s",), 3, True, False), 1: ((), None, False, False), 2: OUTSIDE, 3: ((), None, True, True)}
+
+
+@every_context
+def test_a_block_ends_however_it_is_left(context: Any) -> None:
+    within = INSIDE[CONTEXTS.index(context)]
+    for error in (ValueError, KeyboardInterrupt, GeneratorExit, SystemExit):
+        def leave(error: Any = error) -> None:
+            with context():
+                assert place() == within
+                raise error
+
+        with pytest.raises(error):
+            leave()
+        assert place() == OUTSIDE
+    for _ in range(3):
+        with context():
+            break
+    assert place() == OUTSIDE
+
+
+@every_context
+def test_one_object_may_be_entered_again_and_again(context: Any) -> None:
+    block = context()
+    with block, block:
+        with block:
+            pass
+        assert place() is not None
+    assert place() == OUTSIDE
+
+
+def test_blocks_nest() -> None:
+    with mg.no_grad():
+        with mg.enable_grad():
+            assert place()[2]
+            with mg.no_grad():
+                assert not place()[2]
+            assert place()[2]
+        assert not place()[2]
+        with mg.scope("a"), mg.scope("b", step=2), mg.detect_anomaly():
+            assert place() == (("a", "b"), 2, False, True)
+
+
+# --------------------------------------------------------------------------------------------- decorators
+@every_context
+def test_a_decorated_function_runs_inside(context: Any) -> None:
+    within = INSIDE[CONTEXTS.index(context)]
+
+    @context()
+    def f(a: int, *, b: int) -> Any:
+        """What it does."""
+        return place(), a + b
+
+    assert (f.__name__, f.__doc__) == ("f", "What it does.")
+    assert f(1, b=2) == (within, 3)
+    assert place() == OUTSIDE
+
+    @context()
+    def fails() -> None:
+        raise ValueError(str(place()))
+
+    with pytest.raises(ValueError, match=f"^{__import__('re').escape(str(within))}$"):
+        fails()
+
+
+def test_a_decorated_function_may_call_itself() -> None:
+    @mg.scope("deep")
+    def f(n: int) -> Any:
+        return place()[0] if n == 0 else f(n - 1)
+
+    assert f(3) == ("deep",) * 4
+
+
+@every_context
+def test_a_decorated_generator_is_inside_only_while_it_runs(context: Any) -> None:
+    within = INSIDE[CONTEXTS.index(context)]
+    seen: list[Any] = []
+
+    @context()
+    def steps(n: int) -> Any:
+        total = 0
+        try:
+            for k in range(n):
+                seen.append(place())
+                try:
+                    total += (yield k) or 0
+                except KeyError:
+                    seen.append(("thrown", place()))
+        finally:
+            seen.append(("end", place()))
+        return total
+
+    body = steps(3)
+    assert next(body) == 0
+    assert place() == OUTSIDE
+    assert body.send(10) == 1
+    assert body.throw(KeyError()) == 2
+    assert place() == OUTSIDE
+    with pytest.raises(StopIteration) as stop:
+        body.send(5)
+    assert stop.value.value == 15
+    assert seen == [within, within, ("thrown", within), within, ("end", within)]
+
+    seen.clear()
+    unfinished = steps(3)
+    next(unfinished)
+    unfinished.close()
+    assert seen == [within, ("end", within)]
+    with pytest.raises(RuntimeError, match="on purpose"):
+        (lambda g: (next(g), g.throw(RuntimeError("on purpose"))))(steps(3))
+    assert place() == OUTSIDE
+
+
+def test_two_decorated_generators_in_turns_do_not_mix() -> None:
+    @mg.scope("one", step=1)
+    def one() -> Any:
+        for _ in range(3):
+            yield place()
+
+    @mg.no_grad()
+    def two() -> Any:
+        for _ in range(3):
+            yield place()
+
+    for a, b in zip(one(), two(), strict=True):
+        assert a == (("one",), 1, True, False)
+        assert b == ((), None, False, False)
+        assert place() == OUTSIDE
+
+
+# ----------------------------------------------------------------------------- blocks inside generators
+def quiet() -> Iterator[int]:
+    with mg.no_grad(), mg.scope("quiet", step=5):
+        yield 1
+        yield 2
+
+
+def test_a_generator_closed_late_takes_only_its_own_change_away() -> None:
+    body = quiet()
+    with mg.scope("outer"):
+        next(body)  # from here on its block is open in this thread, as Python has it
+        with mg.scope("inner"), mg.detect_anomaly():
+            body.close()
+            assert place() == (("outer", "inner"), None, True, True)
+        assert place() == (("outer",), None, True, False)
+    assert place() == OUTSIDE
+
+
+def test_a_generator_closed_after_the_block_around_it_has_ended() -> None:
+    body = quiet()
+    with mg.scope("outer"):
+        next(body)
+    assert place() == (("quiet",), 5, False, False)  # it is still open
+    body.close()
+    assert place() == OUTSIDE
+
+
+def test_generators_closed_in_any_order() -> None:
+    first, second, third = quiet(), quiet(), quiet()
+    for body in (first, second, third):
+        next(body)
+    for body in (second, first, third):
+        body.close()
+    assert place() == OUTSIDE
+
+
+def test_a_forgotten_generator_is_cleaned_up_by_the_collector() -> None:
+    body = quiet()
+    next(body)
+    del body
+    gc.collect()
+    assert place() == OUTSIDE
+
+
+def test_a_generator_closed_by_another_thread_changes_nothing_there() -> None:
+    body = quiet()
+    context = contextvars.copy_context()
+    context.run(next, body)
+    assert place() == OUTSIDE
+
+    def close_it() -> Any:
+        with mg.scope("there"):
+            body.close()
+            return place()
+
+    assert together(close_it) == [(("there",), None, True, False)]
+
+
+# -------------------------------------------------------------------------------------------------- asyncio
+def test_tasks_have_settings_of_their_own() -> None:
+    async def task(name: str, context: Any) -> list[Any]:
+        seen = []
+        with context, mg.scope(name):
+            for _ in range(3):
+                await asyncio.sleep(0)
+                seen.append((place(), (Value(1.0) * 2).requires_grad))
+        await asyncio.sleep(0)
+        assert place() == (("all",), None, True, False)
+        return seen
+
+    async def main() -> list[Any]:
+        with mg.scope("all"):
+            return await asyncio.gather(task("a", mg.no_grad()), task("b", mg.enable_grad()),
+                                        task("c", mg.detect_anomaly()))
+
+    a, b, c = asyncio.run(main())
+    assert a == [((("all", "a"), None, False, False), False)] * 3
+    assert b == [((("all", "b"), None, True, False), True)] * 3
+    assert c == [((("all", "c"), None, True, True), True)] * 3
+
+
+@every_context
+def test_a_decorated_coroutine_runs_inside(context: Any) -> None:
+    within = INSIDE[CONTEXTS.index(context)]
+
+    @context()
+    async def f(x: int) -> Any:
+        before = place()
+        await asyncio.sleep(0)
+        return before, place(), x
+
+    async def main() -> Any:
+        results = await asyncio.gather(f(1), f(2))
+        assert place() == OUTSIDE
+        return results
+
+    assert asyncio.run(main()) == [(within, within, 1), (within, within, 2)]
+
+
+def test_an_async_generator_cannot_be_decorated() -> None:
+    async def f() -> AsyncIterator[int]:
+        yield 1
+
+    with pytest.raises(TypeError, match="no_grad cannot decorate an async generator; put a with block"):
+        mg.no_grad()(f)
+
+
+def test_anomalies_in_one_thread_do_not_stop_another() -> None:
+    def hunts() -> str:
+        with pytest.raises(AnomalyError) as error, mg.detect_anomaly():
+            sum(Value(1.0 - k / 200).log() for k in range(201))
+        return str(error.value)[:9]
+
+    def does_not() -> float:
+        return sum(1 for _ in range(200) if np.isinf(Value(0.0).log().data))
+
+    assert together(hunts, does_not) == ["log: 0.0 ", 200]
