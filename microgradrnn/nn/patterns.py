@@ -195,7 +195,7 @@ class EncoderDecoder(Module):
         self, source: Any, S: int, *, lengths: Any = None, temperature: float = 0.0,
         rng: np.random.Generator | None = None,
     ) -> np.ndarray:  # fmt: skip
-        """Free running: the decoder reads what it said itself. Integers (S, B). For temperature and rng see `sample`."""
+        """Free running: the decoder reads what it said itself. Integers (S, B); temperature and rng as in `sample`."""
 
         def step(ids: Any, state: Any) -> tuple[Any, Any]:
             logits, state = self.decode(ids[None], state)
