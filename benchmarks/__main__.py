@@ -9,7 +9,7 @@ import os
 import platform
 from pathlib import Path
 
-from benchmarks import accuracy, chain, length, lines, lstm, scalar, startup
+from benchmarks import accuracy, chain, length, lines, lstm, resume, scalar, startup
 from benchmarks.measure import MissingPeerError, Row
 
 BENCHMARKS = {
@@ -20,6 +20,7 @@ BENCHMARKS = {
     "accuracy": accuracy.rows,
     "lines": lines.rows,
     "startup": startup.rows,
+    "resume": resume.rows,
 }
 LINE = "{:<68} {:>12} {:>12} {:>8} {:>10} {:>6} {:>5}"
 

@@ -276,8 +276,8 @@ def to_torch_state_dict(layer: Module) -> dict[str, np.ndarray]:
     if isinstance(layer, Embedding):
         return {"weight": np.array(layer.E.data)}
     if isinstance(layer, Linear):
-        weight = {"weight": layer.V.data.T.copy()}
-        return weight if layer.d is None else {**weight, "bias": np.array(layer.d.data)}
+        V, d = layer.V.data, layer.d
+        return {"weight": V.T.copy()} if d is None else {"weight": V.T.copy(), "bias": np.array(d.data)}
     theirs = {}
     for suffix, cell in torch_cells(layer):
         theirs[f"weight_ih_{suffix}"] = cell.U.data.T.copy()
@@ -285,7 +285,7 @@ def to_torch_state_dict(layer: Module) -> dict[str, np.ndarray]:
         if cell.b is not None:
             theirs[f"bias_ih_{suffix}"] = np.array(cell.b.data)
             second = theirs[f"bias_hh_{suffix}"] = np.zeros_like(cell.b.data)
-            if isinstance(cell, GRUCell):
+            if isinstance(cell, GRUCell) and cell.b_n is not None:
                 second[2 * cell.H :] = cell.b_n.data
     return theirs
 

@@ -1,0 +1,110 @@
+"""Kill and resume: training is killed (SIGKILL) at a random moment, started again, and compared bit for bit.
+
+Run as a program it is the victim: ``python -m benchmarks.resume CHECKPOINT STEPS``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.measure import MissingPeerError, Row
+from microgradrnn import io, nn, optim
+from microgradrnn.data import Stretches, Vocabulary
+from microgradrnn.engine import Node
+from microgradrnn.optim.schedules import cosine, warm_up
+from microgradrnn.training import History, fit
+
+STEPS, KILLS = 120, 20
+
+
+def train(checkpoint: Path, steps: int) -> tuple[History, str]:
+    """Truncated BPTT with all that must be saved: a carried state, dropout's generator, Adam, a schedule, random data.
+
+    Returns the history and a checksum of the weights.
+    """
+    rng = np.random.default_rng(0)
+    text = "".join(np.random.default_rng(1).choice(list("abcde "), 3000))
+    vocabulary = Vocabulary.of_characters(text)
+    batches = Stretches(vocabulary.encode(text), B=4, T=12)
+    embedding = nn.Embedding(len(vocabulary), 8, rng=2, dtype=np.float32)
+    lstm = nn.LSTM(8, 16, layers=2, dropout=0.2, rng=3, dtype=np.float32)
+    head = nn.Linear(16, len(vocabulary), rng=4, dtype=np.float32)
+    adam = optim.AdamW([p for part in (embedding, lstm, head) for p in part.parameters()])
+    carried: dict[str, object] = {"state": None}
+
+    def step(batch: tuple[np.ndarray, np.ndarray, bool]) -> tuple[float, float]:
+        x, y, first = batch
+        hs, state = lstm(embedding(x), None if first else carried["state"], rng=rng)
+        carried["state"] = nn.detach(state)
+        loss = nn.cross_entropy(head(hs), y)
+        adam.zero_grad()
+        loss.backward()
+        norm = optim.clip_grad_norm(adam.parameters, 1.0)
+        adam.lr = warm_up(adam.steps, cosine(adam.steps, 0.01, 500), 20)
+        adam.step()
+        return loss.item(), norm
+
+    saved = {"embedding": embedding, "lstm": lstm, "head": head, "adam": adam, "rng": rng, "carried": carried}
+    history = fit(step, batches, steps, every=3, checkpoint=checkpoint, saved=saved)
+    return history, checksum([*adam.parameters]) + hashlib.sha256(repr(history).encode()).hexdigest()[:16]
+
+
+def checksum(parameters: list[Node]) -> str:
+    """One short text for all bits of all weights."""
+    return hashlib.sha256(b"".join(np.asarray(p.data).tobytes() for p in parameters)).hexdigest()[:16]
+
+
+def victim(checkpoint: Path, steps: int, kill_after: float | None = None) -> tuple[str, float]:
+    """Run the training in a process of its own, and kill it after so many seconds.
+
+    Returns what it said last, nothing if it was killed, and how long it took from its first step on.
+    """
+    command = [sys.executable, "-m", "benchmarks.resume", str(checkpoint), str(steps)]
+    root = Path(__file__).parent.parent
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # "training"
+        start = time.perf_counter()
+        if kill_after is not None:
+            time.sleep(kill_after)
+            process.kill()
+        said = process.stdout.read().strip()
+    return said, time.perf_counter() - start
+
+
+def killed_and_resumed(folder: Path, kills: int, steps: int, seed: int) -> tuple[int, int]:
+    """How many of so many killed runs ended with the bits of the straight run, and how many were killed in time."""
+    straight, seconds = victim(folder / "straight.safetensors", steps)
+    rng, equal, hit = random.Random(seed), 0, 0
+    for k in range(kills):
+        checkpoint = folder / f"{k}.safetensors"
+        cut_short, _ = victim(checkpoint, steps, kill_after=rng.uniform(0, seconds))
+        hit += not cut_short
+        equal += victim(checkpoint, steps)[0] == straight != ""
+    return equal, hit
+
+
+def rows() -> Iterator[Row]:
+    """How many of 20 runs, killed at random moments and resumed, are bit for bit the uninterrupted one."""
+    try:
+        io.safetensors()
+    except ImportError as missing:
+        raise MissingPeerError(str(missing)) from None
+    with tempfile.TemporaryDirectory() as folder:
+        equal, hit = killed_and_resumed(Path(folder), KILLS, STEPS, seed=0)
+    yield Row(f"killed at {KILLS} random moments ({hit} in time), resumed: equal bit for bit", f"{equal} of {KILLS}",
+              f"{KILLS} of {KILLS}", KILLS / equal if equal else float("inf"), bar=1.0)
+
+
+if __name__ == "__main__":
+    print("training", flush=True)
+    print(train(Path(sys.argv[1]), int(sys.argv[2]))[1], flush=True)
