@@ -8,6 +8,7 @@ the backslash have a meaning of their own, and a label in angle brackets would b
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import graphviz
@@ -19,9 +20,57 @@ from viz.scale import short
 from viz.theme import DEFAULT, Theme
 from viz.trace import trace
 
+NO_DOT = (
+    "Graphviz' dot program was not found. Install it (apt install graphviz, brew install graphviz, "
+    "winget install Graphviz.Graphviz) and see that it is on the PATH. Without it: viz.unrolled(...).save(\"x.svg\") "
+    "draws, and .source holds the DOT text."
+)
+RENDERED = (".svg", ".png", ".pdf")
+
+
+class DotNotFoundError(graphviz.ExecutableNotFound):  # type: ignore[misc]
+    """The dot program is missing; says what to do."""
+
+    def __str__(self) -> str:
+        return NO_DOT
+
 
 class Digraph(graphviz.Digraph):  # type: ignore[misc]
-    """A `graphviz.Digraph` that shows its text in a notebook where the ``dot`` program is missing."""
+    """A `graphviz.Digraph` that says what to do where the ``dot`` program is missing.
+
+    ``save("x.svg")`` (or ``.png``, ``.pdf``) renders; under any other name the DOT text is written. A notebook without
+    the program shows that text.
+    """
+
+    _writing = False  # inside render(), which calls save() to write the text
+
+    def save(self, filename: Any = None, directory: Any = None, **how: Any) -> str:
+        """Write the picture, if the name ends in .svg, .png or .pdf, else the DOT text. Returns the path."""
+        ending = Path(filename).suffix.lower() if filename is not None else ""
+        if self._writing or ending not in RENDERED:
+            return str(super().save(filename, directory=directory, **how))
+        path = Path(directory or self.directory or "", filename)
+        picture = self.pipe(format=ending[1:])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture)
+        return str(path)
+
+    def render(self, *args: Any, **how: Any) -> str:
+        """As in graphviz."""
+        self._writing = True
+        try:
+            return str(super().render(*args, **how))
+        except graphviz.ExecutableNotFound as error:
+            raise DotNotFoundError(["dot"]) from error
+        finally:
+            self._writing = False
+
+    def pipe(self, *args: Any, **how: Any) -> Any:
+        """As in graphviz."""
+        try:
+            return super().pipe(*args, **how)
+        except graphviz.ExecutableNotFound as error:
+            raise DotNotFoundError(["dot"]) from error
 
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> dict[str, str]:
         try:
@@ -43,7 +92,8 @@ def draw(root: Node | nx.MultiDiGraph, *, flow: Flow | None = None, rankdir: str
         theme: colours.
 
     Returns:
-        A `graphviz.Digraph`. ``.source`` is the DOT text; ``.render()`` needs the ``dot`` program.
+        A `graphviz.Digraph`. ``.source`` is the DOT text; ``.save("x.svg")`` and ``.render()`` need the ``dot``
+        program.
 
     Raises:
         ValueError: if rankdir is neither.
@@ -77,6 +127,9 @@ def draw(root: Node | nx.MultiDiGraph, *, flow: Flow | None = None, rankdir: str
         size = None if flow is None else flow.messages.get((v, k))  # type: ignore[call-overload]
         dot.edge(names[u], names[v] + "op", label="" if size is None else short(size))
     return dot
+
+
+draw_dot = draw  # micrograd's name
 
 
 def fields_of(node: str, said: dict[str, Any], flow: Flow | None) -> list[str]:
