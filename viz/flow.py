@@ -18,8 +18,10 @@ import numpy as np
 from microgradrnn.engine import Node
 from microgradrnn.engine.backward import reverse
 from microgradrnn.engine.cotangent import Deferred, Product, Scatter, repeats
-from viz.fold import Edge, Layer, carries, layers, states
+from viz.fold import Edge, Layer, carries, layers, state_symbols
 from viz.trace import norm, traced
+
+NO_STEPS = "this graph has no time steps: wrap each step of your loop in `with scope(step=t):`, or use nn.unroll"
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,13 @@ class Flow:
     gradients: dict[str, float]
     arrivals: dict[str, Arrival]
 
+    def __repr__(self) -> str:
+        found = layers(self.graph)
+        if not found:
+            return f"Flow(no time steps, {len(self.messages)} edges)"
+        return f"Flow(T={len(found[-1].steps)}, states={', '.join(self.state_names()) or 'none'}, " \
+               f"{len(self.messages)} edges)"
+
     @property
     def root(self) -> str:
         """The id of the node that was differentiated."""
@@ -112,14 +121,14 @@ class Flow:
         """
         found = layers(self.graph)
         if not found:
-            raise ValueError("profile: this graph has no time steps (see microgradrnn.scope)")
+            raise ValueError(f"profile: {NO_STEPS}")
         one = found[layer]
         name = self._name_of_state(one, state)
         ids = {step: names[name] for step, names in one.steps.items() if name in names}
         end = one.last
         steps = sorted(ids, key=lambda step: abs(end - step))
         return Profile(
-            self.graph.nodes[ids[steps[0]]].get("symbol", name),
+            state_symbols(self.graph, one).get(name) or self.graph.nodes[ids[steps[0]]].get("symbol", name),
             tuple(steps),
             tuple(abs(end - step) for step in steps),
             tuple(self.gradients.get(ids[step], 0.0) for step in steps),
@@ -131,20 +140,18 @@ class Flow:
             found = [name for name in said if said[name].get(key) == (state or "hidden")]
             if found:
                 return found[-1]
-        handed_on = [name for name, node in layer.steps[layer.last].items() if node in states(self.graph, layer)]
-        if state is None and handed_on:
-            return handed_on[-1]
-        raise ValueError(f"profile: no state {state!r}; this layer hands on {', '.join(handed_on) or 'nothing'}")
+        symbols = state_symbols(self.graph, layer)
+        named = [name for name, symbol in symbols.items() if state is None or symbol == state]
+        if named:
+            return named[-1]
+        raise ValueError(f"profile: no state {state!r}; this layer hands on {', '.join(symbols.values()) or 'nothing'}")
 
     def state_names(self, layer: int = -1) -> list[str]:
         """The symbols (or names) of the states of a layer."""
         found = layers(self.graph)
         if not found:
             return []
-        one = found[layer]
-        handed_on = states(self.graph, one)
-        return [self.graph.nodes[node].get("symbol", name)
-                for name, node in one.steps[one.last].items() if node in handed_on]
+        return list(state_symbols(self.graph, found[layer]).values())
 
     def horizon(self, state: str | None = None, fraction: float = 0.01) -> int | None:
         """`Profile.horizon` of a state."""
@@ -200,7 +207,11 @@ def gradient_flow(root: Node, seed: Any = None) -> Flow:
     graph, ids = traced(root)
     recurrent = layers(graph)
     carried = set().union(*(carries(graph, layer) for layer in recurrent))
-    watched = {node: layer for layer in recurrent for node in states(graph, layer)}
+    watched: dict[str, tuple[Layer, str]] = {}
+    for layer in recurrent:
+        symbols = state_symbols(graph, layer)
+        watched |= {ids[name]: (layer, symbol) for ids in layer.steps.values() for name, symbol in symbols.items()
+                    if name in ids}
     messages: dict[Edge, float] = {}
     gradients: dict[str, float] = {}
     parts: dict[tuple[str, bool], Any] = {}
@@ -219,14 +230,10 @@ def gradient_flow(root: Node, seed: Any = None) -> Flow:
         gradients[name] = norm(g)
         if name in watched:
             carry, rest = (norm(parts.pop((name, way), 0.0)) for way in (True, False))
-            arrivals[name] = arrival(graph, name, watched[name], gradients[name], carry, rest)
+            layer, symbol = watched[name]
+            step = graph.nodes[name]["step"]
+            arrivals[name] = Arrival(symbol, step, abs(layer.last - step), gradients[name], carry, rest)
     return Flow(graph, messages, gradients, arrivals)
-
-
-def arrival(graph: nx.MultiDiGraph, node: str, layer: Layer, total: float, carry: float, rest: float) -> Arrival:
-    """The `Arrival` at a node."""
-    said = graph.nodes[node]
-    return Arrival(said.get("symbol", said["name"]), said["step"], abs(layer.last - said["step"]), total, carry, rest)
 
 
 def size_of(message: Any) -> float:

@@ -20,6 +20,7 @@ import networkx as nx
 
 PLUMBING = {"getitem", "reshape", "transpose", "astype"}  # they move numbers about and change none
 POINTWISE = {"multiply": "×", "add": "+", "subtract": "−", "divide": "÷"}
+SIGNS = {"sigmoid": "σ"}
 LINEAR = {"multiply", "add", "subtract", "negative"}  # ways along which a state is carried
 
 
@@ -80,6 +81,9 @@ class Cell:
     wires: list[Wire]
     states: list[str]  # the glyphs that a later step reads (or the loss, for a net of one step)
     weights: list[str]  # the ids of the parameters it uses
+    names: dict[str, str] = field(default_factory=dict)  # what weights without a symbol are called: W1, W2, ...
+    symbols: dict[str, str] = field(default_factory=dict)  # what each state is called
+    words: dict[str, str] = field(default_factory=dict)  # what each glyph is, in a few words: i × g
 
     def main_line(self) -> list[str]:
         """The glyphs on the straight line along the top: how the gradient gets from a state to the same state one
@@ -116,16 +120,98 @@ def layers(graph: nx.MultiDiGraph) -> list[Layer]:
     found: list[Layer] = []
     current: dict[str, Layer] = {}
     now: dict[str, int] = {}
+    at = uses(graph)
     for node, said in sorted(graph.nodes(data=True), key=lambda item: item[1]["order"]):
-        if "step" not in said or said["kind"] == "constant":
-            continue
+        if "step" not in said or said["kind"] in ("constant", "parameter") or len(at.get(node, ())) > 1:
+            continue  # a leaf that several steps read is a weight, wherever it was made
         path, step = said.get("path", ""), said["step"]
         if path not in current or (step in current[path].steps and step != now[path]):
             current[path] = Layer(path)
             found.append(current[path])
         now[path] = step
         current[path].steps.setdefault(step, {})[_free(current[path].steps.get(step, {}), said["name"])] = node
-    return _merged(graph, found)
+    found = _merged(graph, found)
+    _adopt(graph, found, at)
+    return found
+
+
+def uses(graph: nx.MultiDiGraph) -> dict[str, set[int]]:
+    """For each leaf: the steps that read it, directly or through something made outside the steps."""
+    found = {}
+    for leaf, said in graph.nodes(data=True):
+        if said["kind"] != "leaf":
+            continue
+        steps: set[int] = set()
+        seen, stack = {leaf}, [leaf]
+        while stack:
+            for v in graph.successors(stack.pop()):
+                if "step" in graph.nodes[v]:
+                    steps.add(graph.nodes[v]["step"])
+                elif v not in seen:
+                    seen.add(v)
+                    stack.append(v)
+        found[leaf] = steps
+    return found
+
+
+def _adopt(graph: nx.MultiDiGraph, found: list[Layer], at: dict[str, set[int]]) -> None:
+    """Leaves made before the loop, one for each step and all read at the same place, are the inputs of the steps."""
+    where = {node: (i, step, name) for i, layer in enumerate(found)
+             for step, ids in layer.steps.items() for name, node in ids.items()}
+    places: dict[tuple[int, str, int], dict[int, str]] = {}
+    for leaf, steps in at.items():
+        if len(steps) == 1 and leaf not in where:
+            for _, v, k in graph.out_edges(leaf, keys=True):
+                if v in where:
+                    i, step, name = where[v]
+                    places.setdefault((i, name, k), {})[step] = leaf
+    for (i, name, k), leaves in places.items():
+        if len(leaves) > 1:
+            for step, leaf in leaves.items():
+                if leaf not in where:
+                    found[i].steps[step][f"{name}/{k}"] = leaf
+                    where[leaf] = (i, step, f"{name}/{k}")
+
+
+def weight_names(graph: nx.MultiDiGraph) -> dict[str, str]:
+    """What to call parameters and leaves: their symbol, else W1, W2, ... in the order of making."""
+    leaves = sorted((said["order"], node) for node, said in graph.nodes(data=True)
+                    if said["kind"] in ("parameter", "leaf"))
+    names = {node: graph.nodes[node].get("symbol") for _, node in leaves}
+    taken, count, at = set(names.values()), 0, uses(graph)
+    several = len({said["step"] for _, said in graph.nodes(data=True) if "step" in said}) > 1
+    for _, node in leaves:
+        if names[node] is not None or _is_read_by_weights(graph, node):
+            continue
+        if graph.nodes[node]["kind"] == "parameter" or len(at[node]) > 1 or not several:
+            count += 1
+            while f"W{count}" in taken:
+                count += 1
+            names[node] = f"W{count}"
+    return {node: name for node, name in names.items() if name is not None}
+
+
+def _is_read_by_weights(graph: nx.MultiDiGraph, node: str) -> bool:
+    """Is it the x of ``x @ W``, a product of two things that are there before any step? Then it is no weight."""
+    return graph.nodes[node]["kind"] == "leaf" and any(
+        k == 0 and graph.nodes[v]["op"] in ("matmul", "affine") and "step" not in graph.nodes[v]
+        and all(graph.nodes[u]["kind"] in ("leaf", "parameter") for u in graph.predecessors(v))
+        for _, v, k in graph.out_edges(node, keys=True)
+    )
+
+
+def state_symbols(graph: nx.MultiDiGraph, layer: Layer) -> dict[str, str]:
+    """What to call each state, by its name in the layer: as marked; of the others the youngest is h, then s2, ..."""
+    handed_on = states(graph, layer)
+    names = {name: graph.nodes[node].get("symbol") for name, node in layer.steps[layer.last].items()
+             if node in handed_on}
+    taken = set(names.values())
+    for name in reversed(names):
+        if names[name] is None:
+            free = ("h" if j == 1 else f"s{j}" for j in range(1, len(names) + len(taken) + 2))
+            names[name] = next(word for word in free if word not in taken)
+            taken.add(names[name])
+    return {name: str(symbol) for name, symbol in names.items()}
 
 
 def _free(taken: dict[str, str], name: str) -> str:
@@ -202,9 +288,11 @@ def fold(graph: nx.MultiDiGraph, layer: Layer, steps: Iterable[int]) -> Cell:
     folder = _Folder(graph, layer)
     glyphs: dict[str, Glyph] = {}
     wires: dict[tuple[str, int], Wire] = {}
+    words: dict[str, str] = {}
     for step in steps:
         for glyph in folder.glyphs(step):
             glyphs[glyph.name] = glyph
+            words[glyph.name] = folder.words(layer.steps[step][glyph.name], glyph)
         for wire in folder.wires(step):
             wires[wire.edge] = wire
     handed_on = {graph.nodes[node]["name"] for node in folder.states} | folder.outputs()
@@ -213,6 +301,9 @@ def fold(graph: nx.MultiDiGraph, layer: Layer, steps: Iterable[int]) -> Cell:
         [wire for wire in wires.values() if wire.target in glyphs],
         [name for name in glyphs if name in handed_on],
         sorted(folder.weights, key=lambda node: graph.nodes[node]["order"]),
+        folder.names,
+        folder.symbols,
+        words,
     )
 
 
@@ -223,8 +314,13 @@ class _Folder:
         self.graph, self.layer = graph, layer
         self.where = {node: (step, name) for step, ids in layer.steps.items() for name, node in ids.items()}
         self.states = states(graph, layer)
+        self.symbols = state_symbols(graph, layer)
+        self.names = weight_names(graph)
+        self.uses = uses(graph)
+        self.several = len({said["step"] for _, said in graph.nodes(data=True) if "step" in said}) > 1
         self.weights: set[str] = set()
         self._constant: dict[str, bool] = {}
+        self._same: dict[str, bool] = {}
         self._host: dict[str, str] = {}
         self._near: dict[str, set[str]] = {}
 
@@ -237,17 +333,33 @@ class _Folder:
         return sorted((k, u) for u, _, k in self.graph.in_edges(node, keys=True))
 
     def is_weight(self, node: str) -> bool:
-        """Outside the steps, and computed from parameters and plain numbers alone?"""
-        if node in self.where:
-            return False
+        """A parameter, a leaf that is not just the first state, or computed outside the steps from such alone?
+
+        A slice or transpose of a weight, the same at every step, is one too, even if it is made anew at each.
+        """
         if node not in self._constant:
             said = self.said(node)
-            if said["kind"] == "computed":
+            if node in self.where:
+                self._constant[node] = self.is_plumbing(node) and self.is_the_same(node) and all(
+                    self.is_weight(u) for u in self.graph.predecessors(node))
+            elif said["kind"] == "computed":
                 self._constant[node] = all(self.is_weight(u) or self.said(u)["kind"] == "constant"
                                            for u in self.graph.predecessors(node))
             else:
-                self._constant[node] = said["kind"] == "parameter" or (said["kind"] == "leaf" and "step" not in said)
+                self._constant[node] = said["kind"] == "parameter" or (
+                    said["kind"] == "leaf" and not (self.several and len(self.uses[node]) == 1
+                                                    and self.uses[node] == {next(iter(self.layer.steps))}))
         return self._constant[node]
+
+    def is_the_same(self, node: str) -> bool:
+        """Is this slice or transpose the same at every step? (``xs[t]`` is not; with one step only, who knows.)"""
+        if self.said(node)["op"] == "getitem" and not self.several:
+            return False
+        name = self.where[node][1]
+        if name not in self._same:
+            self._same[name] = len({self.said(ids[name]).get("params") for ids in self.layer.steps.values()
+                                    if name in ids}) == 1
+        return self._same[name]
 
     def is_plain(self, node: str) -> bool:
         return bool(self.said(node)["kind"] == "constant")
@@ -260,7 +372,8 @@ class _Folder:
         """A slice, in this step, of something that lies outside: the input of the step."""
         if self.said(node)["kind"] in ("leaf", "parameter"):
             return node in self.where
-        return self.is_plumbing(node) and all(u not in self.where for u in self.graph.predecessors(node))
+        return (self.is_plumbing(node) and all(u not in self.where for u in self.graph.predecessors(node))
+                and not self.is_weight(node))
 
     def origin(self, node: str) -> str:
         """Back through slices and reshapes to what they were taken from."""
@@ -323,18 +436,27 @@ class _Folder:
         said = self.said(node)
         name, symbol, role = self.where[node][1], said.get("symbol"), said.get("role")
         if self.is_input(node):
-            return Glyph(name, "input", "x" if said["kind"] == "computed" else symbol or "x", symbol, role)
+            return Glyph(name, "input", "x" if said["kind"] == "computed" else self.names.get(node, "x"), symbol, role)
         operands = [u for _, u in self.operands(node)]
         if self.is_affine(node):
             return Glyph(name, "box", self.text(node, top=True), symbol, role)
         fixed = [self.is_weight(u) or (self.is_plain(u) and self.said(u).get("shape") == "()") for u in operands]
         if said["op"] in POINTWISE:
             if any(fixed):
-                words = [self.text(u) for u in operands]
-                a, b = (word if len(word) <= 12 else "·" for word in words)
+                a, b = (self.word(u) for u in operands)
                 return Glyph(name, "box", f"{a} {POINTWISE[said['op']]} {b}", symbol, role)
             return Glyph(name, "circle", POINTWISE[said["op"]], symbol, role)
-        return Glyph(name, "box", {"sigmoid": "σ"}.get(said["op"], said["op"]), symbol, role)
+        return Glyph(name, "box", SIGNS.get(said["op"], said["op"]), symbol, role)
+
+    def words(self, node: str, glyph: Glyph) -> str:
+        """What a glyph is, in a few words, for someone who points at it."""
+        if glyph.symbol or glyph.name in self.symbols:
+            return glyph.symbol or self.symbols[glyph.name]
+        if glyph.shape == "circle":
+            return f" {glyph.label} ".join(self.word(u) for _, u in self.operands(node))
+        if glyph.shape == "input" or " " in glyph.label:
+            return glyph.label
+        return f"{glyph.label}({', '.join(self.word(u) for _, u in self.operands(node))})"
 
     def wires(self, step: int) -> Iterable[Wire]:
         for node in self.drawn(step):
@@ -376,16 +498,33 @@ class _Folder:
             return str(said["symbol"])
         if said["kind"] == "constant":
             return f"{said['value']:g}" if "value" in said and said["shape"] == "()" else "x"
-        if depth == 0 or said["kind"] == "leaf" or (node in self.states and not top):
-            return "·"
+        if not top and node in self.where:
+            name = self.where[node][1]
+            if node in self.states and name in self.symbols:
+                return self.symbols[name]
+            if self.is_input(node) and all(self.said(u)["kind"] != "computed" for u in self.graph.predecessors(node)):
+                return self.names.get(node, "x")
+        if said["kind"] in ("leaf", "parameter"):
+            return self.names.get(node, "x")
+        if depth == 0:
+            return str(said["op"])
         parts = [self.text(u, depth=depth - 1) for _, u in self.operands(node)]
         op = said["op"]
         if op in PLUMBING:
-            return parts[0]
+            return f"{parts[0]}ᵀ" if op == "transpose" and self.is_weight(node) else parts[0]
         if op in ("matmul", "affine"):
+            parts = [self.word(u, depth) for _, u in self.operands(node)]
             return " + ".join([f"{parts[0]} {parts[1]}", *parts[2:]])
         if op == "add":
             return " + ".join(parts)
         if op == "multiply":
             return f"({parts[0]}⊙{parts[1]})"
-        return f"({' − '.join(parts)})" if op == "subtract" else "·"
+        if op == "subtract":
+            return f"({' − '.join(parts)})"
+        return f"{SIGNS.get(op, op)}({parts[0]})" if len(parts) == 1 else str(op)
+
+    def word(self, node: str, depth: int = 6) -> str:
+        """A node in at most twelve characters: as the equations write it, else the name of its operation."""
+        words = self.text(node, depth=depth - 1)
+        said = self.said(self.origin(node))
+        return words if len(words) <= 12 or "op" not in said else SIGNS.get(said["op"], str(said["op"]))

@@ -12,26 +12,30 @@ from collections.abc import Iterable, Mapping
 from statistics import median
 
 from viz.drawing import Drawing
-from viz.flow import Arrival, Flow, profiles
+from viz.flow import NO_STEPS, Arrival, Flow, profiles
+from viz.fold import layers
 from viz.render.svg import document, element, text, title
 from viz.scale import Scale, short
 from viz.theme import DEFAULT, Theme, cividis, shorten, text_width
+from viz.unrolled import label_of
 
-LEFT, HEIGHT = 170.0, 40.0
+LEFT, HEIGHT = 180.0, 40.0
 NOTES = (
-    "Thickness: shares by norm. Above the white line: carried over, through products and sums only.",
-    "Below it: by every other way, through gates, candidate, matrix and tanh (the simple RNN's only way).",
-    "Red line: the last lag at which the whole norm is above 1 % of its start. Grey dots: exactly zero.",
-    "Euclidean norms, summed over the batch.",
+    "The part of each column above the white line is the share carried over directly (through products with a gate "
+    "and sums only), by norm.",
+    "The part below it came by every other way: through gates, candidate, matrix and tanh. No line: no direct carry.",
+    "Red line: the last lag at which the whole norm is above 1 % of that state's own value at lag 0. "
+    "Grey dots: exactly zero.",
+    "Euclidean norms, over the whole batch.",
 )
 
 
-def ribbons(flows: Mapping[str, Flow], *, lags: int = 100, scale: Scale | None = None, fraction: float = 0.01,
+def ribbons(flows: Mapping[str, Flow] | Flow, *, lags: int = 100, scale: Scale | None = None, fraction: float = 0.01,
             name: str = "how far back the gradient reaches", theme: Theme = DEFAULT) -> Drawing:
     """Draw how much of the gradient arrives at each state, and by which way, against time.
 
     Args:
-        flows: by the name of the net.
+        flows: by the name of the net; or just one.
         lags: how many steps back to draw.
         scale: norms to colours; by default the decades of all norms drawn.
         fraction: a mark shows each state's horizon, the largest lag at which its norm is above this fraction of its
@@ -42,8 +46,11 @@ def ribbons(flows: Mapping[str, Flow], *, lags: int = 100, scale: Scale | None =
     Raises:
         ValueError: if there is nothing to draw.
     """
+    flows = {label_of(flows): flows} if isinstance(flows, Flow) else flows
+    if flows and not any(layers(flow.graph) for flow in flows.values()):
+        raise ValueError(f"ribbons: {NO_STEPS}")
     lanes = [(net, p.state, flow.split(p.state), p.horizon(fraction)) for net, flow in flows.items()
-             for p in profiles(flow)]
+             if layers(flow.graph) for p in profiles(flow)]
     lanes = [(net, state, [a for a in arrivals if a.lag <= lags], horizon) for net, state, arrivals, horizon in lanes]
     if not any(arrivals for _, _, arrivals, _ in lanes):
         raise ValueError("ribbons: no gradient reaches any state")
@@ -69,12 +76,16 @@ def ribbons(flows: Mapping[str, Flow], *, lags: int = 100, scale: Scale | None =
 
 
 def lane(arrivals: Iterable[Arrival], y: float, right: float, unit: float, scale: Scale, theme: Theme) -> Iterable[str]:
-    """One column a step: the carried share above, the rest below."""
+    """One column a step: the carried share above, the rest below, and between them one line."""
+    arrivals = list(arrivals)
+    line, pen_down = "", False
     for a in arrivals:
         x = right - (a.lag + 1) * unit
         note = title(f"{a.state} at t = {a.step} (lag {a.lag}): {a.total:.3g}; "
                      f"carried over {a.carry:.3g}, else {a.rest:.3g}")
         whole = a.carry + a.rest
+        if not 0 < whole < math.inf or a.lag == 0:
+            pen_down = False
         if not math.isfinite(whole):
             yield element("rect", note, x=x, y=y, width=unit, height=HEIGHT, fill=theme.alarm)
             continue
@@ -87,9 +98,12 @@ def lane(arrivals: Iterable[Arrival], y: float, right: float, unit: float, scale
             if height > 0.05:
                 yield element("rect", note, x=x, y=top, width=unit + 0.3, height=height, fill=scale.colour(norm),
                               shape_rendering="crispEdges")
-        if 0 < carried < HEIGHT:
-            yield element("line", x1=x, y1=y + carried, x2=x + unit, y2=y + carried, stroke=theme.paper,
-                          stroke_width=1.6)
+        if a.lag:
+            line += f"{'L' if pen_down else 'M'}{x + unit:.1f},{y + carried:.1f}H{x:.1f}"
+            pen_down = True
+    if any(a.carry > 0 for a in arrivals):
+        for colour, width in ((theme.ink, 3.2), (theme.paper, 1.8)):
+            yield element("path", d=line, fill="none", stroke=colour, stroke_width=width, stroke_linejoin="round")
 
 
 def mark(horizon: int | None, arrivals: list[Arrival], y: float, right: float, unit: float, fraction: float,
@@ -99,8 +113,8 @@ def mark(horizon: int | None, arrivals: list[Arrival], y: float, right: float, u
     words = text(right + 10, y + 12, f"{short(start)} at lag 0", anchor="start", font_size="11")
     shares = [a.carry / (a.carry + a.rest) for a in arrivals if a.lag and 0 < a.carry + a.rest < math.inf]
     if shares:
-        words += text(right + 10, y + 42, f"{median(shares):.0%} carried (median)", anchor="start", font_size="11",
-                      fill=theme.faint)
+        said = f"{median(shares):.0%} carried (median)" if any(shares) else "no direct carry"
+        words += text(right + 10, y + 42, said, anchor="start", font_size="11", fill=theme.faint)
     if horizon is None:
         return words
     reached = arrivals and horizon <= max(a.lag for a in arrivals)
@@ -134,7 +148,9 @@ def legend(scale: Scale, y: float, theme: Theme) -> tuple[str, float]:
                              fill=cividis(scale.place(10 ** (scale.low + (j + 0.5) / 8)))))
     for j, decade in enumerate(scale.decades):
         parts.append(text(LEFT + j * unit, y + 27, f"1e{decade}", font_size="11"))
-    parts.append(text(16, y + 10, "colour: norm", anchor="start", font_size="12", font_weight="bold"))
+    parts.append(text(16, y + 10, "colour: norm, log scale", anchor="start", font_size="12", font_weight="bold"))
+    parts.append(text(LEFT + unit * (scale.high - scale.low) + 26, y + 10, f"dark blue: 1e{scale.low} or less",
+                      anchor="start", font_size="11"))
     for j, words in enumerate(NOTES):
         parts.append(text(16, y + 52 + 17 * j, words, anchor="start", font_size="12", fill=theme.faint))
     return "".join(parts), y + 52 + 17 * len(NOTES) + 8

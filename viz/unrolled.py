@@ -64,7 +64,7 @@ def unrolled(
 
 
 def side_by_side(
-    nets: Mapping[str, Node | Flow],
+    nets: Mapping[str, Node | Flow] | Node | Flow,
     steps: tuple[int, int] | None = None,
     *,
     last: int = 8,
@@ -76,17 +76,24 @@ def side_by_side(
     """Several unrolled nets, one above another, under one scale: the same width and colour mean the same norm.
 
     Args:
-        nets: losses or flows, by the name to write over each.
+        nets: losses or flows, by the name to write over each; or just one.
         steps, last, labels, scale, theme: as in `unrolled`.
 
     Raises:
         ValueError: if there are no nets.
     """
+    nets = nets if isinstance(nets, Mapping) else {label_of(nets): nets}
     if not nets:
         raise ValueError("side_by_side: no nets to draw")
     lanes = [lane for title_, net in nets.items() for lane in _lanes(net, None, steps, last, labels, title_, theme)]
     pitch = max(lane.tile.width for lane in lanes) + theme.between
     return stacked([replace(lane, pitch=pitch) for lane in lanes], scale, theme, name)
+
+
+def label_of(net: Node | Flow) -> str:
+    """What to call a net that was given without a name."""
+    found = layers(net.graph if isinstance(net, Flow) else trace(net))
+    return found[-1].path if found and found[-1].path else "net"
 
 
 def common_scale(flows: Iterable[Flow], *, last: int = 8) -> Scale:
@@ -118,6 +125,11 @@ class Lane:
     labels: Mapping[int, object]
     title: str
     pitch: float
+
+    @property
+    def timed(self) -> bool:
+        """Were its nodes made in time steps?"""
+        return any("step" in self.graph.nodes[node] for ids in self.layer.steps.values() for node in ids.values())
 
     def node(self, step: int, name: str) -> str | None:
         """The id of a node of a step."""
@@ -166,8 +178,7 @@ def _lanes(root: Any, flow: Flow | None, steps: tuple[int, int] | None, last: in
     if isinstance(root, Flow):
         root, flow = root.graph, root
     graph = flow.graph if flow is not None else root if isinstance(root, nx.MultiDiGraph) else trace(root)
-    found = layers(graph) or [Layer("", {0: {said["name"] if graph.nodes[n]["kind"] != "constant" else n: n
-                                              for n, said in graph.nodes(data=True) if said["kind"] != "constant"}})]
+    found = layers(graph) or [whole(graph)]
     said = dict(labels) if isinstance(labels, Mapping) else dict(enumerate(labels or ()))
     lanes = []
     for layer in reversed(found):
@@ -179,6 +190,15 @@ def _lanes(root: Any, flow: Flow | None, steps: tuple[int, int] | None, last: in
         lanes.append(Lane(graph, layer, tile, shown, _groups(graph, layer) if layer is found[-1] else [], flow, said,
                           heading, tile.width + theme.between))
     return lanes
+
+
+def whole(graph: nx.MultiDiGraph) -> Layer:
+    """A graph without time steps, as one cell. Parameters, and leaves that are read at several places, are weights."""
+    return Layer("", {0: {
+        said.get("path", "") + said["name"] if "path" in said else said["name"]: node
+        for node, said in graph.nodes(data=True)
+        if said["kind"] == "computed" or (said["kind"] == "leaf" and graph.out_degree(node) == 1)
+    }})
 
 
 def _shown(layer: Layer, steps: tuple[int, int] | None, last: int) -> list[int]:
@@ -249,8 +269,9 @@ def stacked(lanes: list[Lane], scale: Scale | None, theme: Theme, name: str) -> 
         parts.append(element("g", markup, transform=f"translate({theme.margin:g},{y:.1f})"))
         y, width = y + h + 14, max(width, w + 2 * theme.margin)
     if with_flow:
-        markup, h = legend(scale, lanes, theme)
-        x = theme.margin if width < 1500 else width - 700  # beside the loss, where a wide picture is read from
+        markup, h, w = legend(scale, lanes, theme)
+        width = max(width, w + 2 * theme.margin)
+        x = theme.margin if width < 1500 else width - w - theme.margin  # beside the loss, where reading starts
         parts.append(element("g", markup, transform=f"translate({x:.1f},{y:.1f})"))
         y += h
     return document("".join(parts), width, y + theme.margin, theme, name)
@@ -356,7 +377,12 @@ class _Painter:
                 route = self.recurrent_route(j, wire)
             else:
                 route = self.tile.routes[wire.edge].shifted(self.left(j), self.head)
-            yield self.stroke(route, self.lane.message(edge), edge)
+            a, b = (self.cell.words.get(name, name) for name in (wire.source, wire.target))
+            if wire.recurrent:
+                a, b = f"{a} at t = {step - wire.delay}", f"{b} at t = {step}"
+            elif self.lane.timed:
+                b += f" at t = {step}"
+            yield self.stroke(route, self.lane.message(edge), f"from {a} to {b}")
 
     def recurrent_route(self, j: int, wire: Wire) -> Route:
         """From an earlier tile, across the gap, into the j-th."""
@@ -388,7 +414,7 @@ class _Painter:
         line = element("path", d=path(route), fill="none", stroke=self.theme.rim, stroke_width=1.2)
         return 0.0, line, ""
 
-    def stroke(self, route: Route, norm: float | None, edge: Edge) -> tuple[float, str, str]:
+    def stroke(self, route: Route, norm: float | None, words: str) -> tuple[float, str, str]:
         """A wire as structure (an arrow forward), or with what flowed back along it (an arrow backward)."""
         theme, d = self.theme, path(route)
         if self.flow is None:
@@ -396,7 +422,7 @@ class _Painter:
             return 1.0, line, arrowhead(route.end, direction_at_end(route), 7, fill=theme.wire)
         if norm is None:
             return 0.0, element("path", d=d, fill="none", stroke=theme.rim, stroke_width=1.2), ""
-        note = title(f"{edge.consumer}, operand {edge.k}: {norm:.4g}")
+        note = title(f"{words}: {norm:.4g}")
         back = direction_at_start(route)
         if norm == 0:
             return 0.0, element("path", note, d=d, fill="none", stroke=theme.nothing, stroke_width=1.4,
@@ -415,8 +441,7 @@ class _Painter:
     def caption(self, j: int, step: int) -> str:
         """The time, and what is read, under a tile."""
         x, y = self.left(j) + self.tile.width / 2, self.head + self.tile.height
-        timed = any("step" in self.lane.graph.nodes[node] for node in self.lane.layer.steps[step].values())
-        parts = [text(x, y + 17, f"t = {step}", font_size="12", fill=self.theme.faint)] if timed else []
+        parts = [text(x, y + 17, f"t = {step}", font_size="12", fill=self.theme.faint)] if self.lane.timed else []
         if step in self.lane.labels:
             words = f"“{shorten(str(self.lane.labels[step]), 14)}”"
             parts.append(text(x, y + 37, words, font_family="DejaVu Sans Mono, monospace"))
@@ -432,8 +457,8 @@ class _Painter:
                     continue
                 x, y = self.tile.exits[state].end
                 x, y = self.left(j) + x + self.theme.between / 2, y + self.head
-                said = self.lane.graph.nodes[node]
-                parts.append(text(x, y - 9, shorten(said.get("symbol", state), 6), sub=step, font_style="italic"))
+                symbol = self.cell.symbols.get(state, state)
+                parts.append(text(x, y - 9, shorten(symbol, 6), sub=step, font_style="italic"))
                 if self.flow is not None:
                     parts.append(text(x, y + 19, short(self.flow.gradients.get(node, 0.0)), font_size="11"))
         return "".join(parts)
@@ -456,15 +481,17 @@ class _Painter:
         x = self.x0 + 8
         for node in self.cell.weights:
             said = graph.nodes[node]
-            words = f"{shorten(said.get('symbol', said['name']), 12)} {said['shape'].strip('(),').replace(', ', '×')}"
+            called = shorten(self.cell.names.get(node, said["name"]), 12)
+            words = f"{called} {said['shape'].strip('(),').replace(', ', '×')}".rstrip()
             if self.flow is not None and node in self.flow.gradients:
-                words += f"  ‖∂L/∂{shorten(said.get('symbol', said['name']), 12)}‖ = {short(self.flow.gradients[node])}"
+                words += f"  ‖∂L/∂{called}‖ = {short(self.flow.gradients[node])}"
             w = text_width(words, 11) + 16
             parts.append(element("rect", x=x, y=y - 10, width=w, height=20, rx=10, fill=theme.paper, stroke=theme.wire))
             parts.append(text(x + w / 2, y + 4, words, font_size="11"))
             x += w + 10
-        parts.append(text(x, y + 18, f"the same weights at all {len(self.lane.layer.steps)} steps", anchor="start",
-                          font_size="11", fill=theme.faint))
+        if self.lane.timed:
+            parts.append(text(x, y + 18, f"the same weights at all {len(self.lane.layer.steps)} steps", anchor="start",
+                              font_size="11", fill=theme.faint))
         return "".join(parts), 36.0
 
     # -- after the last step
@@ -528,11 +555,13 @@ class _Painter:
                     way.line(x2, y2)
             else:
                 way = self.aside(j, name)
-            yield self.stroke(way, self.lane.message(edge), edge)
+            words = f"from {self.cell.words.get(name, name)} at t = {step} to {self.lane.groups[0].title}"
+            yield self.stroke(way, self.lane.message(edge), words)
         for a, b, group, following in zip(boxes, boxes[1:], self.lane.groups, self.lane.groups[1:], strict=False):
             edges = [Edge(v, k) for v in following.nodes for u, _, k in self.lane.graph.in_edges(v, keys=True)
                      if u in group.nodes]
-            yield self.stroke(Route((a.right, a.y)).line(b.left, b.y), self.lane.message(edges[0]), edges[0])
+            yield self.stroke(Route((a.right, a.y)).line(b.left, b.y), self.lane.message(edges[0]),
+                              f"from {group.title} to {following.title}")
 
 
 def tint(colour: str, share: float = 0.22) -> str:
@@ -562,11 +591,13 @@ def middle(route: Route) -> tuple[float, float]:
     return points[len(points) // 2]
 
 
-def legend(scale: Scale, lanes: list[Lane], theme: Theme) -> tuple[str, float]:
-    """The scale as a wedge with decade ticks, and what is measured."""
+def legend(scale: Scale, lanes: list[Lane], theme: Theme) -> tuple[str, float, float]:
+    """The scale as a wedge with decade ticks, and what is measured; its height and width."""
     unit, x0, y = 44.0, 14.0, 34.0
     width = unit * (scale.high - scale.low)
-    heading = "gradient along each edge, ‖message‖₂ (log scale); arrows point the way it flows: back in time"
+    timed = any(lane.timed for lane in lanes)
+    heading = ("gradient sent along each edge (Euclidean norm, log scale); arrows: the way it flows"
+               + (", back in time" if timed else ""))
     parts = [text(0, 12, heading, anchor="start", font_size="12", font_weight="bold")]
     slices = 8 * (scale.high - scale.low)
     for j in range(slices):
@@ -587,7 +618,10 @@ def legend(scale: Scale, lanes: list[Lane], theme: Theme) -> tuple[str, float]:
     parts.append(text(x + 46, y + 23, "! NaN or infinite", anchor="start", font_size="11"))
     flow = next(lane.flow for lane in lanes if lane.flow is not None)
     loss = flow.graph.nodes[flow.root]
-    what = (f"of {shorten(loss.get('symbol', loss['name']), 12)} (T = {len(lanes[0].layer.steps)} steps); "
-            "Euclidean norm, summed over the batch. Under each state: the norm of its whole gradient.")
+    T = len(lanes[0].layer.steps)
+    span = f" (T = {T} step{'s' * (T != 1)})" if timed else ""
+    what = f"The gradient of {shorten(loss.get('symbol', loss['name']), 12)}{span}, over the whole batch."
+    if timed:
+        what += " Under each state: the norm of its whole gradient."
     parts.append(text(0, y + 46, what, anchor="start", font_size="11", fill=theme.faint))
-    return "".join(parts), y + 50
+    return "".join(parts), y + 50, max(text_width(heading, 12) * 1.08, text_width(what, 11), x + 170)

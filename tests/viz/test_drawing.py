@@ -64,8 +64,7 @@ def test_own_cells_layers_and_graphs_without_steps_are_drawn() -> None:
 
 def test_a_loss_on_every_step_is_seen_at_every_step() -> None:
     flow = viz.gradient_flow(all_losses("lstm"))
-    edges = re.findall(r"<title>stack, operand (\d)", viz.unrolled(flow).svg) or re.findall(
-        r"<title>[^<]*stack, operand (\d)", viz.unrolled(flow).svg)
+    edges = re.findall(r"<title>from h at t = (\d) to [a-z]", viz.unrolled(flow).svg)
     assert sorted(set(edges)) == list("012345")
 
 
@@ -184,10 +183,107 @@ def test_ribbons_split_by_share() -> None:
     a = flow.arrivals["lstm/t5/c"]
     assert f"carried over {a.carry:.3g}, else {a.rest:.3g}" in said.svg
     with pytest.raises(ValueError, match="no gradient reaches"):
-        viz.ribbons({"x": viz.gradient_flow(Value(1.0) * 2)})
+        viz.ribbons({})
+
+
+def test_ribbons_draw_one_line_between_carry_and_rest_and_say_where_there_is_none() -> None:
+    gated, plain = (viz.ribbons(viz.gradient_flow(last_loss(name, T=9))) for name in ("gru before", "rnn"))
+    lines = [e.get("d") or "" for e in parsed(gated).iter(SVG + "path") if e.get("stroke") == "#ffffff"]
+    assert len(lines) == 1
+    assert (lines[0].count("M"), lines[0].count("H")) == (1, 8), "one connected line over the eight lags after lag 0"
+    assert "no direct carry" in words(plain)
+    assert not [e for e in parsed(plain).iter(SVG + "path") if e.get("stroke") == "#ffffff"]
+    assert "% carried" not in plain.svg
+    assert "colour: norm, log scale" in words(plain)
+    assert any(re.fullmatch(r"dark blue: 1e-\d+ or less", w) for w in words(plain))
+
+
+def test_one_flow_alone_is_enough() -> None:
+    flow = viz.gradient_flow(last_loss("lstm"))
+    assert viz.ribbons(flow).svg == viz.ribbons({"lstm": flow}).svg
+    assert viz.side_by_side(flow).svg == viz.side_by_side({"lstm": flow}).svg
+
+
+def test_an_edge_says_in_words_what_it_joins() -> None:
+    said = viz.unrolled(viz.gradient_flow(last_loss("lstm"))).svg
+    assert re.search(r"<title>from i to i × g at t = 5: [\d.e-]+</title>", said)
+    assert re.search(r"<title>from c at t = 4 to f × c at t = 5: ", said)
+    assert "operand" not in said
+
+
+# ------------------------------------------------------------------------------------------------ nets without marks
+def leaf_loop(T: int = 4, scoped: bool = True) -> Any:
+    """A loop as one writes it first: no marks, no modules, a transposed and a sliced weight, Tensors as inputs."""
+    rng = np.random.default_rng(0)
+    U, W, b = Tensor(rng.standard_normal((4, 3))), Tensor(rng.standard_normal((8, 4))), Tensor(np.zeros(4), label="b")
+    h: Any = Tensor(np.zeros((1, 4)))
+    for t, x in enumerate([Tensor(rng.standard_normal((1, 3))) for _ in range(T)]):
+        with scope(step=t if scoped else None):
+            h = (x @ U.T + h @ W[:4] + b).tanh()
+    return (h * h).sum()
+
+
+def test_weights_without_marks_are_named_on_the_rail_and_are_no_inputs() -> None:
+    said = words(viz.unrolled(viz.gradient_flow(leaf_loop())))
+    assert said.count("x") == 1, "the one input, in the cell that is stamped"
+    assert "x W1ᵀ + h W2 + b" in said
+    assert [w.split("  ")[0] for w in said if "∂L/∂" in w] == ["W1 4×3", "W2 8×4", "b 4"]
+
+
+def test_a_weight_made_inside_the_first_step_is_a_weight() -> None:
+    h: Any = np.zeros((1, 4))
+    W: Any = None
+    for t in range(4):
+        with scope(step=t):
+            W = Tensor(np.eye(4)) if W is None else W
+            h = (h @ W + 1).tanh()
+    flow = viz.gradient_flow(h.sum())
+    assert flow.state_names() == ["h"]
+    assert "x" not in words(viz.unrolled(flow))
+    assert any(w.startswith("W1 4×4") for w in words(viz.unrolled(flow)))
+
+
+def test_states_without_marks_are_called_h_and_s2() -> None:
+    flow = viz.gradient_flow(own_cell(marked=False))
+    assert flow.state_names() == ["s2", "h"]
+    assert flow.profile("s2").state == "s2" != flow.profile().state == "h"
+    assert {a.state for a in flow.arrivals.values()} == {"s2", "h"}
+    said = words(viz.unrolled(flow))
+    assert {"h4", "s24", "x + h W1"} <= set(said)
+    assert not [w for w in said if "add" in w or "·" in w]
+    assert viz.gradient_flow(own_cell()).state_names() == ["m", "h"]
+
+
+def test_a_graph_without_steps_says_nothing_of_time() -> None:
+    flow = viz.gradient_flow(leaf_loop(scoped=False))
+    said = words(viz.unrolled(flow))
+    assert not [w for w in said if re.search(r"\btime\b|\bstep|T = ", w)]
+    for ask in (flow.horizon, flow.profile, lambda: viz.ribbons(flow), lambda: viz.ribbons({"x": flow})):
+        with pytest.raises(ValueError, match=re.escape("wrap each step of your loop in `with scope(step=t):`, or use")):
+            ask()
 
 
 # ------------------------------------------------------------------------------------------------ files
+def test_draw_saves_pictures_as_pictures_and_text_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dot = viz.draw_dot(Value(1.0) * 2)
+    monkeypatch.setattr(graphviz.Digraph, "pipe", lambda self, **how: f"<{how['format']}>".encode())
+    for ending in ("svg", "png", "pdf"):
+        dot.save(tmp_path / f"x.{ending}")
+        assert (tmp_path / f"x.{ending}").read_bytes() == f"<{ending}>".encode()
+    assert dot.save("x.gv", tmp_path) == str(tmp_path / "x.gv")
+    assert (tmp_path / "x.gv").read_text(encoding="utf-8") == dot.source
+
+
+def test_without_dot_every_way_to_a_picture_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    dot = viz.draw(Value(1.0) * 2)
+    for ask in (lambda: dot.save(tmp_path / "x.svg"), dot.pipe, lambda: dot.render(tmp_path / "y"),
+                lambda: dot.view(tmp_path / "z")):
+        with pytest.raises(graphviz.ExecutableNotFound, match=r"(?s)install graphviz.*viz\.unrolled.*\.source"):
+            ask()
+    assert not (tmp_path / "x.svg").exists()
+
+
 def test_a_drawing_saves_and_shows_itself(tmp_path: Path) -> None:
     drawing = viz.unrolled(last_loss("rnn"))
     assert drawing.save(tmp_path / "x.svg").read_text(encoding="utf-8") == drawing.svg

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -193,3 +194,8 @@ def test_to_dict_holds_every_message() -> None:
     said = flow.to_dict()
     assert {(e["to"], e["k"]): e["message"] for e in said["edges"]} == flow.messages
     assert {n["id"]: n["gradient"] for n in said["nodes"]} == flow.gradients
+
+
+def test_a_flow_introduces_itself_in_one_line() -> None:
+    assert re.fullmatch(r"Flow\(T=20, states=c, h, \d+ edges\)", repr(viz.gradient_flow(last_loss("lstm", T=20))))
+    assert repr(viz.gradient_flow(Value(2.0) * 3)) == "Flow(no time steps, 1 edges)"
