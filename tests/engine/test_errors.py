@@ -87,9 +87,9 @@ def test_a_root_of_several_numbers_needs_a_seed() -> None:
 @pytest.mark.parametrize("seed", [1.0, np.ones(2), np.ones((3, 1)), np.ones((1, 3))])
 def test_a_seed_must_have_the_shape_of_the_root(seed: Any) -> None:
     x = Tensor([1.0, 2.0, 3.0])
-    with pytest.raises(ValueError, match=r"seed has shape .* the root \(3,\)"):
+    with pytest.raises(ValueError, match=r"shape .*\(3,\).* must be equal"):
         (x * 2).backward(seed)
-    with pytest.raises(ValueError, match="seed"):
+    with pytest.raises(ValueError, match="must be equal"):
         mg.grad(x * 2, x, seed=seed, create_graph=True)
 
 
