@@ -13,12 +13,12 @@ import numpy as np
 
 from microgradrnn.engine import mark, no_grad, scope
 from microgradrnn.engine.node import plain
-from microgradrnn.engine.rules.elementwise import where
+from microgradrnn.engine.rules.indexing import index_update
 from microgradrnn.engine.rules.reduction import mean, softmax
 from microgradrnn.engine.rules.reduction import sum as total
 from microgradrnn.engine.rules.shape import expand_dims, pad
 from microgradrnn.nn.module import Module
-from microgradrnn.nn.unroll import fitted, mask
+from microgradrnn.nn.unroll import mask
 
 
 def last_step(hs: Any, lengths: Any = None) -> Any:
@@ -55,8 +55,8 @@ def mean_over_steps(hs: Any, lengths: Any = None) -> Any:
     """
     if lengths is None:
         return mean(hs, 0)
-    there = fitted(mask(lengths, hs.shape[0], hs.shape[1]), hs)
-    return total(where(there, hs, 0.0), 0) * (1 / there.sum(0)).astype(hs.dtype)
+    padding = ~mask(lengths, hs.shape[0], hs.shape[1])
+    return total(index_update(hs, padding, 0.0), 0) * (1 / np.asarray(lengths)[:, None]).astype(hs.dtype)
 
 
 def one_to_many(x: Any, T: int) -> Any:

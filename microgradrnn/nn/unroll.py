@@ -11,7 +11,7 @@ import numpy as np
 from microgradrnn.engine import Node, Tensor, Value, scope
 from microgradrnn.engine.checkpoint import checkpoint as forget
 from microgradrnn.engine.node import plain
-from microgradrnn.engine.rules.elementwise import where
+from microgradrnn.engine.rules.indexing import index_update
 from microgradrnn.engine.rules.shape import concat, stack
 from microgradrnn.nn.cells import Cell
 
@@ -62,7 +62,7 @@ def unroll(
     alive = None
     if lengths is not None:
         alive = mask(lengths, T, xs.shape[1])
-        xs, ends = where(fitted(alive, xs), xs, 0.0), last_steps(lengths)  # whatever the padding holds, it counts as 0
+        xs, ends = index_update(xs, ~alive, 0.0), last_steps(lengths)  # whatever the padding holds, it counts as 0
     carried = (state, constant(state) if ends else ())
     if not checkpoint:
         outputs, carried = steps(cell, xs, carried, times, ends)
@@ -77,7 +77,7 @@ def unroll(
             parts.append(part)
         hs = concat(parts[::-1] if reverse else parts)
     state = carried[1] if ends and not reverse else carried[0]
-    return (hs if alive is None else where(fitted(alive, hs), hs, 0.0)), state
+    return (hs if alive is None else index_update(hs, ~alive, 0.0)), state
 
 
 Ends = dict[int, np.ndarray]  # for each time at which sequences have their last step, which ones do
@@ -158,11 +158,6 @@ def last_steps(lengths: Any) -> Ends:
     return {int(t): n - 1 == t for t in np.unique(n - 1)}
 
 
-def fitted(condition: np.ndarray, x: Any) -> np.ndarray:
-    """A condition with axes of length 1 behind it, so that it broadcasts against x."""
-    return condition.reshape(condition.shape + (1,) * (np.ndim(plain(x)) - condition.ndim))
-
-
 def constant(state: Any) -> Any:
     """A state whose parts are all Tensors, also those that were given as plain arrays."""
     if isinstance(state, tuple):
@@ -174,4 +169,4 @@ def choose(who: np.ndarray, a: Any, b: Any) -> Any:
     """The state a for those sequences, b for the others."""
     if isinstance(a, tuple):
         return tuple(choose(who, p, q) for p, q in zip(a, b, strict=True))
-    return a if who.all() else where(fitted(who, a), a, b)
+    return a if who.all() else index_update(b, who, a[who])
