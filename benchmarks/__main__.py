@@ -9,13 +9,14 @@ import os
 import platform
 from pathlib import Path
 
-from benchmarks import accuracy, chain, length, lines, lstm, resume, scalar, startup
+from benchmarks import accuracy, chain, layers, length, lines, lstm, resume, scalar, startup
 from benchmarks.measure import MissingPeerError, Row
 
 BENCHMARKS = {
     "chain": chain.rows,
     "scalar": scalar.rows,
     "lstm": lstm.rows,
+    "layers": layers.rows,
     "length": length.rows,
     "accuracy": accuracy.rows,
     "lines": lines.rows,
