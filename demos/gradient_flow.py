@@ -24,16 +24,17 @@ from typing import Any
 import numpy as np
 
 import viz
-from microgradrnn import nn, no_grad, optim
+from microgradrnn import Tensor, nn, no_grad, optim
 from microgradrnn.data import standard_library, windows
 from viz.scale import short
+from viz.theme import DEFAULT as THEME
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 WINDOW = 100  # characters read in one training step
 BATCH = 16
 EMBEDDING = 32
 PASSAGE = 150  # characters read before the one whose loss is differentiated
-SHOWN = 8  # steps drawn one by one
+SHOWN = 4  # steps drawn one by one
 LAGS = (10, 50, 100)
 RATE = 2e-2
 
@@ -80,6 +81,7 @@ class Corpus:
     train: np.ndarray
     held_out: np.ndarray
     passage: str  # the held-out characters that are read, and the one to be predicted
+    before: str = ""  # what stands before the passage on its first line
 
     @classmethod
     def of(cls, text: str) -> Corpus:
@@ -94,7 +96,8 @@ class Corpus:
         number = {c: k for k, c in enumerate(characters)}
         ids = np.array([number.get(c, len(characters)) for c in text])
         end = word_start(text, cut + PASSAGE, len(text) - 1)
-        return cls(characters, ids[:cut], ids[cut:], text[end - PASSAGE : end + 1])
+        return cls(characters, ids[:cut], ids[cut:], text[end - PASSAGE : end + 1],
+                   text[max(cut, end - PASSAGE - 120) : end - PASSAGE].rpartition("\n")[2])
 
     @property
     def classes(self) -> int:
@@ -156,7 +159,7 @@ def train(net: CharacterNet, corpus: Corpus, steps: int, seed: int, name: str) -
             optimiser.step()
             bar.update()
             if step % 10 == 0:
-                bar.set_postfix_str(f"{bits(loss.item()):.2f} bits/char")
+                bar.set_postfix_str(f"{bits(loss.item()):.2f} bits/char", refresh=False)
                 if not math.isfinite(loss.item()):
                     raise TroubleError(f"{name}: the loss is {loss.item()} after {step + 1} updates; try another seed")
 
@@ -284,22 +287,69 @@ def sentence(r: Result) -> str:
 
 def verdict(results: Sequence[Result]) -> str:
     """Which gradient reached furthest, and whether gates did it; no more than the numbers say."""
+    if len(results) == 1:
+        return sentence(results[0])
     found = [(h, r) for r in results if (h := r.longest.horizon()) is not None]
     if len(found) < 2:
         return "There are not two cells with a gradient to compare."
     words = "; ".join(f"{r.name} {horizon_text(r.longest)} (at {r.longest.state})" for _, r in found)
     text = f"Largest lag with more than 1 % of the gradient left: {words}. "
+    compared = [r for _, r in found]
+    ending = left_over(compared) + unlike_starts(compared) + two_rates(compared)
     plain = next((h for h, r in found if r.name == "rnn"), None)
     gated = [(h, r) for h, r in found if r.name != "rnn"]
     if plain is None or not gated:
-        return text + f"The gradient of the {max(found, key=lambda pair: pair[0])[1].name} reached furthest."
+        furthest = max(h for h, _ in found)
+        names = [r.name for h, r in found if h == furthest]
+        return text + f"The gradient of {listed(names)} reached furthest." + ending
     further = [r.name for h, r in gated if h > plain]
     nearer = [r.name for h, r in gated if h < plain]
     same = [r.name for h, r in gated if h == plain]
-    parts = [f"the gated path of the {' and the '.join(names)} reached {how} the plain tanh path"
+    parts = [f"the gated path{'s' * (len(names) > 1)} of {listed(names)} reached {how} the plain tanh path"
              for names, how in ((further, "further back than"), (nearer, "less far back than"),
                                 (same, "as far back as")) if names]
-    return text + "Here " + "; ".join(parts) + "." + left_over([r for _, r in found])
+    return text + "Here " + "; ".join(parts) + "." + ending
+
+
+def listed(names: Sequence[str]) -> str:
+    """``the lstm and the gru``"""
+    return " and ".join(f"the {name}" for name in names)
+
+
+def unlike_starts(results: Sequence[Result]) -> str:
+    """A horizon counts from its own start: say so where the starts are far apart."""
+    starts = [(r.longest.at(0) or 0.0, r) for r in results]
+    (low, least), (high, most) = (choose(starts, key=lambda pair: pair[0]) for choose in (min, max))
+    if high <= 10 * low:
+        return ""
+    return (f" These lags count from each net's own start, and the starts differ: {short(high)} for the {most.name}, "
+            f"{short(low)} for the {least.name}.")
+
+
+def two_rates(results: Sequence[Result]) -> str:
+    """Where a net has no longer horizon than another and yet far more left: how fast each falls, early and late."""
+    lags = [lag for lag in LAGS if all(r.longest.at(lag) for r in results)]
+    if len(lags) < 2:
+        return ""
+    first, late, last = lags[0], lags[-2], lags[-1]
+
+    def factor(r: Result, a: int, b: int) -> float:
+        return ((r.longest.at(b) or 0.0) / (r.longest.at(a) or 1.0)) ** (1 / (b - a))
+
+    pairs = []
+    for r in results:
+        for other in results:
+            mine, theirs = ((x.longest.at(last) or 0.0) / (x.longest.at(0) or 1.0) for x in (r, other))
+            if (r.longest.horizon() or 0) <= (other.longest.horizon() or 0) and mine > 10 * theirs:
+                pairs.append((mine / theirs, r, other))
+    if not pairs:
+        return ""
+    times, r, other = max(pairs, key=lambda pair: pair[0])
+    return (f" The horizon sees only the first drop: the {r.name} has no longer one than the {other.name} "
+            f"({r.longest.horizon()} against {other.longest.horizon()}), yet {last} steps back {short(times)} times as "
+            f"much of its start is left: over the first {first} steps it keeps {factor(r, 0, first):.2f} a step "
+            f"(the {other.name} {factor(other, 0, first):.2f}), but from {late} to {last} steps back "
+            f"{factor(r, late, last):.2f} (the {other.name} {factor(other, late, last):.2f}).")
 
 
 def left_over(results: Sequence[Result]) -> str:
@@ -319,6 +369,9 @@ class Report:
         self.out, self.corpus, self.options = out, corpus, options
         self.written: list[Path] = []
         self.notes: list[str] = []
+        self.graph = ""
+        if out.exists() and not out.is_dir():
+            raise TroubleError(f"--out {out}: is a file, not a folder")
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -334,9 +387,11 @@ class Report:
             name = f"{r.name}: the last {SHOWN} steps of {len(labels)}, gradient of the last character's loss"
             drawing = viz.unrolled(r.flow, last=SHOWN, labels=labels, name=name, scale=scale)
             svgs[r.name] = self.save(f"{r.name}.svg", drawing.svg)
-        together = viz.side_by_side(flows, last=SHOWN, labels=labels, scale=scale,
-                                    name="the gated path against the plain tanh path")
-        svgs["together"] = self.save("side_by_side.svg", together.svg)
+        svgs["graph"] = self.graph
+        if len(results) > 1:
+            together = viz.side_by_side(flows, last=SHOWN, labels=labels, scale=scale,
+                                        name="the gated path against the plain tanh path")
+            svgs["together"] = self.save("side_by_side.svg", together.svg)
         svgs["ribbons"] = self.save("gates_against_tanh.svg", viz.ribbons(flows).svg)
         svgs["curves"] = self.curves(flows)
         self.save("flow.json", json.dumps(self.numbers(results), indent=1, ensure_ascii=False, allow_nan=False))
@@ -404,15 +459,47 @@ def page(results: Sequence[Result], svgs: dict[str, str], corpus: Corpus, option
     curves = figure(svgs["curves"], "The norm of the gradient at each state, against how many steps back from the loss "
                     "it lies. A straight line down is exponential decay: the same factor lost at every step. The dot "
                     "marks the horizon.") if svgs["curves"] else ""
-    cells = "".join(f"<h2>{html.escape(r.name)}</h2>" + figure(svgs[r.name], sentence(r)) for r in results)
+    cells = "".join(f"<h2>{html.escape(r.name)}</h2>"
+                    + figure(svgs[r.name], f"{sentence(r)} {matrices(r.name, options.hidden)}".strip())
+                    for r in results)
+    if len(results) == 1:  # the sentence stands on top already
+        cells = figure(svgs[results[0].name], matrices(results[0].name, options.hidden))
+    graph = "<h2>Two steps as Graphviz draws them</h2>" + figure(
+        svgs["graph"], f"Every node of a {results[0].name} of two units: its data and its gradient after backward(), "
+        "and every operation between. This is the graph that the pictures above are folded from."
+    ) if svgs["graph"] else ""
+    together = "<h2>Side by side, step by step</h2>" + figure(
+        svgs["together"], "One time axis and one scale for all: the same colour and width mean the same norm. The "
+        "straight line on top is the way from a state to the same state one step back."
+    ) if "together" in svgs else ""
     return PAGE.format(
         verdict=html.escape(verdict(results)), head=head, body=body, curves=curves, cells=cells,
-        together=figure(svgs["together"], "One time axis and one scale for all: the same colour and width mean the "
-                        "same norm. The straight line on top is the way from a state to the same state one step back."),
-        ribbons=figure(svgs["ribbons"], verdict(results)),
+        together=together, graph=graph, key=colour_key(),
+        ribbons=figure(svgs["ribbons"], "Each bar is one state of one net, from the loss on the right back in time."),
+        before=html.escape(corpus.before),
         passage=html.escape(corpus.passage[:-1]), next=html.escape(repr(corpus.passage[-1])),
+        target=html.escape(corpus.passage[-1]),
         settings=html.escape(f"{options.steps} updates, {options.hidden} hidden units, seed {options.seed}"),
     )
+
+
+def matrices(name: str, H: int) -> str:
+    """Where the gates' matrices are, in the cells that have gates."""
+    gates = {"lstm": "f, i, o and g", "gru": "r, z and n"}.get(name)
+    count = {"lstm": "four", "gru": "three"}.get(name)
+    if gates is None:
+        return ""
+    n = 4 if name == "lstm" else 3
+    return f"The {count} matrices of {gates} lie side by side in W (H × {n}H, here {H} × {n * H}), and so in U."
+
+
+def colour_key() -> str:
+    """What the colours of boxes and circles mean."""
+    said = [("forget or update gate: f, z", THEME.symbols["f"]), ("input or reset gate: i, r", THEME.symbols["i"]),
+            ("output gate: o", THEME.symbols["o"]), ("candidate: g, n; circle: state h", THEME.symbols["g"]),
+            ("circle: state c", THEME.roles["cell"]), ("any other circle: × and +, number by number", THEME.ink)]
+    return "".join(f'<span class="key"><i style="border-color:{colour}"></i>{html.escape(words)}</span>'
+                   for words, colour in said)
 
 
 PAGE = """<!doctype html>
@@ -427,7 +514,11 @@ PAGE = """<!doctype html>
  th, td {{ padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #d3dae1 }}
  th:first-child, td:first-child {{ text-align: left }}
  pre {{ background: #f3f5f7; padding: 1rem; overflow-x: auto; border-radius: 8px }}
- body:has(#fit:checked) .wide svg {{ width: 100%; height: auto }}
+ body:not(:has(#full:checked)) .wide svg {{ max-width: 100%; height: auto }}
+ .unread {{ color: #9aa5b1 }} mark {{ background: #fee838; padding: 0 .15em }}
+ .key {{ margin-right: 1.2em; white-space: nowrap }}
+ .key i {{
+   display: inline-block; width: .7em; height: .7em; border: 3px solid; border-radius: 50%; margin-right: .4em }}
  .verdict {{ font-size: 1.15rem; max-width: 60rem }}
 </style>
 <h1>Where the gradient went</h1>
@@ -436,16 +527,22 @@ PAGE = """<!doctype html>
 <p>Each net learned to predict the next character ({settings}). Then it read the passage below, which it had never
 seen, and the loss of the one character that follows, {next}, was differentiated.
 The <em>horizon</em> is the largest lag at which the norm at the state is still above 1 % of its value at lag 0.</p>
-<pre>{passage}</pre>
+<pre><span class="unread">{before}</span>{passage}<mark>{target}</mark></pre>
+<p>Marked: the character to predict. Grey: the beginning of the line, which was not read.</p>
 <h2>How far back</h2>
 {ribbons}
 {curves}
-<h2>Side by side, step by step</h2>
-<p><label><input type="checkbox" id="fit"> fit wide pictures to the page</label> (they start at their right end, at the
-loss; scroll left to go back in time, and rest the pointer on an edge to read its norm)</p>
+<p><label><input type="checkbox" id="full"> pictures at full size, to scroll</label> (rest the pointer on an edge to
+read its norm)</p>
+<p>{key}</p>
 {together}
 {cells}
-<script>for (const box of document.querySelectorAll(".wide")) box.scrollLeft = box.scrollWidth;</script>
+{graph}
+<script>
+document.getElementById("full").onchange = () => {{
+  for (const box of document.querySelectorAll(".wide")) box.scrollLeft = box.scrollWidth;
+}};
+</script>
 </html>
 """
 
@@ -463,6 +560,13 @@ def natural(words: str) -> int:
     if not words.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a whole number, 0 or more, got {words!r}")
     return int(words)
+
+
+def file_name(words: str) -> Path:
+    """The name of a file."""
+    if not words.strip():
+        raise argparse.ArgumentTypeError("expected the name of a file, got an empty one")
+    return Path(words)
 
 
 def cells(words: str) -> list[str]:
@@ -485,7 +589,7 @@ class Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     p = Parser(prog="python -m demos.gradient_flow", description=(__doc__ or "").split("\n")[0])
-    p.add_argument("--text", type=Path, help="a text in UTF-8 (default: source of Python's standard library)")
+    p.add_argument("--text", type=file_name, help="a text in UTF-8 (default: source of Python's standard library)")
     p.add_argument("--out", type=Path, default=Path("out"), help="where to write (default: out)")
     p.add_argument("--steps", type=positive, default=800, help="updates for each net (default: 800)")
     p.add_argument("--seed", type=natural, default=0, help="of weights and windows (default: 0)")
@@ -504,11 +608,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         written = report.written
         print(f"{len(corpus.train):,} characters to train on, {len(corpus.held_out):,} held out, "
               f"{corpus.classes} classes", flush=True)
+        draw_with_dot(report, options)
         results = []
         for kind in options.cells:
             results.append(run_cell(kind, corpus, options))
             report.write(results)
-        draw_with_dot(report, options)
     except TroubleError as trouble:
         print(f"gradient_flow: {trouble}", file=sys.stderr)
         return 2
@@ -523,14 +627,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def draw_with_dot(report: Report, options: argparse.Namespace) -> None:
-    """One step of the first cell as Graphviz draws it, where the dot program is there."""
+    """Two steps of the first cell as Graphviz draws them, where the dot program is there."""
     if shutil.which("dot") is None:
         report.notes.append("Graphviz' dot program was not found: everything is drawn with our own SVG.")
         return
     kind = options.cells[0]
-    _, state = CELLS[kind](2, 2, rng=options.seed)(np.ones((1, 1, 2)))
-    h = state[0] if isinstance(state, tuple) else state
-    report.save(f"{kind}_graph.svg", viz.draw(h.sum()).pipe(format="svg", encoding="utf-8"))
+    x, h0 = Tensor(np.ones((2, 1, 2)), label="x"), Tensor(np.zeros((1, 2)), label="h0")
+    first = (h0, Tensor(np.zeros((1, 2)), label="c0")) if kind == "lstm" else h0
+    _, state = CELLS[kind](2, 2, rng=options.seed)(x, first)
+    loss = (state[0] if isinstance(state, tuple) else state).sum()
+    loss.backward()
+    report.graph = report.save(f"{kind}_graph.svg", viz.draw(loss).pipe(format="svg", encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -249,7 +249,10 @@ def _reached(graph: nx.MultiDiGraph, inside: set[str]) -> set[str]:
 def _group(graph: nx.MultiDiGraph, nodes: list[str]) -> Group:
     end = graph.nodes[nodes[-1]]
     heading = end.get("path", "").split("/")[0] or (end["op"] if len(nodes) == 1 else "outputs and loss")
-    if "value" in end:
+    if end.get("role") == "output" and any("entropy" in graph.nodes[v].get("path", "") + graph.nodes[v].get("op", "")
+                                           for v in graph.successors(nodes[-1])):
+        heading, note = f"{heading} (logits)", end["shape"]  # its o would be taken for the output gate
+    elif "value" in end:
         note = f"{end.get('symbol', 'value')} = {short(end['value'])}"
     else:
         note = f"{end['symbol']} {end['shape']}" if "symbol" in end else end["shape"]
@@ -263,17 +266,19 @@ def stacked(lanes: list[Lane], scale: Scale | None, theme: Theme, name: str) -> 
     if scale is None:
         scale = Scale.of(g for lane in lanes for g in lane.norms())
     parts, y, width = [], theme.margin, 720.0
+    above = 0.0
+    if with_flow:
+        markup_of_legend, above, legend_width = legend(scale, lanes, theme)
+        y += above + 18
+        width = max(width, legend_width + 2 * theme.margin)
     for j, lane in enumerate(lanes):
         painter = _Painter(lane, scale, theme, f"{abs(hash_of(name)):x}-{j}-")
         markup, w, h = painter.paint()
         parts.append(element("g", markup, transform=f"translate({theme.margin:g},{y:.1f})"))
         y, width = y + h + 14, max(width, w + 2 * theme.margin)
     if with_flow:
-        markup, h, w = legend(scale, lanes, theme)
-        width = max(width, w + 2 * theme.margin)
-        x = theme.margin if width < 1500 else width - w - theme.margin  # beside the loss, where reading starts
-        parts.append(element("g", markup, transform=f"translate({x:.1f},{y:.1f})"))
-        y += h
+        x = theme.margin if width < 1500 else width - legend_width - theme.margin  # beside the loss: read from there
+        parts.insert(0, element("g", markup_of_legend, transform=f"translate({x:.1f},{theme.margin:g})"))
     return document("".join(parts), width, y + theme.margin, theme, name)
 
 
@@ -382,7 +387,27 @@ class _Painter:
                 a, b = f"{a} at t = {step - wire.delay}", f"{b} at t = {step}"
             elif self.lane.timed:
                 b += f" at t = {step}"
-            yield self.stroke(route, self.lane.message(edge), f"from {a} to {b}")
+            width, line, head = self.stroke(route, self.lane.message(edge), f"from {a} to {b}")
+            yield width, line, head + (self.joins(j, wire, width) if head and self.flow is not None else "")
+
+    def joins(self, j: int, wire: Wire, width: float) -> str:
+        """An arrowhead where what comes up from below flows into the main line."""
+        main = self.tile.main
+        if main is None or wire.source != main:
+            return ""
+        y = self.tile.exits[main].start[1]
+        if wire.recurrent and wire.edge in self.tile.entries:
+            entry = self.tile.entries[wire.edge]
+            if entry.end[1] <= y + 1:
+                return ""
+            tip = (14.0, y + 14)
+        elif not wire.recurrent and (end := self.tile.routes[wire.edge].end)[1] > y + 20:
+            tip = (end[0], y + 12)
+        else:
+            return ""
+        norm = self.lane.message(self.lane.edge(self.lane.shown[j], wire) or Edge("", 0))
+        return arrowhead((self.left(j) + tip[0], self.head + tip[1]), (0.0, -1.0), 6 + 1.25 * width,
+                         fill=self.scale.colour(norm or 0.0), stroke=self.theme.wire, stroke_width=0.7)
 
     def recurrent_route(self, j: int, wire: Wire) -> Route:
         """From an earlier tile, across the gap, into the j-th."""

@@ -45,7 +45,7 @@ def test_everything_is_written(done: Path) -> None:
 
 def test_the_page_shows_every_picture_and_sentence_offline(done: Path) -> None:
     page = (done / "index.html").read_text(encoding="utf-8")
-    assert page.count("<svg") == 6
+    assert page.count("<svg") == 6 + (done / "rnn_graph.svg").exists()
     assert not re.search(r'(src|href)="(http|//)', page)
     ids = re.findall(r' id="([^"]+)"', page)
     assert len(ids) == len(set(ids)), "pictures on one page must not share ids"
@@ -68,7 +68,7 @@ def test_flow_json_holds_what_was_drawn(done: Path) -> None:
             assert profile["horizon"] == again
         drawn = re.findall(r"<title>from [^<]+ to [^<]+: ([^<]+)</title>", (done / f"{name}.svg").read_text("utf-8"))
         messages = {f"{e['message']:.4g}" for e in cell["flow"]["edges"]}
-        assert len(drawn) > 20
+        assert len(drawn) > 3 * demo.SHOWN
         assert set(drawn) <= messages
 
 
@@ -99,6 +99,9 @@ def test_with_dot_one_graph_more_is_drawn(tmp_path: Path, monkeypatch: pytest.Mo
     assert main([*SMALL, "--cells", "gru", "--out", str(tmp_path)]) == 0
     assert (tmp_path / "gru_graph.svg").read_text(encoding="utf-8") == "<svg/>"
     assert "label=tanh" in seen[0]
+    for words in ("x | (2, 1, 2)", "h0 | (1, 2)", "‖grad‖"):
+        assert words in seen[0]
+    assert "<svg/>" in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
 # ------------------------------------------------------------------------------------------------ what goes wrong
@@ -142,7 +145,11 @@ def test_bad_options_give_one_clear_line(argv: list[str], capsys: pytest.Capture
 
 def test_an_out_that_is_a_file_gives_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("x")
-    assert "--out" in fails(["--out", str(tmp_path / "file")], capsys)
+    assert "is a file, not a folder" in fails(["--out", str(tmp_path / "file")], capsys)
+
+
+def test_an_empty_name_of_a_text_gives_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--text: expected the name of a file" in fails(["--text", ""], capsys)
 
 
 def test_an_interrupted_run_says_what_it_has_written(tmp_path: Path, capsys: pytest.CaptureFixture[str],
@@ -201,6 +208,50 @@ def test_windows_line_targets_up_one_character_on() -> None:
     assert np.array_equal(y, x + 1)
 
 
+# ------------------------------------------------------------------------------------------------ the page
+def test_the_page_says_the_verdict_once_and_marks_the_character(done: Path) -> None:
+    page = (done / "index.html").read_text(encoding="utf-8")
+    said = numbers(done)
+    assert page.count(demo.html.escape(said["verdict"])) == 1
+    assert f"<mark>{demo.html.escape(said['predicted'])}</mark></pre>" in page
+    assert 'id="full"' in page
+    assert 'id="full" checked' not in page
+    assert "H × 4H, here 8 × 32" in page
+    assert page.count('class="key"') == 6
+    assert "linear (logits)" in page
+    assert "operand" not in page
+
+
+def test_the_passage_is_shown_from_the_start_of_its_line() -> None:
+    text = demo.default_text()
+    corpus = Corpus.of(text)
+    start = text.index(corpus.before + corpus.passage, len(corpus.train))
+    assert text[start - 1] == "\n"
+    assert "\n" not in corpus.before
+
+
+def test_one_cell_alone_says_its_own_sentence_and_has_no_side_by_side(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([*SMALL, "--cells", "rnn", "--out", str(tmp_path)])
+    said = numbers(tmp_path)
+    assert said["verdict"] == said["cells"]["rnn"]["sentence"]
+    assert said["verdict"] in capsys.readouterr().out
+    assert not (tmp_path / "side_by_side.svg").exists()
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert page.count(demo.html.escape(said["verdict"])) == 1
+    assert "Side by side" not in page
+
+
+def test_a_log_of_the_progress_stays_short(capsys: pytest.CaptureFixture[str]) -> None:
+    with demo.progress(300, "rnn") as bar:
+        for _ in range(300):
+            bar.update()
+            bar.set_postfix_str("2 bits/char", refresh=False)
+    assert len(capsys.readouterr().err) < 1000
+    assert "refresh=False" in Path(demo.__file__).read_text(encoding="utf-8")
+
+
 # ------------------------------------------------------------------------------------------------ the words
 def result(name: str, norms: list[float]) -> demo.Result:
     flow = viz.gradient_flow(Value(1.0) * 2)
@@ -219,3 +270,21 @@ def test_the_verdict_follows_the_numbers() -> None:
 def test_a_horizon_at_the_end_of_the_passage_is_a_lower_bound() -> None:
     assert demo.horizon_text(viz.Profile("h", (1, 0), (0, 1), (1.0, 0.5))) == "≥ 1"
     assert demo.horizon_text(viz.Profile("h", (1, 0), (0, 1), (math.nan, 0.5))) == "–"
+
+
+def test_the_verdict_compares_rates_and_starts_only_where_the_numbers_say_so() -> None:
+    fast = [0.5**k for k in range(120)]
+    bent = [0.5**k if k < 10 else 0.5**10 * 0.9 ** (k - 10) for k in range(120)]
+    said = demo.verdict([result("rnn", fast), result("lstm", bent)])
+    assert "the lstm has no longer one than the rnn (6 against 6)" in said
+    assert "keeps 0.50 a step (the rnn 0.50), but from 50 to 100 steps back 0.90 (the rnn 0.50)" in said
+    assert "starts differ" not in said
+    far = demo.verdict([result("rnn", fast), result("lstm", [100 * 0.99**k for k in range(120)])])
+    assert "no longer one" not in far
+    assert "the starts differ: 1e+02 for the lstm, 1 for the rnn" in far
+
+
+def test_two_gated_cells_have_two_paths() -> None:
+    near, far = [1.0, 0.5, 0.001, 0.0], [1.0, 0.9, 0.8, 0.001]
+    said = demo.verdict([result("rnn", near), result("lstm", far), result("gru", far)])
+    assert "the gated paths of the lstm and the gru reached further back than the plain tanh path" in said

@@ -17,6 +17,7 @@ import pytest
 import viz
 from microgradrnn import Tensor, Value, mark, nn, scope
 from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
+from viz.fold import fold, layers
 from viz.scale import Scale, short
 from viz.theme import CIVIDIS, cividis
 
@@ -209,6 +210,24 @@ def test_an_edge_says_in_words_what_it_joins() -> None:
     assert re.search(r"<title>from i to i × g at t = 5: [\d.e-]+</title>", said)
     assert re.search(r"<title>from c at t = 4 to f × c at t = 5: ", said)
     assert "operand" not in said
+
+
+def test_the_legend_stands_above_the_nets_and_the_logits_are_no_gate() -> None:
+    drawing = viz.unrolled(viz.gradient_flow(last_loss("lstm")))
+    said = words(drawing)
+    assert next(j for j, w in enumerate(said) if w.startswith("gradient sent along")) < said.index("t = 0")
+    assert "linear (logits)" in said
+    assert "o (2, 5)" not in said
+
+
+def test_what_flows_up_into_the_main_line_has_an_arrowhead() -> None:
+    loss = last_loss("gru before", T=3)
+    flow = viz.gradient_flow(loss)
+    layer = layers(flow.graph)[0]
+    heads = viz.unrolled(flow).svg.count('stroke-width="0.7"')
+    edges = sum(1 for t in range(3) for wire in fold(flow.graph, layer, [0, 1, 2]).wires
+                if not (wire.recurrent and t == 0))
+    assert heads > edges + 2, "one arrowhead an edge, two for the two boxes, and more where lines join"
 
 
 # ------------------------------------------------------------------------------------------------ nets without marks
