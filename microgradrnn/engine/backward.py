@@ -11,17 +11,15 @@ knows what a recurrent net is. Back-propagation through time is what this loop d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from operator import attrgetter
 from typing import Any
 
-import numpy as np
-
-from microgradrnn.engine.cotangent import Deferred, together
-from microgradrnn.engine.guards import check_message
-from microgradrnn.engine.node import Node, plain
-from microgradrnn.engine.primitive import Primitive, ieee
-from microgradrnn.engine.rules.elementwise import where
-from microgradrnn.engine.scope import SCOPE
+from microgradrnn.engine.cotangent import Deferred, mute, read_only, together
+from microgradrnn.engine.guards import changed, check_message, need_node
+from microgradrnn.engine.node import Node
+from microgradrnn.engine.primitive import ieee
+from microgradrnn.engine.scope import SCOPE, enable_grad
 
 Observer = Callable[[Node, int, Node, Any], object]
 
@@ -53,11 +51,11 @@ def reverse(
         if isinstance(g, Deferred):
             g = g.dense()
         if node.hooks and node.serial >= since:
-            g = hooked(node, g)
+            g = node.hooked(g)
         yield node, g
         if node.op is None or node.serial < since:
             continue
-        op, args, params = node.op, node.args, node.params
+        op, args, params = node.op, node._args, node.params
         y, operands = (node, recorded(node)) if create_graph else (node._data, args)
         if op.variadic:
             operands = (operands,)
@@ -81,7 +79,7 @@ def reverse(
             if anomaly:
                 check_message(op.name, k, message, g, node.scope)
             if observe is not None:
-                observe(node, k, x, message)
+                observe(node, k, x, read_only(message))
             if x not in arriving:
                 arriving[x] = message
             elif create_graph:
@@ -135,7 +133,8 @@ def backward(
         observe: called as ``observe(consumer, k, input, message)`` for every message, in the order in which they are
             sent. A message is an array that must not be changed (or a `Deferred` one; `np.asarray` works it out).
         keep: called as ``keep(consumer, k)``; where it is false the message to the k-th input is not sent. The
-            gradient is then the part that took the remaining paths; over a partition of paths the parts add up.
+            gradient is then the part that took the remaining paths; over a partition of paths the parts add up. (A
+            `checkpoint` is one consumer, to keep and observe: what is inside is not seen.)
         create_graph: record the backward pass too, so that gradients can be differentiated again.
 
     Raises:
@@ -153,11 +152,12 @@ def backward(
     """
     need_node(root, "backward")
     leaves = []
-    for node, g in reverse(root, seed, observe=observe, keep=keep, create_graph=create_graph):
-        if node.op is None:
-            leaves.append((node, g))
-        elif node.retains_grad:
-            node.keep_grad(g)
+    with enable_grad() if create_graph else nullcontext():
+        for node, g in reverse(root, seed, observe=observe, keep=keep, create_graph=create_graph):
+            if node.op is None:
+                leaves.append((node, g))
+            elif node.retains_grad:
+                node.keep_grad(g)
     for leaf, g in leaves:  # only now: a backward pass that fails half-way leaves no half-summed gradients
         leaf.accumulate(g)
 
@@ -186,68 +186,16 @@ def grad(output: Node, inputs: Any, *, seed: Any = None, create_graph: bool = Fa
     for x in targets:
         need_node(x, "grad, inputs")
     wanted = set(targets)
-    found = {
-        node: g
-        for node, g in reverse(output, seed, targets=targets, create_graph=create_graph)
-        if node in wanted
-    }
+    with enable_grad() if create_graph else nullcontext():
+        passed = reverse(output, seed, targets=targets, create_graph=create_graph)
+        found = {node: g for node, g in passed if node in wanted}
     gradients = tuple(x.finished(found.get(x), create_graph) for x in targets)
     return gradients[0] if isinstance(inputs, Node) else gradients
 
 
 def recorded(node: Node) -> list[Any]:
     """The inputs as nodes, so that a rule applied to them is recorded; plain operands as they are."""
-    return [a if x is None else x for x, a in zip(node.inputs, node.args, strict=True)]
-
-
-def hooked(node: Node, g: Any) -> Any:
-    """The gradient after the node's hooks have seen it, each in the order of registration."""
-    for hook in node.hooks or ():
-        if isinstance(g, np.ndarray):
-            g = g.view()
-            g.flags.writeable = False  # it may be shared with other nodes
-        replacement = hook(g)
-        if replacement is not None:
-            g = node.cotangent(replacement, isinstance(g, Node))
-    return g
-
-
-def mute(op: Primitive, g: Any, message: Any) -> Any:
-    """The message, with 0 wherever the cotangent is 0, even if the derivative there is infinite or NaN.
-
-    Rules are linear in g, so nothing is lost; and the branch that a `where` did not take stays silent.
-    """
-    zero = plain(g) == 0
-    if not np.any(zero):
-        return message
-    if isinstance(message, Deferred):
-        message = message.muted()
-    if isinstance(message, Deferred):
-        return message
-    if isinstance(message, Node):
-        # A cotangent may be 0 just here, and its slope not: only what is lost anyway is replaced. But the next reverse
-        # pass must find a `where` in every case, to be as silent behind it.
-        lost = ~np.isfinite(message.data) & (zero if op.elementwise else np.all(zero))
-        return where(lost, 0.0, message)
-    if np.all(zero):
-        return np.zeros(message.shape, message.dtype) if hasattr(message, "shape") else 0.0
-    return where(zero, 0.0, message) if op.elementwise else message
-
-
-def need_node(x: Any, who: str) -> None:
-    """Raise unless x is a node that a gradient can flow into."""
-    if not isinstance(x, Node):
-        raise TypeError(f"{who}: needs a Value or a Tensor, got {type(x).__name__}: plain numbers carry no graph")
-    if not x.requires_grad:
-        raise ValueError(
-            f"{who}: no gradient flows into this {type(x).__name__}{x.scope}: it is a constant, was detached, "
-            "was computed under no_grad(), or from constants only"
-        )
-
-
-def changed(node: Node, k: int) -> RuntimeError:
-    """The error for an input whose data is no longer what the forward pass used."""
-    return RuntimeError(
-        f"{node.op.name}: the data of input {k} was changed after the forward pass{node.scope}; the gradient would "
-        "mix two different values. Call backward() before the update, or compute the result again after it."
-    )
+    for k, (x, a) in enumerate(zip(node.inputs, node._args, strict=True)):
+        if x is not None and x._data is not a:  # constants too: the rule would use what they are now
+            raise changed(node, k)
+    return [a if x is None else x for x, a in zip(node.inputs, node._args, strict=True)]

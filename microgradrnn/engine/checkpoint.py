@@ -28,7 +28,7 @@ def checkpoint(f: Callable[..., Any], *xs: Any) -> Any:
 
     Args:
         f: a function that returns a Tensor or a tuple (of tuples) of Tensors, and the same ones whenever it is called:
-            it must not draw random numbers.
+            it must not draw random numbers, nor keep nodes from one call to the next.
         xs: its arguments: nodes, arrays, or tuples of them.
 
     Returns:
@@ -58,7 +58,7 @@ def checkpoint(f: Callable[..., Any], *xs: Any) -> Any:
         return outputs
     packed = _pack(parts)
     sources = [x for x in ancestors(packed, since=since) if x.serial < since]
-    stretch = Stretch(f, xs, sources, packed.data)
+    stretch = Stretch(f, xs, sources, _older(packed, since), packed.data)
     node = _recompute(*sources, stretch=stretch)
     return _like(outputs, _unpack(node, parts))
 
@@ -67,9 +67,10 @@ class Stretch:
     """A function, its arguments, its result; and its cotangents, while the reverse pass collects them."""
 
     def __init__(
-        self, f: Callable[..., Any], xs: Sequence[Any], sources: Sequence[Node], result: np.ndarray
+        self, f: Callable[..., Any], xs: Sequence[Any], sources: list[Node], used: list[Node], result: np.ndarray
     ) -> None:
         self.f, self.xs, self.sources, self.result = f, xs, sources, result
+        self.used = [(x, x._data) for x in used]
         self.scope = SCOPE.get()
         self.seed: Any = None
         self.found: dict[Node, Any] = {}
@@ -80,12 +81,18 @@ class Stretch:
             self.found = self.run_again(g)
             self.seed = g
         message = self.found.pop(source, None)
-        if not self.found:
-            self.seed = None
+        if not self.found or source is self.sources[-1]:
+            self.seed, self.found = None, {}
         return np.zeros_like(plain(source)) if message is None else message
 
     def run_again(self, g: Any) -> dict[Node, Any]:
         """Record the stretch and differentiate it, as far back as its own beginning."""
+        for x, data in self.used:
+            if x._data is not data:
+                raise RuntimeError(
+                    f"checkpoint: the data of {x.label or 'a node that the function uses'} was changed after the "
+                    f"forward pass{self.scope}. Call backward() before the update, or compute the result again after it"
+                )
         create_graph = isinstance(g, Node)
         since = next_serial()
         with resumed(self.scope):
@@ -97,7 +104,13 @@ class Stretch:
                 "something outside? Draw them before, and pass them in"
             )
         passed = reverse(packed, g, create_graph=create_graph, since=since)
-        return {node: gradient for node, gradient in passed if node.serial < since}
+        found = {node: gradient for node, gradient in passed if node.serial < since}
+        if found.keys() - set(self.sources):
+            raise RuntimeError(
+                "checkpoint: the function used a node that it had made when it ran first (a cache?), whose graph is "
+                "forgotten. Make it outside, and pass it in"
+            )
+        return found
 
 
 def _rule(k: int, g: Any, y: Any, sources: Sequence[Any], stretch: Stretch) -> Any:
@@ -105,6 +118,18 @@ def _rule(k: int, g: Any, y: Any, sources: Sequence[Any], stretch: Stretch) -> A
 
 
 _recompute = Primitive("checkpoint", None, lambda *sources, stretch: stretch.result, Every(_rule))
+
+
+def _older(root: Node, since: int) -> list[Node]:
+    """Every node from before that the stretch used, constants too."""
+    seen, stack = {root}, [root]
+    while stack:
+        node = stack.pop()
+        if node.serial >= since:
+            new = {x for x in node.inputs if x is not None} - seen
+            seen |= new
+            stack.extend(new)
+    return [x for x in seen if x.serial < since]
 
 
 def _kept(x: Any) -> Any:

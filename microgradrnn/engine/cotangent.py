@@ -19,6 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from microgradrnn.engine.node import Node, plain
+from microgradrnn.engine.primitive import Primitive
+from microgradrnn.engine.rules.elementwise import where
+
 
 def fit(message: Any, like: Any) -> Any:
     """The message in the shape and dtype of the input: summed over the axes along which that was broadcast."""
@@ -210,3 +214,33 @@ def together(total: Any, message: Any) -> Any:
         return total
     total, message = (x.dense() if isinstance(x, Deferred) else x for x in (total, message))
     return total + message
+
+
+def mute(op: Primitive, g: Any, message: Any) -> Any:
+    """The message, with 0 wherever the cotangent is 0, even if the derivative there is infinite or NaN.
+
+    Rules are linear in g, so nothing is lost; and the branch that a `where` did not take stays silent.
+    """
+    zero = plain(g) == 0
+    if not np.any(zero):
+        return message
+    if isinstance(message, Deferred):
+        message = message.muted()
+    if isinstance(message, Deferred):
+        return message
+    if isinstance(message, Node):
+        # A cotangent may be 0 just here, and its slope not: only what is lost anyway is replaced. But the next reverse
+        # pass must find a `where` in every case, to be as silent behind it.
+        lost = ~np.isfinite(message.data) & (zero if op.elementwise else np.all(zero))
+        return where(lost, 0.0, message)
+    if np.all(zero):
+        return np.zeros(message.shape, message.dtype) if hasattr(message, "shape") else 0.0
+    return where(zero, 0.0, message) if op.elementwise else message
+
+
+def read_only(message: Any) -> Any:
+    """The message as an observer may have it: it is shared with the pass."""
+    if isinstance(message, np.ndarray):
+        message = message.view()
+        message.flags.writeable = False
+    return message

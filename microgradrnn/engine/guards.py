@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from microgradrnn.engine.node import Node
 from microgradrnn.engine.scope import Context, Scope
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -26,8 +27,9 @@ class detect_anomaly(Context):  # noqa: N801
     """``with detect_anomaly():`` the first operation that makes a NaN or an infinity raises `AnomalyError`.
 
     Forward or backward; the message gives the operation, the shapes, the scope and time step, and the line of your
-    code that made the node. It looks at every number and asks Python for every line, so it is slow: a tool for
-    finding, not for training. Wrap the forward pass as well as the backward one: lines are noted only inside.
+    code that made the node. Branches that a `where` does not take are hunted too. It looks at every number and asks
+    Python for every line, so it is slow: a tool for finding, not for training. Wrap the forward pass as well as the
+    backward one: lines are noted only inside.
 
     Raises:
         AnomalyError: at the first number that is not finite.
@@ -85,3 +87,22 @@ def user_line() -> str:
     while frame is not None and os.path.abspath(frame.f_code.co_filename).startswith(_OURS):
         frame = frame.f_back
     return "?" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def need_node(x: Any, who: str) -> None:
+    """Raise unless x is a node that a gradient can flow into."""
+    if not isinstance(x, Node):
+        raise TypeError(f"{who}: needs a Value or a Tensor, got {type(x).__name__}: plain numbers carry no graph")
+    if not x.requires_grad:
+        raise ValueError(
+            f"{who}: no gradient flows into this {type(x).__name__}{x.scope}: it is a constant, was detached, "
+            "was computed under no_grad(), or from constants only"
+        )
+
+
+def changed(node: Node, k: int) -> RuntimeError:
+    """The error for an input whose data is no longer what the forward pass used."""
+    return RuntimeError(
+        f"{node.op.name}: the data of input {k} was changed after the forward pass{node.scope}; the gradient would "
+        "mix two different values. Call backward() before the update, or compute the result again after it."
+    )

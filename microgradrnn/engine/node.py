@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
+from microgradrnn.engine.frozen import ordinary
 from microgradrnn.engine.scope import SCOPE, Scope
 
 T = TypeVar("T")
@@ -35,20 +36,19 @@ class Node:
         grad: d(root)/d(node), after `backward`.
         op: the `Primitive` that made it; None for a leaf.
         inputs: what it was computed from, in order; None stands for an operand that was no node.
-        args: the inputs' data (and plain operands) as the forward pass saw them.
         params: the operation's settings, such as ``axis``.
         serial: the order of making; larger is younger.
         scope: where it was made (`Scope`); `symbol` and `role`: what `mark` says of it.
         requires_grad: does a gradient flow into it?
     """
 
-    __slots__ = ("_data", "args", "grad", "hooks", "inputs", "op", "params", "requires_grad", "scope", "serial", "tag")
+    __slots__ = ("_args", "_data", "grad", "hooks", "inputs", "op", "params", "requires_grad", "scope", "serial", "tag")
 
     _data: Any
     grad: Any
     op: Any
     inputs: tuple[Node | None, ...]
-    args: tuple[Any, ...]
+    _args: tuple[Any, ...]
     params: dict[str, Any]
     serial: int
     scope: Scope
@@ -77,7 +77,7 @@ class Node:
         self.grad = self.no_grad_yet
         self.op = op
         self.inputs = inputs
-        self.args = args
+        self._args = args
         self.params = params
         self.requires_grad = requires_grad
         self.tag = NO_TAG
@@ -114,6 +114,14 @@ class Node:
         self._data = self.own(new)
 
     data = property(attrgetter("_data"), _set_data)  # attrgetter, because it reads at C speed
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """What the forward pass computed with: the inputs' data, and plain operands as they were given. Read-only."""
+        for a in self._args:
+            if isinstance(a, np.ndarray):
+                a.setflags(write=False)
+        return self._args
 
     @property
     def symbol(self) -> str | None:
@@ -160,6 +168,12 @@ class Node:
         """The number, if there is just one."""
         raise NotImplementedError
 
+    def __reduce__(self) -> Any:
+        # A pickled leaf gets a serial of the process that reads it: order is a matter of one process.
+        if self.op is not None:
+            raise TypeError("only leaves can be pickled or copied, a computed node is its graph: use .data or detach()")
+        return _rebuilt, (type(self), ordinary(self._data), self.tag, self.requires_grad)
+
     def detach(self) -> Self:
         """The same value as a constant: no gradient flows through it. (Truncated BPTT detaches the state.)"""
         node: Self = object.__new__(self.kind)  # type: ignore[assignment]
@@ -197,6 +211,21 @@ class Node:
             self.hooks = [h for h in self.hooks or [] if h is not entry]
 
         return remove
+
+    def hooked(self, g: Any) -> Any:
+        """The gradient after the hooks have seen it, each in the order of registration."""
+        for hook in self.hooks or ():
+            if isinstance(g, np.ndarray):
+                g = g.view()
+                g.flags.writeable = False  # it may be shared with other nodes
+            replacement = hook(g)
+            if replacement is not None:
+                try:
+                    g = self.cotangent(replacement, isinstance(g, Node))
+                except (TypeError, ValueError) as error:
+                    name = self.label or type(self).__name__
+                    raise type(error)(f"a hook of {name} returned no gradient: {error}") from error
+        return g
 
     def retain_grad(self) -> Self:
         """Keep this computed node's gradient in ``.grad`` after `backward`. (Values do so anyway.) Returns the node."""
@@ -237,6 +266,13 @@ def mark(node: T, symbol: str | None, role: str | None = None) -> T:
         raise ValueError(f"mark: {role!r} is not a role; choose one of {', '.join(ROLES)}")
     if isinstance(node, Node):
         node.tag = (symbol, role)
+    return node
+
+
+def _rebuilt(cls: type[Node], data: Any, tag: Any, requires_grad: bool) -> Node:
+    node = object.__new__(cls)
+    node._fill(cls.own(data), None, (), (), NO_PARAMS, requires_grad)
+    node.tag = tag
     return node
 
 

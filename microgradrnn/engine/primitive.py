@@ -68,6 +68,9 @@ class Primitive:
         self.selects = name == "where"  # what stands behind it may be NaN where it was not chosen
         PRIMITIVES[name] = self
 
+    def __reduce__(self) -> Any:
+        return PRIMITIVES.__getitem__, (self.name,)
+
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
@@ -122,10 +125,10 @@ class Primitive:
             check_forward(self.name, data, values, node.scope)
         if requires_grad and scope.recording:
             node.requires_grad = True
-            node.op, node.inputs, node.args, node.params = self, inputs, tuple(values), params or NO_PARAMS
+            node.op, node.inputs, node._args, node.params = self, inputs, tuple(values), params or NO_PARAMS
         else:
             node.requires_grad = False
-            node.op, node.inputs, node.args, node.params = None, (), (), NO_PARAMS
+            node.op, node.inputs, node._args, node.params = None, (), (), NO_PARAMS
         return node
 
     def _checked(self, forward: Any, values: list[Any], params: dict[str, Any]) -> Any:

@@ -4,7 +4,9 @@ All four are one immutable `Scope` in one context variable, so they are right pe
 back after an exception. ``scope``, ``no_grad``, ``enable_grad`` and ``detect_anomaly`` each enter a changed copy of it.
 
 A generator that is closed late leaves its ``with`` block out of order; leaving therefore takes out its own change,
-wherever it stands, and keeps those of the others.
+wherever it stands, and keeps those of the others. While it waits at a ``yield`` inside the block, its caller is inside
+too: that is how Python's context variables work. Decorate the generator instead, ``@no_grad()``: then only its own
+steps are inside.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ class Tensor(Operators, NumpyProtocols, Node):
         else:
             g = numeric(seed).astype(self.dtype)
         if g.shape != self.shape:
-            raise ValueError(f"backward: the seed has shape {g.shape}, the root {self.shape}; they must be equal")
+            raise ValueError(f"a cotangent of shape {g.shape} for a Tensor of shape {self.shape}; they must be equal")
         return Tensor(g, requires_grad=False) if as_node and not isinstance(g, Node) else g
 
     def accumulate(self, g: Any) -> None:

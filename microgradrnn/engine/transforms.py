@@ -66,12 +66,12 @@ def jvp(f: Function, xs: Sequence[Any], vs: Sequence[Any]) -> tuple[Any, Any]:
     _same_shapes("jvp", xs, vs)
     leaves = _leaves(xs)
     y = _node(f(*leaves), "jvp")
-    g = Value(0.0) if isinstance(y, Value) else Tensor(np.zeros(y.data.shape, y.data.dtype))
+    g = Value(1.0) if isinstance(y, Value) else Tensor(np.ones(y.data.shape, y.data.dtype))
     if not y.requires_grad:
         return y.data, np.zeros_like(y.data)
     pulled = grad(y, leaves, seed=g, create_graph=True)
     change = _dot(pulled, vs)
-    return y.data, grad(change, g) if isinstance(change, Node) and change.requires_grad else g.data
+    return y.data, _gradients(change, [g])[0]
 
 
 @enable_grad()

@@ -13,7 +13,7 @@ Rng = int | np.random.Generator | None
 
 
 class Parameter(Tensor):
-    """A Tensor that belongs to a module and is to be learned.
+    """A Tensor that belongs to a module and is to be learned. (A module counts any leaf that requires a gradient.)
 
     >>> import numpy as np
     >>> Parameter(np.zeros((2, 3)), symbol="W").shape
@@ -40,7 +40,7 @@ class Module:
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Node]]:
         """Every parameter with its dotted path, each once, in the order of assignment."""
         seen: set[Node] = set()
-        for name, p in _walk(self, prefix):
+        for name, p in _walk(self, prefix, set()):
             if p not in seen:
                 seen.add(p)
                 yield name, p
@@ -75,9 +75,12 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} defines no __call__")
 
 
-def _walk(thing: Any, path: str) -> Iterator[tuple[str, Node]]:
+def _walk(thing: Any, path: str, visited: set[int]) -> Iterator[tuple[str, Node]]:
     """Parameters inside modules, lists and dicts, with their paths."""
     children: Any = ()
+    if id(thing) in visited and isinstance(thing, (Module, dict, list)):  # a child may know its parent
+        return
+    visited.add(id(thing))
     if isinstance(thing, Module):
         children = vars(thing).items()
     elif isinstance(thing, dict):
@@ -89,7 +92,7 @@ def _walk(thing: Any, path: str) -> Iterator[tuple[str, Node]]:
         if isinstance(child, Node) and child.is_leaf and child.requires_grad:
             yield name, child
         else:
-            yield from _walk(child, name)
+            yield from _walk(child, name, visited)
 
 
 def as_rng(rng: Rng) -> np.random.Generator:

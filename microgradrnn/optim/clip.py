@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from microgradrnn.engine import Node
+from microgradrnn.engine.node import Node, plain
 
 
 def clip_grad_norm(parameters: Iterable[Node], max_norm: float) -> float:
@@ -28,7 +28,7 @@ def clip_grad_norm(parameters: Iterable[Node], max_norm: float) -> float:
     """
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm: max_norm must be positive, got {max_norm!r}")
-    with_grad = [p for p in parameters if p.grad is not None]
+    with_grad = [p for p in listed(parameters, "clip_grad_norm") if p.grad is not None]
     norm = global_norm(with_grad)
     if max_norm < norm < math.inf:
         for p in with_grad:
@@ -54,7 +54,7 @@ def clip_grad_value(parameters: Iterable[Node], limit: float) -> float:
     """
     if not limit > 0:
         raise ValueError(f"clip_grad_value: limit must be positive, got {limit!r}")
-    with_grad = [p for p in parameters if p.grad is not None]
+    with_grad = [p for p in listed(parameters, "clip_grad_value") if p.grad is not None]
     norm = global_norm(with_grad)
     for p in with_grad:
         g = np.clip(p.grad, -limit, limit)
@@ -71,4 +71,21 @@ def global_norm(parameters: Iterable[Node]) -> float:
     >>> global_norm([a, b])
     5.0
     """
-    return math.sqrt(sum(float(np.vdot(p.grad, p.grad)) for p in parameters if p.grad is not None))
+    gradients = [np.asarray(plain(p.grad), dtype=np.float64) for p in parameters if p.grad is not None]
+    top = max((float(np.abs(g).max(initial=0.0)) for g in gradients), default=0.0)
+    if not 0 < top < math.inf:
+        return top
+    # Scaled by a power of two near the largest entry, which rounds nothing, squares neither overflow nor vanish.
+    top = 2.0 ** math.frexp(top)[1]
+    return top * math.sqrt(sum(float(np.vdot(g / top, g / top)) for g in gradients))
+
+
+def listed(parameters: Iterable[Node], who: str) -> list[Node]:
+    """The parameters as a list, each once; a single node is refused, for iterating over it would make others."""
+    if isinstance(parameters, Node):
+        raise TypeError(f"{who}: give a list of parameters, such as [w] or module.parameters(), not a single node")
+    nodes = list(parameters)
+    for p in nodes:
+        if not isinstance(p, Node):
+            raise TypeError(f"{who}: parameters are nodes, got {type(p).__name__}")
+    return list(dict.fromkeys(nodes))

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from microgradrnn.engine import Node
+from microgradrnn.engine.node import Node, plain
+from microgradrnn.optim.clip import listed
 
 
 class Optimiser:
@@ -25,9 +26,12 @@ class Optimiser:
     memory: ClassVar[tuple[str, ...]] = ()  # attributes with one array for each parameter, which start at zero
 
     def __init__(self, parameters: Iterable[Node], lr: float) -> None:
-        self.parameters = list(parameters)
+        who = type(self).__name__
+        self.parameters = listed(parameters, who)
         if not self.parameters:
-            raise ValueError(f"{type(self).__name__}: no parameters to optimise")
+            raise ValueError(f"{who}: no parameters to optimise")
+        if any(not p.is_leaf for p in self.parameters):
+            raise ValueError(f"{who}: a computed node cannot be trained, only leaves, such as module.parameters()")
         if not lr > 0:
             raise ValueError(f"{type(self).__name__}: lr must be positive, got {lr!r}")
         self.lr = lr
@@ -46,7 +50,7 @@ class Optimiser:
         lr = float(self.lr)  # a NumPy float64 would turn float32 parameters into float64
         for k, p in enumerate(self.parameters):
             if p.grad is not None:
-                p.data = p.data - lr * self.direction(k, p.grad)
+                p.data = p.data - lr * self.direction(k, plain(p.grad))
 
     def direction(self, k: int, g: Any) -> Any:
         """d, the direction to go down in, for the k-th parameter, whose gradient is g."""

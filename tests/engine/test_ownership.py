@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 
 import microgradrnn as mg
-from microgradrnn import Tensor, nn
+from microgradrnn import Tensor, Value, nn
 
 
 def test_data_given_to_a_tensor_is_copied_and_not_locked() -> None:
@@ -150,3 +153,56 @@ def test_two_backward_passes_taken_in_turns_do_not_mix() -> None:
     for g, (a, b) in zip(alone, together, strict=True):
         np.testing.assert_array_equal(a, g)
         np.testing.assert_array_equal(b, g)
+
+
+def test_nobody_can_write_to_what_the_graph_has_used() -> None:
+    x = Tensor([1.0, 2.0])
+    h = x * 2
+    picked = h[np.array([0, 0, 1])]
+    for array in (picked.args[0], picked.params["index"]):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 9
+
+    def scribble(consumer: Any, k: int, source: Any, message: Any) -> None:
+        if isinstance(message, np.ndarray):
+            with pytest.raises(ValueError, match="read-only"):
+                message *= 100
+
+    mg.backward((x * 3 + x).sum(), observe=scribble)
+    np.testing.assert_array_equal(x.grad, [4.0, 4.0])
+
+
+def test_a_leaf_that_went_through_pickle_gets_its_gradient() -> None:
+    for _ in range(2000):
+        Value(0.0)
+    leaves = pickle.dumps((Tensor([1.0, 2.0], label="x"), Value(3.0)))
+    code = (
+        "import pickle, sys; x, v = pickle.loads(sys.stdin.buffer.read());"
+        "(x * x).sum().backward(); (v * v).backward(); print(x.grad.tolist(), v.grad, x.label)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], input=leaves, capture_output=True, check=True)
+    assert run.stdout.decode().split("\n")[0] == "[2.0, 4.0] 6.0 x"
+    with pytest.raises(TypeError, match="only leaves can be pickled"):
+        pickle.dumps(Value(1.0) * 2)
+
+
+@pytest.mark.parametrize("requires_grad", [True, False])
+def test_a_second_derivative_never_uses_data_rebound_since(requires_grad: bool) -> None:
+    for make, value in ((Value, 2.0), (Tensor, [2.0])):
+        w, x = make(value, requires_grad=requires_grad), make(value)
+        y = w * x * x
+        w.data = 100 * np.asarray(value) if make is Tensor else 100.0
+        with pytest.raises(RuntimeError, match="changed after the forward pass"):
+            mg.grad(y, x, create_graph=True)
+
+
+def test_a_checkpoint_refuses_what_changed_or_was_kept_in_between() -> None:
+    w, x = Tensor([2.0], requires_grad=False), Tensor([0.0])
+    y = mg.checkpoint(lambda u: u * w, x).sum()
+    w.data = [9.0]
+    with pytest.raises(RuntimeError, match=r"checkpoint.*changed after the forward pass"):
+        mg.grad(y, x)
+    v, cache = Tensor([3.0]), {}
+    z = mg.checkpoint(lambda u: u * cache.setdefault("v2", v * 2), Tensor([1.0])).sum()
+    with pytest.raises(RuntimeError, match="made when it ran first"):
+        z.backward()

@@ -246,3 +246,31 @@ def test_ties_in_maximum_and_minimum_give_half_to_each_side() -> None:
         ga, gb = mg.grad(ours(a, b).sum(), [a, b])
         assert_same(ga, np.array(expected))
         assert_same(gb, 1 - np.array(expected))
+
+
+def test_empty_products_and_assignments_with_leading_ones_have_gradients() -> None:
+    for a, b in (((2, 3, 0), (0, 4)), ((2, 3, 2), (2, 0)), ((0, 3, 2), (2, 4))):
+        x, w = Tensor(np.ones(a)), Tensor(np.ones(b))
+        (x @ w).sum().backward()
+        assert (x.grad.shape, w.grad.shape) == (a, b)
+    for shape in ((3,), (1, 3), (1, 1, 3), (1, 1)):
+        x, v = Tensor(np.zeros((2, 3))), Tensor(np.full(shape, 2.0))
+        (mg.index_update(x, 0, v) * np.arange(6.0).reshape(2, 3)).sum().backward()
+        np.testing.assert_array_equal(x.grad, [[0, 0, 0], [3, 4, 5]])
+        assert v.grad.shape == shape
+        assert v.grad.sum() == 3
+
+
+def test_einsum_refuses_axes_of_different_lengths() -> None:
+    with pytest.raises(ValueError, match="axis 'i' has lengths 1 and 2"):
+        mg.einsum("ij,ij->ij", Tensor(np.ones((1, 3))), np.ones((2, 3)))
+    with pytest.raises(ValueError, match="names 2 axes"):
+        mg.einsum("ij->i", Tensor(np.ones(3)))
+
+
+def test_numpy_integers_are_integers_and_one_shift_is_one_number() -> None:
+    x = Tensor(np.arange(4.0))
+    assert mg.reshape(x, np.int64(4)).shape == (4,)
+    assert [part.shape for part in mg.split(x, np.int64(2))] == [(2,), (2,)]
+    with pytest.raises(TypeError, match="one integer"):
+        mg.roll(x, (1, 2))

@@ -15,6 +15,7 @@ clip at a bound     1, as inside
 floor, ceil, round  0, also at the jumps
 sqrt, log at 0      infinite, as it is (`norm` at 0 takes 0)
 power at 0 ** 0     0 in both
+anything at NaN     whatever the comparison says, since a NaN compares false
 ==================  ====================================================================
 """
 
@@ -66,7 +67,7 @@ power: Primitive = elementwise(
     "power", math.pow, np.power,
     # The exponent 0 gets slope 0 even at a = 0, where b * a ** (b - 1) would be 0 * inf.
     lambda g, y, a, b: g * b * power(a, where(plain(b) == 0, 1.0, b - 1.0)),
-    # 0 ** b is flat in b; there log(a) would be -inf.
+    # 0 ** b is flat in b > 0; there log(a) would be -inf.
     lambda g, y, a, b: g * y * log(where(plain(a) == 0, 1.0, a)),
     symbol="**", doc="a to the power b.",
 )  # fmt: skip
@@ -184,8 +185,9 @@ _where: Primitive = elementwise(
 def where(condition: Any, x: Any, y: Any) -> Any:
     """x where the condition holds, else y, element by element.
 
-    No gradient flows into the condition, nor into what was not chosen, even if its derivative there is infinite or
-    NaN: ``where(x > 0, log(x), 0)`` is safe.
+    No gradient flows into the condition, nor into what was not chosen. That holds through elementwise operations (and
+    matrix products, at first order) even if the derivative there is infinite or NaN: ``where(x > 0, log(x), 0)`` is
+    safe. Reductions mix what was chosen with what was not: put the `where` before them.
 
     Args:
         condition: a bool, or an array of bools, such as ``x > 0``.

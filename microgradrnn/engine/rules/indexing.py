@@ -108,6 +108,10 @@ def index_update(x: Any, index: Any, values: Any) -> Any:
         np.add.at(counts, index, 1)
         if counts.max(initial=0) > 1:
             raise ValueError("index_update: the index names a place twice; whose value counts is not clear")
+    room = np.broadcast_to(0, np.shape(plain(x)))[index].shape
+    given = np.shape(plain(values))
+    if len(given) > len(room):  # NumPy drops leading axes of length 1 when it assigns
+        values = values.reshape(given[len(given) - len(room) :]) if given[: len(given) - len(room)].count(1) else values
     return _index_update(x, values, index=index)
 
 
@@ -125,4 +129,6 @@ def _plain_part(i: Any) -> Any:
     a = np.array(i)
     if a.dtype.kind not in "iub" and a.size:
         raise IndexError(f"an index array must hold integers or bools, got {a.dtype}")
-    return a if a.size or a.dtype == bool else a.astype(np.intp)
+    a = a if a.size or a.dtype == bool else a.astype(np.intp)
+    a.setflags(write=False)
+    return a

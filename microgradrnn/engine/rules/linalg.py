@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,7 +63,7 @@ def _times_transposed(a: Any, b: Any) -> Any:
 
 def stacked_product(a: Any, g: Any) -> Any:
     """Aᵀ G, all leading axes summed over; put off, so that the sum over time steps is one product: see `Product`."""
-    a, g = (x if x.ndim == 2 else x.reshape((-1, x.shape[-1])) for x in (a, g))
+    a, g = (x if x.ndim == 2 else x.reshape((math.prod(x.shape[:-1]), x.shape[-1])) for x in (a, g))
     if isinstance(a, Node) or isinstance(g, Node):
         return Series(_joined_product, [(a, g)], (a.shape[1], g.shape[1]), np.result_type(a.dtype, g.dtype))
     return Product([a], [g])
@@ -176,4 +177,12 @@ def einsum(subscripts: str, *operands: Any) -> Any:
         raise ValueError(f"einsum: {subscripts!r}: neither '...' nor a letter twice in one operand is supported")
     if len(inputs) != len(operands):
         raise ValueError(f"einsum: {subscripts!r} names {len(inputs)} operands, {len(operands)} were given")
+    lengths: dict[str, int] = {}
+    for name, x in zip(inputs, operands, strict=True):
+        shape = np.shape(plain(x))
+        if len(shape) != len(name):
+            raise ValueError(f"einsum: {subscripts!r}: {name!r} names {len(name)} axes, its operand has shape {shape}")
+        for letter, n in zip(name, shape, strict=True):
+            if lengths.setdefault(letter, n) != n:
+                raise ValueError(f"einsum: {subscripts!r}: axis {letter!r} has lengths {lengths[letter]} and {n}")
     return _einsum(*operands, subscripts=names)

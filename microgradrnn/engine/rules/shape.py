@@ -27,7 +27,7 @@ _reshape = Primitive(
 
 def reshape(x: Any, shape: int | Sequence[int]) -> Any:
     """The same numbers in another shape; one length may be -1."""
-    return _reshape(x, shape=(shape,) if isinstance(shape, int) else tuple(shape))
+    return _reshape(x, shape=_several(shape))
 
 
 _transpose = Primitive(
@@ -158,7 +158,9 @@ _roll: Primitive = Primitive(
 
 def roll(x: Any, shift: int, axis: int | None = None) -> Any:
     """x moved along an axis by so many places; what leaves at one end comes back at the other."""
-    return _roll(x, shift=shift, axis=None if axis is None else axis_of(x, axis))
+    if not isinstance(shift, (int, np.integer)):
+        raise TypeError(f"roll: shift must be one integer, got {shift!r}; roll along several axes one after the other")
+    return _roll(x, shift=int(shift), axis=None if axis is None else axis_of(x, axis))
 
 
 def tile(x: Any, reps: int | Sequence[int]) -> Any:
@@ -199,7 +201,8 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> li
     >>> f.data
     array([2., 3.])
     """
-    sections = indices_or_sections if isinstance(indices_or_sections, int) else tuple(indices_or_sections)
+    whole = isinstance(indices_or_sections, (int, np.integer))
+    sections = int(indices_or_sections) if whole else tuple(map(int, indices_or_sections))  # type: ignore[arg-type]
     x = x if isinstance(x, Node) else np.asarray(x)
     return [take_part(x, index=index) for index in _cuts(x.shape, sections, axis)]
 
