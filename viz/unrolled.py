@@ -23,6 +23,8 @@ from viz.scale import Scale, short
 from viz.theme import DEFAULT, Theme, cividis, shorten, text_width
 from viz.trace import trace
 
+DARK = 0.25  # below this place on the scale a line is dark enough to be seen without a casing
+
 
 def unrolled(
     root: Node | Flow | nx.MultiDiGraph,
@@ -299,6 +301,11 @@ class _Painter:
         self.x0 = 78.0 if self.has_past else 46.0
 
     @property
+    def rim(self) -> dict[str, Any]:
+        """How arrowheads are outlined; said once, because a long net has ten thousand."""
+        return {} if self.flow is None else {"stroke": self.theme.wire, "stroke_width": 0.7}
+
+    @property
     def has_past(self) -> bool:
         """Are there steps before the first one shown?"""
         return self.lane.shown[0] != min(self.lane.layer.steps)
@@ -341,7 +348,9 @@ class _Painter:
             notes.append(self.past())
         rail, rail_height = self.rail(self.left(n - 1) + tile.width)
         heading = text(0, 16, lane.title, anchor="start", font_size="16", font_weight="bold")
-        markup = (element("defs", defs) + heading + "".join(backs) + "".join(wires) + "".join(heads) + "".join(glyphs)
+        markup = (element("defs", defs) + heading + "".join(backs)
+                  + element("g", "".join(wires), fill="none") + element("g", "".join(heads), **self.rim)
+                  + "".join(glyphs)
                   + boxes + "".join(notes) + rail)
         return markup, right, self.head + tile.height + 44 + rail_height
 
@@ -407,7 +416,7 @@ class _Painter:
             return ""
         norm = self.lane.message(self.lane.edge(self.lane.shown[j], wire) or Edge("", 0))
         return arrowhead((self.left(j) + tip[0], self.head + tip[1]), (0.0, -1.0), 6 + 1.25 * width,
-                         fill=self.scale.colour(norm or 0.0), stroke=self.theme.wire, stroke_width=0.7)
+                         fill=self.scale.colour(norm or 0.0))
 
     def recurrent_route(self, j: int, wire: Wire) -> Route:
         """From an earlier tile, across the gap, into the j-th."""
@@ -430,36 +439,37 @@ class _Painter:
             if handed_on and state not in read and self.lane.node(last, state):
                 route = self.tile.exits[state].shifted(self.left(len(self.lane.shown) - 1), self.head)
                 route.line(route.end[0] + 10, route.end[1])
-                yield 0.0, element("path", d=path(route), fill="none", stroke=self.theme.rim, stroke_width=1.2), ""
+                yield 0.0, element("path", d=path(route), stroke=self.theme.rim, stroke_width=1.2), ""
 
     def first_state(self, wire: Wire) -> tuple[float, str, str]:
         """A stub for the state that the net starts from, through which no gradient needs to flow."""
         entry = self.tile.entries[wire.edge].shifted(self.left(0), self.head)
         route = Route((self.left(0) - 22, entry.start[1]), [(entry.start,), *entry.pieces])
-        line = element("path", d=path(route), fill="none", stroke=self.theme.rim, stroke_width=1.2)
+        line = element("path", d=path(route), stroke=self.theme.rim, stroke_width=1.2)
         return 0.0, line, ""
 
     def stroke(self, route: Route, norm: float | None, words: str) -> tuple[float, str, str]:
         """A wire as structure (an arrow forward), or with what flowed back along it (an arrow backward)."""
         theme, d = self.theme, path(route)
         if self.flow is None:
-            line = element("path", d=d, fill="none", stroke=theme.wire, stroke_width=1.4)
+            line = element("path", d=d, stroke=theme.wire, stroke_width=1.4)
             return 1.0, line, arrowhead(route.end, direction_at_end(route), 7, fill=theme.wire)
         if norm is None:
-            return 0.0, element("path", d=d, fill="none", stroke=theme.rim, stroke_width=1.2), ""
+            return 0.0, element("path", d=d, stroke=theme.rim, stroke_width=1.2), ""
         note = title(f"{words}: {norm:.4g}")
         back = direction_at_start(route)
         if norm == 0:
-            return 0.0, element("path", note, d=d, fill="none", stroke=theme.nothing, stroke_width=1.4,
+            return 0.0, element("path", note, d=d, stroke=theme.nothing, stroke_width=1.4,
                                 stroke_dasharray="1.5 3.5", stroke_linecap="round"), ""
         if not math.isfinite(norm):
             x, y = middle(route)
-            line = element("path", note, d=d, fill="none", stroke=theme.alarm, stroke_width=6.0)
-            return 99.0, line, text(x, y + 5, "!", fill=theme.alarm, font_weight="bold", font_size="20")
+            line = element("path", note, d=d, stroke=theme.alarm, stroke_width=6.0)
+            return 99.0, line, text(x, y + 5, "!", stroke="none", fill=theme.alarm, font_weight="bold", font_size="20")
         width, colour = self.scale.width(norm), self.scale.colour(norm)
-        casing = element("path", d=d, fill="none", stroke=theme.wire, stroke_width=width + 1.3, stroke_opacity=0.55)
-        line = casing + element("path", note, d=d, fill="none", stroke=colour, stroke_width=width)
-        head = arrowhead(route.start, back, 6 + 1.25 * width, fill=colour, stroke=theme.wire, stroke_width=0.7)
+        casing = "" if self.scale.place(norm) < DARK else element("path", d=d, stroke=theme.wire,
+                                                                  stroke_width=width + 1.3, stroke_opacity=0.55)
+        line = casing + element("path", note, d=d, stroke=colour, stroke_width=width)
+        head = arrowhead(route.start, back, 6 + 1.25 * width, fill=colour)
         return width, line, head
 
     # -- beside the tiles

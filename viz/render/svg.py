@@ -56,9 +56,17 @@ def title(words: object) -> str:
 
 def path(route: Route) -> str:
     """The ``d`` of a route."""
-    parts = [f"M{number(route.start[0])},{number(route.start[1])}"]
+    at = number(route.start[0]), number(route.start[1])
+    parts = [f"M{at[0]},{at[1]}"]
     for piece in route.pieces:
-        parts.append(("L" if len(piece) == 1 else "C") + " ".join(f"{number(x)},{number(y)}" for x, y in piece))
+        points = [(number(x), number(y)) for x, y in piece]
+        if len(piece) > 1:
+            parts.append("C" + " ".join(f"{x},{y}" for x, y in points))
+        elif at[0] == points[0][0]:
+            parts.append(f"V{points[0][1]}")
+        else:
+            parts.append(f"H{points[0][0]}" if at[1] == points[0][1] else f"L{points[0][0]},{points[0][1]}")
+        at = points[-1]
     return "".join(parts)
 
 
@@ -67,9 +75,10 @@ def arrowhead(tip: tuple[float, float], towards: tuple[float, float], size: floa
     length = math.hypot(*towards) or 1.0
     ux, uy = towards[0] / length, towards[1] / length
     (x, y), half = tip, size * 0.5
-    back = (x - ux * size, y - uy * size)
-    corners = [(x, y), (back[0] - uy * half, back[1] + ux * half), (back[0] + uy * half, back[1] - ux * half)]
-    return element("path", d="M" + "L".join(f"{number(a)},{number(b)}" for a, b in corners) + "Z", **attributes)
+    there = number(-ux * size - uy * half), number(-uy * size + ux * half)
+    across = number(2 * uy * half), number(-2 * ux * half)
+    d = f"M{number(x)},{number(y)}l{there[0]},{there[1]} {across[0]},{across[1]}z"
+    return element("path", d=d, **attributes)
 
 
 def document(body: str, width: float, height: float, theme: Theme, name: str) -> Drawing:
