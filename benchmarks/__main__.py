@@ -9,7 +9,22 @@ import os
 import platform
 from pathlib import Path
 
-from benchmarks import accuracy, chain, layers, length, lines, lstm, resume, scalar, startup
+from benchmarks import (
+    accuracy,
+    chain,
+    checkpoint,
+    gradcheck,
+    hvp,
+    layers,
+    length,
+    lines,
+    lstm,
+    operations,
+    resume,
+    scalar,
+    startup,
+    stress,
+)
 from benchmarks.measure import MissingPeerError, Row
 
 BENCHMARKS = {
@@ -19,6 +34,11 @@ BENCHMARKS = {
     "layers": layers.rows,
     "length": length.rows,
     "accuracy": accuracy.rows,
+    "operations": operations.rows,
+    "gradcheck": gradcheck.rows,
+    "stress": stress.rows,
+    "hvp": hvp.rows,
+    "checkpoint": checkpoint.rows,
     "lines": lines.rows,
     "startup": startup.rows,
     "resume": resume.rows,
@@ -53,7 +73,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=f"any of {', '.join(BENCHMARKS)}; all by default")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to FILE too")
+    parser.add_argument("--graphs", type=int, default=stress.GRAPHS, help="how many for stress; %(default)s by default")
     options = parser.parse_args()
+    stress.GRAPHS = options.graphs
     if unknown := [name for name in options.names if name not in BENCHMARKS]:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
 
