@@ -345,7 +345,7 @@ def two_rates(results: Sequence[Result]) -> str:
     if not pairs:
         return ""
     times, r, other = max(pairs, key=lambda pair: pair[0])
-    return (f" The horizon sees only the first drop: the {r.name} has no longer one than the {other.name} "
+    return (f" The horizon sees only the first drop: that of the {r.name} is no longer than the {other.name}'s "
             f"({r.longest.horizon()} against {other.longest.horizon()}), yet {last} steps back {short(times)} times as "
             f"much of its start is left: over the first {first} steps it keeps {factor(r, 0, first):.2f} a step "
             f"(the {other.name} {factor(other, 0, first):.2f}), but from {late} to {last} steps back "
