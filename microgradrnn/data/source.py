@@ -59,10 +59,9 @@ def token_labels(source: str) -> np.ndarray:
              tokenize.COMMENT: "comment"}
     kinds |= {number: "string" for number, name in tokenize.tok_name.items() if name.startswith("FSTRING")}
     labels = np.zeros(len(source), dtype=np.int64)
-    lines = source.splitlines(keepends=True) if "\f" not in source else source.replace("\f", " ").splitlines(True)
-    starts = np.cumsum([0, *map(len, lines)])
+    starts = np.cumsum([0, *map(len, io.StringIO(source, newline=""))])  # lines as tokenize counts them
     try:
-        tokens = list(tokenize.generate_tokens(io.StringIO("".join(lines), newline="").readline))
+        tokens = list(tokenize.generate_tokens(io.StringIO(source, newline="").readline))
     except tokenize.TokenError as error:
         raise SyntaxError(f"token_labels: {error.args[0]}, line {error.args[1][0]}") from None
     for token in tokens:
@@ -76,26 +75,23 @@ def token_labels(source: str) -> np.ndarray:
 
 
 def syntax_tree(source: str) -> Any:
-    """The syntax tree of Python source as nested pairs: ``(left, right)``, with names of node types as leaves.
+    """The syntax tree of Python source as nested tuples of words, as `microgradrnn.nn.recurse` reads them.
 
-    A node with children c1, c2, ..., cn is ``((((type, c1), c2), ...), cn)``: every inner node is binary, as tree nets
-    want it, and no information about the shape is lost. A node without children is its type's name.
+    A node is the tuple of its type's name and its children, in order; one without children is the name alone.
 
     Raises:
         SyntaxError: if it is no Python.
 
-    >>> syntax_tree("x")                                        # a Module, its one Expr, a Name that is loaded
-    ('Module', ('Expr', ('Name', 'Load')))
+    >>> syntax_tree("f(x)")
+    ('Module', ('Expr', ('Call', ('Name', 'Load'), ('Name', 'Load'))))
     """
-    return as_pairs(ast.parse(source))
+    return as_tuples(ast.parse(source))
 
 
-def as_pairs(node: ast.AST) -> Any:
-    """One node of `ast` and all below it, as nested pairs."""
-    tree: Any = type(node).__name__
-    for child in ast.iter_child_nodes(node):
-        tree = (tree, as_pairs(child))
-    return tree
+def as_tuples(node: ast.AST) -> Any:
+    """One node of `ast`, and all below it."""
+    name, children = type(node).__name__, [as_tuples(child) for child in ast.iter_child_nodes(node)]
+    return (name, *children) if children else name
 
 
 def functions(source: str) -> list[str]:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from microgradrnn.data import LABELS, dates, functions, standard_library, syntax_tree, token_labels
+from microgradrnn import nn
+from microgradrnn.data import LABELS, Vocabulary, dates, functions, standard_library, syntax_tree, token_labels
 from microgradrnn.data.dates import FORMATS, MONTHS, held_out, written
 
 
@@ -69,6 +70,25 @@ def test_a_tree_has_a_leaf_for_every_node_of_the_syntax_in_order(name: str) -> N
 
     for text in functions(source)[:10]:
         assert leaves(syntax_tree(text)) == preorder(ast.parse(text))
+
+
+def test_a_tree_net_reads_the_trees_of_real_source() -> None:
+    (source,) = standard_library(["heapq"])
+    trees = [syntax_tree(text) for text in functions(source)]
+    words = Vocabulary(sorted({leaf for tree in trees for leaf in leaves(tree)}))
+    rows, cell = nn.Embedding(len(words), 4, rng=0), nn.TreeCell(4, rng=1)
+    root = nn.recurse(cell, trees[0], leaf=lambda name: rows(words.number[name]))
+    root.sum().backward()
+    used = sorted({words.number[name] for name in leaves(trees[0])})
+    assert np.flatnonzero(abs(rows.E.grad).sum(axis=1)).tolist() == used
+
+
+def test_lines_end_where_tokenize_says_and_not_at_other_separators() -> None:
+    source = "a = 'x\u2028y\x1cz'\r\n\x0c\nb = 1\n"
+    assert [pair for pair in named(source) if pair[0] != "space"] == [
+        ("name", "a"), ("operator", "="), ("string", "'x\u2028y\x1cz'"), ("name", "b"), ("operator", "="),
+        ("number", "1"),
+    ]
 
 
 def test_functions_are_source_that_parses() -> None:
