@@ -52,6 +52,8 @@ def ribbons(flows: Mapping[str, Flow] | Flow, *, lags: int = 100, scale: Scale |
     lanes = [(net, p.state, flow.split(p.state), p.horizon(fraction)) for net, flow in flows.items()
              if layers(flow.graph) for p in profiles(flow)]
     lanes = [(net, state, [a for a in arrivals if a.lag <= lags], horizon) for net, state, arrivals, horizon in lanes]
+    if not lanes:
+        raise ValueError("ribbons: nothing to draw: no state is handed from one step to a later one")
     if not any(arrivals for _, _, arrivals, _ in lanes):
         raise ValueError("ribbons: no gradient reaches any state")
     every = (x for _, _, arrivals, _ in lanes for a in arrivals for x in (a.carry, a.rest))
