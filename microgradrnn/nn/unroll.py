@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from microgradrnn.engine import Node, Tensor, Value, scope
+from microgradrnn.engine import Value, scope
 from microgradrnn.engine.checkpoint import checkpoint as forget
 from microgradrnn.engine.node import plain
 from microgradrnn.engine.rules.indexing import index_update
@@ -32,7 +32,7 @@ def unroll(
             must be given one.
         lengths: how many steps each sequence of the batch has, B numbers in 1..T; what comes after is padding. Every
             sequence gets the outputs, the last state and the gradients it would get alone; outputs at padded steps
-            are 0.
+            are 0. Every part of the state must then have the batch as its first axis.
         reverse: run from the last step to the first. Each sequence then starts at its own last step.
         checkpoint: True forgets the graph of every stretch of √T steps and makes it again in the backward pass:
             memory for 2√T steps instead of T, for one more forward pass. A number sets the length of a stretch.
@@ -63,9 +63,10 @@ def unroll(
     if lengths is not None:
         alive = mask(lengths, T, xs.shape[1])
         xs, ends = index_update(xs, ~alive, 0.0), last_steps(lengths)  # whatever the padding holds, it counts as 0
-    carried = (state, constant(state) if ends else ())
+    start = state
+    over: list[Any] = []
     if not checkpoint:
-        outputs, carried = steps(cell, xs, carried, times, ends)
+        outputs, state, over = steps(cell, xs, state, start, times, ends)
         hs = join(outputs)
     else:
         length = max(isqrt(T), 1) if checkpoint is True else checkpoint
@@ -73,46 +74,50 @@ def unroll(
         for k in range(0, T, length):
             stretch = times[k : k + length]
             first, last = min(stretch), max(stretch)
-            part, carried = forget(run, cell, xs[first : last + 1], carried, stretch, ends, first)
+            part, state, rows = forget(run, cell, xs[first : last + 1], state, start, stretch, ends, first)
             parts.append(part)
+            over += rows
         hs = concat(parts[::-1] if reverse else parts)
-    state = carried[1] if ends and not reverse else carried[0]
-    return (hs if alive is None else index_update(hs, ~alive, 0.0)), state
+    if alive is not None:
+        hs = index_update(hs, ~alive, 0.0)
+        state = state if reverse else together(over, ends)
+    return hs, state
 
 
 Ends = dict[int, np.ndarray]  # for each time at which sequences have their last step, which ones do
 
 
 def steps(
-    cell: CellLike, xs: Any, carried: tuple[Any, Any], times: range, ends: Ends, first: int = 0
-) -> tuple[list[Any], tuple[Any, Any]]:
-    """The loop itself: the outputs of all steps, and what is carried on; ``xs[0]`` is the input of step `first`.
+    cell: CellLike, xs: Any, state: Any, start: Any, times: range, ends: Ends, first: int = 0
+) -> tuple[list[Any], Any, list[Any]]:
+    """The loop itself; ``xs[0]`` is the input of step `first`.
 
     Sequences that are over run on, over padding, and nobody looks. Forwards, the last state of each is put by where it
-    ends; backwards, each starts from the first state there. So `carried` is the state, and beside it the last states so
-    far, or the first state.
+    ends; backwards, each starts there, from its own part of `start`.
+
+    Returns:
+        The outputs of all steps, the state after the last one, and the states that were put by.
     """
-    state, aside = carried
     step = cell
     if isinstance(cell, Cell):
         xs, step = cell.prepare(xs)
     backwards = times.step < 0
-    outputs = []
+    outputs, over = [], []
     for t in times:
         with scope(step=t):
             if backwards and t in ends:
-                state = choose(ends[t], aside, state)
+                state = replaced(state, ends[t], start)
             state = step(xs[t - first], state)
             if not backwards and t in ends:
-                aside = choose(ends[t], state, aside)
+                over.append(rows_of(state, ends[t]))
         outputs.append(state[0] if isinstance(state, tuple) else state)
-    return (outputs[::-1] if backwards else outputs), (state, aside)
+    return (outputs[::-1] if backwards else outputs), state, over
 
 
-def run(cell: CellLike, xs: Any, carried: Any, times: range, ends: Ends, first: int) -> tuple[Any, Any]:
+def run(cell: CellLike, xs: Any, *rest: Any) -> tuple[Any, Any, tuple[Any, ...]]:
     """Some steps, their outputs as one node."""
-    outputs, carried = steps(cell, xs, carried, times, ends, first)
-    return stack(outputs), carried
+    outputs, state, over = steps(cell, xs, *rest)
+    return stack(outputs), state, tuple(over)
 
 
 def join(outputs: list[Any]) -> Any:
@@ -158,15 +163,21 @@ def last_steps(lengths: Any) -> Ends:
     return {int(t): n - 1 == t for t in np.unique(n - 1)}
 
 
-def constant(state: Any) -> Any:
-    """A state whose parts are all Tensors, also those that were given as plain arrays."""
+def rows_of(state: Any, who: np.ndarray) -> Any:
+    """The state of those sequences alone."""
+    return tuple(rows_of(part, who) for part in state) if isinstance(state, tuple) else state[who]
+
+
+def replaced(state: Any, who: np.ndarray, by: Any) -> Any:
+    """The state, with the parts of those sequences taken from another."""
     if isinstance(state, tuple):
-        return tuple(map(constant, state))
-    return state if isinstance(state, Node) else Tensor(state, requires_grad=False)
+        return tuple(replaced(part, who, other) for part, other in zip(state, by, strict=True))
+    return index_update(state, who, by[who])
 
 
-def choose(who: np.ndarray, a: Any, b: Any) -> Any:
-    """The state a for those sequences, b for the others."""
-    if isinstance(a, tuple):
-        return tuple(choose(who, p, q) for p, q in zip(a, b, strict=True))
-    return a if who.all() else index_update(b, who, a[who])
+def together(over: list[Any], ends: Ends) -> Any:
+    """One state from those of the sequences that ended at the same time, in the order of the batch."""
+    if isinstance(over[0], tuple):
+        return tuple(together(list(parts), ends) for parts in zip(*over, strict=True))
+    order = np.concatenate([np.flatnonzero(who) for who in ends.values()])
+    return concat(over)[np.argsort(order)]

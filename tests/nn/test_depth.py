@@ -226,6 +226,11 @@ def test_a_deep_bidirectional_net_is_a_composition_of_unrolls(kind: str) -> None
     assert_same(hs.data, nn.unroll([*net.cells()][-1][2], x)[0].data, rel=1e-14)
 
 
+def test_a_bidirectional_net_run_in_reverse_has_its_directions_exchanged() -> None:
+    net, xs = nn.GRU(D, H, bidirectional=True, rng=0), normal(T, B, D)
+    np.testing.assert_array_equal(net(xs, reverse=True)[0].data, net(xs[::-1].copy())[0].data[::-1])
+
+
 def test_names_of_parameters_and_places_say_layer_and_direction() -> None:
     net = nn.LSTM(D, H, layers=2, bidirectional=True, rng=0)
     names = [name for name, _ in net.named_parameters()]
