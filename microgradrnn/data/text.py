@@ -112,7 +112,7 @@ class Stretches(Sequence[Stretch]):
         T: how many steps a batch.
 
     Raises:
-        ValueError: if the text is too short for one batch.
+        ValueError: if the text is too short for one batch, or B or T is no length.
 
     >>> batches = Stretches(np.arange(14), B=2, T=3)
     >>> len(batches), [b.x.T.tolist() for b in batches]
@@ -120,6 +120,8 @@ class Stretches(Sequence[Stretch]):
     """
 
     def __init__(self, ids: np.ndarray, B: int, T: int) -> None:
+        if B < 1 or T < 1:
+            raise ValueError(f"Stretches: B and T must be at least 1, got {B} and {T}")
         self.ids, self.B, self.T = np.asarray(ids), B, T
         self.batches = (len(self.ids) - 1) // (B * T)
         if self.batches < 1:

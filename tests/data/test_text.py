@@ -63,6 +63,12 @@ def test_every_stream_reads_on_where_it_stopped_and_targets_are_one_on(n: int, B
         batches[len(batches)]
 
 
+def test_batches_without_streams_or_steps_are_refused() -> None:
+    for B, T in ((0, 3), (3, 0)):
+        with pytest.raises(ValueError, match="at least 1"):
+            Stretches(np.arange(99), B, T)
+
+
 def test_windows_line_targets_up_one_on() -> None:
     x, y = windows(np.arange(10), np.array([0, 4]), 3)
     assert x.tolist() == [[0, 4], [1, 5], [2, 6]]

@@ -134,6 +134,14 @@ def test_a_norm_that_is_not_finite_is_returned_and_nothing_is_changed(bad: float
     assert b.grad[0] == 5.0
 
 
+def test_an_explosion_in_float32_is_clipped_too() -> None:
+    p = Tensor(np.zeros(2, np.float32))
+    p.grad = np.array([3e30, -4e30], np.float32)
+    assert clip_grad_norm([p], 1.0) == pytest.approx(5e30)
+    np.testing.assert_allclose(p.grad, [0.6, -0.8], rtol=1e-6)
+    assert p.grad.dtype == np.float32
+
+
 # ------------------------------------------------------------------------------------------------ the ledger's rows
 @given(hnp.arrays(np.float64, (3, 4), elements=st.floats(-1e3, 1e3)),
        hnp.arrays(np.float64, (5,), elements=st.floats(-1e3, 1e3)), st.floats(1e-3, 1e4))
