@@ -106,7 +106,7 @@ def test_a_saturated_float32_sigmoid_is_no_nan() -> None:
 
 
 # --------------------------------------------------------------------------------- where no derivative exists
-# What is taken there: the function, where, and the gradient of each input. docs/edges.md shows this table.
+# What is taken there: the function, where, and the gradient of each input (see docs/edges.md).
 SUBGRADIENTS: dict[str, tuple[Any, tuple[Any, ...], tuple[Any, ...]]] = {
     "relu at 0": (mg.relu, (0.0,), (0.0,)),
     "abs at 0": (mg.abs, (0.0,), (0.0,)),

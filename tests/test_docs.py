@@ -1,0 +1,136 @@
+"""The pages of docs/ are run: every message is the one that comes, and no error of the engine is missing.
+
+``python -m tests.test_docs`` writes the messages as they are now into docs/errors.md.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import types
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import microgradrnn as mg
+from microgradrnn.engine import PRIMITIVES
+
+ROOT = Path(__file__).parent.parent
+ENGINE = ROOT / "microgradrnn" / "engine"
+ERRORS, EDGES = ROOT / "docs" / "errors.md", ROOT / "docs" / "edges.md"
+BLOCK = re.compile(r"```python\n(.*?)```\n(?:```text\n(.*?)```\n)?", re.DOTALL)
+
+# Never seen from outside.
+INTERNAL = {"NotImplementedError"}
+
+
+def blocks(page: Path) -> list[tuple[str, str | None]]:
+    """Pieces of code, each with the message it must end in, or None."""
+    return [(code, message) for code, message in BLOCK.findall(page.read_text(encoding="utf-8"))]
+
+
+def run(code: str) -> BaseException | None:
+    """What the code raises; the operations it declares are forgotten."""
+    names: dict[str, Any] = {"np": np, "mg": mg, "Tensor": mg.Tensor, "Value": mg.Value}
+    table = dict(PRIMITIVES)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            exec(compile(code, "lesson.py", "exec"), names)
+    except Exception as error:
+        return error
+    finally:
+        PRIMITIVES.clear()
+        PRIMITIVES.update(table)
+    return None
+
+
+def said(error: BaseException | None) -> str:
+    """As Python prints it, less the name of the module."""
+    return f"{type(error).__name__}: {error}".rstrip() + "\n" if error is not None else ""
+
+
+PIECES = blocks(ERRORS)
+
+
+@pytest.mark.parametrize(("code", "message"), PIECES, ids=[code.strip().splitlines()[-1][:60] for code, _ in PIECES])
+def test_each_piece_of_code_says_what_the_page_says(code: str, message: str) -> None:
+    assert said(run(code)) == message
+
+
+def raises() -> Iterator[tuple[str, range, str]]:
+    """Every raise of the engine: file, lines, and its first words."""
+    for path in sorted(ENGINE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Raise) and node.exc is not None:
+                words = ast.unparse(node.exc)
+                if words.split("(")[0] not in INTERNAL:
+                    yield str(path), range(node.lineno, (node.end_lineno or node.lineno) + 1), words
+
+
+def raised_at(error: BaseException | None) -> Iterator[tuple[str, int]]:
+    """Where an error, and those it came from, were raised."""
+    while error is not None:
+        trace: types.TracebackType | None = error.__traceback__
+        while trace is not None:
+            yield trace.tb_frame.f_code.co_filename, trace.tb_lineno
+            trace = trace.tb_next
+        error = error.__cause__ or error.__context__
+
+
+def test_no_error_of_the_engine_is_missing_from_the_page() -> None:
+    met = {place for code, message in PIECES if message for place in raised_at(run(code))}
+    missing = [f"{Path(file).name}:{lines[0]}: {words}" for file, lines, words in raises()
+               if not any((file, line) in met for line in lines)]
+    assert not missing, "errors that docs/errors.md does not show:\n" + "\n".join(missing)
+
+
+def test_the_page_that_is_compared_is_not_empty() -> None:
+    assert sum(bool(message) for _, message in PIECES) > 60
+    assert sum(not message for _, message in PIECES) > 20
+    assert said(run("1 / 0")) == "ZeroDivisionError: division by zero\n"
+    assert run("x = 1") is None
+
+
+# ------------------------------------------------------------------------------------------------ edges.md
+def rows() -> list[list[str]]:
+    """The cells of every table row on the page of edges, less the headings."""
+    lines = [line for line in EDGES.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row[0])
+def test_each_gradient_in_the_tables_of_edges_is_the_one_taken(row: list[str]) -> None:
+    code, at, taken = (cell.strip("`") for cell in row[:3])
+    points = ast.literal_eval(f"({at},)")
+    f = eval(f"lambda {', '.join('xy'[: len(points)])}: {code}", {**vars(mg), "inf": np.inf})
+    expected = eval(f"({taken},)", {"inf": np.inf})
+    kinds: list[Any] = [mg.Tensor] if isinstance(points[0], list) else [mg.Tensor, mg.Value]
+    with np.errstate(all="ignore"):
+        for make in kinds:
+            leaves = [make(x) for x in points]
+            for g, e in zip(mg.grad(f(*leaves), leaves), expected, strict=True):
+                np.testing.assert_allclose(np.asarray(g), e, rtol=1e-15)
+
+
+def test_every_choice_in_the_docstring_of_the_rules_is_on_the_page_of_edges() -> None:
+    text = " ".join(cell for row in rows() for cell in row)
+    for name in ("relu", "abs", "sign", "maximum", "minimum", "clip", "floor", "ceil", "round", "sqrt", "log", "norm",
+                 "std", "var", "max", "min", "prod", "**"):
+        assert f"{name}(" in text or name in text, name
+    assert len(rows()) >= 24
+
+
+def write() -> None:
+    """The messages as they are now, into the page."""
+    page = ERRORS.read_text(encoding="utf-8")
+    pieces = BLOCK.sub(lambda m: f"```python\n{m[1]}```\n" + (f"```text\n{said(run(m[1]))}```\n" if m[2] else ""), page)
+    ERRORS.write_text(pieces, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()
