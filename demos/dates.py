@@ -17,16 +17,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from demos.lesson import Parser, as_lines, natural, positive, progress
+from demos.lesson import Parser, as_lines, natural, positive
 from microgradrnn import nn, no_grad, optim
 from microgradrnn.data import Vocabulary, dates, pad
 from microgradrnn.data.dates import DAYS, FORMATS, MONTHS, held_out
 from microgradrnn.optim.schedules import cosine, warm_up
+from microgradrnn.training import fit
 
 SOURCE = Vocabulary.of_characters("".join([*MONTHS, *DAYS, "0123456789 .,/-"]))
 TARGET = Vocabulary.of_characters("0123456789-")
 LENGTH = len("2024-02-29")
-EMBEDDING, BATCH, RATE, TESTED = 16, 64, 5e-3, 2000
+EMBEDDING, BATCH, RATE, TESTED = 16, 32, 5e-3, 2000
 
 Pair = tuple[str, str]
 
@@ -59,18 +60,18 @@ def train(net: nn.EncoderDecoder, steps: int, seed: int) -> None:
     """Adam on new dates at every step, the rate falling to nothing."""
     rng = np.random.default_rng([seed, 1])
     adam = optim.Adam(net.parameters(), lr=RATE)
-    with progress(steps, "dates") as bar:
-        for n in range(steps):
-            sources, lengths, targets = batch(drawn(BATCH, rng, test=False))
-            loss = nn.cross_entropy(net(sources, targets, lengths=lengths), targets)
-            adam.zero_grad()
-            loss.backward()
-            optim.clip_grad_norm(adam.parameters, 1.0)
-            adam.lr = warm_up(n, cosine(n, RATE, steps), 50)
-            adam.step()
-            bar.update()
-            if n % 10 == 0:
-                bar.set_postfix_str(f"loss {loss.item():.4f}", refresh=False)
+
+    def step(batch: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[float, float]:
+        sources, lengths, targets = batch
+        loss = nn.cross_entropy(net(sources, targets, lengths=lengths), targets)
+        adam.zero_grad()
+        loss.backward()
+        norm = optim.clip_grad_norm(adam.parameters, 1.0)
+        adam.lr = warm_up(adam.steps, cosine(adam.steps, RATE, steps), 50)
+        adam.step()
+        return loss.item(), norm
+
+    fit(step, lambda n: batch(drawn(BATCH, rng, test=False)), steps, bar="dates")
 
 
 class Answer(NamedTuple):
@@ -114,7 +115,7 @@ def table(found: Sequence[Answer]) -> list[list[str]]:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     p = Parser(prog="python -m demos.dates", description=(__doc__ or "").split("\n")[0])
-    p.add_argument("--steps", type=positive, default=1200, help="updates (default: 1200)")
+    p.add_argument("--steps", type=positive, default=4000, help="updates (default: 4000)")
     p.add_argument("--hidden", type=positive, default=128, help="length of the state (default: 128)")
     p.add_argument("--seed", type=natural, default=0, help="of weights and dates (default: 0)")
     return p

@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from demos.lesson import Parser, as_lines, natural, positive, progress
+from demos.lesson import Parser, as_lines, natural, positive
 from microgradrnn import nn, no_grad, optim
 from microgradrnn.data import LABELS, Vocabulary, standard_library, token_labels
 from microgradrnn.optim.schedules import cosine
+from microgradrnn.training import fit
 
 EMBEDDING, BATCH, PASSAGE, RATE = 16, 32, 64, 1e-2
 
@@ -81,18 +82,22 @@ def train(net: Tagger, data: Corpus, steps: int, seed: int, name: str) -> None:
     rng = np.random.default_rng([seed, 1])
     adam = optim.Adam(net.parameters(), lr=RATE)
     ids, labels = data.train
-    with progress(steps, name) as bar:
-        for n in range(steps):
-            starts = rng.integers(0, len(ids) - PASSAGE + 1, BATCH)
-            loss = nn.cross_entropy(net(passages(ids, starts)), passages(labels, starts))
-            adam.zero_grad()
-            loss.backward()
-            optim.clip_grad_norm(adam.parameters, 1.0)
-            adam.lr = cosine(n, RATE, steps)
-            adam.step()
-            bar.update()
-            if n % 10 == 0:
-                bar.set_postfix_str(f"loss {loss.item():.3f}", refresh=False)
+
+    def batch(n: int) -> tuple[np.ndarray, np.ndarray]:
+        starts = rng.integers(0, len(ids) - PASSAGE + 1, BATCH)
+        return passages(ids, starts), passages(labels, starts)
+
+    def step(batch: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
+        x, y = batch
+        loss = nn.cross_entropy(net(x), y)
+        adam.zero_grad()
+        loss.backward()
+        norm = optim.clip_grad_norm(adam.parameters, 1.0)
+        adam.lr = cosine(adam.steps, RATE, steps)
+        adam.step()
+        return loss.item(), norm
+
+    fit(step, batch, steps, bar=name)
 
 
 def accuracy(net: Tagger, data: Corpus) -> tuple[float, list[float]]:
