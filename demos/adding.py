@@ -21,7 +21,7 @@ from demos.lesson import Parser, as_lines, names_from, natural, positive, progre
 from microgradrnn import nn, no_grad, optim
 from microgradrnn.data import adding
 
-# The rate of each net was chosen on seeds of its own, and serves it well: none fails for a bad rate.
+# Each net and a rate that suits it. The tanh net does no better with 1e-2, 1e-3 or 3e-4: errors of 0.17 to 0.19.
 CELLS: dict[str, tuple[Any, float]] = {"rnn": (nn.RNN, 3e-3), "irnn": (nn.IRNN, 3e-3), "lstm": (nn.LSTM, 1e-2),
                                        "gru": (nn.GRU, 1e-2)}
 HIDDEN, BATCH, HELD_OUT = 32, 32, 500

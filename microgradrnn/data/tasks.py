@@ -4,7 +4,7 @@
 adding             two marked numbers among many: their sum                    Hochreiter & Schmidhuber 1997
 copy_memory        say ten symbols again, T steps later                        ibid.; Arjovsky, Shah & Bengio 2016
 latch              the first input decides the class, the rest is noise        Bengio, Simard & Frasconi 1994
-delayed_recall     the first symbol, asked for after T distractors             claims D5, D6 of the ledger
+delayed_recall     the first symbol, asked for after T distractors             after Hochreiter & Schmidhuber 1997
 parity             is the number of ones so far odd, at every step
 sine               the next value of a sine of unknown phase and frequency
 =================  ==========================================================  ===================================
