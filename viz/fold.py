@@ -40,8 +40,14 @@ class Layer:
 
     @property
     def last(self) -> int:
-        """The youngest step, where time ends."""
+        """The youngest step, where the loop ends."""
         return next(reversed(self.steps))
+
+    @property
+    def order(self) -> list[int]:
+        """The steps as the loop took them: forwards in time, or backwards."""
+        backwards = len(self.steps) > 1 and self.last < next(iter(self.steps))
+        return sorted(self.steps, reverse=backwards)
 
 
 @dataclass(frozen=True)
@@ -313,6 +319,7 @@ class _Folder:
     def __init__(self, graph: nx.MultiDiGraph, layer: Layer) -> None:
         self.graph, self.layer = graph, layer
         self.where = {node: (step, name) for step, ids in layer.steps.items() for name, node in ids.items()}
+        self.turn = {step: i for i, step in enumerate(layer.order)}
         self.states = states(graph, layer)
         self.symbols = state_symbols(graph, layer)
         self.names = weight_names(graph)
@@ -474,7 +481,7 @@ class _Folder:
                 if self.host(u) == self.host(node):
                     continue
                 then, name = self.where[self.host(u)]
-                yield Wire(name, self.where[self.host(node)][1], (self.where[node][1], k), step - then)
+                yield Wire(name, self.where[self.host(node)][1], (self.where[node][1], k), self.turn[step] - self.turn[then])
 
     def parameters(self, node: str) -> set[str]:
         """The parameters that a weight was computed from."""

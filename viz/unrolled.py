@@ -204,8 +204,8 @@ def whole(graph: nx.MultiDiGraph) -> Layer:
 
 
 def _shown(layer: Layer, steps: tuple[int, int] | None, last: int) -> list[int]:
-    """The steps to draw, in the order of time."""
-    have = sorted(layer.steps)
+    """The steps to draw, in the order in which they were taken."""
+    have = layer.order
     if steps is None:
         if last < 1:
             raise ValueError(f"unrolled: last must be at least 1, got {last}")
@@ -308,7 +308,7 @@ class _Painter:
     @property
     def has_past(self) -> bool:
         """Are there steps before the first one shown?"""
-        return self.lane.shown[0] != min(self.lane.layer.steps)
+        return self.lane.shown[0] != self.lane.layer.order[0]
 
     def left(self, j: int) -> float:
         """The x of the j-th tile shown."""
@@ -393,7 +393,8 @@ class _Painter:
                 route = self.tile.routes[wire.edge].shifted(self.left(j), self.head)
             a, b = (self.cell.words.get(name, name) for name in (wire.source, wire.target))
             if wire.recurrent:
-                a, b = f"{a} at t = {step - wire.delay}", f"{b} at t = {step}"
+                order = self.lane.layer.order
+                a, b = f"{a} at t = {order[order.index(step) - wire.delay]}", f"{b} at t = {step}"
             elif self.lane.timed:
                 b += f" at t = {step}"
             width, line, head = self.stroke(route, self.lane.message(edge), f"from {a} to {b}")
@@ -500,7 +501,7 @@ class _Painter:
 
     def past(self) -> str:
         """How much lies before the first tile."""
-        earlier = sum(step < self.lane.shown[0] for step in self.lane.layer.steps)
+        earlier = self.lane.layer.order.index(self.lane.shown[0])
         y = self.head + self.tile.height / 2
         return (text(0, y, f"⋯ {earlier}", anchor="start", fill=self.theme.faint, font_size="12")
                 + text(0, y + 15, "earlier", anchor="start", fill=self.theme.faint, font_size="11"))
