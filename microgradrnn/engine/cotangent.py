@@ -183,19 +183,23 @@ class Product(Deferred):
 class Series(Deferred):
     """A sum of messages that are nodes, kept as a list of what `join` makes one node of."""
 
-    __slots__ = ("join", "parts", "summed")
+    __slots__ = ("clean", "join", "parts", "summed")
 
     def __init__(
-        self, join: Callable[..., Any], parts: list[Any], shape: tuple[int, ...], dtype: Any, summed: bool = False
-    ) -> None:
+        self, join: Callable[..., Any], parts: list[Any], shape: tuple[int, ...], dtype: Any, summed: bool = False,
+        clean: Callable[[Any], Any] = lambda part: part,
+    ) -> None:  # fmt: skip
         self.join, self.parts, self.shape, self.dtype = join, parts, shape, dtype
         self.summed = summed  # is the list our own, or still that of a message?
+        self.clean = clean  # a part without what would be 0 times an infinity or a NaN
 
     def dense(self) -> Any:
         """The sum, as one node."""
         return self.join(self.parts, self.shape)
 
-    muted = dense
+    def muted(self) -> Any:
+        """The sum without what is 0 times an infinity or a NaN, as one node."""
+        return self.join([self.clean(part) for part in self.parts], self.shape)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self.dense().data, dtype=dtype)

@@ -11,6 +11,7 @@ import numpy as np
 from microgradrnn.engine.cotangent import Product, Series
 from microgradrnn.engine.node import Node, plain
 from microgradrnn.engine.primitive import Every, Primitive
+from microgradrnn.engine.rules.elementwise import where
 from microgradrnn.engine.rules.indexing import getitem
 from microgradrnn.engine.rules.reduction import sum
 from microgradrnn.engine.rules.shape import axis_of, broadcast_to, concat, reshape, transpose
@@ -65,8 +66,16 @@ def stacked_product(a: Any, g: Any) -> Any:
     """Aᵀ G, all leading axes summed over; put off, so that the sum over time steps is one product: see `Product`."""
     a, g = (x if x.ndim == 2 else x.reshape((math.prod(x.shape[:-1]), x.shape[-1])) for x in (a, g))
     if isinstance(a, Node) or isinstance(g, Node):
-        return Series(_joined_product, [(a, g)], (a.shape[1], g.shape[1]), np.result_type(a.dtype, g.dtype))
+        shape, dtype = (a.shape[1], g.shape[1]), np.result_type(a.dtype, g.dtype)
+        return Series(_joined_product, [(a, g)], shape, dtype, clean=_without_lost_rows)
     return Product([a], [g])
+
+
+def _without_lost_rows(part: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Aᵀ G where rows of A that meet only zeros hold nothing that 0 cannot be multiplied with."""
+    a, g = part
+    lost = ~plain(g).any(axis=1, keepdims=True) & ~np.isfinite(plain(a))
+    return (where(lost, 0.0, a) if lost.any() else a), g
 
 
 def _joined_product(parts: Sequence[tuple[Any, Any]], shape: tuple[int, ...]) -> Any:
