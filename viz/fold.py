@@ -481,7 +481,8 @@ class _Folder:
                 if self.host(u) == self.host(node):
                     continue
                 then, name = self.where[self.host(u)]
-                yield Wire(name, self.where[self.host(node)][1], (self.where[node][1], k), self.turn[step] - self.turn[then])
+                delay = self.turn[step] - self.turn[then]
+                yield Wire(name, self.where[self.host(node)][1], (self.where[node][1], k), delay)
 
     def parameters(self, node: str) -> set[str]:
         """The parameters that a weight was computed from."""
