@@ -22,7 +22,7 @@ bench: $(VENV)/.bench
 # The pictures that README shows.
 pictures: demo
 	mkdir -p docs/img
-	cp out/gates_against_tanh.svg out/lstm.svg docs/img/
+	cp out/gates_against_tanh.svg out/side_by_side.svg docs/img/
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -34,7 +34,7 @@ WINDOW = 100  # characters read in one training step
 BATCH = 16
 EMBEDDING = 32
 PASSAGE = 150  # characters read before the one whose loss is differentiated
-SHOWN = 4  # steps drawn one by one
+SHOWN, TOGETHER = 8, 4  # steps drawn one by one, of each cell alone and of all side by side
 LAGS = (10, 50, 100)
 RATE = 2e-2
 
@@ -389,7 +389,7 @@ class Report:
             svgs[r.name] = self.save(f"{r.name}.svg", drawing.svg)
         svgs["graph"] = self.graph
         if len(results) > 1:
-            together = viz.side_by_side(flows, last=SHOWN, labels=labels, scale=scale,
+            together = viz.side_by_side(flows, last=TOGETHER, labels=labels, scale=scale,
                                         name="the gated path against the plain tanh path")
             svgs["together"] = self.save("side_by_side.svg", together.svg)
         svgs["ribbons"] = self.save("gates_against_tanh.svg", viz.ribbons(flows).svg)
