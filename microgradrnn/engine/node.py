@@ -277,5 +277,5 @@ def _rebuilt(cls: type[Node], data: Any, tag: Any, requires_grad: bool) -> Node:
 
 
 def plain(x: Any) -> Any:
-    """The data of a node; anything else as it is."""
-    return x.data if isinstance(x, Node) else x
+    """The data of a node, for the engine to look at; anything else as it is."""
+    return x._data if isinstance(x, Node) else x

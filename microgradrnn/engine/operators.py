@@ -75,16 +75,16 @@ class Operators:
     # Comparisons give plain bools (or arrays of them): no gradient flows through a choice. There is no `==`,
     # because nodes are looked up by identity; compare `.data`.
     def __lt__(self, other: Any) -> Any:
-        return self.data < plain(other)  # type: ignore[attr-defined]
+        return plain(self) < plain(other)
 
     def __le__(self, other: Any) -> Any:
-        return self.data <= plain(other)  # type: ignore[attr-defined]
+        return plain(self) <= plain(other)
 
     def __gt__(self, other: Any) -> Any:
-        return self.data > plain(other)  # type: ignore[attr-defined]
+        return plain(self) > plain(other)
 
     def __ge__(self, other: Any) -> Any:
-        return self.data >= plain(other)  # type: ignore[attr-defined]
+        return plain(self) >= plain(other)
 
     def exp(self) -> Any:
         """e to the power of this."""
