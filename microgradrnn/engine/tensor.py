@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -166,11 +165,9 @@ class Tensor(Operators, NumpyProtocols, Node):
 
     __float__ = item
 
-    def __getattr__(self, name: str) -> Any:
-        if name in METHODS:
-            return partial(METHODS[name], self)
-        hint = f": {HINTS[name]}" if name in HINTS else ""
-        raise AttributeError(f"a Tensor has no attribute {name!r}{hint}")
+    if TYPE_CHECKING:  # the methods that are added below
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __len__(self) -> int:
         return len(self._data)
@@ -274,6 +271,30 @@ HINTS = {
     "bmm": "use @",
     "matmul": "use @",
 }
+
+
+def _method(f: Any) -> Any:
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return f(self, *args, **kwargs)
+
+    method.__name__, method.__doc__ = f.__name__, f"`microgradrnn.{f.__name__}`."
+    return method
+
+
+def _hint(name: str, words: str) -> property:
+    def missing(self: Tensor) -> Any:
+        raise AttributeError(f"a Tensor has no attribute {name!r}: {words}")
+
+    return property(missing, doc=f"Not here: {words}.")
+
+
+# Set once on the class: a __getattr__ would slow down every attribute of every node.
+for _name, _f in METHODS.items():
+    if not hasattr(Tensor, _name):
+        setattr(Tensor, _name, _method(_f))
+for _name, _words in HINTS.items():
+    if not hasattr(Tensor, _name):
+        setattr(Tensor, _name, _hint(_name, _words))
 
 
 def numeric(x: Any) -> np.ndarray:
