@@ -12,7 +12,8 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from microgradrnn.nn.cells import IRNNCell
 from microgradrnn.nn.recurrent import Recurrent
 
 FORMAT = "microgradrnn 1"
+DTYPES = ("bool", *(f"{sign}int{n}" for sign in ("", "u") for n in (8, 16, 32, 64)), "float16", "float32", "float64")
 
 
 class DamagedFileError(ValueError):
@@ -38,11 +40,13 @@ def save(path: str | os.PathLike[str], **things: Any) -> None:
 
     Args:
         path: the file, by custom ``*.safetensors``. An older one is replaced.
-        things: modules, optimisers (anything with a ``state_dict()``), random generators, or dicts, lists and tuples
-            of arrays, nodes, numbers, strings and None, however nested.
+        things: modules, optimisers (anything with ``state_dict()`` and ``load_state_dict()``), random generators,
+            arrays, nodes, numbers, strings and None, and dicts, lists and tuples of all these, however nested.
 
     Raises:
-        TypeError: if something is none of these.
+        TypeError: if something is none of these, or an array of numbers that the format does not have, such as
+            complex ones.
+        ValueError: for the name ``__metadata__``, which the format keeps for itself.
         ImportError: without the extra ``io``.
         OSError: if it cannot be written; an older file is then still there.
 
@@ -56,10 +60,14 @@ def save(path: str | os.PathLike[str], **things: Any) -> None:
     True
     >>> folder.cleanup()
     """
+    if "__metadata__" in things:
+        raise ValueError("save: the name __metadata__ is taken, by the file's format")
     arrays: dict[str, np.ndarray] = {}
     tree = json.dumps({name: packed(thing, name, arrays) for name, thing in things.items()})
     metadata = {"format": FORMAT, "tree": tree, "sha256": digest(tree, arrays)}
-    write_whole(Path(path), safetensors().save(arrays, metadata))
+    content = safetensors().save(arrays, metadata)
+    parsed(content, Path(path))  # an older file gives way only to one that can be read
+    write_whole(Path(path), content)
 
 
 def load(path: str | os.PathLike[str], **things: Any) -> None:
@@ -67,8 +75,10 @@ def load(path: str | os.PathLike[str], **things: Any) -> None:
 
     Args:
         path: a file that `save` wrote.
-        things: the same names; modules and optimisers of the same shapes, generators of the same kind, dicts and
-            lists (whose content is replaced; nodes come back as arrays, tuples as plain tuples).
+        things: the same names; modules and optimisers of the same shapes and dtypes, generators of the same kind,
+            dicts and lists (whose content is replaced; nodes come back as arrays, tuples as plain tuples). Modules,
+            optimisers and generators inside dicts and lists must stand in the same places as when they were saved,
+            and are brought back in place too.
 
     Raises:
         DamagedFileError: if the file is not whole, or none of `save`'s.
@@ -82,14 +92,15 @@ def load(path: str | os.PathLike[str], **things: Any) -> None:
     if wrong := sorted(things.keys() ^ saved.keys()):
         raise KeyError(f"{path} holds {', '.join(saved)}; asked for {', '.join(things)}: not both have "
                        f"{', '.join(wrong)}")
-    before: dict[str, np.ndarray] = {}
-    trees = {name: packed(thing, name, before) for name, thing in things.items()}
+    undo: list[Callable[[], Any]] = []
     try:
         for name, thing in things.items():
-            restore(name, thing, saved[name])
-    except Exception:
-        for name, thing in things.items():
-            restore(name, thing, unpacked(trees[name], before))
+            if restored(name, thing, saved[name], undo) is not thing:
+                raise TypeError(f"load: {name} is a {type(thing).__name__}, and cannot be filled in place from a "
+                                f"{type(saved[name]).__name__}; put it in a dict")
+    except BaseException:
+        for step in reversed(undo):
+            step()
         raise
 
 
@@ -105,10 +116,8 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 def packed(thing: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     """A thing as JSON; its arrays go to `arrays`, and their names stand in their places."""
-    if isinstance(thing, np.random.Generator):
-        thing = thing.bit_generator.state
-    elif hasattr(thing, "state_dict"):
-        thing = thing.state_dict()
+    if has_state(thing):
+        return {"$state": packed(state_of(thing), name, arrays)}
     if isinstance(thing, Mapping):
         if bad := [key for key in thing if not isinstance(key, str) or key.startswith("$")]:
             raise TypeError(f"save: {name} has the key {bad[0]!r}; keys are strings that do not start with $")
@@ -118,11 +127,11 @@ def packed(thing: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
         return parts if isinstance(thing, list) else {"$tuple": parts}
     if isinstance(thing, (Node, np.ndarray, np.generic)):
         a = np.array(plain(thing), order="C")
-        if a.dtype.kind not in "fiub":
-            raise TypeError(f"save: {name} is an array of {a.dtype}; only numbers and bools can be saved")
+        if a.dtype.name not in DTYPES:
+            raise TypeError(f"save: {name} is an array of {a.dtype}; what can be saved are {', '.join(DTYPES)}")
         while name in arrays:
             name += "'"
-        arrays[name] = a
+        arrays[name] = a.astype(a.dtype.name)  # in the byte order of this machine
         return {"$array": name}
     if thing is None or isinstance(thing, (bool, int, float, str)):
         return thing
@@ -139,29 +148,85 @@ def unpacked(tree: Any, arrays: Mapping[str, np.ndarray]) -> Any:
         return arrays[tree["$array"]]
     if "$tuple" in tree:
         return tuple(unpacked(part, arrays) for part in tree["$tuple"])
+    if "$state" in tree:
+        return State(unpacked(tree["$state"], arrays))
     return {key: unpacked(part, arrays) for key, part in tree.items()}
 
 
-def restore(name: str, thing: Any, saved: Any) -> None:
-    """Put a thing into a saved state, in place."""
+class State(dict[str, Any]):
+    """The saved state of a module, an optimiser or a generator; only such a thing can take it."""
+
+
+def has_state(thing: Any) -> bool:
+    """Is this a module, an optimiser, a generator, or the like: brought back in place, or not at all?"""
+    return isinstance(thing, np.random.Generator) or all(
+        hasattr(thing, name) for name in ("state_dict", "load_state_dict")
+    )
+
+
+def state_of(thing: Any) -> Any:
+    """The state of a thing that has one."""
+    return thing.bit_generator.state if isinstance(thing, np.random.Generator) else thing.state_dict()
+
+
+def set_state(thing: Any, state: Any) -> None:
+    """The reverse of `state_of`."""
     if isinstance(thing, np.random.Generator):
-        kind, other = type(thing.bit_generator).__name__, saved.get("bit_generator")
-        if kind != other:
-            raise ValueError(f"load: {name} is a {kind} generator; the file holds a {other}")
-        thing.bit_generator.state = saved
-    elif hasattr(thing, "load_state_dict"):
-        try:
-            thing.load_state_dict(saved)
-        except (KeyError, ValueError) as error:
-            raise type(error)(f"load: {name}: {error.args[0]}") from None
-    elif isinstance(thing, dict) and isinstance(saved, dict):
-        thing.clear()
-        thing.update(saved)
-    elif isinstance(thing, list) and isinstance(saved, list):
-        thing[:] = saved
+        thing.bit_generator.state = state
     else:
-        raise TypeError(f"load: {name} is a {type(thing).__name__}, and cannot be filled in place from a "
-                        f"{type(saved).__name__}; put it in a dict")
+        thing.load_state_dict(state)
+
+
+def set_content(thing: Any, content: Any) -> None:
+    """Give a dict or list new content."""
+    thing.clear()
+    (thing.update if isinstance(thing, dict) else thing.extend)(content)
+
+
+def restored(name: str, thing: Any, saved: Any, undo: list[Callable[[], Any]]) -> Any:
+    """A thing put into a saved state, in place where that can be, else what was saved in its stead.
+
+    Before anything is changed, `undo` gets a function that changes it back.
+    """
+    if has_state(thing) != isinstance(saved, State):
+        there = "a module, an optimiser or a generator" if isinstance(saved, State) else f"a {type(saved).__name__}"
+        raise TypeError(f"load: {name} is a {type(thing).__name__}; the file holds {there}")
+    if isinstance(saved, State):
+        before = state_of(thing)
+        if isinstance(thing, np.random.Generator) and before["bit_generator"] != saved.get("bit_generator"):
+            raise ValueError(f"load: {name} is a {before['bit_generator']} generator; the file holds a "
+                             f"{saved.get('bit_generator')}")
+        undo.append(partial(set_state, thing, before))
+        try:
+            set_state(thing, saved)
+        except (KeyError, ValueError, TypeError) as error:
+            raise type(error)(f"load: {name}: {error.args[0]}") from None
+        need_dtypes(name, before, saved)
+        return thing
+    new: Any = saved
+    if isinstance(saved, dict):
+        old = thing if isinstance(thing, dict) else {}
+        new = {key: restored(f"{name}.{key}", old.get(key), part, undo) for key, part in saved.items()}
+    elif isinstance(saved, (list, tuple)):
+        olds = [*(thing if isinstance(thing, (list, tuple)) else []), *[None] * len(saved)]
+        new = type(saved)(restored(f"{name}.{k}", olds[k], part, undo) for k, part in enumerate(saved))
+    if not any(isinstance(thing, kind) and isinstance(saved, kind) for kind in (dict, list)):
+        return new
+    undo.append(partial(set_content, thing, thing.copy()))
+    set_content(thing, new)
+    return thing
+
+
+def need_dtypes(name: str, own: Any, saved: Any) -> None:
+    """Raise unless the arrays of two states have the same dtypes: numbers would be rounded, or not be the same."""
+    if isinstance(own, np.ndarray) and isinstance(saved, np.ndarray) and own.dtype.name != saved.dtype.name:
+        raise ValueError(f"load: {name} is an array of {own.dtype}; the file holds {saved.dtype}")
+    if isinstance(own, Mapping) and isinstance(saved, Mapping):
+        for key, part in own.items():
+            need_dtypes(f"{name}.{key}", part, saved.get(key))
+    elif isinstance(own, (list, tuple)) and isinstance(saved, (list, tuple)):
+        for k, (a, b) in enumerate(zip(own, saved, strict=False)):
+            need_dtypes(f"{name}.{k}", a, b)
 
 
 # ------------------------------------------------------------------------------------------------ bytes
@@ -196,11 +261,17 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def contents(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays and the metadata of a file, if it is whole."""
+    return parsed(path.read_bytes(), path)
+
+
+def parsed(raw: bytes, path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays and the metadata of a file's content, if it is whole."""
     library = safetensors()
-    raw = path.read_bytes()
     try:
         (length,) = struct.unpack("<Q", raw[:8])
         metadata = json.loads(raw[8 : 8 + length]).get("__metadata__", {})
+        if not isinstance(metadata, dict):
+            raise ValueError("its metadata are no table")
         arrays = library.load(raw)
     except Exception as error:  # whatever a damaged file makes the readers raise
         raise DamagedFileError(f"{path}: damaged, or no safetensors file ({error})") from None
@@ -235,7 +306,7 @@ def load_torch(layer: Module, state: Mapping[str, Any] | str | os.PathLike[str])
 
     Raises:
         KeyError, ValueError: if names or shapes do not fit. Nothing is changed then.
-        TypeError: if the layer has no counterpart.
+        TypeError: if the layer has no counterpart, or an array is not of real numbers.
 
     >>> from microgradrnn import nn
     >>> theirs = {"weight": np.ones((2, 3)), "bias": np.zeros(2)}
@@ -246,9 +317,8 @@ def load_torch(layer: Module, state: Mapping[str, Any] | str | os.PathLike[str])
     """
     arrays = read(state) if isinstance(state, (str, os.PathLike)) else {k: np.asarray(a) for k, a in state.items()}
     expected = to_torch_state_dict(layer)
-    for name in expected:
-        if name.startswith("bias_"):  # a recurrent net without biases is one with biases of 0
-            arrays.setdefault(name, np.zeros(expected[name].shape))
+    if not any(name.startswith("bias_") for name in arrays):  # a recurrent net without biases has biases of 0
+        arrays |= {name: np.zeros(a.shape) for name, a in expected.items() if name.startswith("bias_")}
     if wrong := sorted(arrays.keys() ^ expected.keys()):
         raise KeyError(f"load_torch: {type(layer).__name__} needs {', '.join(expected)}; only one side has "
                        f"{', '.join(wrong)}")
@@ -256,6 +326,8 @@ def load_torch(layer: Module, state: Mapping[str, Any] | str | os.PathLike[str])
         if a.shape != arrays[name].shape:
             raise ValueError(f"load_torch: {type(layer).__name__} needs {name} of shape {a.shape}, "
                              f"got {arrays[name].shape}")
+        if arrays[name].dtype.kind not in "fiub":
+            raise TypeError(f"load_torch: {name} is an array of {arrays[name].dtype}; weights are real numbers")
     for p, a in from_torch(layer, arrays):
         p.data = a.astype(p.data.dtype)
 

@@ -110,10 +110,62 @@ def test_nothing_is_changed_unless_everything_fits(path: Path) -> None:
         io.load(path, net=net2, adam=adam2)
     with pytest.raises(ValueError, match=r"load: net: .* has shape"):
         io.load(path, net=nn.LSTM(5, 4, layers=2, bidirectional=True), adam=adam2, rng=rng)
-    with pytest.raises(KeyError, match="load: adam: SGD"):
+    with pytest.raises(KeyError, match=r"load: adam: SGD.*the state is one of Adam"):
         io.load(path, net=net2, adam=optim.SGD(net2.parameters(), lr=1.0), rng=rng)
-    with pytest.raises(TypeError, match="put it in a dict"):
+    with pytest.raises(TypeError, match="rng is a int; the file holds a module"):
         io.load(path, net=net2, adam=adam2, rng=3)
+    io.save(path, x=[1])
+    with pytest.raises(TypeError, match="put it in a dict"):
+        io.load(path, x=3)
+
+
+def test_what_has_a_state_comes_back_in_place_inside_lists_and_dicts(path: Path) -> None:
+    def things(seed: int) -> dict[str, Any]:
+        net, adam, rng = trained(seed)
+        return {"a": [net, {"opt": adam}], "b": {"rngs": (rng,), "n": seed, "inner": {"k": [seed]}}}
+
+    was, now = things(1), things(0)
+    (net, opt), (rng,), inner = now["a"], now["b"]["rngs"], now["b"]["inner"]
+    io.save(path, **was)
+    io.load(path, **now)
+    assert now["a"][0] is net
+    assert now["a"][1] is opt
+    assert now["b"]["rngs"][0] is rng
+    assert now["b"]["inner"] is inner
+    assert inner == {"k": [1]}
+    assert same(net.state_dict(), was["a"][0].state_dict())
+    assert same(opt["opt"].state_dict(), was["a"][1]["opt"].state_dict())
+    assert rng.random() == was["b"]["rngs"][0].random()
+    for other in ({"a": [], "b": {}}, {**now, "b": {"rngs": ()}}):
+        with pytest.raises(TypeError, match="the file holds a module"):
+            io.load(path, **other)
+    io.save(path, x={"net": 1})
+    with pytest.raises(TypeError, match=r"x\.net is a LSTM; the file holds a int"):
+        io.load(path, x={"net": net})
+
+
+def test_a_load_that_fails_leaves_containers_and_what_is_in_them_as_they_were(path: Path) -> None:
+    net, adam, rng = trained(1)
+    io.save(path, a={"net": net, "n": 1}, b=[rng, 5], c=adam)
+    net2, _, rng2 = trained(0)
+    inner = object()  # could not even be saved
+    a, b = {"inner": inner, "net": net2}, [rng2, inner]
+    before, drawn = net2.state_dict(), rng2.bit_generator.state
+    with pytest.raises(KeyError, match="load: c"):
+        io.load(path, a=a, b=b, c=optim.SGD(net2.parameters(), lr=1.0))
+    assert (list(a), a["inner"], a["net"]) == (["inner", "net"], inner, net2)
+    assert b == [rng2, inner]
+    assert same(net2.state_dict(), before)
+    assert rng2.bit_generator.state == drawn
+
+
+def test_a_file_of_another_dtype_is_refused_and_nothing_rounded(path: Path) -> None:
+    io.save(path, net=nn.Linear(3, 2, rng=0))
+    net = nn.Linear(3, 2, rng=1, dtype=np.float32)
+    before = net.state_dict()
+    with pytest.raises(ValueError, match=r"net\.V is an array of float32; the file holds float64"):
+        io.load(path, net=net)
+    assert same(net.state_dict(), before)
 
 
 class Pair(NamedTuple):
@@ -124,7 +176,8 @@ class Pair(NamedTuple):
 @pytest.mark.parametrize(("thing", "words"), [
     (lambda x: x, "x is a function"), ({"f": {1, 2}}, r"x\.f is a set"), ({1: 2}, "x has the key 1"),
     ({"$array": 2}, "do not start with"), (np.array([None]), "array of object"), (np.array(["a"]), "array of <U1"),
-    ({"z": 1j}, "complex"),
+    ({"z": 1j}, "complex"), (np.zeros(2, np.complex64), "array of complex64"),
+    *([(np.zeros(2, np.longdouble), "array of float128")] if np.dtype(np.longdouble).name == "float128" else []),
 ])
 def test_what_cannot_be_saved_is_refused_by_name_and_leaves_the_old_file(path: Path, thing: Any, words: str) -> None:
     io.save(path, x={"a": 1})
@@ -196,6 +249,36 @@ def test_no_pickle_is_ever_read(path: Path) -> None:
 
     refused(path, pickle.dumps(Trap()))
     assert "pickle" not in Path(io.__file__).read_text().replace("unpickled", "")
+
+
+@pytest.mark.parametrize("dtype", [">f8", "<f8", ">i4", "<u2", ">f2", "longlong"])
+def test_any_byte_order_is_saved_as_the_numbers_it_stands_for(path: Path, dtype: str) -> None:
+    a = np.arange(5).astype(dtype)
+    io.save(path, x={"a": a})
+    back: dict[str, Any] = {}
+    io.load(path, x=back)
+    np.testing.assert_array_equal(back["a"], a)
+    assert back["a"].dtype == a.dtype.newbyteorder("=")
+
+
+def test_nothing_that_could_not_be_read_takes_the_place_of_an_old_file(path: Path,
+                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    io.save(path, x={"a": 1})
+    old = path.read_bytes()
+    with pytest.raises(ValueError, match="the name __metadata__ is taken"):
+        io.save(path, __metadata__=np.ones(2))
+    monkeypatch.setattr(io.safetensors(), "save", lambda arrays, metadata: b"not what was asked for")
+    with pytest.raises(io.DamagedFileError):
+        io.save(path, x={"a": 2})
+    assert path.read_bytes() == old
+
+
+@pytest.mark.parametrize("table", [b'{"__metadata__":null}', b'{"__metadata__":[]}', b"[]", b"null"])
+def test_a_table_of_contents_of_another_kind_is_damage(path: Path, table: bytes) -> None:
+    path.write_bytes(struct.pack("<Q", len(table)) + table)
+    for use in (lambda: io.read(path), lambda: io.load(path, x={})):
+        with pytest.raises(io.DamagedFileError):
+            use()
 
 
 # ------------------------------------------------------------------------------------------------ writing

@@ -177,3 +177,14 @@ def test_names_or_shapes_that_do_not_fit_are_refused_and_change_nothing() -> Non
         io.load_torch(nn.Linear(D, H), arrays(torch.nn.Linear(D, H, bias=False)))
     for name, a in before.items():
         np.testing.assert_array_equal(mine.state_dict()[name], a)
+
+
+def test_one_missing_bias_is_an_error_and_complex_weights_too() -> None:
+    mine, theirs = nn.LSTM(D, H, rng=0), arrays(torch.nn.LSTM(D, H))
+    with pytest.raises(KeyError, match="bias_hh_l0"):
+        io.load_torch(mine, {name: a for name, a in theirs.items() if name != "bias_hh_l0"})
+    before = mine.state_dict()
+    with pytest.raises(TypeError, match="weight_hh_l0 is an array of complex"):
+        io.load_torch(mine, {**theirs, "weight_hh_l0": theirs["weight_hh_l0"] * 1j})
+    for name, a in before.items():
+        np.testing.assert_array_equal(mine.state_dict()[name], a)
