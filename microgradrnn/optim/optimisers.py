@@ -21,8 +21,10 @@ class Optimiser:
         parameters: the nodes that are trained.
         lr: the learning rate λ; set it before any step, for example from `schedules`.
         steps: how many steps were taken.
+        counts: how many of them each parameter took part in; one without a gradient stands aside.
     """
 
+    settings: ClassVar[tuple[str, ...]] = ()  # attributes with the numbers of the update rule
     memory: ClassVar[tuple[str, ...]] = ()  # attributes with one array for each parameter, which start at zero
 
     def __init__(self, parameters: Iterable[Node], lr: float) -> None:
@@ -36,6 +38,7 @@ class Optimiser:
             raise ValueError(f"{type(self).__name__}: lr must be positive, got {lr!r}")
         self.lr = lr
         self.steps = 0
+        self.counts = [0] * len(self.parameters)
         for name in self.memory:
             setattr(self, name, [np.zeros_like(p.data) for p in self.parameters])
 
@@ -50,6 +53,7 @@ class Optimiser:
         lr = float(self.lr)  # a NumPy float64 would turn float32 parameters into float64
         for k, p in enumerate(self.parameters):
             if p.grad is not None:
+                self.counts[k] += 1
                 p.data = p.data - lr * self.direction(k, plain(p.grad))
 
     def direction(self, k: int, g: Any) -> Any:
@@ -57,9 +61,13 @@ class Optimiser:
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything the next steps depend on, beside the parameters: lr, steps, and the running arrays."""
+        """Everything the next steps depend on, beside the parameters: the kind, lr and settings, the counts of steps,
+        and the running arrays.
+        """
         running = {name: [np.array(a) for a in getattr(self, name)] for name in self.memory}
-        return {"lr": float(self.lr), "steps": self.steps, **running}
+        settings = {name: getattr(self, name) for name in self.settings}
+        return {"kind": type(self).__name__, "lr": float(self.lr), "steps": self.steps, "counts": list(self.counts),
+                **settings, **running}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where the optimiser that made this `state_dict` stood. Nothing is changed unless all of it fits.
@@ -69,13 +77,19 @@ class Optimiser:
             ValueError: if it comes from other parameters.
         """
         who = type(self).__name__
-        if wrong := sorted({"lr", "steps", *self.memory} ^ state.keys()):
+        if state.get("kind", who) != who:
+            raise KeyError(f"{who}.load_state_dict: the state is one of {state['kind']}")
+        if wrong := sorted(self.state_dict().keys() ^ state.keys()):
             raise KeyError(f"{who}.load_state_dict: these names are on one side only: {', '.join(wrong)}")
         own = [np.shape(p.data) for p in self.parameters]
+        if len(state["counts"]) != len(own):
+            raise ValueError(f"{who}.load_state_dict: made for {len(state['counts'])} parameters, not for {len(own)}")
         for name in self.memory:
             if [np.shape(a) for a in state[name]] != own:
                 raise ValueError(f"{who}.load_state_dict: {name} was made for parameters of other shapes than {own}")
-        self.lr, self.steps = float(state["lr"]), int(state["steps"])
+        self.lr, self.steps, self.counts = float(state["lr"]), int(state["steps"]), [int(n) for n in state["counts"]]
+        for name in self.settings:
+            setattr(self, name, state[name])
         for name in self.memory:
             setattr(self, name, [np.array(a, dtype=np.asarray(p.data).dtype)
                                  for a, p in zip(state[name], self.parameters, strict=True)])
@@ -107,7 +121,7 @@ class SGD(Optimiser):
     3.0
     """
 
-    memory = ("v",)
+    settings, memory = ("momentum", "nesterov", "weight_decay"), ("v",)
     v: list[Any]
 
     def __init__(self, parameters: Iterable[Node], lr: float, *, momentum: float = 0.0, nesterov: bool = False,
@@ -117,7 +131,7 @@ class SGD(Optimiser):
         need_not_negative("SGD", weight_decay=weight_decay)
         if nesterov and not momentum:
             raise ValueError("SGD: nesterov looks ahead along the momentum, so it needs momentum > 0 (0.9, say)")
-        self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
+        self.momentum, self.nesterov, self.weight_decay = float(momentum), bool(nesterov), float(weight_decay)
 
     def direction(self, k: int, g: Any) -> Any:
         """v, or g + μ v."""
@@ -140,12 +154,12 @@ class Adagrad(Optimiser):
     0.9
     """
 
-    memory = ("s",)
+    settings, memory = ("eps",), ("s",)
     s: list[Any]
 
     def __init__(self, parameters: Iterable[Node], lr: float = 1e-2, *, eps: float = 1e-10) -> None:
         super().__init__(parameters, lr)
-        self.eps = eps
+        self.eps = float(eps)
 
     def direction(self, k: int, g: Any) -> Any:
         """g / (√s + ε)."""
@@ -170,14 +184,14 @@ class RMSprop(Optimiser):
     0.8
     """
 
-    memory = ("s",)
+    settings, memory = ("alpha", "eps"), ("s",)
     s: list[Any]
 
     def __init__(self, parameters: Iterable[Node], lr: float = 1e-2, *, alpha: float = 0.99,
                  eps: float = 1e-8) -> None:
         super().__init__(parameters, lr)
         need_share("RMSprop", alpha=alpha)
-        self.alpha, self.eps = alpha, eps
+        self.alpha, self.eps = float(alpha), float(eps)
 
     def direction(self, k: int, g: Any) -> Any:
         """g / (√s + ε)."""
@@ -189,7 +203,7 @@ class Adam(Optimiser):
     """Adam (Kingma & Ba 2015, algorithm 1): steps of about lr, whatever the scale of the gradient.
 
     m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², d = m̂ / (√v̂ + ε), where m̂ = m / (1 − β₁ⁿ) and v̂ likewise make
-    up for the start at zero.
+    up for the start at zero; n counts the parameter's own steps, those for which it had a gradient.
 
     Args:
         parameters: the nodes to train.
@@ -205,6 +219,7 @@ class Adam(Optimiser):
     0.9
     """
 
+    settings: ClassVar[tuple[str, ...]] = ("betas", "eps")
     memory = ("m", "v")
     m: list[Any]
     v: list[Any]
@@ -213,15 +228,15 @@ class Adam(Optimiser):
                  eps: float = 1e-8) -> None:
         super().__init__(parameters, lr)
         need_share(type(self).__name__, beta1=betas[0], beta2=betas[1])
-        self.betas, self.eps = betas, eps
+        self.betas, self.eps = (float(betas[0]), float(betas[1])), float(eps)
 
     def direction(self, k: int, g: Any) -> Any:
         """m̂ / (√v̂ + ε)."""
         beta1, beta2 = self.betas
         self.m[k] = beta1 * self.m[k] + (1 - beta1) * g
         self.v[k] = beta2 * self.v[k] + (1 - beta2) * g * g
-        m_hat = self.m[k] / (1 - beta1**self.steps)
-        v_hat = self.v[k] / (1 - beta2**self.steps)
+        m_hat = self.m[k] / (1 - beta1 ** self.counts[k])
+        v_hat = self.v[k] / (1 - beta2 ** self.counts[k])
         return m_hat / (np.sqrt(v_hat) + self.eps)
 
 
@@ -238,11 +253,13 @@ class AdamW(Adam):
     0.85
     """
 
+    settings = ("betas", "eps", "weight_decay")
+
     def __init__(self, parameters: Iterable[Node], lr: float = 1e-3, *, betas: tuple[float, float] = (0.9, 0.999),
                  eps: float = 1e-8, weight_decay: float = 1e-2) -> None:
         super().__init__(parameters, lr, betas=betas, eps=eps)
         need_not_negative("AdamW", weight_decay=weight_decay)
-        self.weight_decay = weight_decay
+        self.weight_decay = float(weight_decay)
 
     def direction(self, k: int, g: Any) -> Any:
         """Adam's direction + γ θ."""

@@ -221,11 +221,45 @@ def test_an_optimiser_goes_on_from_its_state_dict_bit_for_bit(make: Any) -> None
 def test_a_state_of_another_optimiser_or_of_other_parameters_is_refused_and_changes_nothing() -> None:
     p, q = nn.Parameter([1.0]), nn.Parameter([1.0, 2.0])
     opt = Adam([p], lr=0.5)
-    with pytest.raises(KeyError, match="only: m"):
+    with pytest.raises(KeyError, match="one of SGD"):
         opt.load_state_dict(SGD([p], lr=0.1).state_dict())
     with pytest.raises(ValueError, match="parameters of other shapes"):
         opt.load_state_dict(Adam([q], lr=0.1).state_dict())
     assert opt.lr == 0.5
+
+
+@pytest.mark.parametrize(("ours", "theirs"), OPTIMISERS.values(), ids=OPTIMISERS)
+def test_parameters_without_a_gradient_on_some_steps_equal_pytorch(ours: Any, theirs: Any) -> None:
+    rng = np.random.default_rng(0)
+    starts = rng.standard_normal((3, 4))
+    ps, ps_t = [nn.Parameter(a) for a in starts], [torch.tensor(a, requires_grad=True) for a in starts]
+    opt, opt_t = ours(ps), theirs(ps_t)
+    for n in range(20):
+        if n == 11:  # stop, and go on with another
+            state, opt = opt.state_dict(), ours(ps)
+            opt.load_state_dict(state)
+        for k, (p, p_t) in enumerate(zip(ps, ps_t, strict=True)):
+            g = rng.standard_normal(4)
+            idle = (k == 1 and n < 7) or (k == 2 and n % 3)
+            p.grad, p_t.grad = (None, None) if idle else (g, torch.tensor(g))
+        opt.step()
+        opt_t.step()
+    for p, p_t in zip(ps, ps_t, strict=True):
+        np.testing.assert_allclose(p.data, p_t.detach().numpy(), rtol=1e-10)
+
+
+def test_a_state_holds_the_kind_and_the_settings() -> None:
+    p = nn.Parameter([1.0])
+    for other in (AdamW([p]), SGD([p], lr=0.1), RMSprop([p])):
+        with pytest.raises(KeyError, match=f"one of {type(other).__name__}"):
+            Adam([p]).load_state_dict(other.state_dict())
+    with pytest.raises(KeyError, match="one of Adagrad"):
+        RMSprop([p]).load_state_dict(Adagrad([p]).state_dict())
+    with pytest.raises(ValueError, match="for 2 parameters"):
+        SGD([p], lr=0.1).load_state_dict(SGD([p, nn.Parameter([1.0])], lr=0.1).state_dict())
+    plain, set_otherwise = AdamW([p]), AdamW([p], betas=(0.5, 0.6), eps=1e-3, weight_decay=0.7)
+    plain.load_state_dict(set_otherwise.state_dict())
+    assert (plain.betas, plain.eps, plain.weight_decay) == ((0.5, 0.6), 1e-3, 0.7)
 
 
 @pytest.mark.parametrize(("make", "words"), [
