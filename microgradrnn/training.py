@@ -47,8 +47,8 @@ class History:
 
     @property
     def best(self) -> tuple[int, float] | None:
-        """The first of the lowest evaluations, if there was any."""
-        return min(self.evaluations, key=lambda pair: pair[1], default=None)
+        """The first of the lowest evaluations, if there was any. NaN is worse than any number."""
+        return min(self.evaluations, key=lambda pair: (math.isnan(pair[1]), pair[1]), default=None)
 
     def without_improvement(self) -> int:
         """How many evaluations came after the best one.
@@ -100,7 +100,7 @@ def fit(
         The history of all steps, those of earlier runs too.
 
     Raises:
-        FloatingPointError: as soon as a loss is not finite. The last checkpoint is from before.
+        FloatingPointError: as soon as a loss, or a returned norm, is not finite. The last checkpoint is from before.
         ValueError, TypeError: if arguments do not fit together.
         microgradrnn.io.DamagedFileError: if the checkpoint is not whole. (`fit` itself never leaves such a file.)
 
@@ -126,7 +126,7 @@ def fit(
                 break
             said = step(draw(n))
             loss, *norm = (float(x) for x in said) if isinstance(said, tuple) else (float(said),)
-            if not math.isfinite(loss):
+            if not all(map(math.isfinite, (loss, *norm))):
                 raise FloatingPointError(
                     f"fit: the loss is {loss} at step {n}{f', the gradient norm {norm[0]}' if norm else ''}; lower the "
                     "learning rate, clip the gradient, or look for the cause with detect_anomaly()"

@@ -189,3 +189,33 @@ def test_arguments_that_do_not_fit_are_refused(options: dict[str, Any], kind: An
 def test_the_run_of_the_benchmark_learns(tmp_path: Path) -> None:
     history, _ = train(tmp_path / "c", 60)
     assert np.mean(history.losses[-10:]) < 0.97 * np.mean(history.losses[:10])
+
+
+def test_an_evaluation_that_is_nan_is_the_worst() -> None:
+    nan = float("nan")
+    history = History(evaluations=[(1, nan), (2, 0.5), (3, nan), (4, nan)])
+    assert history.best == (2, 0.5)
+    assert history.without_improvement() == 2
+    values = iter([nan, 2.0, 1.0, nan, nan, 0.0])
+    stopped = fit(lambda batch: 1.0, BATCHES, 100, every=1, patience=2, evaluate=lambda: next(values))
+    assert len(stopped.losses) == 5
+    assert len(fit(lambda batch: 1.0, BATCHES, 100, every=1, patience=2, evaluate=lambda: nan).losses) == 3
+
+
+@pytest.mark.parametrize("norm", [float("nan"), float("inf")])
+def test_a_norm_that_is_not_finite_stops_before_anything_is_saved(tmp_path: Path, norm: float) -> None:
+    norms = iter([1.0, norm])
+    with pytest.raises(FloatingPointError, match=rf"at step 1, the gradient norm {norm}"):
+        fit(lambda batch: (0.5, next(norms)), BATCHES, 9, every=1, checkpoint=tmp_path / "c", saved={"x": {}})
+    history = History()
+    io.load(tmp_path / "c", x={}, history=history)
+    assert history.norms == [1.0]
+
+
+def test_a_generator_in_a_list_goes_on_too(tmp_path: Path) -> None:
+    def run(steps: int, checkpoint: Path) -> list[float]:
+        rngs = [np.random.default_rng(0)]
+        return fit(lambda batch: rngs[0].random(), BATCHES, steps, checkpoint=checkpoint, saved={"r": rngs}).losses
+
+    run(3, tmp_path / "a")
+    assert run(6, tmp_path / "a") == run(6, tmp_path / "b")
