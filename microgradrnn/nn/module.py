@@ -38,10 +38,10 @@ class Module:
     """
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Node]]:
-        """Every parameter with its dotted path, each once, in the order of assignment."""
+        """Every parameter that is trained with its dotted path, each once, in the order of assignment."""
         seen: set[Node] = set()
         for name, p in _walk(self, prefix, set()):
-            if p not in seen:
+            if p.requires_grad and p not in seen:
                 seen.add(p)
                 yield name, p
 
@@ -55,12 +55,19 @@ class Module:
             p.zero_grad()
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """A copy of every parameter's data by name."""
-        return {name: np.array(p.data) for name, p in self.named_parameters()}
+        """A copy of every parameter's data by name, frozen ones (`requires_grad` False) too."""
+        return {name: np.array(p.data) for name, p in self._kept().items()}
+
+    def _kept(self) -> dict[str, Node]:
+        """Every parameter by name, each once, whether it is trained or frozen."""
+        names: dict[Node, str] = {}
+        for name, p in _walk(self, "", set()):
+            names.setdefault(p, name)
+        return {name: p for p, name in names.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Set every parameter from arrays by name. Nothing is changed unless all names and shapes agree."""
-        own = dict(self.named_parameters())
+        own = self._kept()
         if missing := sorted(own.keys() ^ state.keys()):
             raise KeyError(f"load_state_dict: these names are on one side only: {', '.join(missing)}")
         for name, p in own.items():
@@ -76,7 +83,7 @@ class Module:
 
 
 def _walk(thing: Any, path: str, visited: set[int]) -> Iterator[tuple[str, Node]]:
-    """Parameters inside modules, lists and dicts, with their paths."""
+    """Parameters, trained and frozen, inside modules, lists and dicts, with their paths."""
     children: Any = ()
     if id(thing) in visited and isinstance(thing, (Module, dict, list)):  # a child may know its parent
         return
@@ -89,7 +96,7 @@ def _walk(thing: Any, path: str, visited: set[int]) -> Iterator[tuple[str, Node]
         children = enumerate(thing)
     for key, child in children:
         name = f"{path}.{key}" if path else str(key)
-        if isinstance(child, Node) and child.is_leaf and child.requires_grad:
+        if isinstance(child, Node) and child.is_leaf and (child.requires_grad or isinstance(child, Parameter)):
             yield name, child
         else:
             yield from _walk(child, name, visited)

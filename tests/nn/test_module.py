@@ -93,3 +93,14 @@ def test_a_parameter_is_a_leaf_copied_from_its_array() -> None:
 def test_a_module_without_call_says_so() -> None:
     with pytest.raises(NotImplementedError, match="Net defines no __call__"):
         Net()(1)
+
+
+def test_frozen_parameters_are_in_the_state_dict_but_not_trained() -> None:
+    a, b = nn.Linear(3, 2, rng=0), nn.Linear(3, 2, rng=1)
+    for net in (a, b):
+        net.V.requires_grad = False
+    assert [name for name, _ in b.named_parameters()] == ["d"]
+    assert list(a.state_dict()) == ["V", "d"]
+    b.load_state_dict(a.state_dict())
+    np.testing.assert_array_equal(b.V.data, a.V.data)
+    nn.Linear(3, 2).load_state_dict(a.state_dict())
