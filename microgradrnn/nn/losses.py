@@ -44,6 +44,8 @@ def cross_entropy(logits: Any, targets: Any, *, mask: Any = None, label_smoothin
         raise ValueError(f"cross_entropy: label_smoothing must lie in [0, 1), got {label_smoothing!r}")
     y = classes("cross_entropy", logits, "logits", targets)
     with scope("cross_entropy"):
+        if mask is not None:  # what is left out may be NaN, which a softmax would hand on
+            logits = where(counted("cross_entropy", mask, y.shape)[..., None], logits, 0.0)
         log_p = log_softmax(logits)
         losses = picked(log_p, y)
         if label_smoothing:
@@ -93,7 +95,8 @@ def mse(predictions: Any, targets: Any, *, mask: Any = None, reduction: str = "m
 
 
 def binary_cross_entropy(logits: Any, targets: Any, *, mask: Any = None, reduction: str = "mean") -> Any:
-    """``-y log σ(o) - (1 - y) log(1 - σ(o))`` from the logits o, as softplus(o) - y o, which is stable for any o.
+    """``-y log σ(o) - (1 - y) log(1 - σ(o))`` from the logits o, as softplus(o) - y o, which is stable for any
+    finite o.
 
     Its gradient is σ(o) - y, divided by the count for "mean".
 

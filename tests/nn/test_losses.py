@@ -128,6 +128,17 @@ def test_what_the_mask_leaves_out_may_be_infinite_or_nan() -> None:
     assert mg.grad(nn.mse(p, [3.0, np.nan], mask=mask), p).tolist() == [-4.0, 0.0]
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_masked_logits_of_any_kind_leave_loss_and_gradient_of_the_others_alone(bad: float, smoothing: float) -> None:
+    rows = [[1.0, -2.0, 0.5], [bad, bad, bad], [0.0, bad, 1.0]]
+    o, alone = Tensor(rows), Tensor(rows[:1])
+    loss = nn.cross_entropy(o, [2, 0, 1], mask=[True, False, False], label_smoothing=smoothing)
+    expected = nn.cross_entropy(alone, [2], label_smoothing=smoothing)
+    assert loss.item() == expected.item()
+    np.testing.assert_array_equal(mg.grad(loss, o), [*mg.grad(expected, alone), [0] * 3, [0] * 3])
+
+
 # ------------------------------------------------------------------------------------------------ against PyTorch
 LOSSES: dict[str, Any] = {
     "cross_entropy": lambda F, r, m: (
