@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from microgradrnn.engine.node import Node, plain
+from microgradrnn.engine.rules.elementwise import clip
 
 
 def clip_grad_norm(parameters: Iterable[Node], max_norm: float) -> float:
@@ -57,8 +58,11 @@ def clip_grad_value(parameters: Iterable[Node], limit: float) -> float:
     with_grad = [p for p in listed(parameters, "clip_grad_value") if p.grad is not None]
     norm = global_norm(with_grad)
     for p in with_grad:
-        g = np.clip(p.grad, -limit, limit)
-        p.grad = g if isinstance(p.grad, np.ndarray) else float(g)
+        if isinstance(p.grad, Node):  # recorded under create_graph, and so is the cut
+            p.grad = clip(p.grad, -limit, limit)
+        else:
+            g = np.clip(p.grad, -limit, limit)
+            p.grad = g if isinstance(p.grad, np.ndarray) else float(g)
     return norm
 
 

@@ -56,3 +56,13 @@ def test_a_module_that_knows_its_parent_is_walked_once() -> None:
             self.child = Child(self)
 
     assert [name for name, _ in Parent().named_parameters()] == ["child.layer.V", "child.layer.d"]
+
+
+def test_recorded_gradients_are_cut_too_and_stay_recorded() -> None:
+    w, v = Tensor([3.0, -0.25]), mg.Value(4.0)
+    mg.backward((w * w).sum(), create_graph=True)
+    mg.backward(v * v, create_graph=True)
+    assert optim.clip_grad_value([w, v], 1.0) == pytest.approx(np.sqrt(36 + 0.25 + 64))
+    assert w.grad.data.tolist() == [1.0, -0.5]
+    assert v.grad.data == 1.0
+    assert mg.grad(w.grad.sum(), w).tolist() == [0.0, 2.0]
