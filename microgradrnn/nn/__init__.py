@@ -5,6 +5,7 @@ from microgradrnn.nn.cells import (
     AdditiveCell,
     CarouselLSTMCell,
     Cell,
+    CoupledLSTMCell,
     GRUCell,
     IRNNCell,
     JordanCell,
@@ -23,8 +24,9 @@ from microgradrnn.nn.truncate import detach
 from microgradrnn.nn.unroll import unroll
 
 __all__ = [
-    "GRU", "IRNN", "LSTM", "MGU", "RNN", "AdditiveCell", "CarouselLSTMCell", "Cell", "Embedding", "EncoderDecoder",
-    "GRUCell", "IRNNCell", "JordanCell", "LSTMCell", "Linear", "MGUCell", "Module", "Parameter", "RNNCell",
-    "Recurrent", "TreeCell", "UpdateGateLSTMCell", "binary_cross_entropy", "cross_entropy", "detach", "generate",
-    "init", "last_step", "mean_over_steps", "mse", "nll", "one_to_many", "recurse", "sample", "scalar", "unroll",
+    "GRU", "IRNN", "LSTM", "MGU", "RNN", "AdditiveCell", "CarouselLSTMCell", "Cell", "CoupledLSTMCell", "Embedding",
+    "EncoderDecoder", "GRUCell", "IRNNCell", "JordanCell", "LSTMCell", "Linear", "MGUCell", "Module", "Parameter",
+    "RNNCell", "Recurrent", "TreeCell", "UpdateGateLSTMCell", "binary_cross_entropy", "cross_entropy", "detach",
+    "generate", "init", "last_step", "mean_over_steps", "mse", "nll", "one_to_many", "recurse", "sample", "scalar",
+    "unroll",
 ]

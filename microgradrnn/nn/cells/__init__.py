@@ -6,10 +6,10 @@ state. No cell knows how to differentiate itself: that is the engine's business,
 
 from microgradrnn.nn.cells.base import Cell
 from microgradrnn.nn.cells.gru import GRUCell, MGUCell
-from microgradrnn.nn.cells.lstm import CarouselLSTMCell, LSTMCell, UpdateGateLSTMCell
+from microgradrnn.nn.cells.lstm import CarouselLSTMCell, CoupledLSTMCell, LSTMCell, UpdateGateLSTMCell
 from microgradrnn.nn.cells.simple import AdditiveCell, IRNNCell, JordanCell, RNNCell
 
 __all__ = [
-    "AdditiveCell", "CarouselLSTMCell", "Cell", "GRUCell", "IRNNCell", "JordanCell", "LSTMCell", "MGUCell", "RNNCell",
-    "UpdateGateLSTMCell",
+    "AdditiveCell", "CarouselLSTMCell", "Cell", "CoupledLSTMCell", "GRUCell", "IRNNCell", "JordanCell", "LSTMCell",
+    "MGUCell", "RNNCell", "UpdateGateLSTMCell",
 ]  # fmt: skip

@@ -62,10 +62,11 @@ class Cell(Module):
         Args:
             W: (H + D, nH), an array with the rows that read h above those that read x.
             b: (nH,), or None for a cell without biases.
-            options: of the cell.
+            options: of the cell; dtype is by default that of W and b together.
 
         Raises:
             ValueError: if the columns do not fall into n blocks, or there are no rows for x.
+            TypeError: for bias= or rng=, which W and b decide.
 
         >>> import numpy as np
         >>> from microgradrnn import nn
@@ -73,18 +74,22 @@ class Cell(Module):
         >>> cell.W.shape, cell.U.shape
         ((5, 20), (3, 20))
         """
+        if clash := options.keys() & {"bias", "rng"}:
+            raise TypeError(f"{cls.__name__}.from_concatenated: {min(clash)}= is not an option, W and b say it all")
         W = np.asarray(W)
-        rows, columns = W.shape
+        rows, columns = W.shape if W.ndim == 2 else (0, 0)
         H = columns // cls.blocks
-        if columns % cls.blocks or rows <= H or (b is not None and np.shape(b) != (columns,)):
+        if H < 1 or columns % cls.blocks or rows <= H or (b is not None and np.shape(b) != (columns,)):
             raise ValueError(
                 f"{cls.__name__}.from_concatenated: W has shape (H + D, {cls.blocks}H), the rows for h first, and b "
                 f"({cls.blocks}H,); got {W.shape} and {None if b is None else np.shape(b)}"
             )
-        cell = cls(rows - H, H, bias=b is not None, rng=0, dtype=W.dtype if W.dtype.kind == "f" else float, **options)
-        cell.W.data, cell.U.data = W[:H], W[H:]
+        given = np.result_type(W, W if b is None else np.asarray(b))
+        dtype = options.pop("dtype", given if given.kind == "f" else float)
+        cell = cls(rows - H, H, bias=b is not None, rng=0, dtype=dtype, **options)
+        cell.W.data, cell.U.data = W[:H].astype(dtype), W[H:].astype(dtype)
         if cell.b is not None:
-            cell.b.data = b
+            cell.b.data = np.asarray(b, dtype)
         return cell
 
     def initial_state(self, B: int) -> Any:
@@ -113,10 +118,13 @@ class Cell(Module):
 
     def check_state(self, state: Any, B: int) -> Any:
         """The state, if its parts and their shapes are right."""
+        expected = self.state[0] if len(self.state) == 1 else f"({', '.join(self.state)})"
+        if isinstance(state, (list, dict)):
+            give = f"one array {expected}" if len(self.state) == 1 else f"a tuple {expected}"
+            raise ValueError(f"{type(self).__name__}: give {give} as the state, not a {type(state).__name__}")
         parts = state if isinstance(state, tuple) else (state,)
         shapes = [getattr(part, "shape", None) for part in parts]
         if shapes != [(B, self.state_size)] * len(self.state):
-            expected = self.state[0] if len(self.state) == 1 else f"({', '.join(self.state)})"
             raise ValueError(
                 f"{type(self).__name__}: the state is {expected}, of shape {(B, self.state_size)}"
                 f"{' each' * (len(self.state) > 1)}; got {', '.join(map(str, shapes))}"

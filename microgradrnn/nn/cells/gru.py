@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -47,6 +47,14 @@ class GRUCell(Cell):
         super().__init__(D, H, bias=bias, rng=rng, dtype=dtype)
         self.reset = reset
         self.b_n = Parameter(uniform(rng, (H,), H, dtype), symbol="b_n") if bias and reset == "after" else None
+
+    @classmethod
+    def from_concatenated(cls, W: Any, b: Any = None, **options: Any) -> Self:
+        """As for every cell; b_n, which such weights do not have, is 0."""
+        cell = super().from_concatenated(W, b, **options)
+        if cell.b_n is not None:
+            cell.b_n.data = np.zeros_like(cell.b_n.data)
+        return cell
 
     def prepare(self, x: Any) -> tuple[Any, Step]:
         """The net input from x; for reset="before" also the blocks of W, cut once and not at every step."""

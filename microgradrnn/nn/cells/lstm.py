@@ -1,4 +1,4 @@
-"""The LSTM, and two of its variants: the one of 1997, and one with a gate that does nothing."""
+"""The LSTM, and three variants: the one of 1997, one with a gate that does nothing, and one with coupled gates."""
 
 from __future__ import annotations
 
@@ -130,5 +130,42 @@ class CarouselLSTMCell(LSTMCell):
         g = mark(self.activation(z_g), "g", role="candidate")
         o = mark(sigmoid(z_o), "o", role="gate")
         c = mark(c + i * g, "c", role="cell")
+        h = mark(o * self.activation(c), "h", role="hidden")
+        return h, c
+
+
+class CoupledLSTMCell(LSTMCell):
+    """The LSTM with coupled gates (CIFG; Greff et al. 2017): one gate u both forgets and writes. Blocks u, g, o::
+
+        u, o = σ(x U + h W + b)         g = tanh(x U + h W + b)
+        c = (1 - u) ⊙ c + u ⊙ g         h = o ⊙ tanh(c)
+
+    What `UpdateGateLSTMCell` may have meant. Each step takes a weighted mean: with tanh, c never leaves ±1.
+
+    Args:
+        D, H: lengths of the input and of the state.
+        activation: of the candidate g and of the read-out of c: ``"tanh"``, ``"relu"``, or any function of a Tensor.
+        options: bias, rng and dtype, as for the other cells.
+
+    >>> import numpy as np
+    >>> h, c = CoupledLSTMCell(3, 5, rng=0)(np.ones((2, 3)))
+    >>> h.shape, c.shape
+    ((2, 5), (2, 5))
+    """
+
+    blocks = 3
+
+    def __init__(self, D: int, H: int, *, activation: Activation = "tanh", **options: Any) -> None:
+        Cell.__init__(self, D, H, **options)
+        self.activation = as_function(activation, "CoupledLSTMCell")
+
+    def step(self, z: Any, state: Any) -> Any:
+        """(h_t, c_t) from the net input and (h_{t-1}, c_{t-1})."""
+        h, c = state
+        z_u, z_g, z_o = split(affine(h, self.W, z), 3, axis=-1)
+        u = mark(sigmoid(z_u), "u", role="gate")
+        g = mark(self.activation(z_g), "g", role="candidate")
+        o = mark(sigmoid(z_o), "o", role="gate")
+        c = mark((1 - u) * c + u * g, "c", role="cell")
         h = mark(o * self.activation(c), "h", role="hidden")
         return h, c

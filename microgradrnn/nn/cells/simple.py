@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -69,6 +69,11 @@ class IRNNCell(RNNCell):
         self.W.data = np.eye(H, dtype=dtype)
         self.b = Parameter(np.zeros(H, dtype), symbol="b")
 
+    @classmethod
+    def from_concatenated(cls, W: Any, b: Any = None, **options: Any) -> Self:
+        """Refused: an IRNN is its first weights."""
+        raise ValueError("IRNNCell starts from the identity; give these weights to RNNCell with activation='relu'")
+
 
 class JordanCell(Cell):
     """Output-to-hidden recurrence (Jordan 1986): all that a step hands on is what it said.
@@ -107,6 +112,11 @@ class JordanCell(Cell):
         self.W = Parameter(uniform(rng, (K, H), H, dtype), symbol="W")
         self.V = Parameter(uniform(rng, (H, K), H, dtype), symbol="V")
         self.d = Parameter(uniform(rng, (K,), H, dtype), symbol="d")
+
+    @classmethod
+    def from_concatenated(cls, W: Any, b: Any = None, **options: Any) -> Self:
+        """Refused: this cell reads no h."""
+        raise ValueError("JordanCell reads its last output, not h: it has no weights for [h, x]")
 
     @property
     def state_size(self) -> int:
@@ -153,6 +163,13 @@ class AdditiveCell(Cell):
         self.reads_state = reads_state
         if not reads_state:
             del self.W
+
+    @classmethod
+    def from_concatenated(cls, W: Any, b: Any = None, **options: Any) -> Self:
+        """As for every cell, with ``reads_state=True``."""
+        if not options.get("reads_state"):
+            raise ValueError("AdditiveCell reads no h, so it has no weights for [h, x], unless reads_state=True")
+        return super().from_concatenated(W, b, **options)
 
     def step(self, z: Any, h: Any) -> Any:
         """h_t from the net input and h_{t-1}."""
