@@ -165,4 +165,7 @@ def _flat(outputs: Any) -> Iterator[Any]:
 
 def _like(outputs: Any, parts: Iterator[Any]) -> Any:
     """The parts, in tuples as they were."""
-    return tuple(_like(part, parts) for part in outputs) if isinstance(outputs, tuple) else next(parts)
+    if not isinstance(outputs, tuple):
+        return next(parts)
+    made = [_like(part, parts) for part in outputs]
+    return type(outputs)(*made) if hasattr(outputs, "_fields") else tuple(made)

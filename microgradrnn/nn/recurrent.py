@@ -26,7 +26,8 @@ class Recurrent(Module):
 
     Args:
         layers: the cells, from the input up: each a cell or a pair of cells. Any function ``(x_t, state) -> state``
-            is a cell.
+            is a cell. Weights that such a function uses get their gradients, but ``parameters()`` cannot see into it:
+            write a `Module` with ``__call__(x_t, state)`` to have them found, trained and saved.
         dropout: the share of each layer's outputs, but the last one's, that is set to 0 in a call with ``rng=``.
 
     Attributes:
@@ -83,6 +84,8 @@ class Recurrent(Module):
         last = []
         for k, (layer, first) in enumerate(zip(self.layers, states, strict=True)):
             if k and rng is not None and self.dropout:
+                if isinstance(xs, list):
+                    raise ValueError("Recurrent: dropout works with arrays, not with Values")
                 xs = drop(xs, self.dropout, rng=rng)
             with scope(f"layers.{k}"):
                 if isinstance(layer, dict):
@@ -124,6 +127,8 @@ def both_ways(pair: dict[str, CellLike], xs: Any, state: Any, *, reverse: bool, 
         with scope(direction):
             ways.append(one_way(cell, xs, state[k], reverse=reverse != bool(k), **options))
     (ahead, h_ahead), (back, h_back) = ways
+    if isinstance(ahead, list):  # Values
+        return [list(pair) for pair in zip(ahead, back, strict=True)], (h_ahead, h_back)
     return concat([ahead, back], axis=-1), (h_ahead, h_back)
 
 

@@ -103,6 +103,7 @@ class NetInput(Module):
         self.b = mark(Value(bias), f"b_{of}", role="parameter")
 
     def __call__(self, x: Sequence[Any], h: Any) -> Any:
+        x = [x] if isinstance(x, Value) else x  # what one unit below puts out
         if len(x) != len(self.u):
             raise ValueError(f"this cell reads {len(self.u)} numbers a step, got {len(x)}")
         return sum((ui * xi for ui, xi in zip(self.u, x, strict=True)), h * self.w + self.b)

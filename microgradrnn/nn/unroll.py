@@ -26,7 +26,8 @@ def unroll(
 
     Args:
         cell: a `Cell`, or any function ``(x_t, state) -> state``. A state is one array or node, or a tuple whose
-            first part is the output (the LSTM's is ``(h, c)``).
+            first part is the output (the LSTM's is ``(h, c)``). Weights that a plain function uses get their gradients,
+            but no ``parameters()`` finds them: hand them to the optimiser yourself, or write the cell as a `Module`.
         xs: the inputs, time first: (T, B, D).
         state: the first state; a cell that has an ``initial_state(B)`` starts from that by default, a plain function
             must be given one.
@@ -41,7 +42,8 @@ def unroll(
         The outputs of all steps in the order of xs, (T, B, H), a list if they are Values; and the last state.
 
     Raises:
-        ValueError: if there are no steps, shapes or lengths do not fit, or a plain function has no first state.
+        ValueError: if there are no steps, shapes or lengths do not fit, a plain function has no first state, or a state
+            is a list, a dict, or of another form than the one before it.
 
     >>> import numpy as np
     >>> from microgradrnn import nn
@@ -55,12 +57,16 @@ def unroll(
     if T == 0:
         raise ValueError("unroll: the sequence is empty (time is the first axis)")
     state = first_state(cell, xs, state)
+    if isinstance(state, (list, dict)):
+        raise ValueError(f"unroll: a state is one array or node, or a tuple of them, not a {type(state).__name__}")
     if checkpoint is not True and checkpoint is not False and checkpoint < 1:
         raise ValueError(f"unroll: checkpoint is True, False or the length of a stretch, got {checkpoint!r}")
     times = range(T)[::-1] if reverse else range(T)
     ends: Ends = {}
     alive = None
     if lengths is not None:
+        if len(getattr(xs, "shape", ())) < 2:
+            raise ValueError("unroll: lengths= needs xs as one array with a batch, (T, B, D)")
         alive = mask(lengths, T, xs.shape[1])
         xs, ends = index_update(xs, ~alive, 0.0), last_steps(lengths)  # whatever the padding holds, it counts as 0
     start = state
@@ -107,7 +113,9 @@ def steps(
         with scope(step=t):
             if backwards and t in ends:
                 state = replaced(state, ends[t], start)
-            state = step(xs[t - first], state)
+            last, state = state, step(xs[t - first], state)
+            if t == times[0]:
+                check_first(cell, last, state, bool(ends))
             if not backwards and t in ends:
                 over.append(rows_of(state, ends[t]))
         outputs.append(state[0] if isinstance(state, tuple) else state)
@@ -117,6 +125,8 @@ def steps(
 def run(cell: CellLike, xs: Any, *rest: Any) -> tuple[Any, Any, tuple[Any, ...]]:
     """Some steps, their outputs as one node."""
     outputs, state, over = steps(cell, xs, *rest)
+    if isinstance(outputs[0], Value):
+        raise ValueError("unroll: checkpoint= works with arrays, not with Values; leave it out")
     return stack(outputs), state, tuple(over)
 
 
@@ -138,6 +148,31 @@ def first_state(cell: CellLike, xs: Any, state: Any) -> Any:
             raise ValueError("unroll: a cell that is a plain function needs its first state")
         state = begin(np.shape(plain(xs))[1] if hasattr(xs, "shape") else 1)
     return state
+
+
+def check_first(cell: CellLike, before: Any, after: Any, ragged: bool) -> None:
+    """Raise if the cell's first step gave something that cannot be the next state."""
+    if form(before) != form(after):
+        name = getattr(cell, "__name__", type(cell).__name__)
+        raise ValueError(
+            f"unroll: the cell {name} got {form(before)} as its state and returned {form(after)}; a cell returns the "
+            "next state alone, in the form of the last one (the output is the state, or the first part of the tuple)"
+        )
+    if ragged and isinstance(after[0] if isinstance(after, tuple) else after, Value):
+        raise ValueError("unroll: lengths= works with arrays, not with Values, which have no batch")
+
+
+def form(state: Any) -> str:
+    """What a state is made of, in words.
+
+    >>> form((1.0, (2.0, None)))
+    '(an array, (an array, None))'
+    """
+    if isinstance(state, tuple):
+        return f"({', '.join(map(form, state))})"
+    if state is None or isinstance(state, (list, dict)):
+        return "None" if state is None else f"a {type(state).__name__}"
+    return "an array"
 
 
 # ------------------------------------------------------------------------------------------ sequences of any length
@@ -165,19 +200,24 @@ def last_steps(lengths: Any) -> Ends:
 
 def rows_of(state: Any, who: np.ndarray) -> Any:
     """The state of those sequences alone."""
-    return tuple(rows_of(part, who) for part in state) if isinstance(state, tuple) else state[who]
+    return like(state, [rows_of(part, who) for part in state]) if isinstance(state, tuple) else state[who]
+
+
+def like(state: Any, parts: list[Any]) -> Any:
+    """A tuple of these parts; a named one if the state is."""
+    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
 
 
 def replaced(state: Any, who: np.ndarray, by: Any) -> Any:
     """The state, with the parts of those sequences taken from another."""
     if isinstance(state, tuple):
-        return tuple(replaced(part, who, other) for part, other in zip(state, by, strict=True))
+        return like(state, [replaced(part, who, other) for part, other in zip(state, by, strict=True)])
     return index_update(state, who, by[who])
 
 
 def together(over: list[Any], ends: Ends) -> Any:
     """One state from those of the sequences that ended at the same time, in the order of the batch."""
     if isinstance(over[0], tuple):
-        return tuple(together(list(parts), ends) for parts in zip(*over, strict=True))
+        return like(over[0], [together(list(parts), ends) for parts in zip(*over, strict=True)])
     order = np.concatenate([np.flatnonzero(who) for who in ends.values()])
     return concat(over)[np.argsort(order)]
