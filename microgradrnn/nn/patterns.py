@@ -85,7 +85,7 @@ def sample(logits: Any, *, temperature: float = 1.0, rng: np.random.Generator | 
         Integers (...).
 
     Raises:
-        ValueError: if temperature is negative.
+        ValueError: if temperature is negative, or the largest logit of a row is not finite (NaN, or all are -inf).
         TypeError: if there is something to draw, and no generator.
 
     >>> import numpy as np
@@ -96,6 +96,8 @@ def sample(logits: Any, *, temperature: float = 1.0, rng: np.random.Generator | 
     o = np.asarray(plain(logits), np.float64)
     if not temperature >= 0:
         raise ValueError(f"sample: temperature must be 0 or more, got {temperature!r}")
+    if not np.isfinite(o.max(-1)).all():
+        raise ValueError("sample: in every row the largest logit must be finite; got NaN, inf, or a row of -inf")
     if temperature == 0:
         return o.argmax(-1)
     if not isinstance(rng, np.random.Generator):
@@ -165,31 +167,34 @@ class EncoderDecoder(Module):
         self.source, self.target, self.head = source, target, head
         self.start = start
 
-    def encode(self, source: Any, lengths: Any = None) -> Any:
-        """The encoder's last state for sources (T, B)."""
+    def encode(self, source: Any, lengths: Any = None, *, rng: np.random.Generator | None = None) -> Any:
+        """The encoder's last state for sources (T, B); rng switches its dropout on."""
         with scope("encoder"):
-            return self.encoder(self.source(source), lengths=lengths)[1]
+            return self.encoder(self.source(source), lengths=lengths, **given(rng))[1]
 
-    def decode(self, inputs: Any, state: Any) -> tuple[Any, Any]:
-        """Logits (S, B, K) for decoder inputs (S, B), and the decoder's last state."""
+    def decode(self, inputs: Any, state: Any, *, rng: np.random.Generator | None = None) -> tuple[Any, Any]:
+        """Logits (S, B, K) for decoder inputs (S, B), and the decoder's last state; rng switches its dropout on."""
         with scope("decoder"):
-            hs, state = self.decoder(self.target(inputs), state)
+            hs, state = self.decoder(self.target(inputs), state, **given(rng))
             return mark(self.head(hs), "o", role="output"), state
 
-    def __call__(self, source: Any, target: Any, *, lengths: Any = None) -> Any:
+    def __call__(
+        self, source: Any, target: Any, *, lengths: Any = None, rng: np.random.Generator | None = None
+    ) -> Any:
         """Teacher forcing: whatever it would have said, at each step the decoder reads the right last symbol.
 
         Args:
             source: integers (T, B).
             target: integers (S, B); step s reads ``target[s - 1]``, step 0 reads `start`.
             lengths: of the sources.
+            rng: the generator that dropout draws from; without one nothing is dropped.
 
         Returns:
             Logits (S, B, K), to be compared with target.
         """
         target = np.asarray(target)
         inputs = np.concatenate([np.full_like(target[:1], self.start), target[:-1]])
-        return self.decode(inputs, self.encode(source, lengths))[0]
+        return self.decode(inputs, self.encode(source, lengths, rng=rng), rng=rng)[0]
 
     def generate(
         self, source: Any, S: int, *, lengths: Any = None, temperature: float = 0.0,
@@ -205,3 +210,8 @@ class EncoderDecoder(Module):
             state = self.encode(source, lengths)
         first = np.full(np.shape(source)[1], self.start)
         return generate(step, first, state, S, temperature=temperature, rng=rng)
+
+
+def given(rng: np.random.Generator | None) -> dict[str, np.random.Generator]:
+    """rng as an option, if there is one: a layer without dropout need not know of it."""
+    return {} if rng is None else {"rng": rng}
