@@ -52,6 +52,14 @@ def lstm_1997(x: Any, s: Any, p: P) -> Any:
     return sigma(z_o) * np.tanh(c), c
 
 
+def lstm_coupled(x: Any, s: Any, p: P) -> Any:
+    h, c = s
+    z_u, z_g, z_o = (x @ U + h @ W + b for U, W, b in zip(*cut(p, 3), strict=True))
+    u = sigma(z_u)
+    c = (1 - u) * c + u * np.tanh(z_g)
+    return sigma(z_o) * np.tanh(c), c
+
+
 def gru(x: Any, s: Any, p: P) -> Any:
     (h,) = s
     (U_r, U_z, U_n), (W_r, W_z, W_n), (b_r, b_z, b_n) = cut(p, 3)

@@ -115,6 +115,7 @@ CELLS: dict[str, Any] = {
     "lstm, relu": lambda D: nn.LSTMCell(D, H, activation="relu", rng=0),
     "lstm, update gate": lambda D: nn.UpdateGateLSTMCell(D, H, rng=0),
     "lstm of 1997": lambda D: nn.CarouselLSTMCell(D, H, rng=0),
+    "lstm, coupled gates": lambda D: nn.CoupledLSTMCell(D, H, rng=0),
     "gru, before": lambda D: nn.GRUCell(D, H, rng=0),
     "gru, after": lambda D: nn.GRUCell(D, H, reset="after", rng=0),
     "mgu": lambda D: nn.MGUCell(D, H, rng=0),
