@@ -310,9 +310,3 @@ def freeze(a: np.ndarray) -> np.ndarray:
     """The same array, made read-only."""
     a.flags.writeable = False
     return a
-
-
-# A training step frees many arrays at once, and by default glibc's malloc gives such memory back to the system, which
-# makes every step fault all of it in again (measured: 1.8 times slower for an LSTM of 128 units). Having once seen
-# a block of nearly 32 MB come and go, malloc keeps up to 64 MB. The block is never touched, so it costs nothing.
-np.empty(2**25 - 2**13, np.uint8)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from microgradrnn.engine import Value, scope
+from microgradrnn.engine import Value, collector_paused, scope
 from microgradrnn.engine.checkpoint import checkpoint as forget
 from microgradrnn.engine.node import plain
 from microgradrnn.engine.rules.indexing import index_update
@@ -109,16 +109,17 @@ def steps(
         xs, step = cell.prepare(xs)
     backwards = times.step < 0
     outputs, over = [], []
-    for t in times:
-        with scope(step=t):
-            if backwards and t in ends:
-                state = replaced(state, ends[t], start)
-            last, state = state, step(xs[t - first], state)
-            if t == times[0]:
-                check_first(cell, last, state, bool(ends))
-            if not backwards and t in ends:
-                over.append(rows_of(state, ends[t]))
-        outputs.append(state[0] if isinstance(state, tuple) else state)
+    with collector_paused():
+        for t in times:
+            with scope(step=t):
+                if backwards and t in ends:
+                    state = replaced(state, ends[t], start)
+                last, state = state, step(xs[t - first], state)
+                if t == times[0]:
+                    check_first(cell, last, state, bool(ends))
+                if not backwards and t in ends:
+                    over.append(rows_of(state, ends[t]))
+            outputs.append(state[0] if isinstance(state, tuple) else state)
     return (outputs[::-1] if backwards else outputs), state, over
 
 
