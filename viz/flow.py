@@ -18,7 +18,7 @@ import numpy as np
 from microgradrnn.engine import Node
 from microgradrnn.engine.backward import reverse
 from microgradrnn.engine.cotangent import Deferred, Product, Scatter, repeats
-from viz.fold import Edge, Layer, carries, layers, state_symbols
+from viz.steps import Edge, Layer, carries, layers, state_symbols
 from viz.trace import norm, traced
 
 NO_STEPS = "this graph has no time steps: wrap each step of your loop in `with scope(step=t):`, or use nn.unroll"

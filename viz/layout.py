@@ -19,7 +19,7 @@ from typing import Any
 
 import networkx as nx
 
-from viz.fold import Cell, Glyph, Wire
+from viz.cells import Cell, Glyph, Wire
 from viz.theme import Theme, shorten, text_width
 
 Point = tuple[float, float]

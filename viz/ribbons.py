@@ -13,9 +13,9 @@ from statistics import median
 
 from viz.drawing import Drawing
 from viz.flow import NO_STEPS, Arrival, Flow, profiles
-from viz.fold import layers
 from viz.render.svg import document, element, text, title
 from viz.scale import Scale, short
+from viz.steps import layers
 from viz.theme import DEFAULT, Theme, cividis, shorten, text_width
 from viz.unrolled import label_of
 

@@ -14,12 +14,13 @@ from typing import Any
 import networkx as nx
 
 from microgradrnn.engine import Node
+from viz.cells import Glyph, Wire, one_cell
 from viz.drawing import Drawing
 from viz.flow import Flow
-from viz.fold import Edge, Glyph, Layer, Wire, fold, layers
 from viz.layout import Box, Route, Tile, caption, lay_out
 from viz.render.svg import arrowhead, document, element, path, text, title
 from viz.scale import Scale, short
+from viz.steps import Edge, Layer, layers
 from viz.theme import DEFAULT, Theme, cividis, shorten, text_width
 from viz.trace import trace
 
@@ -185,7 +186,7 @@ def _lanes(root: Any, flow: Flow | None, steps: tuple[int, int] | None, last: in
     lanes = []
     for layer in reversed(found):
         shown = _shown(layer, steps, last)
-        tile = lay_out(fold(graph, layer, shown), theme)
+        tile = lay_out(one_cell(graph, layer, shown), theme)
         heading = name or layer.path or "graph"
         if len(found) > 1:
             heading += f", layer {found.index(layer) + 1}"

@@ -17,8 +17,9 @@ import pytest
 import viz
 from microgradrnn import Tensor, Value, mark, nn, scope
 from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
-from viz.fold import fold, layers
+from viz.cells import one_cell
 from viz.scale import Scale, short
+from viz.steps import layers
 from viz.theme import CIVIDIS, cividis
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -232,7 +233,7 @@ def test_what_flows_up_into_the_main_line_has_an_arrowhead() -> None:
     flow = viz.gradient_flow(loss)
     layer = layers(flow.graph)[0]
     heads = sum(len(list(g)) for g in parsed(viz.unrolled(flow)).iter(SVG + "g") if g.get("stroke-width") == "0.7")
-    edges = sum(1 for t in range(3) for wire in fold(flow.graph, layer, [0, 1, 2]).wires
+    edges = sum(1 for t in range(3) for wire in one_cell(flow.graph, layer, [0, 1, 2]).wires
                 if not (wire.recurrent and t == 0))
     assert heads > edges + 2, "one arrowhead an edge, two for the two boxes, and more where lines join"
 

@@ -16,7 +16,7 @@ from microgradrnn.engine.backward import reverse
 from microgradrnn.engine.cotangent import Product
 from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
 from viz.flow import size_of
-from viz.fold import carries, layers, states
+from viz.steps import carries, layers, states
 from viz.trace import traced
 
 

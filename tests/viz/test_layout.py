@@ -8,8 +8,9 @@ import pytest
 
 import viz
 from tests.viz.nets import CELLS, last_loss, own_cell, two_layers
-from viz.fold import fold, layers
+from viz.cells import one_cell
 from viz.layout import Box, Tile, apart, caption, lay_out
+from viz.steps import layers
 from viz.theme import DEFAULT, text_width
 
 NETS: dict[str, Any] = {name: (lambda name=name: last_loss(name)) for name in CELLS} | {
@@ -19,7 +20,7 @@ NETS: dict[str, Any] = {name: (lambda name=name: last_loss(name)) for name in CE
 
 def tiles(name: str) -> list[Tile]:
     g = viz.trace(NETS[name]())
-    return [lay_out(fold(g, layer, layer.steps), DEFAULT) for layer in layers(g)]
+    return [lay_out(one_cell(g, layer, layer.steps), DEFAULT) for layer in layers(g)]
 
 
 @pytest.mark.parametrize("name", NETS)
