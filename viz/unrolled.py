@@ -17,7 +17,8 @@ from microgradrnn.engine import Node
 from viz.cells import Glyph, Wire, one_cell
 from viz.drawing import Drawing
 from viz.flow import Flow
-from viz.layout import Box, Route, Tile, caption, lay_out
+from viz.geometry import Box, Route
+from viz.layout import Tile, caption, lay_out
 from viz.render.svg import arrowhead, document, element, path, text, title
 from viz.scale import Scale, short
 from viz.steps import Edge, Layer, layers

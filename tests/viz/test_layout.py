@@ -9,7 +9,8 @@ import pytest
 import viz
 from tests.viz.nets import CELLS, last_loss, own_cell, two_layers
 from viz.cells import one_cell
-from viz.layout import Box, Tile, apart, caption, lay_out
+from viz.geometry import Box, apart
+from viz.layout import Tile, caption, lay_out
 from viz.steps import layers
 from viz.theme import DEFAULT, text_width
 

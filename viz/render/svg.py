@@ -8,7 +8,7 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from viz.drawing import Drawing
-from viz.layout import Route
+from viz.geometry import Route
 from viz.theme import Theme
 
 # What XML 1.0 cannot hold, not even escaped.
