@@ -1,0 +1,280 @@
+"""Memory on text: which characters read so far does a net listen to when it predicts the next one?
+
+The *connectivity* of step t with step k is ‖∂(the logit of the right next character at t) / ∂x_k‖, the Euclidean norm
+of the gradient with respect to what was read at step k: how much the score of the right answer would change if that
+one character had been read a little differently (Madsen 2019, "Visualizing memorization in RNNs").
+
+All pairs (t, k) need T reverse passes. Sequences of one batch know nothing of each other, so T copies of the text in
+one batch, the t-th asked for the t-th logit alone, are T passes in one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from microgradrnn.engine import Node, Tensor, enable_grad, grad
+from viz.drawing import Drawing
+from viz.render.svg import document, element, text, title
+from viz.scale import Scale, short
+from viz.theme import DEFAULT, Theme, cividis, shorten, text_width
+
+COPIES = 32  # how many copies go into one batch: enough for full-width products, few enough for little memory
+MONO = "DejaVu Sans Mono, Menlo, Consolas, Liberation Mono, monospace"
+
+
+def connectivity(net: Callable[[Any], Any], x: Any, targets: Sequence[int] | np.ndarray) -> np.ndarray:
+    """How strongly the score of each right answer depends on each step read.
+
+    Args:
+        net: the part of your net from the inputs to the logits, a function of a Tensor (T, B, D) that returns logits
+            (T, B, K). Sequences of a batch must not see each other, and dropout must be off.
+        x: what is read, (T, D) or (T, 1, D): one-hot rows, or what an embedding gave.
+        targets: (T,) integers in 0..K-1: the right answer at each step.
+
+    Returns:
+        (T, T) numbers: row t, column k holds ‖∂ logits[t, targets[t]] / ∂x_k‖₂. A net that reads forwards has zeros
+        for k > t.
+
+    Raises:
+        ValueError: if shapes do not fit, or the copies of the text are not all given the same logits.
+        TypeError: if the net returns no Tensor, or the targets are no integers.
+
+    >>> from microgradrnn import nn
+    >>> rnn, head = nn.RNN(3, 4, rng=0), nn.Linear(4, 3, rng=1)
+    >>> C = connectivity(lambda x: head(rnn(x)[0]), np.eye(3)[[0, 2, 1, 1]], [2, 1, 1, 0])
+    >>> C.shape, bool((np.triu(C, 1) == 0).all()), bool((np.diag(C) > 0).all())
+    ((4, 4), True, True)
+    """
+    xs = np.asarray(x.data if isinstance(x, Node) else x)
+    xs = xs[:, None] if xs.ndim == 2 else xs
+    if xs.ndim != 3 or xs.shape[1] != 1 or not xs.shape[0] or xs.dtype.kind != "f":
+        raise ValueError(f"connectivity: x is (T, D) or (T, 1, D) real numbers, what is read at each step (one-hot "
+                         f"rows, or the output of an embedding); got {xs.dtype} of shape {np.shape(xs)}")
+    T = len(xs)
+    right = np.asarray(targets)
+    if right.dtype.kind not in "iu":
+        raise TypeError(f"connectivity: targets are integers, got {right.dtype}")
+    if right.shape != (T,):
+        raise ValueError(f"connectivity: one target a step: expected shape {(T,)}, got {right.shape}")
+    strengths = np.zeros((T, T))
+    for first in range(0, T, COPIES):
+        steps = np.arange(first, min(first + COPIES, T))
+        g = gradients(net, np.repeat(xs, len(steps), axis=1), steps, right[steps])
+        strengths[steps] = norms(g).T
+    return strengths
+
+
+@enable_grad()
+def gradients(net: Callable[[Any], Any], copies: np.ndarray, steps: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """∂ logits[steps[b], b, targets[b]] / ∂x, for all copies b at once, in the shape of the copies."""
+    leaf = Tensor(copies, requires_grad=True)
+    logits = net(leaf)
+    if not isinstance(logits, Tensor):
+        raise TypeError(f"connectivity: the net must return its logits, a Tensor, not a {type(logits).__name__}")
+    if logits.ndim != 3 or logits.shape[:2] != copies.shape[:2]:
+        raise ValueError(f"connectivity: logits are (T, B, K) for inputs (T, B, D): got {logits.shape} for "
+                         f"{copies.shape}")
+    K = logits.shape[2]
+    if targets.min() < 0 or targets.max() >= K:
+        raise ValueError(f"connectivity: targets must lie in 0..{K - 1}, got {targets.min()}..{targets.max()}")
+    if not np.allclose(logits.data, logits.data[:, :1], rtol=1e-3, atol=1e-5, equal_nan=True):
+        raise ValueError("connectivity: the same text gave different logits within one batch: is dropout on, or does "
+                         "the net mix the sequences of a batch?")
+    seed = np.zeros(logits.shape, logits.data.dtype)
+    seed[steps, np.arange(len(steps)), targets] = 1
+    if not logits.requires_grad:
+        return np.zeros(copies.shape)
+    return np.asarray(grad(logits, leaf, seed=seed))
+
+
+def norms(g: np.ndarray) -> np.ndarray:
+    """Euclidean norms along the last axis, in double precision and without underflow."""
+    g = g.astype(float)
+    largest = np.abs(g).max(axis=-1, keepdims=True)
+    unit = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
+    return np.asarray(unit[..., 0] * np.sqrt(((g / unit) ** 2).sum(axis=-1)))
+
+
+# ------------------------------------------------------------------------------------------------ as shaded text
+def shaded_text(
+    strengths: np.ndarray, words: str | Sequence[str], steps: Iterable[int] | None = None, *, width: float = 900,
+    scale: Scale | None = None, name: str = "what the net listens to", theme: Theme = DEFAULT,
+) -> Drawing:  # fmt: skip
+    """The text itself, each character shaded by how much the prediction of the boxed one depends on it.
+
+    Args:
+        strengths: (T, T), from `connectivity`.
+        words: T + 1 characters (or words): the T that were read, and the last to be predicted. The answer at step t
+            is the one that follows it, ``words[t + 1]``.
+        steps: which predictions to show, one paragraph each; by default the last.
+        width: in pixels, where lines are broken.
+        scale: norms to colours; by default the decades of what is shown.
+        name: the title.
+        theme: sizes and colours.
+
+    Raises:
+        ValueError: if sizes do not fit, or a step is not there.
+
+    >>> shaded_text(np.tril(np.ones((3, 3))), "abcd").svg.count(">d</text>")
+    1
+    """
+    tokens, C = checked("shaded_text", strengths, words)
+    shown = [len(C) - 1] if steps is None else [int(t) for t in steps]
+    if not shown or not all(0 <= t < len(C) for t in shown):
+        raise ValueError(f"shaded_text: steps lie in 0..{len(C) - 1}, got {shown}")
+    scale = scale or Scale.of((g for t in shown for g in C[t]), widest=8)
+    parts = [text(16, 28, name, anchor="start", font_size="16", font_weight="bold")]
+    y = 44.0
+    for t in shown:
+        said, y = paragraph(tokens, C[t], t, y, width, scale, theme)
+        parts.append(said)
+        y += 18
+    markup, y = legend(scale, y + 4, theme, "‖∂ logit of the boxed one / ∂x‖₂")
+    return document("".join([*parts, markup]), max(width, 620.0), y, theme, name)
+
+
+def checked(who: str, strengths: np.ndarray, words: str | Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """The words as a list, and the strengths, if they fit together."""
+    C, tokens = np.asarray(strengths, float), list(words)
+    if C.ndim != 2 or C.shape[0] != C.shape[1] or not len(C):
+        raise ValueError(f"{who}: strengths are (T, T), from viz.connectivity; got shape {C.shape}")
+    if len(tokens) != len(C) + 1:
+        raise ValueError(f"{who}: for {len(C)} steps there are {len(C) + 1} characters (or words): those read, and the "
+                         f"last, which is only predicted; got {len(tokens)}")
+    return tokens, C
+
+
+def paragraph(tokens: list[str], row: np.ndarray, t: int, y: float, width: float, scale: Scale,
+              theme: Theme) -> tuple[str, float]:
+    """One prediction: what was read before it, shaded, and the right answer in a box. Returns the lower edge too."""
+    size, height, x, left = 13.0, 21.0, 16.0, 16.0
+    single = all(len(token) == 1 for token in tokens)
+    unit = size * 0.66
+    last = max(t + 1, max((k for k in range(len(row)) if row[k] > 0), default=0))  # a net may read backwards too
+    parts = []
+    for k in range(last + 1):
+        shown = visible(tokens[k])
+        wide = unit * max(len(shown), 1) + (0 if single else 6)
+        if x + wide > width - 16 and x > left:
+            x, y = left, y + height + 3
+        middle = x + wide / 2
+        if k == t + 1:
+            parts.append(element("rect", x=x + 2, y=y, width=wide + 2, height=height, rx=2, fill=theme.paper,
+                                 stroke=theme.ink, stroke_width=1.8))
+            parts.append(text(middle + 3, y + 15, shown if shown != " " else "␣", font_family=MONO, font_weight="bold"))
+            x += 6
+        elif k < len(row):
+            note = title(f"{tokens[k]!r} (step {k}): {row[k]:.4g}, for {tokens[t + 1]!r} (step {t})")
+            parts.append(cell(note, row[k], x, y, wide, height, scale, theme))
+            if shown != " ":
+                parts.append(text(middle, y + 15, shown, font_family=MONO, fill=ink_on(row[k], scale, theme)))
+        x += wide
+        if tokens[k].endswith("\n"):
+            x, y = left, y + height + 3
+    return "".join(parts), y + height + (0 if x > left else -height - 3)
+
+
+def visible(token: str) -> str:
+    r"""A token as it is drawn: line ends, tabs and control characters can be seen.
+
+    >>> visible("\n"), visible("\t"), visible("a")
+    ('⏎', '⇥', 'a')
+    """
+    return shorten(token, 24)
+
+
+def cell(note: str, g: float, x: float, y: float, width: float, height: float, scale: Scale, theme: Theme) -> str:
+    """The ground of one character. Exactly zero has none, but dots; what is not finite is vermillion."""
+    if g == 0:
+        return element("line", note, x1=x + 1.5, y1=y + height - 1.5, x2=x + width - 0.5, y2=y + height - 1.5,
+                       stroke=theme.nothing, stroke_width=1.4, stroke_dasharray="1.5 2")
+    fill = scale.colour(g) if np.isfinite(g) else theme.alarm
+    return element("rect", note, x=x, y=y, width=width + 0.2, height=height, fill=fill, shape_rendering="crispEdges")
+
+
+def ink_on(g: float, scale: Scale, theme: Theme) -> str:
+    """Dark letters on light ground, light ones on dark."""
+    if g == 0:
+        return theme.ink
+    return "#ffffff" if np.isfinite(g) and scale.place(g) < 0.55 else "#111111"
+
+
+# ------------------------------------------------------------------------------------------------ all pairs
+def text_map(
+    strengths: np.ndarray, words: str | Sequence[str], *, scale: Scale | None = None,
+    name: str = "which step listens to which", theme: Theme = DEFAULT,
+) -> Drawing:  # fmt: skip
+    """All pairs of steps as a heat map, the text along both axes: a row for each answer, a column for each step read.
+
+    Args:
+        strengths, words, scale, name, theme: as in `shaded_text`.
+
+    Raises:
+        ValueError: if sizes do not fit.
+
+    >>> text_map(np.tril(np.ones((3, 3))), "abcd").svg.count(">d</text>")
+    1
+    """
+    tokens, C = checked("text_map", strengths, words)
+    scale = scale or Scale.of(C[C > 0].tolist(), widest=8)
+    T = len(C)
+    unit = min(max(820.0 / T, 6.0), 18.0)
+    rim = 8 + max(text_width(visible(token), min(unit, 13.0)) for token in tokens)
+    left, top = 16 + rim, 62 + rim
+    said = "a row for each right answer, top down; a column for each step read, from the left"
+    parts = [text(16, 28, name, anchor="start", font_size="16", font_weight="bold"),
+             text(16, 48, said, anchor="start", font_size="12", fill=theme.faint),
+             element("rect", x=left, y=top, width=unit * T, height=unit * T, fill=theme.tile)]
+    parts.extend(squares(C, left, top, unit, scale, theme))
+    size = f"{min(unit, 13.0):.1f}"
+    for k in range(T):
+        here, there = visible(tokens[k]), visible(tokens[k + 1])
+        x, y = left + (k + 0.5) * unit, top + (k + 0.5) * unit + 0.35 * unit
+        if len(here) == 1:
+            parts.append(text(x, top - 5, here, font_size=size, font_family=MONO))
+        else:
+            parts.append(text(0, 0, here, anchor="start", font_size=size, font_family=MONO,
+                              transform=f"translate({x + 0.35 * unit:.1f},{top - 5:.1f}) rotate(-90)"))
+        parts.append(text(left - 5, y, there, anchor="end", font_size=size, font_family=MONO))
+    markup, bottom = legend(scale, top + unit * T + 18, theme, "‖∂ logit of the right answer / ∂x‖₂")
+    return document("".join([*parts, markup]), max(left + unit * T + 16, 620.0), bottom, theme, name)
+
+
+def squares(C: np.ndarray, left: float, top: float, unit: float, scale: Scale, theme: Theme) -> Iterator[str]:
+    """The squares, one path for each of 64 colours: a rectangle apiece would be a megabyte for 150 steps."""
+    paths: dict[str, list[str]] = {}
+    dots = ""
+    for (t, k), g in np.ndenumerate(C):
+        if g == 0:
+            if k <= t:  # what lies ahead is simply not read yet: there the ground shows
+                dots += f"M{left + (k + 0.5) * unit - 0.7:.1f},{top + (t + 0.5) * unit:.1f}h1.4"
+            continue
+        colour = theme.alarm if not np.isfinite(g) else cividis(round(63 * scale.place(float(g))) / 63)
+        paths.setdefault(colour, []).append(f"M{left + k * unit:.1f},{top + (t + 0.5) * unit:.1f}h{unit:.1f}")
+    for colour, d in paths.items():
+        yield element("path", d="".join(d), stroke=colour, stroke_width=unit + 0.3, shape_rendering="crispEdges")
+    if dots:
+        yield element("path", d=dots, stroke=theme.nothing, stroke_width=1.4)
+
+
+def legend(scale: Scale, y: float, theme: Theme, what: str) -> tuple[str, float]:
+    """The colours, decade by decade, and how zero looks. Returns the lower edge too."""
+    left, unit = 34.0, 52.0
+    parts = [text(16, y + 10, f"colour: {what}, log scale", anchor="start", font_size="12")]
+    y += 20
+    decades = scale.high - scale.low
+    for j in range(8 * decades):
+        parts.append(element("rect", x=left + j * unit / 8, y=y, width=unit / 8 + 0.3, height=12.0,
+                             fill=cividis(scale.place(10 ** (scale.low + (j + 0.5) / 8))),
+                             shape_rendering="crispEdges"))
+    for j, decade in enumerate(scale.decades):
+        said = f"1e{decade}" if not -3 <= decade <= 2 else short(10.0**decade)
+        parts.append(text(left + j * unit, y + 27, f"≤ {said}" if j == 0 else said, font_size="11"))
+    x = left + unit * decades + 24
+    parts.append(element("line", x1=x, y1=y + 11, x2=x + 14, y2=y + 11, stroke=theme.nothing, stroke_width=1.4,
+                         stroke_dasharray="1.5 2"))
+    parts.append(text(x + 20, y + 10, "dots: exactly zero; vermillion: not finite", anchor="start", font_size="11"))
+    return "".join(parts), y + 42
