@@ -328,7 +328,8 @@ def rank(graph: nx.DiGraph) -> dict[Any, int]:
     >>> rank(nx.DiGraph([("x", "y"), ("y", "z"), ("w", "z")]))
     {'x': 0, 'w': 1, 'y': 1, 'z': 2}
     """
-    found = {node: j for j, generation in enumerate(nx.topological_generations(graph)) for node in generation}
+    found: dict[Any, int] = {node: j for j, generation in enumerate(nx.topological_generations(graph))
+                             for node in generation}
     for node in reversed(list(nx.topological_sort(graph))):
         if 0 < graph.out_degree(node) >= graph.in_degree(node):
             found[node] = min(found[v] for v in graph.successors(node)) - 1

@@ -14,11 +14,12 @@ from typing import Any
 import networkx as nx
 
 from microgradrnn.engine import Node
-from viz.cells import Glyph, Wire, one_cell
+from viz.cells import Wire, one_cell
 from viz.drawing import Drawing
 from viz.flow import Flow
 from viz.geometry import Box, Route
-from viz.layout import Tile, caption, lay_out
+from viz.glyphs import paint_glyph, paint_glyphs
+from viz.layout import Tile, lay_out
 from viz.render.svg import arrowhead, document, element, path, text, title
 from viz.scale import Scale, short
 from viz.steps import Edge, Layer, layers
@@ -324,7 +325,7 @@ class _Painter:
         glyphs: list[str] = []
         notes: list[str] = []
         glyph_id = self.prefix + "cell"
-        defs = element("g", "".join(self.glyph(glyph) for glyph in self.cell.glyphs.values()), id=glyph_id)
+        defs = element("g", paint_glyphs(tile, self.theme), id=glyph_id)
         full = [step for step in lane.shown if self.is_full(step)]
         strokes: list[tuple[float, str, str]] = []
         for j, step in enumerate(lane.shown):
@@ -334,7 +335,8 @@ class _Painter:
             if step in full:
                 glyphs.append(element("use", href=f"#{glyph_id}", transform=at))
             else:
-                glyphs.append(element("g", "".join(self.glyph(g) for g in self.cell.glyphs.values()
+                glyphs.append(element("g", "".join(paint_glyph(g, tile.boxes[g.name], self.theme)
+                                                   for g in self.cell.glyphs.values()
                                                    if lane.node(step, g.name)), transform=at))
             notes.append(self.caption(j, step))
             strokes.extend(self.tile_wires(j, step))
@@ -359,26 +361,6 @@ class _Painter:
     def is_full(self, step: int) -> bool:
         """Does the step hold every glyph of the cell?"""
         return all(self.lane.node(step, name) for name in self.cell.glyphs)
-
-    # -- glyphs
-    def glyph(self, glyph: Glyph) -> str:
-        """A box, a circle or an input, in tile coordinates."""
-        box, theme = self.tile.boxes[glyph.name], self.theme
-        colour = theme.colour(glyph.symbol, glyph.role)
-        if glyph.shape == "input":
-            return (element("rect", x=box.left, y=box.top, width=box.w, height=box.h, rx=box.h / 2, fill=theme.paper,
-                            stroke=theme.colour(None, "input"), stroke_width=1.4)
-                    + text(box.x, box.y + 4.5, shorten(glyph.label, 3), font_style="italic"))
-        if glyph.shape == "circle":
-            rim = colour if glyph.role in ("cell", "hidden") else theme.ink
-            return (element("circle", cx=box.x, cy=box.y, r=box.w / 2, fill=theme.paper, stroke=rim or theme.ink,
-                            stroke_width=2.2 if rim == colour and colour else 1.3)
-                    + text(box.x, box.y + 5, glyph.label, font_size="15"))
-        gate = glyph.role in ("gate", "candidate", "hidden", "cell", "output")
-        return (element("rect", x=box.left, y=box.top, width=box.w, height=box.h, rx=5,
-                        fill=tint(colour) if gate and colour else theme.paper, stroke=colour or theme.ink,
-                        stroke_width=1.8 if colour else 1.1)
-                + text(box.x, box.y + 4.5, caption(glyph), font_weight="bold" if gate else None))
 
     # -- wires
     def tile_wires(self, j: int, step: int) -> Iterable[tuple[float, str, str]]:
@@ -600,12 +582,6 @@ class _Painter:
                      if u in group.nodes]
             yield self.stroke(Route((a.right, a.y)).line(b.left, b.y), self.lane.message(edges[0]),
                               f"from {group.title} to {following.title}")
-
-
-def tint(colour: str, share: float = 0.22) -> str:
-    """A light shade of a colour, for filling a box under black text."""
-    parts = (round(255 + share * (part - 255)) for part in bytes.fromhex(colour[1:]))
-    return "#" + "".join(f"{part:02x}" for part in parts)
 
 
 def direction_at_end(route: Route) -> tuple[float, float]:
