@@ -5,6 +5,7 @@
 
 from viz.drawing import Drawing
 from viz.flow import Arrival, Flow, Profile, gradient_flow, profiles
+from viz.jacobians import StepJacobians, step_jacobians
 from viz.memory import connectivity, shaded_text, text_map
 from viz.render.dot import draw, draw_dot
 from viz.ribbons import ribbons
@@ -14,6 +15,7 @@ from viz.trace import trace
 from viz.unrolled import common_scale, side_by_side, unrolled
 
 __all__ = [
-    "Arrival", "Drawing", "Flow", "Profile", "Scale", "Theme", "common_scale", "connectivity", "draw", "draw_dot",
-    "gradient_flow", "profiles", "ribbons", "shaded_text", "side_by_side", "text_map", "trace", "unrolled",
+    "Arrival", "Drawing", "Flow", "Profile", "Scale", "StepJacobians", "Theme", "common_scale", "connectivity", "draw",
+    "draw_dot", "gradient_flow", "profiles", "ribbons", "shaded_text", "side_by_side", "step_jacobians", "text_map",
+    "trace", "unrolled",
 ]
