@@ -2,16 +2,21 @@
 
 Roles wear Okabe and Ito's colours, which the colour-blind can tell apart, and always a letter too. Magnitudes wear
 cividis, dark blue for little and yellow for much, which keeps its order in grey.
+
+A theme is data, and a picture holds its colours in full, so that every program shows the same. There are two themes,
+`DEFAULT` and `DARK`; `recoloured` tells a page how to show the pictures of one in the colours of the other.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 CIVIDIS = (  # matplotlib's cividis at 0, 1/16, ..., 1
     "#00224e", "#002d6b", "#1a386f", "#2f436d", "#404d6b", "#4f576c", "#5d616e", "#696b71", "#757575",
     "#838078", "#918b78", "#a09776", "#afa271", "#bfae6b", "#d0bb61", "#e1c853", "#fee838",
 )
+
+LEVELS = 64  # as many colours as magnitudes have: steps too fine to be seen, and few enough to be listed in a page
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Theme:
         "gate": "#0072b2", "candidate": "#cc79a7", "hidden": "#cc79a7", "cell": "#56b4e9", "input": "#009e73",
         "output": "#e69f00", "loss": "#52606d",
     })
+    magnitudes: tuple[str, ...] = CIVIDIS  # from little to much, evenly spaced
 
     def colour(self, symbol: str | None, role: str | None) -> str | None:
         """The colour of a glyph; None for those without a role."""
@@ -53,7 +59,61 @@ class Theme:
         return self.roles.get(role or "")
 
 
+    def magnitude(self, x: float) -> str:
+        """The colour of a magnitude at x in 0..1 (`Scale.place`).
+
+        >>> DEFAULT.magnitude(0.0), DARK.magnitude(0.0)
+        ('#00224e', '#596f8c')
+        """
+        x = round(min(max(x, 0.0), 1.0) * LEVELS) / LEVELS if x == x else 0.0
+        place = x * (len(self.magnitudes) - 1)
+        k = min(int(place), len(self.magnitudes) - 2)
+        return mixed(self.magnitudes[k], self.magnitudes[k + 1], place - k)
+
+    @property
+    def colours(self) -> dict[str, str]:
+        """Every colour of the theme, by what it is for."""
+        found = {f.name: value for f in fields(self)
+                 if isinstance(value := getattr(self, f.name), str) and value.startswith("#")}
+        found |= {f"symbols.{key}": value for key, value in self.symbols.items()}
+        found |= {f"roles.{key}": value for key, value in self.roles.items()}
+        return found | {f"magnitude.{j}": self.magnitude(j / LEVELS) for j in range(LEVELS + 1)}
+
+
+def mixed(one: str, other: str, share: float) -> str:
+    """The colour that holds this share of the other.
+
+    >>> mixed("#000000", "#ffffff", 0.5)
+    '#808080'
+    """
+    pairs = zip(bytes.fromhex(one[1:]), bytes.fromhex(other[1:]), strict=True)
+    return "#" + "".join(f"{round(a + share * (b - a)):02x}" for a, b in pairs)
+
+
 DEFAULT = Theme()
+DARK = Theme(
+    ink="#e4e8ec", faint="#a3afbb", paper="#14181d", tile="#1f252c", rim="#3d4854", wire="#8f9ca9", alarm="#ff7a1a",
+    nothing="#7b8794",
+    symbols={"f": "#3aa0e0", "i": "#1fc492", "o": "#f0b128", "g": "#dd93bd", "n": "#dd93bd", "z": "#3aa0e0",
+             "r": "#1fc492"},
+    roles={"gate": "#3aa0e0", "candidate": "#dd93bd", "hidden": "#dd93bd", "cell": "#7cc7f2", "input": "#1fc492",
+           "output": "#f0b128", "loss": "#8f9ca9"},
+    # Cividis, its dark end lifted off the dark paper; little is still dark and much still light.
+    magnitudes=tuple(mixed(colour, "#ffffff", 0.35 * (1 - j / (len(CIVIDIS) - 1))) for j, colour in enumerate(CIVIDIS)),
+)
+
+
+def recoloured(shown: Theme = DARK, drawn: Theme = DEFAULT) -> str:
+    """Rules of CSS that show pictures drawn in one theme in the colours of another, where they stand in a page.
+
+    Put them into ``@media (prefers-color-scheme: dark) { ... }``. A rule of CSS beats the ``fill`` and ``stroke`` that
+    an element of SVG says itself, so the pictures stay as they are, with their own colours, fit to be saved alone.
+
+    >>> [line for line in recoloured().splitlines() if "#1f2933" in line]
+    ['[fill="#1f2933"]{fill:#e4e8ec}[stroke="#1f2933"]{stroke:#e4e8ec}']
+    """
+    pairs = {colour: shown.colours[key] for key, colour in drawn.colours.items()}
+    return "\n".join(f'[fill="{old}"]{{fill:{new}}}[stroke="{old}"]{{stroke:{new}}}' for old, new in pairs.items())
 
 
 def cividis(x: float) -> str:
@@ -62,11 +122,7 @@ def cividis(x: float) -> str:
     >>> cividis(0), cividis(1)
     ('#00224e', '#fee838')
     """
-    place = min(max(x, 0.0), 1.0) * (len(CIVIDIS) - 1)
-    k = min(int(place), len(CIVIDIS) - 2)
-    low, high = (bytes.fromhex(CIVIDIS[j][1:]) for j in (k, k + 1))
-    mixed = (round(a + (place - k) * (b - a)) for a, b in zip(low, high, strict=True))
-    return "#" + "".join(f"{part:02x}" for part in mixed)
+    return DEFAULT.magnitude(x)
 
 
 def text_width(text: str, size: float) -> float:

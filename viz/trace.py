@@ -1,32 +1,14 @@
 """The graph model: what a computation left behind, as a `networkx.MultiDiGraph`.
 
 Every picture and every measurement starts here. The model is a snapshot: it holds names and numbers, never arrays or
-nodes, so it may outlive the computation, be pickled, or be written with networkx's own writers.
+nodes, so it may outlive the computation, be pickled, or be written to a file (`viz.write`, or networkx's own writers).
 
 Nodes are named after where they were made, ``lstm/t3/f``: the scope's path, the time step, and the symbol that `mark`
 gave (else the operation). Where a name is taken, the next node in the order of making gets ``_2``, ``_3``, ... So the
 same program gives the same names every time.
 
-A node has the attributes (those that do not apply are left out)
-
-=============  =====================================================================================
-``kind``       ``parameter``, ``leaf`` (given, takes a gradient), ``constant`` or ``computed``
-``order``      0, 1, 2, ...: the order of making
-``name``       the last part of its id, the same at every time step
-``op``         the name of the operation, ``tanh``
-``sign``       how the operation is written, ``tanh``, ``+``
-``symbol``     the letter `mark` gave
-``role``       the role `mark` gave
-``path``       the scope's path, ``lstm``
-``step``       the time step
-``shape``      ``(1, 64)``
-``dtype``      ``float64``
-``value``      the number itself, if there is just one
-``norm``       the Euclidean norm of the data
-``grad``       ``.grad`` if there is one and it is a single number
-``grad_norm``  the Euclidean norm of ``.grad``, if there is one
-``params``     the operation's settings, ``axis=0``
-=============  =====================================================================================
+`NODE`, `EDGE` and `GRAPH` list the attributes of nodes, of edges and of the graph, with the type and the meaning of
+each; those that do not apply are left out. ``docs/graph.md`` shows them at work.
 
 An edge runs from an input to what was computed from it and carries ``k``, the operand's place; it is also the edge's
 key, unique among the edges into one node. ``x * x`` has two edges.
@@ -43,6 +25,27 @@ import numpy as np
 
 from microgradrnn.engine import Node
 
+NODE: dict[str, tuple[type, str]] = {
+    "kind": (str, "`parameter`, `leaf` (given, takes a gradient), `constant` or `computed`"),
+    "order": (int, "0, 1, 2, ...: the order of making; a constant has that of the node that reads it"),
+    "name": (str, "the last part of its id, the same at every time step"),
+    "op": (str, "the name of the operation, `multiply`"),
+    "sign": (str, "how the operation is written, `*`"),
+    "params": (str, "the operation's settings, `axis=0`"),
+    "symbol": (str, "the letter that `mark` or `label=` gave"),
+    "role": (str, "the role that `mark` gave, `gate`"),
+    "path": (str, "the path of scopes it was made in, `lstm`"),
+    "step": (int, "the time step it was made in"),
+    "shape": (str, "`(1, 64)`, of a plain number `()`"),
+    "dtype": (str, "`float64`, of a plain number `float`"),
+    "value": (float, "the number itself, if there is just one"),
+    "norm": (float, "the Euclidean norm of the data"),
+    "grad": (float, "`.grad`, if there is one and it is a single number"),
+    "grad_norm": (float, "the Euclidean norm of `.grad`, if there is one"),
+}
+EDGE: dict[str, tuple[type, str]] = {"k": (int, "the operand's place: 0 for the first; also the edge's key")}
+GRAPH: dict[str, tuple[type, str]] = {"root": (str, "the id of the node that was traced")}
+
 
 def trace(root: Node) -> nx.MultiDiGraph:
     """The graph that the root was computed from.
@@ -51,8 +54,8 @@ def trace(root: Node) -> nx.MultiDiGraph:
         root: a `Value` or a `Tensor`.
 
     Returns:
-        One node for each node of the computation, and one for each use of a plain number or array; see the module's
-        docstring for the attributes. ``graph.graph["root"]`` is the id of the root.
+        One node for each node of the computation, and one for each use of a plain number or array; see `NODE` for
+        the attributes. ``graph.graph["root"]`` is the id of the root.
 
     Raises:
         TypeError: if the root is not a node.
