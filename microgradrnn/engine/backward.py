@@ -15,11 +15,12 @@ from contextlib import nullcontext
 from operator import attrgetter
 from typing import Any
 
-from microgradrnn.engine.cotangent import Deferred, mute, read_only, together
+from microgradrnn.engine.cotangent import Deferred, read_only, together
 from microgradrnn.engine.guards import changed, check_message, need_node
 from microgradrnn.engine.node import Node
 from microgradrnn.engine.primitive import ieee
 from microgradrnn.engine.scope import SCOPE, enable_grad
+from microgradrnn.engine.silence import Silence
 
 Observer = Callable[[Node, int, Node, Any], object]
 
@@ -33,16 +34,18 @@ def reverse(
     keep: Callable[[Node, int], bool] | None = None,
     create_graph: bool = False,
     since: int = -1,
+    silent: bool = False,
 ) -> Iterator[tuple[Node, Any]]:
     """Yield ``(node, d(root)/d(node))``, youngest node first.
 
     A *message* is what one consumer sends to its k-th input. The gradient of a node is the sum of its messages.
-    The options are those of `backward`; nodes with a serial below `since` are taken as leaves.
+    The options are those of `backward`; nodes with a serial below `since` are taken as leaves, and with `silent` the
+    root lies behind a `where` itself.
     """
     live = ancestors(root, targets, since)
     arriving = {root: root.cotangent(seed, create_graph)}  # for each node, the sum of its messages so far
     summed = set()  # nodes whose sum is our own array, free to be added to in place
-    silent: set[Node] = set()  # nodes behind a `where`: there 0 * inf is 0
+    behind: set[Node] = {root} if silent else set()  # nodes behind a `where`: there 0 * inf is 0
     fit, anomaly = root.kind.fit, SCOPE.get().anomaly
     for node in sorted(live, key=attrgetter("serial"), reverse=True):
         g = arriving.pop(node, None)
@@ -57,9 +60,11 @@ def reverse(
             continue
         op, args, params = node.op, node._args, node.params
         y, operands = (node, recorded(node)) if create_graph else (node._data, args)
+        silence = Silence(op, g, operands, params) if op.selects or node in behind else None
+        if silence is not None and op.reverses:
+            params = {**params, "silent": True}
         if op.variadic:
             operands = (operands,)
-        muted = op.selects or node in silent
         k = -1
         for x in node.inputs:
             k += 1
@@ -71,9 +76,9 @@ def reverse(
                 message = rule(g, y, *operands, **params)
             except ArithmeticError:
                 message = ieee(rule, (g, y, *operands), params)
-            if muted:
-                silent.add(x)
-                message = mute(op, g, message)
+            if silence is not None:
+                behind.add(x)
+                message = silence.over(message, k)
             if fit is not None and not op.fits:
                 message = fit(message, args[k])
             if anomaly:

@@ -75,17 +75,17 @@ class Stretch:
         self.seed: Any = None
         self.found: dict[Node, Any] = {}
 
-    def cotangent(self, g: Any, source: Node) -> Any:
+    def cotangent(self, g: Any, source: Node, silent: bool) -> Any:
         """What reaches one source. The stretch is run again for the first source that asks, for all of them."""
         if self.seed is not g:
-            self.found = self.run_again(g)
+            self.found = self.run_again(g, silent)
             self.seed = g
         message = self.found.pop(source, None)
         if not self.found or source is self.sources[-1]:
             self.seed, self.found = None, {}
         return np.zeros_like(plain(source)) if message is None else message
 
-    def run_again(self, g: Any) -> dict[Node, Any]:
+    def run_again(self, g: Any, silent: bool) -> dict[Node, Any]:
         """Record the stretch and differentiate it, as far back as its own beginning."""
         for x, data in self.used:
             if x._data is not data:
@@ -103,7 +103,7 @@ class Stretch:
                 "checkpoint: the function gave another result the second time. Does it draw random numbers, or change "
                 "something outside? Draw them before, and pass them in"
             )
-        passed = reverse(packed, g, create_graph=create_graph, since=since)
+        passed = reverse(packed, g, create_graph=create_graph, since=since, silent=silent)
         found = {node: gradient for node, gradient in passed if node.serial < since}
         if found.keys() - set(self.sources):
             raise RuntimeError(
@@ -113,8 +113,8 @@ class Stretch:
         return found
 
 
-def _rule(k: int, g: Any, y: Any, sources: Sequence[Any], stretch: Stretch) -> Any:
-    return stretch.cotangent(g, stretch.sources[k])
+def _rule(k: int, g: Any, y: Any, sources: Sequence[Any], stretch: Stretch, silent: bool = False) -> Any:
+    return stretch.cotangent(g, stretch.sources[k], silent)
 
 
 _recompute = Primitive("checkpoint", None, lambda *sources, stretch: stretch.result, Every(_rule))

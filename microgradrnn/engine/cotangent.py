@@ -19,10 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from microgradrnn.engine.node import Node, plain
-from microgradrnn.engine.primitive import Primitive
-from microgradrnn.engine.rules.elementwise import where
-
 
 def fit(message: Any, like: Any) -> Any:
     """The message in the shape and dtype of the input: summed over the axes along which that was broadcast."""
@@ -61,9 +57,9 @@ class Deferred:
         """Its Euclidean norm."""
         return float(np.linalg.norm(self.dense()))
 
-    def muted(self) -> Deferred:
-        """The same, but 0 where it is 0 times an infinity or a NaN."""
-        return self
+    def finite(self) -> bool:
+        """Is every number of it finite? (If not, the cotangent itself may be.)"""
+        return bool(np.isfinite(self.dense()).all())
 
     def astype(self, dtype: Any) -> np.ndarray:
         """The cotangent as an array of that dtype."""
@@ -110,6 +106,10 @@ class Scatter(Deferred):
         else:
             total[self.index] += self.values
 
+    def finite(self) -> bool:
+        """Is every value finite?"""
+        return bool(np.isfinite(self.values).all())
+
     def norm(self) -> float:
         """Its Euclidean norm."""
         return super().norm() if repeats(self.index) else float(np.linalg.norm(self.values))
@@ -155,10 +155,9 @@ class Product(Deferred):
         self.shape = (a[0].shape[1], g[0].shape[1])
         self.dtype = np.result_type(a[0], g[0])
 
-    def muted(self) -> Product:
-        """Rows of a that meet only zeros left out."""
-        rows = [np.where(g.any(axis=1, keepdims=True), a, 0) for a, g in zip(self.a, self.g, strict=True)]
-        return Product(rows, self.g)
+    def finite(self) -> bool:
+        """Is every factor finite?"""
+        return all(np.isfinite(factor).all() for factor in (*self.a, *self.g))
 
     def dense(self) -> np.ndarray:
         """One product over everything stacked."""
@@ -183,23 +182,17 @@ class Product(Deferred):
 class Series(Deferred):
     """A sum of messages that are nodes, kept as a list of what `join` makes one node of."""
 
-    __slots__ = ("clean", "join", "parts", "summed")
+    __slots__ = ("join", "parts", "summed")
 
     def __init__(
-        self, join: Callable[..., Any], parts: list[Any], shape: tuple[int, ...], dtype: Any, summed: bool = False,
-        clean: Callable[[Any], Any] = lambda part: part,
-    ) -> None:  # fmt: skip
+        self, join: Callable[..., Any], parts: list[Any], shape: tuple[int, ...], dtype: Any, summed: bool = False
+    ) -> None:
         self.join, self.parts, self.shape, self.dtype = join, parts, shape, dtype
         self.summed = summed  # is the list our own, or still that of a message?
-        self.clean = clean  # a part without what would be 0 times an infinity or a NaN
 
     def dense(self) -> Any:
         """The sum, as one node."""
         return self.join(self.parts, self.shape)
-
-    def muted(self) -> Any:
-        """The sum without what is 0 times an infinity or a NaN, as one node."""
-        return self.join([self.clean(part) for part in self.parts], self.shape)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self.dense().data, dtype=dtype)
@@ -218,28 +211,6 @@ def together(total: Any, message: Any) -> Any:
         return total
     total, message = (x.dense() if isinstance(x, Deferred) else x for x in (total, message))
     return total + message
-
-
-def mute(op: Primitive, g: Any, message: Any) -> Any:
-    """The message, with 0 wherever the cotangent is 0, even if the derivative there is infinite or NaN.
-
-    Rules are linear in g, so nothing is lost; and the branch that a `where` did not take stays silent.
-    """
-    zero = plain(g) == 0
-    if not np.any(zero):
-        return message
-    if isinstance(message, Deferred):
-        message = message.muted()
-    if isinstance(message, Deferred):
-        return message
-    if isinstance(message, Node):
-        # A cotangent may be 0 just here, and its slope not: only what is lost anyway is replaced. But the next reverse
-        # pass must find a `where` in every case, to be as silent behind it.
-        lost = ~np.isfinite(message.data) & (zero if op.elementwise else np.all(zero))
-        return where(lost, 0.0, message)
-    if np.all(zero):
-        return np.zeros(message.shape, message.dtype) if hasattr(message, "shape") else 0.0
-    return where(zero, 0.0, message) if op.elementwise else message
 
 
 def read_only(message: Any) -> Any:

@@ -66,6 +66,7 @@ class Primitive:
         self.elementwise = elementwise
         self.variadic = isinstance(vjp, Every)
         self.selects = name == "where"  # what stands behind it may be NaN where it was not chosen
+        self.reverses = name == "checkpoint"  # its rule is a reverse pass, and must be told when it is behind a where
         PRIMITIVES[name] = self
 
     def __reduce__(self) -> Any:

@@ -414,7 +414,6 @@ def test_outputs_of_different_precisions_keep_theirs() -> None:
         assert (single_.dtype, double.dtype) == (np.float32, np.float64)
 
 
-@pytest.mark.xfail(strict=True, reason="a where outside a checkpoint does not reach inside it")
 def test_a_where_silences_the_branch_not_taken_inside_a_checkpoint() -> None:
     x = Tensor([0.0, 4.0])
     y = mg.where(x > 0, mg.checkpoint(mg.sqrt, x), 0.0)

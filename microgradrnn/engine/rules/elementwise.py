@@ -185,9 +185,9 @@ _where: Primitive = elementwise(
 def where(condition: Any, x: Any, y: Any) -> Any:
     """x where the condition holds, else y, element by element.
 
-    No gradient flows into the condition, nor into what was not chosen. That holds through elementwise operations (and
-    matrix products, at first order) even if the derivative there is infinite or NaN: ``where(x > 0, log(x), 0)`` is
-    safe. Reductions mix what was chosen with what was not: put the `where` before them.
+    No gradient flows into the condition, nor into what was not chosen, whatever happened there:
+    ``where(x > 0, log(x), 0)`` is safe. Infinite slopes and NaNs of the branch not taken stay out of the gradient
+    through every operation, in every order of differentiation. (`silence.py` says how.)
 
     Args:
         condition: a bool, or an array of bools, such as ``x > 0``.

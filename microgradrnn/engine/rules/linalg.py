@@ -11,7 +11,6 @@ import numpy as np
 from microgradrnn.engine.cotangent import Product, Series
 from microgradrnn.engine.node import Node, plain
 from microgradrnn.engine.primitive import Every, Primitive
-from microgradrnn.engine.rules.elementwise import where
 from microgradrnn.engine.rules.indexing import getitem
 from microgradrnn.engine.rules.reduction import sum
 from microgradrnn.engine.rules.shape import axis_of, broadcast_to, concat, reshape, transpose
@@ -67,15 +66,8 @@ def stacked_product(a: Any, g: Any) -> Any:
     a, g = (x if x.ndim == 2 else x.reshape((math.prod(x.shape[:-1]), x.shape[-1])) for x in (a, g))
     if isinstance(a, Node) or isinstance(g, Node):
         shape, dtype = (a.shape[1], g.shape[1]), np.result_type(a.dtype, g.dtype)
-        return Series(_joined_product, [(a, g)], shape, dtype, clean=_without_lost_rows)
+        return Series(_joined_product, [(a, g)], shape, dtype)
     return Product([a], [g])
-
-
-def _without_lost_rows(part: tuple[Any, Any]) -> tuple[Any, Any]:
-    """Aᵀ G where rows of A that meet only zeros hold nothing that 0 cannot be multiplied with."""
-    a, g = part
-    lost = ~plain(g).any(axis=1, keepdims=True) & ~np.isfinite(plain(a))
-    return (where(lost, 0.0, a) if lost.any() else a), g
 
 
 def _joined_product(parts: Sequence[tuple[Any, Any]], shape: tuple[int, ...]) -> Any:
