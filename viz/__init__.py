@@ -3,9 +3,11 @@
 ``trace`` makes the graph model, ``gradient_flow`` measures, ``draw``, ``unrolled`` and ``side_by_side`` draw.
 """
 
+from viz.contract import members
 from viz.drawing import Drawing, MissingToolError
 from viz.export import read, write
 from viz.flow import Arrival, Flow, Profile, gradient_flow, profiles
+from viz.fold import fold
 from viz.jacobians import StepJacobians, step_jacobians
 from viz.memory import connectivity, shaded_text, text_map
 from viz.render.dot import draw, draw_dot
@@ -17,7 +19,33 @@ from viz.unrolled import common_scale, side_by_side, unrolled
 from viz.ways import Ways, step_ways, ways
 
 __all__ = [
-    "Arrival", "DARK", "Drawing", "Flow", "MissingToolError", "Profile", "Scale", "StepJacobians", "Theme", "Ways",
-    "common_scale", "connectivity", "draw", "draw_dot", "gradient_flow", "profiles", "read", "ribbons", "shaded_text",
-    "side_by_side", "step_jacobians", "step_ways", "text_map", "trace", "unrolled", "ways", "write",
+    "DARK",
+    "Arrival",
+    "Drawing",
+    "Flow",
+    "MissingToolError",
+    "Profile",
+    "Scale",
+    "StepJacobians",
+    "Theme",
+    "Ways",
+    "common_scale",
+    "connectivity",
+    "draw",
+    "draw_dot",
+    "fold",
+    "gradient_flow",
+    "members",
+    "profiles",
+    "read",
+    "ribbons",
+    "shaded_text",
+    "side_by_side",
+    "step_jacobians",
+    "step_ways",
+    "text_map",
+    "trace",
+    "unrolled",
+    "ways",
+    "write",
 ]
