@@ -3,6 +3,7 @@
 ``trace`` makes the graph model, ``gradient_flow`` measures, ``draw``, ``unrolled`` and ``side_by_side`` draw.
 """
 
+from viz.blame import LocalErrors, Shares, local_errors, shares, shares_by_lag
 from viz.contract import members
 from viz.drawing import Drawing, MissingToolError
 from viz.export import read, write
@@ -19,33 +20,8 @@ from viz.unrolled import common_scale, side_by_side, unrolled
 from viz.ways import Ways, step_ways, ways
 
 __all__ = [
-    "DARK",
-    "Arrival",
-    "Drawing",
-    "Flow",
-    "MissingToolError",
-    "Profile",
-    "Scale",
-    "StepJacobians",
-    "Theme",
-    "Ways",
-    "common_scale",
-    "connectivity",
-    "draw",
-    "draw_dot",
-    "fold",
-    "gradient_flow",
-    "members",
-    "profiles",
-    "read",
-    "ribbons",
-    "shaded_text",
-    "side_by_side",
-    "step_jacobians",
-    "step_ways",
-    "text_map",
-    "trace",
-    "unrolled",
-    "ways",
-    "write",
+    "DARK", "Arrival", "Drawing", "Flow", "LocalErrors", "MissingToolError", "Profile", "Scale", "Shares",
+    "StepJacobians", "Theme", "Ways", "common_scale", "connectivity", "draw", "draw_dot", "fold", "gradient_flow",
+    "local_errors", "members", "profiles", "read", "ribbons", "shaded_text", "shares", "shares_by_lag", "side_by_side",
+    "step_jacobians", "step_ways", "text_map", "trace", "unrolled", "ways", "write",
 ]

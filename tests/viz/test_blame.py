@@ -1,0 +1,365 @@
+"""Local errors against their closed form and injected perturbations; shares against the gradient they add up to."""
+
+from __future__ import annotations
+
+import doctest
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import microgradrnn as mg
+import viz
+from microgradrnn import Tensor, Value, io, nn, scope
+from tests.numerics import relative_error
+from tests.viz.nets import own_cell
+from viz import attribution, blame
+
+D, H, K, B = 3, 5, 4, 2
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+class Tagged:
+    """A net with an output and a loss at every step, from a first state that is not zero."""
+
+    def __init__(self, net: Any, T: int = 6, reduction: str = "sum", **options: Any) -> None:
+        self.net, self.x = net, Tensor(normal(T, B, D, seed=3))
+        cells = [cell for _, _, cell in net.cells()]
+        state = None
+        if len(cells) == 1:
+            parts = tuple(Tensor(normal(B, H, seed=k)) for k in range(len(cells[0].state)))
+            state = parts if len(parts) > 1 else parts[0]
+        self.h0 = state
+        self.hs, _ = net(self.x, state, **options)
+        self.head = nn.Linear(self.hs.shape[-1], K, rng=7)
+        self.os = self.head(self.hs)
+        self.y = np.random.default_rng(T).integers(0, K, (T, B))
+        self.loss = nn.cross_entropy(self.os, self.y, reduction=reduction)
+        self.losses = [nn.cross_entropy(self.os[t], self.y[t], reduction="sum") for t in range(T)]
+        self.parameters = {f"net.{k}": p for k, p in net.named_parameters()} | \
+            {f"head.{k}": p for k, p in self.head.named_parameters()}
+
+
+def deltas(tagged: Tagged) -> np.ndarray:
+    """δ_{t,k} of a simple net by the recursion of equations.md: (T, T, B, H)."""
+    cell, V, hs, T = tagged.net.cell, tagged.head.V.data, tagged.hs.data, len(tagged.hs.data)
+    p = np.exp(tagged.os.data)
+    p /= p.sum(-1, keepdims=True)
+    slopes, found = 1 - hs**2, np.zeros((T, T, B, H))
+    for t in range(T):
+        delta = ((p[t] - np.eye(K)[tagged.y[t]]) @ V.T) * slopes[t]
+        found[t, t] = delta
+        for k in reversed(range(t)):
+            delta = (delta @ cell.W.data.T) * slopes[k]
+            found[t, k] = delta
+    return found
+
+
+NETS: dict[str, Any] = {
+    "rnn": lambda: nn.RNN(D, H, rng=0), "lstm": lambda: nn.LSTM(D, H, rng=0), "gru before": lambda: nn.GRU(D, H, rng=0),
+    "gru after": lambda: nn.GRU(D, H, reset="after", rng=0), "mgu": lambda: nn.MGU(D, H, rng=0),
+    "two layers": lambda: nn.GRU(D, H, layers=2, rng=0), "both ways": lambda: nn.RNN(D, H, bidirectional=True, rng=0),
+    "deep, both ways": lambda: nn.LSTM(D, H, layers=2, bidirectional=True, rng=0),
+}
+
+
+@pytest.mark.parametrize("module", [blame, attribution])
+def test_the_examples_run(module: Any) -> None:
+    assert doctest.testmod(module).failed == 0
+
+
+# ------------------------------------------------------------------------------------------------ local errors
+@pytest.mark.parametrize("T", [1, 2, 6, 40])
+@pytest.mark.parametrize("given", ["one loss", "a list"])
+def test_local_errors_of_a_simple_net_obey_their_recursion(given: str, T: int) -> None:
+    tagged = Tagged(nn.RNN(D, H, rng=0), T)
+    expected = deltas(tagged)
+    found = viz.local_errors(tagged.loss if given == "one loss" else tagged.losses, arrays=True)
+    assert (found.symbol, found.losses, found.steps) == ("z", tuple(range(T)), tuple(range(T)))
+    for t in range(T):
+        for k in range(t + 1):
+            assert relative_error(found.arrays[t, k], expected[t, k]) < 1e-12
+            assert found.at(t, k) == pytest.approx(np.linalg.norm(expected[t, k]), rel=1e-12)
+    np.testing.assert_array_equal(found.reached, np.tri(T, dtype=bool))
+    assert not found.norms[~found.reached].any()
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_one_loss_and_its_terms_blame_alike(name: str) -> None:
+    tagged = Tagged(NETS[name]())
+    for layer in range(len(list(tagged.net.cells()))):
+        one, several = (viz.local_errors(x, layer, at="h", arrays=True) for x in (tagged.loss, tagged.losses))
+        assert relative_error(one.arrays, several.arrays) < 1e-13
+        np.testing.assert_array_equal(one.reached, several.reached)
+
+
+@pytest.mark.parametrize("at", ["h", "c", "f", "o"])
+def test_in_gated_cells_any_state_or_gate_can_be_blamed(at: str) -> None:
+    tagged = Tagged(nn.LSTM(D, H, rng=0))
+    found = viz.local_errors(tagged.loss, at=at, arrays=True)
+    nodes = [x for x in mg_nodes(tagged.loss) if x.symbol == at and x.role != "output"]
+    for t, loss in enumerate(tagged.losses):
+        for k, g in enumerate(mg.grad(loss, nodes)):
+            assert np.abs(found.arrays[t, k] - g).max() < 1e-14
+    assert viz.local_errors(tagged.loss).symbol == "h"
+    with pytest.raises(ValueError, match=r"no 'q' in the steps of this layer; there is .*f"):
+        viz.local_errors(tagged.loss, at="q")
+
+
+def mg_nodes(root: Any) -> list[Any]:
+    seen, stack = {root}, [root]
+    while stack:
+        for x in stack.pop().inputs:
+            if x is not None and x not in seen:
+                seen.add(x)
+                stack.append(x)
+    return sorted(seen, key=lambda node: node.serial)
+
+
+def test_a_net_that_reads_backwards_blames_the_future() -> None:
+    tagged = Tagged(nn.RNN(D, H, rng=0), reverse=True)
+    found = viz.local_errors(tagged.loss)
+    np.testing.assert_array_equal(found.reached, np.tri(6, dtype=bool).T)
+    assert (found.norms[found.reached] > 0).all()
+    both = Tagged(nn.RNN(D, H, layers=2, bidirectional=True, rng=0))
+    assert viz.local_errors(both.loss, layer=0).reached.all()
+
+
+def test_a_loss_at_the_end_alone_is_one_row() -> None:
+    hs, h = nn.RNN(D, H, rng=0)(normal(6, B, D))
+    found = viz.local_errors((h**2).sum())
+    assert (found.losses, found.norms.shape) == ((5,), (1, 6))
+    z = [x for x in mg_nodes(h) if x.symbol == "z"]
+    expected = [np.linalg.norm(g) for g in mg.grad((hs[-1] ** 2).sum(), z)]
+    assert found.norms[0] == pytest.approx(expected, rel=1e-13)
+
+
+def test_losses_of_some_steps_are_given_by_step() -> None:
+    tagged = Tagged(nn.RNN(D, H, rng=0))
+    some = viz.local_errors({3: tagged.losses[3], 1: tagged.losses[1]})
+    assert some.losses == (1, 3)
+    np.testing.assert_array_equal(some.norms, viz.local_errors(tagged.losses).norms[[1, 3]])
+    with pytest.raises(ValueError, match="2 losses, but 6 steps"):
+        viz.local_errors(tagged.losses[:2])
+    with pytest.raises(ValueError, match="as nodes"):
+        viz.local_errors([])
+    with pytest.raises(ValueError, match="no time steps"):
+        viz.local_errors(Tensor(normal(3)).sum())
+
+
+def test_by_lag_is_the_root_of_the_mean_square_over_a_diagonal() -> None:
+    found = viz.local_errors(Tagged(nn.RNN(D, H, rng=0)).loss)
+    by_lag = found.by_lag()
+    assert sorted(by_lag) == list(range(6))
+    assert by_lag[2] == pytest.approx(math.sqrt(np.mean(np.diagonal(found.norms, -2) ** 2)), rel=1e-13)
+    rows = found.records()
+    assert len(rows) == 21
+    assert rows[-2] == {"loss": 5, "step": 4, "lag": 1, "norm": found.at(5, 4)}
+
+
+def test_somebody_elses_loop_with_the_losses_inside() -> None:
+    W, V = Tensor(normal(H, H) / 2, label="W"), Tensor(normal(H, 1, seed=1), label="V")
+    h: Any = np.ones((B, H))
+    losses, hidden = [], []
+    for t in range(5):
+        with scope("mine", step=t):
+            h = (h @ W + normal(B, H, seed=t)).tanh()
+            hidden.append(h)
+            losses.append(((h @ V) ** 2).sum())
+    total = sum(losses[1:], start=losses[0])
+    found, given = (viz.local_errors(x, arrays=True) for x in (total, losses))
+    assert found.symbol == "z"
+    assert relative_error(found.arrays, given.arrays) < 1e-14
+    for t in range(5):
+        for k, g in enumerate(mg.grad(losses[t], hidden[: t + 1])):
+            assert relative_error(given.arrays[t, k], g * (1 - hidden[k].data ** 2)) < 1e-14
+    for split in (viz.shares(total), viz.shares_by_lag(total), viz.shares_by_lag(losses)):
+        assert set(split) == {"W", "V"}
+        for name, p in (("W", W), ("V", V)):
+            assert relative_error(split[name].total, mg.grad(total, p)) < 1e-13
+            assert not split[name].rest.any()
+    assert viz.shares_by_lag(total)["V"].norms[1:].max() == 0
+
+
+def test_scalars_are_blamed_too() -> None:
+    w, h, losses = Value(0.7, label="w"), Value(0.3), []
+    for t in range(4):
+        with scope("neuron", step=t):
+            h = (w * h + 0.1 * t).tanh()
+            losses.append((h - 1) ** 2)
+    total = losses[0] + losses[1] + losses[2] + losses[3]
+    expected = mg.grad(total, w)
+    for split in (viz.shares(total), viz.shares_by_lag(total), viz.shares_by_lag(losses)):
+        assert float(split["w"].total) == pytest.approx(expected, rel=1e-13)
+    assert viz.local_errors(total).norms == pytest.approx(viz.local_errors(losses).norms, rel=1e-13)
+
+
+# ------------------------------------------------------------------------------------------------ shares
+@pytest.mark.parametrize("T", [1, 6, 40])
+@pytest.mark.parametrize("name", NETS)
+def test_shares_by_step_add_up_to_the_gradient(name: str, T: int) -> None:
+    tagged = Tagged(NETS[name](), T, reduction="mean")
+    found = viz.shares(tagged.loss, tagged.parameters)
+    assert list(found) == list(tagged.parameters)
+    for parameter, p in tagged.parameters.items():
+        assert found[parameter].keys == tuple(range(T))
+        assert relative_error(found[parameter].total, mg.grad(tagged.loss, p)) < 1e-12
+        assert not found[parameter].rest.any()
+
+
+@pytest.mark.parametrize("given", ["one loss", "a list"])
+@pytest.mark.parametrize("name", NETS)
+def test_shares_by_lag_add_up_to_the_gradient(name: str, given: str) -> None:
+    tagged = Tagged(NETS[name]())
+    found = viz.shares_by_lag(tagged.loss if given == "one loss" else tagged.losses, tagged.parameters)
+    for parameter, p in tagged.parameters.items():
+        assert relative_error(found[parameter].total, mg.grad(tagged.loss, p)) < 1e-12
+        assert not found[parameter].rest.any()
+        sees_ahead = "ways" in name
+        assert found[parameter].keys == tuple(range(-5 if sees_ahead else 0, 6))
+        if parameter.startswith("head"):
+            assert not found[parameter].arrays[np.array(found[parameter].keys) != 0].any()
+
+
+def test_shares_of_a_simple_net_are_those_of_the_equations() -> None:
+    tagged = Tagged(nn.RNN(D, H, rng=0))
+    cell, head = tagged.net.cell, tagged.head
+    before = np.concatenate([tagged.h0.data[None], tagged.hs.data[:-1]])
+    delta = deltas(tagged)
+    eps = delta.sum(axis=0)  # over the losses: ∂L/∂z_k
+    by_step = viz.shares(tagged.loss, {"U": cell.U, "W": cell.W, "b": cell.b, "V": head.V, "d": head.d})
+    blame = np.exp(tagged.os.data) / np.exp(tagged.os.data).sum(-1, keepdims=True) - np.eye(K)[tagged.y]
+    for k in range(6):
+        assert relative_error(by_step["W"].arrays[k], before[k].T @ eps[k]) < 1e-12
+        assert relative_error(by_step["U"].arrays[k], tagged.x.data[k].T @ eps[k]) < 1e-12
+        assert relative_error(by_step["b"].arrays[k], eps[k].sum(0)) < 1e-12
+        assert relative_error(by_step["V"].arrays[k], tagged.hs.data[k].T @ blame[k]) < 1e-12
+        assert relative_error(by_step["d"].arrays[k], blame[k].sum(0)) < 1e-12
+    by_lag = viz.shares_by_lag(tagged.loss, {"U": cell.U, "W": cell.W, "b": cell.b})
+    for lag in range(6):
+        pairs = [(k + lag, k) for k in range(6 - lag)]
+        assert relative_error(by_lag["W"].arrays[lag], sum(before[k].T @ delta[t, k] for t, k in pairs)) < 1e-12
+        assert relative_error(by_lag["U"].arrays[lag], sum(tagged.x.data[k].T @ delta[t, k] for t, k in pairs)) < 1e-12
+        assert relative_error(by_lag["b"].arrays[lag], sum(delta[t, k].sum(0) for t, k in pairs)) < 1e-12
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_shares_by_step_are_the_gradients_of_pytorch_with_a_copy_of_the_weights_for_each_step(kind: str) -> None:
+    torch = pytest.importorskip("torch")
+    net = nn.LSTM(D, H, rng=0) if kind == "LSTM" else nn.GRU(D, H, reset="after", rng=0)
+    weights = {key: torch.from_numpy(a) for key, a in io.to_torch_state_dict(net).items()}
+    xs, T = normal(4, B, D), 4
+    copies = [{key.replace("_l0", ""): a.clone().requires_grad_() for key, a in weights.items()} for _ in range(T)]
+    peer = getattr(torch.nn, f"{kind}Cell")(D, H).double()
+    state: Any = (torch.zeros(B, H).double(),) * 2 if kind == "LSTM" else torch.zeros(B, H).double()
+    hs = []
+    for t in range(T):
+        state = torch.func.functional_call(peer, copies[t], (torch.from_numpy(xs[t]), state))
+        hs.append(state[0] if kind == "LSTM" else state)
+    (torch.stack(hs) ** 2).sum().backward()
+    found = viz.shares((net(xs)[0] ** 2).sum(), {"U": net.cell.U, "W": net.cell.W, "b": net.cell.b})
+    for t in range(T):
+        assert relative_error(found["U"].arrays[t], copies[t]["weight_ih"].grad.numpy().T) < 1e-12
+        assert relative_error(found["W"].arrays[t], copies[t]["weight_hh"].grad.numpy().T) < 1e-12
+        assert relative_error(found["b"].arrays[t], copies[t]["bias_ih"].grad.numpy()) < 1e-12
+
+
+def test_embeddings_heads_of_two_layers_and_reshaped_rows_keep_their_steps() -> None:
+    T = 5
+    ids, y = np.random.default_rng(0).integers(0, 7, (T, B)), np.ones((T, B), dtype=int)
+    table, net, inner, head = nn.Embedding(7, D, rng=1), nn.GRU(D, H, rng=2), nn.Linear(H, 6, rng=3), nn.Linear(6, K)
+    hs, _ = net(table(ids))
+    loss = nn.cross_entropy(head(mg.tanh(inner(hs.reshape((T * B, H))))), y.reshape(-1), reduction="sum")
+    parameters = {"E": table.E, "V1": inner.V, "V2": head.V, "W": net.cell.W}
+    found = viz.shares(loss, parameters)
+    for name, p in parameters.items():
+        assert relative_error(found[name].total, mg.grad(loss, p)) < 1e-12
+        assert not found[name].rest.any()
+        assert (found[name].norms > 0).sum() >= T - 1
+    for t in range(T):  # a row of E owes nothing to the steps that did not read it
+        unread = np.setdiff1d(np.arange(7), ids[t])
+        assert not found["E"].arrays[t][unread].any()
+        rows = hs.data[t]
+        before = rows @ inner.V.data + inner.d.data
+        o = np.tanh(before) @ head.V.data + head.d.data
+        p = np.exp(o) / np.exp(o).sum(-1, keepdims=True) - np.eye(K)[y[t]]
+        assert relative_error(found["V2"].arrays[t], np.tanh(before).T @ p) < 1e-12
+
+
+def test_a_penalty_on_the_weights_belongs_to_no_step() -> None:
+    hs, h = (net := nn.RNN(D, H, rng=0))(normal(4, B, D))
+    W = net.cell.W
+    for data in ((hs**2).sum(), (h**2).sum()):
+        loss = data + 0.5 * (W * W).sum()
+        for found in (viz.shares(loss, {"W": W})["W"], viz.shares_by_lag(loss, {"W": W})["W"]):
+            assert relative_error(found.rest, W.data) < 1e-14
+            assert relative_error(found.total, mg.grad(loss, W)) < 1e-13
+
+
+def test_sequences_of_different_lengths() -> None:
+    net = nn.LSTM(D, H, rng=0)
+    hs, _ = net(normal(6, B, D), lengths=[6, 3])
+    loss, parameters = (hs**2).sum(), dict(net.named_parameters())
+    for found in (viz.shares(loss, parameters), viz.shares_by_lag(loss, parameters)):
+        for name, p in parameters.items():
+            assert relative_error(found[name].total, mg.grad(loss, p)) < 1e-12
+    errors = viz.local_errors(loss, at="h", arrays=True)
+    assert not errors.arrays[4:, :, 1].any()
+    assert errors.arrays[4:, :4, 0].all()
+
+
+def test_the_names_are_those_of_the_pictures_and_unique() -> None:
+    assert set(viz.shares(Tagged(nn.RNN(D, H, rng=0)).loss)) >= {"U", "W", "b", "V", "d"}
+    two = viz.shares(Tagged(nn.GRU(D, H, layers=2, rng=0)).loss)
+    assert {"U", "W", "b", "U_2", "W_2", "b_2", "V", "d"} <= set(two)
+    own = viz.shares(own_cell())
+    assert len(own) == 2
+    with pytest.raises(ValueError, match="is no parameter"):
+        viz.shares(own_cell(), {"x": 3})  # type: ignore[dict-item]
+
+
+# ------------------------------------------------------------------------------------------------ cancellation
+def test_what_shares_say_of_cancellation() -> None:
+    arrays = np.array([[3.0, 0.0], [0.0, 4.0], [-3.0, 0.0]])
+    found = blame.Shares("w", "lag", (0, 1, 2), arrays, np.zeros(2))
+    assert found.total.tolist() == [0, 4]
+    assert found.norms.tolist() == [3, 4, 3]
+    assert found.cancellation() == 0.4
+    assert found.along().tolist() == [0, 4, 0]
+    assert found.growing().tolist() == [3, 5, 4]
+    assert found.records()[1] == {"parameter": "w", "lag": 1, "norm": 4.0, "along": 4.0}
+    nothing = blame.Shares("w", "step", (0,), np.zeros((1, 2)), np.zeros(2))
+    assert (nothing.cancellation(), nothing.along().tolist()) == (1.0, [0.0])
+    against = blame.Shares("w", "step", (0, 1), np.array([[1.0], [-1.0]]), np.zeros(1))
+    assert against.cancellation() == 0
+
+
+def test_signed_shares_and_the_rest_add_up_to_the_norm_of_the_gradient() -> None:
+    tagged = Tagged(nn.LSTM(D, H, rng=0))
+    for found in viz.shares(tagged.loss).values():
+        assert found.along().sum() == pytest.approx(np.linalg.norm(found.total), rel=1e-12)
+        assert found.growing()[-1] == pytest.approx(np.linalg.norm(found.total), rel=1e-12)
+        assert 0 < found.cancellation() < 1
+
+
+def test_no_grad_is_touched_and_no_grad_does_not_matter() -> None:
+    tagged = Tagged(nn.RNN(D, H, rng=0))
+    with mg.no_grad():
+        errors = viz.local_errors(tagged.loss)
+        by_lag = viz.shares_by_lag(tagged.losses)
+    assert errors.norms[5, 0] > 0
+    assert by_lag["W"].norms[0] > 0
+    assert all(p.grad is None for p in tagged.parameters.values())
+
+
+def test_where_steps_are_mixed_before_a_layer_that_reads_on_the_user_is_told() -> None:
+    hs, _ = nn.RNN(D, H, rng=0)(normal(5, B, D))
+    mixed = hs - hs.mean(axis=0, keepdims=True)
+    top, _ = nn.RNN(H, H, rng=1)(mixed)
+    loss = (top**2).sum() + (mixed**2).sum()
+    with pytest.raises(ValueError, match=r"mixes several time steps.*one by one"):
+        viz.local_errors(loss)
