@@ -141,8 +141,8 @@ class Ways:
             ArithmeticError: if that is above the tolerance.
         """
         gap = sizes(sum(self.parts.values(), np.zeros_like(self.whole)) - self.whole)
-        whole = self.whole_norms
-        error = max((float(g / w) if w else math.inf for g, w in zip(gap, whole, strict=True) if g > 0), default=0.0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            error = float(np.max(np.where(gap == 0, 0, gap / self.whole_norms), initial=0.0))
         if not error <= tolerance:
             raise ArithmeticError(
                 f"ways: the parts of ∂L/∂{self.state} miss the whole by {error:.1e} of its norm, more than "
@@ -203,6 +203,8 @@ def ways(
     found = layers(graph)
     if not found:
         raise ValueError(f"ways: {NO_STEPS}")
+    if not -len(found) <= layer < len(found):
+        raise ValueError(f"ways: there is no layer {layer}; this graph has {len(found)}, counted from 0")
     one = found[layer]
     symbol, at = steps_of(graph, one, state)
     nodes = {name: node for node, name in ids.items()}
@@ -210,7 +212,7 @@ def ways(
     reader = Reader(
         rule,
         {nodes[name]: step for step, names in one.steps.items() for name in names.values()},
-        {nodes[name] for name in states(graph, one)},
+        {nodes[name] for name in held(graph, one)},
         classify,
     )
     wanted = set(targets)
@@ -284,6 +286,8 @@ class Reader:
         """The way that an edge belongs to."""
         if self.classify is not None:
             said = self.classify(consumer, k)
+            if said in (CARRY, STRAIGHT):
+                raise ValueError(f"ways: {said!r} is what a path that takes no way is called; say None instead")
             return None if said is None else Label(said, MARKED)
         op = consumer.op.name
         if consumer.role in ("gate", "candidate"):
@@ -297,15 +301,17 @@ class Reader:
     def by_name(self, parts: dict[Node, dict[Any, Any]], targets: list[Node]) -> dict[str, np.ndarray]:
         """For each class its part at each target, stacked; the carry first, then as the cell was made."""
         order = self.order()
-        summed: dict[str, list[Any]] = {}
+        nothing = np.zeros((len(targets), *np.shape(targets[0].data)), np.asarray(targets[0].data).dtype)
+        summed: dict[str, np.ndarray] = {}
         for j, x in enumerate(targets):
             for state, g in parts.get(x, {}).items():
                 name = self.rule.name(state.past, order)
-                rows = summed.setdefault(name, [zeros(y) for y in targets])
-                rows[j] = rows[j] + g
+                if name not in summed:
+                    summed[name] = nothing.copy()
+                summed[name][j] += g
         place = {name: j for j, name in enumerate([STRAIGHT, CARRY, *order])}
         known = sorted(summed, key=lambda name: (name.count("+"), [place.get(w, -1) for w in name.split("+")], name))
-        return {name: np.array(summed[name]) for name in known}
+        return {name: summed[name] for name in known}
 
     def order(self) -> list[str]:
         """The ways, in the order in which a step makes them."""
@@ -318,7 +324,7 @@ class Reader:
 
 def steps_of(graph: nx.MultiDiGraph, layer: Layer, wanted: str | None) -> tuple[str, dict[int, str]]:
     """The symbol of a state, and its node at each step that has it, the last step first."""
-    handed_on = states(graph, layer)
+    handed_on = held(graph, layer)
     at: dict[str, dict[int, str]] = {}
     for step in sorted(layer.steps, key=lambda step: abs(layer.last - step)):
         for name, node in layer.steps[step].items():
@@ -332,6 +338,13 @@ def steps_of(graph: nx.MultiDiGraph, layer: Layer, wanted: str | None) -> tuple[
             return said[named[-1]].get("symbol", named[-1]), at[named[-1]]
     there = ", ".join(said[name].get("symbol", name) for name in at) or "nothing"
     raise ValueError(f"ways: no state {wanted!r}; this layer hands on {there}")
+
+
+def held(graph: nx.MultiDiGraph, layer: Layer) -> set[str]:
+    """The nodes that are states: what is handed from step to step; of a single step, what marks say."""
+    marked = (node for ids in layer.steps.values() for node in ids.values()
+              if graph.nodes[node].get("role") in ("hidden", "cell"))
+    return states(graph, layer) or set(marked)
 
 
 def zeros(x: Node) -> Any:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import random
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 import pytest
 
 import viz
-from microgradrnn import Tensor, nn
+from microgradrnn import Tensor, Value, mark, nn, scope, sigmoid, sqrt, tanh, where
+from microgradrnn.engine.backward import reverse
+from microgradrnn.nn.scalar import GRUNeuron, LSTMNeuron, RNNNeuron
+from tests.viz.nets import own_cell
+from viz.trace import reachable
 from viz.ways import RULES
 
 CELLS: dict[str, Any] = {
@@ -49,15 +55,287 @@ def loss_of(hs: Any) -> Any:
 @pytest.mark.parametrize("by", RULES)
 @pytest.mark.parametrize("name", CELLS)
 def test_the_classes_add_up_to_the_gradient(name: str, by: str) -> None:
-    for T in (1, 2, 3, 10, 50, 200):
+    for T in (1, 2, 3, 10, 50, 200) if name in ("lstm", "gru before", "rnn") else (1, 2, 3, 10):
         hs, _ = unrolled(name, T)
         for root in (loss_of(hs), loss_of(hs[-1])):
-            if T == 1:
-                with pytest.raises(ValueError, match="hands on nothing"):
-                    viz.ways(root, by=by)
-                continue
-            for state in CELLS[name]().state:
+            for state in CELLS[name]().state if T > 1 or name != "jordan" else ():
                 found = viz.ways(root, state, by)
                 assert found.whole.shape == (T, 2, CELLS[name]().state_size)
                 assert np.linalg.norm(found.whole[0]) > 0
                 assert found.check() < 1e-10
+@pytest.mark.parametrize("by", RULES)
+@pytest.mark.parametrize("net", [nn.LSTM, nn.GRU, nn.MGU, nn.RNN])
+def test_the_classes_add_up_in_every_layer_of_a_stack_and_in_both_directions(net: Any, by: str) -> None:
+    hs, _ = net(3, 4, layers=2, bidirectional=True, rng=0)(np.random.default_rng(1).standard_normal((6, 2, 3)))
+    root = loss_of(hs)
+    for layer in range(4):
+        found = viz.ways(root, by=by, layer=layer)
+        assert found.check() < 1e-12
+        assert found.steps == ((5, 4, 3, 2, 1, 0) if layer % 2 == 0 else (0, 1, 2, 3, 4, 5))
+
+
+def test_a_ragged_batch_adds_up_too() -> None:
+    cell = CELLS["lstm"]()
+    xs = np.random.default_rng(1).standard_normal((6, 2, 3))
+    for backwards in (False, True):
+        hs, _ = nn.unroll(cell, xs, first_state(cell), lengths=[6, 3], reverse=backwards)
+        assert viz.ways(loss_of(hs), "h").check() < 1e-12
+
+
+# ------------------------------------------------------------------------------------------------ the carry alone
+def marked_as(symbol: str, root: Any) -> list[Any]:
+    """The data of all nodes with this symbol, oldest first."""
+    return [x.data for x in reachable(root) if x.symbol == symbol and x.op is not None]
+
+
+def test_the_carry_of_an_lstm_is_the_product_of_the_forget_gates() -> None:
+    _, (_, c) = unrolled("lstm", 50)
+    seed = np.random.default_rng(4).standard_normal(c.shape)
+    found = viz.ways(c, "c", seed=seed)
+    f = marked_as("f", c)
+    for lag in range(50):
+        expected = seed * np.prod(f[50 - lag :], axis=0)
+        np.testing.assert_allclose(found.parts["carry"][lag], expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize(("name", "gate", "kept"), [
+    ("gru before", "z", lambda z: z), ("gru after", "z", lambda z: z), ("mgu", "f", lambda f: 1 - f),
+])
+def test_the_carry_of_a_gated_unit_is_the_product_of_what_is_kept(name: str, gate: str, kept: Any) -> None:
+    _, h = unrolled(name, 50)
+    seed = np.random.default_rng(4).standard_normal(h.shape)
+    found = viz.ways(h, seed=seed)
+    gates = marked_as(gate, h)
+    for lag in range(50):
+        expected = seed * np.prod([kept(g) for g in gates[50 - lag :]], axis=0)
+        np.testing.assert_allclose(found.parts["carry"][lag], expected, rtol=1e-12, atol=0)
+
+
+def test_the_carry_of_additive_nets_is_the_identity() -> None:
+    for name in ("additive", "additive reading"):
+        _, h = unrolled(name, 9)
+        seed = np.random.default_rng(4).standard_normal(h.shape)
+        found = viz.ways(h, seed=seed)
+        assert all(np.array_equal(part, seed) for part in found.parts["carry"])
+        assert list(found.parts) == (["carry"] if name == "additive" else ["carry", "g"])
+
+
+def test_a_simple_net_has_one_way_only() -> None:
+    _, h = unrolled("rnn", 5)
+    found = viz.ways((h * h).sum())
+    assert list(found.parts) == ["carry", "tanh"]
+    assert found.norms["carry"][0] > 0  # straight from the loss
+    assert not found.parts["carry"][1:].any()
+    assert list(viz.ways((h * h).sum(), by="number").parts) == ["0", "1", "2", "3+"]
+
+
+# ------------------------------------------------------------------------------------------------ one path at a time
+def paths(root: Any, target: Any) -> list[list[tuple[Any, int]]]:
+    """Every path from the root back to the target, as edges."""
+    if root is target:
+        return [[]]
+    return [[(root, k), *rest] for k, x in enumerate(root.inputs) if x is not None and x.requires_grad
+            and x.serial >= target.serial for rest in paths(x, target)]
+
+
+def along(path: list[tuple[Any, int]], seed: Any) -> Any:
+    """The gradient that comes along one path: every message but those on the path left out."""
+    g = seed
+    for node, k in path:
+        g = next(m for x, m in reverse(node, g, keep=lambda v, j, k=k: j == k, since=node.serial) if x is not node)
+    return np.asarray(g)
+
+
+def class_of(path: list[tuple[Any, int]], by: str, gates: str, plain: str | None) -> str:
+    """The class of a path, from the letters of the nodes it goes through, step by step."""
+    passages: list[tuple[int, str]] = []
+    for step, edges in groupby(path, key=lambda edge: edge[0].scope.step):
+        if step is not None:
+            passages.append((step, "".join(v.symbol for v, _ in edges if v.symbol and v.symbol in gates)))
+    end = path[-1][0].inputs[path[-1][1]].scope.step
+    met = [letters[-1:] or plain for step, letters in passages if step != end]
+    used = [way for way in met if way]
+    if by == "first":
+        return used[0] if used else "carry"
+    if by == "last":
+        return (met[-1] or "carry") if met else "straight"
+    if by == "set":
+        return "+".join(way for way in ([plain] if plain else list(gates)) if way in used) or "carry"
+    return "3+" if len(used) > 2 else str(len(used))
+
+
+SMALL: dict[str, tuple[Any, str, str | None, int]] = {  # a cell, its gates in the order of making, how many steps
+    "lstm of Values": (lambda: LSTMNeuron(2), "ifgo", None, 3),
+    "gru of Values": (lambda: GRUNeuron(2), "rzn", None, 3),
+    "rnn of Values": (lambda: RNNNeuron(2), "", "tanh", 4),
+    "rnn": (lambda: nn.RNNCell(2, 3, rng=0), "", "tanh", 4),
+    "lstm": (lambda: nn.LSTMCell(2, 3, rng=0), "ifgo", None, 4),
+    "coupled": (lambda: nn.CoupledLSTMCell(2, 3, rng=0), "ugo", None, 3),
+    "gru before": (lambda: nn.GRUCell(2, 3, rng=0), "rzn", None, 4),
+    "gru after": (lambda: nn.GRUCell(2, 3, reset="after", rng=0), "rzn", None, 4),
+    "mgu": (lambda: nn.MGUCell(2, 3, rng=0), "fn", None, 4),
+}
+
+
+@pytest.mark.parametrize("every_step", [False, True])
+@pytest.mark.parametrize("by", RULES)
+@pytest.mark.parametrize("name", SMALL)
+def test_each_class_is_the_sum_of_its_paths(name: str, by: str, every_step: bool) -> None:
+    make, gates, plain, T = SMALL[name]
+    rng = np.random.default_rng(5)
+    scalar = name.endswith("Values")
+    random.seed(0)
+    xs = [[Value(x) for x in row] for row in rng.standard_normal((T, 2))] if scalar else rng.standard_normal((T, 2, 2))
+    hs, _ = nn.unroll(make(), xs)
+    weights = rng.standard_normal(T)
+    read = range(T) if every_step else [T - 1]
+    root = sum(float(weights[t]) * (hs[t] if scalar else (hs[t] * hs[t]).sum()) for t in read)
+    found_any = 0
+    for state in ("h", "c") if "lstm" in name or name == "coupled" else ("h",):
+        found = viz.ways(root, state, by)
+        at = sorted((x for x in reachable(root) if x.symbol == state and x.op is not None), key=lambda x: -x.serial)
+        for j, target in enumerate(at):
+            expected: dict[str, Any] = {}
+            for path in paths(root, target):
+                way = class_of(path, by, gates, plain)
+                expected[way] = expected.get(way, 0.0) + along(path, np.ones(np.shape(root.data)))
+                found_any += 1
+            assert expected.keys() <= found.parts.keys()
+            for way, part in found.parts.items():
+                scale = np.linalg.norm(found.whole[j])
+                np.testing.assert_allclose(part[j], expected.get(way, 0.0), rtol=1e-12, atol=1e-13 * scale)
+    assert found_any >= 4
+
+
+# ------------------------------------------------------------------------------------------------ last steps, own cells
+def test_step_ways_of_an_lstm_are_what_the_equations_say() -> None:
+    _, (h, _) = unrolled("lstm", 4)
+    root = (h * h).sum()
+    gradient = {x: np.asarray(g) for x, g in reverse(root)}
+    cs = [x for x in reachable(root) if x.symbol == "c" and x.op is not None]
+    f = marked_as("f", root)
+    found = viz.step_ways(root, "c")
+    assert list(found.parts) == ["straight", "carry", "i", "f", "g", "o"]
+    for lag in (1, 2, 3):
+        np.testing.assert_allclose(found.parts["carry"][lag], gradient[cs[4 - lag]] * f[4 - lag], rtol=1e-12)
+        assert not found.parts["straight"][lag].any()
+    assert found.check() < 1e-12
+
+
+def test_a_cell_of_ones_own_is_split_by_its_marks() -> None:
+    assert list(viz.ways(own_cell(), "m").parts) == ["carry", "tanh", "a"]
+    assert viz.ways(own_cell(), "m").check() < 1e-12
+    assert list(viz.ways(own_cell(marked=False)).parts) == ["carry", "sigmoid", "tanh"]
+
+
+def test_a_gate_that_peeps_at_the_new_cell_state_is_left_by_there_and_then() -> None:
+    def peeping(x: Any, state: Any) -> Any:
+        h, c = state
+        f = mark(sigmoid(x + h * 0.3), "f", role="gate")
+        c = mark(f * c + tanh(x - h), "c", role="cell")
+        o = mark(sigmoid(x + c * 0.7), "o", role="gate")
+        return mark(o * tanh(c), "h", role="hidden"), c
+
+    _, (h, _) = nn.unroll(peeping, np.random.default_rng(0).standard_normal((4, 2, 3)), (Tensor(np.ones((2, 3))),) * 2)
+    root = h.sum()
+    o, c = (next(x for x in reversed(reachable(root)) if x.symbol == s) for s in "oc")
+    found = viz.ways(root, "c")
+    np.testing.assert_allclose(found.parts["o"][0], np.tanh(c.data) * o.data * (1 - o.data) * 0.7, rtol=1e-12)
+    np.testing.assert_allclose(found.parts["carry"][0], o.data * (1 - np.tanh(c.data) ** 2), rtol=1e-12)
+    assert found.check() < 1e-12
+
+
+def test_ones_own_names_for_ways() -> None:
+    _, (h, _) = unrolled("lstm", 5)
+    root = (h * h).sum()
+    inside = viz.ways(root, "c", classify=lambda v, k: "into c" if v.symbol in ("i", "f", "g") else None)
+    by_gate = viz.ways(root, "c")
+    np.testing.assert_allclose(inside.parts["into c"] + inside.parts["carry"],
+                               sum(by_gate.parts.values()), rtol=1e-10)
+    assert inside.check() < 1e-12
+    with pytest.raises(ValueError, match="'carry' is what a path that takes no way"):
+        viz.ways(root, classify=lambda v, k: "carry" if v.symbol == "f" else None)
+
+
+def test_paths_to_the_lower_layer_leave_the_upper_one_unseen() -> None:
+    xs = np.random.default_rng(1).standard_normal((4, 2, 3))
+    lower, upper = nn.LSTM(3, 4, rng=0), nn.GRU(4, 4, rng=1)
+    hs, _ = lower(xs)
+    _, h = upper(hs)
+    root = (h * h).sum()
+    found = viz.ways(root, "c", layer=0)
+    assert set(found.parts) == {"carry", "i", "f", "g", "o"}
+    at_h = {x: np.asarray(g) for x, g in reverse(root)}
+    alone = sum((x * at_h[hs]).sum() for x in [hs])  # the same lower layer under a loss that says ∂L/∂h_t outright
+    again = viz.ways(alone, "c", layer=0)
+    for way, part in found.parts.items():
+        np.testing.assert_allclose(part, again.parts[way], rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_a_branch_not_taken_stays_silent() -> None:
+    x = Tensor([[0.0, 4.0]])
+    h: Any = x
+    for t in range(3):
+        with scope(step=t):
+            h = mark(h + where(h > 0, sqrt(h), 0.0), "h", role="hidden")
+    found = viz.ways(h.sum())
+    assert np.isfinite(found.whole).all()
+    assert found.check() < 1e-12
+
+
+# ------------------------------------------------------------------------------------------------ what comes back
+def test_norms_shares_and_records_say_the_same() -> None:
+    hs, _ = unrolled("lstm", 4)
+    found = viz.ways(loss_of(hs))
+    for name, part in found.parts.items():
+        np.testing.assert_allclose(found.norms[name], [np.linalg.norm(row) for row in part], rtol=1e-12)
+    np.testing.assert_allclose(sum(found.shares(name) for name in found.parts), 1)
+    assert (found.sum_of_norms >= found.whole_norms * (1 - 1e-12)).all()
+    records = found.records()
+    assert len(records) == 4 * len(found.parts)
+    assert records[1] == {"state": "c", "step": 3, "lag": 0, "by": "first", "class": "i", "norm": 0.0, "share": 0.0,
+                          "whole": found.whole_norms[0]}
+
+
+def test_parts_that_do_not_add_up_are_reported() -> None:
+    found = viz.ways(loss_of(unrolled("lstm", 4)[0]))
+    found.parts["f"][2] += 1e-6
+    with pytest.raises(ArithmeticError, match="miss the whole"):
+        found.check()
+
+
+def test_no_grad_is_touched() -> None:
+    cell = CELLS["gru before"]()
+    hs, _ = nn.unroll(cell, np.ones((4, 2, 3)))
+    viz.ways(loss_of(hs))
+    assert all(p.grad is None for p in cell.parameters())
+
+
+def test_hooks_may_look_but_not_change() -> None:
+    _, h = unrolled("rnn", 4)
+    seen: list[Any] = []
+    remove = h.register_hook(seen.append)
+    assert viz.ways((h * h).sum()).check() < 1e-12
+    np.testing.assert_allclose(seen[0], 2 * h.data)
+    remove()
+    h.register_hook(lambda g: 2 * g)
+    with pytest.raises(ValueError, match="a hook changes the gradient of h"):
+        viz.ways((h * h).sum())
+
+
+def test_what_cannot_be_split_is_said() -> None:
+    hs, _ = unrolled("rnn", 3)
+    root = loss_of(hs)
+    with pytest.raises(ValueError, match="by is one of 'first', 'last', 'set', 'number', got 'gate'"):
+        viz.ways(root, by="gate")
+    with pytest.raises(ValueError, match="no state 'c'; this layer hands on h"):
+        viz.ways(root, "c")
+    with pytest.raises(ValueError, match="no time steps"):
+        viz.ways(Value(2.0) * 3)
+    with pytest.raises(ValueError, match="layer"):
+        viz.ways(root, layer=3)
+    with pytest.raises(TypeError, match="Value or a Tensor"):
+        viz.ways(3.0)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="single number"):
+        viz.ways(hs)
