@@ -4,9 +4,9 @@ All four are one immutable `Scope` in one context variable, so they are right pe
 back after an exception. ``scope``, ``no_grad``, ``enable_grad`` and ``detect_anomaly`` each enter a changed copy of it.
 
 A generator that is closed late leaves its ``with`` block out of order; leaving therefore takes out its own change,
-wherever it stands, and keeps those of the others. While it waits at a ``yield`` inside the block, its caller is inside
-too: that is how Python's context variables work. Decorate the generator instead, ``@no_grad()``: then only its own
-steps are inside.
+wherever it stands, and keeps those of the others. If another thread closes it, the first one drops the change at its
+next block. While it waits at a ``yield`` inside the block, its caller is inside too: that is how Python's context
+variables work. Decorate the generator instead, ``@no_grad()``: then only its own steps are inside.
 """
 
 from __future__ import annotations
@@ -81,13 +81,28 @@ class Context:
         raise NotImplementedError
 
     def __enter__(self) -> None:
-        SCOPE.set(self.inside(SCOPE.get()))
+        outer = SCOPE.get()
+        if LEFT_ELSEWHERE:
+            outer = self._still_entered(outer)
+        SCOPE.set(self.inside(outer))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         inside = SCOPE.get()
-        SCOPE.set(inside.outer if inside.by is self else inside.without(self))  # type: ignore[arg-type]
+        outer = inside.outer if inside.by is self else inside.without(self)
+        if outer is inside:
+            LEFT_ELSEWHERE.add(self)
+        SCOPE.set(outer)  # type: ignore[arg-type]
+
+    def _still_entered(self, outer: Scope) -> Scope:
+        """The scope around, less the blocks that another thread has left."""
+        dropped = {self}  # this very object may have been; from now on it counts again
+        while outer.by in LEFT_ELSEWHERE:
+            dropped.add(outer.by)
+            outer = outer.outer  # type: ignore[assignment]
+        LEFT_ELSEWHERE.difference_update(dropped)
+        return outer
 
     def __call__(self, f: F) -> F:
         """As a decorator: every call runs inside. A generator does so only while it runs, not while it waits.
@@ -135,6 +150,10 @@ class Context:
                     resume = _sending(body, sent)
 
         return generate  # type: ignore[return-value]
+
+
+# Blocks that were left in another thread than they were entered in (by a generator that was handed over).
+LEFT_ELSEWHERE: set[Context] = set()
 
 
 def _sending(body: Generator[Any, Any, Any], sent: Any) -> Callable[[], Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import gc
 import threading
@@ -12,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import microgradrnn as mg
 from microgradrnn import AnomalyError, Tensor, Value, nn
@@ -316,7 +319,264 @@ def test_a_generator_closed_by_another_thread_changes_nothing_there() -> None:
     assert together(close_it) == [(("there",), None, True, False)]
 
 
+def test_an_error_thrown_into_a_generator_ends_its_block_unless_it_is_caught_there() -> None:
+    def body() -> Iterator[Any]:
+        with mg.no_grad(), mg.scope("body"):
+            try:
+                yield place()
+            except KeyError:
+                yield place()
+
+    generator: Any = body()
+    assert next(generator) == (("body",), None, False, False)
+    with mg.detect_anomaly():
+        assert generator.throw(KeyError()) == (("body",), None, False, True)  # its caller hunts, so it does
+        with pytest.raises(ValueError, match="on purpose"):
+            generator.throw(ValueError("on purpose"))
+        assert place() == ((), None, True, True)
+    fails = quiet()
+    next(fails)
+    with pytest.raises(ZeroDivisionError), mg.scope("outer"):
+        fails.throw(ZeroDivisionError())  # type: ignore[attr-defined]
+    assert place() == OUTSIDE
+
+
+def test_a_context_manager_made_of_a_generator_is_a_block_like_any_other() -> None:
+    @contextlib.contextmanager
+    def evaluation() -> Iterator[None]:
+        with mg.no_grad(), mg.scope("evaluation"):
+            yield
+
+    with evaluation():
+        assert place() == (("evaluation",), None, False, False)
+        with contextlib.suppress(ValueError), evaluation():
+            assert place()[0] == ("evaluation", "evaluation")
+            raise ValueError
+        assert place() == (("evaluation",), None, False, False)
+    with contextlib.ExitStack() as first, contextlib.ExitStack() as second:
+        first.enter_context(evaluation())
+        second.enter_context(mg.scope("second"))
+        first.close()
+        assert place() == (("second",), None, True, False)
+
+
+KINDS: dict[str, Callable[[], Any]] = {
+    "scope": lambda: mg.scope("s"), "step": lambda: mg.scope("t", step=7), "no_grad": mg.no_grad,
+    "enable_grad": mg.enable_grad, "anomaly": mg.detect_anomaly,
+}
+
+
+def folded(kinds: list[str]) -> tuple[Any, ...]:
+    """What is in force inside these blocks, the first one outermost."""
+    settings = [kind == "enable_grad" for kind in kinds if kind in ("no_grad", "enable_grad")]
+    return (tuple({"scope": "s", "step": "t"}[kind] for kind in kinds if kind in ("scope", "step")),
+            7 if "step" in kinds else None, settings[-1] if settings else True, "anomaly" in kinds)
+
+
+@given(data=st.data())
+def test_generators_that_come_and_go_in_any_order_leave_just_the_blocks_that_are_open(data: Any) -> None:
+    def body(kind: str) -> Iterator[None]:
+        with KINDS[kind]():
+            while True:
+                yield
+
+    @mg.no_grad()
+    def decorated() -> Iterator[None]:
+        while True:
+            yield
+
+    alive: list[tuple[str, Any]] = []  # in the order in which they were entered
+    bystander = decorated()
+    for _ in range(data.draw(st.integers(1, 12))):
+        action = data.draw(st.sampled_from(["open", "step", "close", "throw", "forget"])) if alive else "open"
+        if action == "open":
+            kind = data.draw(st.sampled_from(sorted(KINDS)))
+            alive.append((kind, body(kind)))
+            next(alive[-1][1])
+        else:
+            i = data.draw(st.integers(0, len(alive) - 1))
+            kind, generator = alive[i] if action == "step" else alive.pop(i)
+            if action == "step":
+                next(generator)
+            elif action == "close":
+                generator.close()
+            elif action == "throw":
+                with pytest.raises(KeyError):
+                    generator.throw(KeyError())
+            del generator
+        next(bystander)
+        assert place() == folded([kind for kind, _ in alive])
+    while alive:
+        alive.pop(0)[1].close()
+    assert place() == OUTSIDE
+
+
+@pytest.mark.parametrize("end", ["closed", "exhausted", "thrown into", "collected"])
+@every_context
+def test_a_generator_ended_by_another_thread_lets_go_of_the_first_at_its_next_block(context: Any, end: str) -> None:
+    def body() -> Iterator[int]:
+        with context():
+            yield 1
+            yield 2
+
+    with mg.scope("outer"):
+        generators: list[Any] = [body()]
+        next(generators[0])
+
+        def finish() -> Any:
+            with mg.scope("there", step=9):
+                if end == "closed":
+                    generators[0].close()
+                elif end == "exhausted":
+                    assert list(generators[0]) == [2]
+                elif end == "thrown into":
+                    with pytest.raises(KeyError):
+                        generators[0].throw(KeyError())
+                generators.clear()
+                gc.collect()
+                return place()
+
+        assert together(finish) == [(("there",), 9, True, False)]
+        for _ in range(2):
+            with mg.scope("next"):
+                assert place() == (("outer", "next"), None, True, False)
+        assert place() == (("outer",), None, True, False)
+    assert place() == OUTSIDE
+
+
+def test_an_object_left_in_another_thread_can_be_entered_again() -> None:
+    block = mg.no_grad()
+
+    def body() -> Iterator[int]:
+        with block, block:
+            yield 1
+
+    generator = body()
+    next(generator)
+    together(lambda: generator.close())  # type: ignore[attr-defined]
+    with block, mg.scope("inner"):
+        assert place() == (("inner",), None, False, False)
+        with mg.scope("more"):
+            assert place() == (("inner", "more"), None, False, False)
+    assert place() == OUTSIDE
+
+
+def test_a_decorated_generator_takes_its_settings_along_from_thread_to_thread() -> None:
+    @mg.no_grad()
+    def steps() -> Any:
+        while True:
+            yield place()
+
+    body = steps()
+
+    def step() -> Any:
+        with mg.scope("there"):
+            return next(body), place()
+
+    with mg.scope("here"):
+        assert next(body) == (("here",), None, False, False)
+        assert together(step) == [((("there",), None, False, False), (("there",), None, True, False))]
+        together(lambda: body.close())
+        assert place() == (("here",), None, True, False)
+
+
+def test_decorated_generators_pass_on_values_returned_and_errors_swallowed() -> None:
+    @mg.no_grad()
+    def inner() -> Any:
+        got = yield place()
+        try:
+            yield got
+        except KeyError:
+            return "caught", place()
+
+    @mg.detect_anomaly()
+    @mg.scope("outer")
+    def outer() -> Any:
+        result = yield from inner()
+        yield result
+        return place()
+
+    body = outer()
+    assert next(body) == (("outer",), None, False, True)
+    assert body.send("sent") == "sent"
+    assert body.throw(KeyError()) == ("caught", (("outer",), None, False, True))
+    assert place() == OUTSIDE
+    with pytest.raises(StopIteration) as stop:
+        next(body)
+    assert stop.value.value == (("outer",), None, True, True)
+    assert list(body) == []
+    with pytest.raises(KeyError):
+        outer().throw(KeyError())  # before its first step
+    outer().close()
+
+    @mg.no_grad()
+    def stubborn() -> Any:
+        try:
+            yield
+        except GeneratorExit:
+            yield
+
+    refuses = stubborn()
+    next(refuses)
+    with pytest.raises(RuntimeError, match="ignored GeneratorExit"):
+        refuses.close()
+    assert place() == OUTSIDE
+
+
+def test_a_decorated_generator_that_is_forgotten_ends_inside() -> None:
+    seen: list[Any] = []
+
+    @mg.scope("s")
+    def steps() -> Any:
+        try:
+            yield
+        finally:
+            seen.append(place())
+
+    body = steps()
+    next(body)
+    with mg.detect_anomaly():
+        del body
+        gc.collect()
+    assert seen == [(("s",), None, True, True)]
+
+
 # -------------------------------------------------------------------------------------------------- asyncio
+def test_a_cancelled_task_and_an_abandoned_async_generator_leave_nothing_behind() -> None:
+    async def values() -> AsyncIterator[Any]:
+        with mg.no_grad(), mg.scope("values"):
+            yield place()
+            yield place()
+
+    async def sleeps() -> None:
+        with mg.no_grad():
+            await asyncio.sleep(60)
+
+    async def main() -> None:
+        task = asyncio.create_task(sleeps())
+        await asyncio.sleep(0)
+        assert place() == OUTSIDE
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert place() == OUTSIDE
+        async for value in values():
+            assert value == (("values",), None, False, False)
+        assert place() == OUTSIDE
+        unfinished: Any = values()
+        await unfinished.__anext__()
+        with mg.scope("later"):
+            await unfinished.aclose()
+            assert place() == (("later",), None, True, False)
+        thrown: Any = values()
+        await thrown.__anext__()
+        with pytest.raises(KeyError):
+            await thrown.athrow(KeyError())
+        assert place() == OUTSIDE
+
+    asyncio.run(main())
+
+
 def test_tasks_have_settings_of_their_own() -> None:
     async def task(name: str, context: Any) -> list[Any]:
         seen = []
