@@ -6,7 +6,7 @@ from viz.cells import Glyph
 from viz.geometry import Box
 from viz.layout import Tile, caption
 from viz.render.svg import element, text
-from viz.theme import Theme, shorten
+from viz.theme import Theme, mixed, shorten
 
 
 def paint_glyph(glyph: Glyph, box: Box, theme: Theme) -> str:
@@ -22,22 +22,12 @@ def paint_glyph(glyph: Glyph, box: Box, theme: Theme) -> str:
                         stroke_width=2.2 if rim == colour and colour else 1.3)
                 + text(box.x, box.y + 5, glyph.label, font_size="15"))
     gate = glyph.role in ("gate", "candidate", "hidden", "cell", "output")
-    return (element("rect", x=box.left, y=box.top, width=box.w, height=box.h, rx=5,
-                    fill=tint(colour) if gate and colour else theme.paper, stroke=colour or theme.ink,
-                    stroke_width=1.8 if colour else 1.1)
+    fill = mixed(theme.paper, colour, 0.22) if gate and colour else theme.paper
+    return (element("rect", x=box.left, y=box.top, width=box.w, height=box.h, rx=5, fill=fill,
+                    stroke=colour or theme.ink, stroke_width=1.8 if colour else 1.1)
             + text(box.x, box.y + 4.5, caption(glyph), font_weight="bold" if gate else None))
 
 
 def paint_glyphs(tile: Tile, theme: Theme) -> str:
     """All glyphs of a tile, in its own coordinates."""
     return "".join(paint_glyph(glyph, tile.boxes[name], theme) for name, glyph in tile.cell.glyphs.items())
-
-
-def tint(colour: str, share: float = 0.22) -> str:
-    """A light shade of a colour, for filling a box under black text.
-
-    >>> tint("#000000", share=0.5)
-    '#808080'
-    """
-    parts = (round(255 + share * (part - 255)) for part in bytes.fromhex(colour[1:]))
-    return "#" + "".join(f"{part:02x}" for part in parts)

@@ -1,0 +1,240 @@
+"""The picture of one cell: what is on it, that nothing overlaps or is cut, and that its numbers are the gradient's."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from microgradrnn import Tensor, mark, nn, sigmoid, tanh
+from tests.viz.test_equations import CELLS as KNOWN
+from tests.viz.test_equations import D, H
+from viz.anatomy import cell, dissect
+from viz.formula import formula_width
+from viz.layout import lay_out
+from viz.specimen import specimen
+from viz.theme import DARK, DEFAULT, text_width
+
+CELLS = {name: (net, given) for name, (net, given, _) in KNOWN.items()}
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def elements(svg: str, tag: str) -> list[ElementTree.Element]:
+    return list(ElementTree.fromstring(svg).iter(SVG + tag))
+
+
+def words(node: ElementTree.Element) -> str:
+    return "".join(node.itertext())
+
+
+def places(svg: str) -> list[tuple[str, float, float, float, float]]:
+    """Every text with the rectangle it stands in: words, left, top, right, bottom. (On the safe side: no kerning.)"""
+    found = []
+    for node in elements(svg, "text"):
+        size = float(node.get("font-size", DEFAULT.size))
+        said = words(node)
+        w = text_width(node.text or "", size) + sum(
+            text_width(part.text or "", size * (0.74 if part.get("font-size") else 1)) for part in node)
+        x, y = float(node.get("x", 0)), float(node.get("y", 0))
+        left = x - {"end": w, "middle": w / 2}.get(node.get("text-anchor", ""), 0)
+        found.append((said, left, y - 0.8 * size, left + w, y + 0.3 * size))
+    return found
+
+
+@pytest.mark.parametrize("flow", [False, True])
+@pytest.mark.parametrize("name", CELLS)
+def test_no_label_is_cut_by_the_edge_of_the_picture(name: str, flow: bool) -> None:
+    net, given = CELLS[name]
+    picture = cell(net, flow=flow, **given)
+    for said, left, top, right, bottom in places(picture.svg):
+        assert min(left, top) >= 0, said
+        assert right <= picture.width, said
+        assert bottom <= picture.height, said
+
+
+@pytest.mark.parametrize("flow", [False, True])
+@pytest.mark.parametrize("name", CELLS)
+def test_no_two_labels_overlap(name: str, flow: bool) -> None:
+    net, given = CELLS[name]
+    found = [place for place in places(cell(net, flow=flow, **given).svg) if place[0].strip()]
+    for j, (one, l1, t1, r1, b1) in enumerate(found):
+        for other, l2, t2, r2, b2 in found[j + 1:]:
+            assert r1 - 2 <= l2 or r2 - 2 <= l1 or b1 - 4 <= t2 or b2 - 4 <= t1, (one, other)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_boxes_stand_apart_inside_the_frame_and_hold_their_words(name: str) -> None:
+    net, given = CELLS[name]
+    anatomy = dissect(specimen(net, **given))
+    tile = lay_out(anatomy.cell, DEFAULT)
+    boxes = list(tile.boxes.items())
+    for j, (one, box) in enumerate(boxes):
+        assert 0 <= box.left < box.right <= tile.width, one
+        assert 0 <= box.top < box.bottom <= tile.height, one
+        assert not any(box.overlaps(other) for _, other in boxes[j + 1:]), one
+        glyph = anatomy.cell.glyphs[one]
+        if glyph.shape == "box":
+            assert formula_width(glyph.label, DEFAULT.size) <= box.w, glyph.label
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_every_wire_ends_at_its_box(name: str) -> None:
+    net, given = CELLS[name]
+    anatomy = dissect(specimen(net, **given))
+    tile = lay_out(anatomy.cell, DEFAULT)
+    for wire in anatomy.cell.wires:
+        way = (tile.entries if wire.recurrent else tile.routes)[wire.edge]
+        box = tile.boxes[wire.target]
+        x, y = way.end
+        assert box.left - 1 <= x <= box.right + 1, wire
+        assert box.top - 1 <= y <= box.bottom + 1, wire
+
+
+def test_the_same_cell_gives_the_same_bytes() -> None:
+    def draw() -> str:
+        return cell(nn.LSTMCell(D, H, rng=0), flow=True).svg
+
+    assert draw() == draw()
+
+
+# ------------------------------------------------------------------------------------------------- the textbook frame
+def test_c_runs_straight_along_the_top_and_h_along_the_bottom() -> None:
+    anatomy = dissect(specimen(nn.LSTMCell(D, H, rng=0)))
+    tile, drawn = lay_out(anatomy.cell, DEFAULT), anatomy.cell
+    symbol = {drawn.symbols[state]: state for state in drawn.states}
+    c, h = symbol["c"], symbol["h"]
+    assert drawn.symbols[str(tile.main)] == "c"
+    belt = [tile.boxes[name].y for name in drawn.main_line()]
+    assert len(belt) == 2
+    assert set(belt) == {min(box.y for box in tile.boxes.values())}
+    (into_c,) = [w for w in drawn.wires if w.recurrent and w.source == c]
+    assert {y for _, y in tile.entries[into_c.edge].points()} == set(belt)
+    (into_h,) = [w for w in drawn.wires if w.recurrent and w.source == h]
+    left, right = tile.entries[into_h.edge].start, tile.exits[h].end
+    assert left[1] == right[1] > max(box.bottom for n, box in tile.boxes.items() if drawn.glyphs[n].shape != "input")
+    assert (left[0], right[0]) == (0, tile.width)
+
+
+def test_the_input_comes_from_below_and_the_output_also_leaves_through_the_top() -> None:
+    svg = cell(nn.GRUCell(D, H, rng=0)).svg
+    frame = next(r for r in elements(svg, "rect") if r.get("rx") == "12")
+    top, bottom = float(frame.get("y", 0)), float(frame.get("y", 0)) + float(frame.get("height", 0))
+    assert next(t for said, _, t, _, _ in places(svg) if said == "x") > bottom - 4
+    assert min(b for said, _, _, _, b in places(svg) if said == "ht") < top
+
+
+def test_a_fused_product_is_one_box_that_fans_into_four_gates() -> None:
+    drawn = dissect(specimen(nn.LSTMCell(D, H, rng=0))).cell
+    (fused,) = [name for name, glyph in drawn.glyphs.items() if glyph.label == "x U + h W + b"]
+    targets = [drawn.glyphs[w.target].symbol for w in drawn.wires if w.source == fused]
+    assert sorted(map(str, targets)) == ["f", "g", "i", "o"]
+
+
+def test_slices_of_weights_are_no_boxes() -> None:
+    labels = [glyph.label for glyph in dissect(specimen(nn.GRUCell(D, H, rng=0))).cell.glyphs.values()]
+    assert sorted(labels) == sorted(["x", "x U + b", "+ h W_{rz}", "σ", "σ", "1 − z", "×", "×", "×", "+", "tanh",
+                                     "+ (r ⊙ h) W_n"])
+
+
+def test_the_net_input_of_a_single_unit_is_one_box() -> None:
+    net, given = CELLS["lstm neuron"]
+    labels = [glyph.label for glyph in dissect(specimen(net, **given)).cell.glyphs.values()]
+    assert [label for label in labels if "u_" in label] == [f"x u_{g} + h w_{g} + b_{g}" for g in "ifgo"]
+
+
+# ------------------------------------------------------------------------------------------------- the key
+def test_the_key_lists_what_is_in_the_picture_and_nothing_else() -> None:
+    lstm, rnn = cell(nn.LSTMCell(D, H, rng=0)).svg, cell(nn.RNNCell(D, H, rng=0)).svg
+    said = [words(node) for node in elements(lstm, "text")]
+    assert "forget gate: how much of ct−1 is kept" in said
+    assert "logistic function: from 0 (shut) to 1 (open)" in said
+    assert not any("gate" in words(node) or "logistic" in words(node) for node in elements(rnn, "text"))
+
+
+def test_a_gate_that_nothing_reads_is_not_drawn_but_its_columns_are_named() -> None:
+    said = [words(node) for node in elements(cell(nn.UpdateGateLSTMCell(D, H, rng=0)).svg, "text")]
+    assert f"columns {4 * H + 1} to {5 * H} of U, W, b: nothing here depends on them" in said
+    assert "u" not in said
+
+
+def test_the_equations_stand_under_the_picture() -> None:
+    said = [words(node) for node in elements(cell(nn.GRUCell(D, H, rng=0)).svg, "text")]
+    assert "= z ⊙ ht−1 + (1 − z) ⊙ n" in said
+
+
+def test_colours_follow_the_marks_and_not_the_letters() -> None:
+    W = Tensor(np.eye(D) / 2)
+
+    def plain(x: Any, h: Any) -> Any:
+        return sigmoid(x @ W) * h + tanh(x @ W)
+
+    def marked(x: Any, h: Any) -> Any:
+        return mark(mark(sigmoid(x @ W), "f", role="gate") * h + tanh(x @ W), "h", role="hidden")
+
+    example = {"x": np.ones((1, D)), "state": np.ones((1, D))}
+    blue = DEFAULT.symbols["f"]
+    assert blue not in cell(plain, **example).svg
+    assert blue in cell(marked, **example).svg
+
+
+def test_names_from_outside_are_escaped() -> None:
+    def step(x: Any, h: Any) -> Any:
+        return mark(sigmoid(x + h), "<b>&", role="hidden")
+
+    svg = cell(step, x=np.ones((1, 2)), state=np.ones((1, 2)), name="<script>").svg
+    ElementTree.fromstring(svg)
+    assert "<b>" not in svg
+    assert "<script>" not in svg
+
+
+def test_the_dark_theme_is_dark() -> None:
+    svg = cell(nn.LSTMCell(D, H, rng=0), theme=DARK, flow=True).svg
+    assert f'fill="{DARK.paper}"' in svg
+    assert DEFAULT.paper not in svg
+    assert DEFAULT.ink not in svg
+
+
+# ------------------------------------------------------------------------------------------------- the gradient
+def numbers(svg: str, of: str) -> list[float]:
+    return [float(m) for m in re.findall(rf"<title>[^<]*{re.escape(of)}[^<]*: ([0-9.e+-]+)</title>", svg)]
+
+
+def test_the_number_on_the_belt_is_f_times_the_gradient_of_c() -> None:
+    net = nn.LSTMCell(D, H, rng=0)
+    step = specimen(net)
+    anatomy = dissect(step, with_flow=True)
+    values = {line.symbol: line.node.data for line in anatomy.equations.lines}
+    dc = values["o"] * (1 - np.tanh(values["c"]) ** 2)  # by hand, for a gradient of 1 at h
+    (belt,) = [w for w in anatomy.cell.wires if w.recurrent and anatomy.cell.glyphs[w.target].label == "×"]
+    assert anatomy.message(belt) == pytest.approx(np.linalg.norm(values["f"] * dc), rel=1e-12)
+
+
+def test_a_seed_is_the_gradient_that_enters() -> None:
+    seed = np.random.default_rng(0).standard_normal((2, H))
+    anatomy = dissect(specimen(nn.LSTMCell(D, H, rng=0), seed=(None, seed)), with_flow=True)
+    c, h = (next(n for n in anatomy.cell.states if anatomy.cell.symbols[n] == s) for s in "ch")
+    assert anatomy.from_outside(c) == pytest.approx(np.linalg.norm(seed), rel=1e-12)
+    assert anatomy.from_outside(h) == 0.0
+
+
+def test_gradients_beside_the_names_agree_with_finite_differences() -> None:
+    net = nn.GRUCell(D, H, reset="after", rng=0)
+    step = specimen(net)
+    anatomy = dissect(step, with_flow=True)
+    assert anatomy.flow is not None
+    x, h, eps = step.inputs[0].data, step.before[0].data, 1e-6
+    slope = np.zeros_like(x)
+    for at in np.ndindex(x.shape):
+        d = np.zeros_like(x)
+        d[at] = eps
+        slope[at] = (net(x + d, h).data.sum() - net(x - d, h).data.sum()) / (2 * eps)
+    (name,) = [n for n, glyph in anatomy.cell.glyphs.items() if glyph.shape == "input"]
+    assert anatomy.flow.gradients[anatomy.ids[name]] == pytest.approx(np.linalg.norm(slope), rel=1e-7)
+
+
+def test_a_seed_of_another_shape_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"seed has the shape.*\(2, 4\).*got \(3, 4\)"):
+        cell(nn.GRUCell(D, H), flow=np.ones((3, H)))
