@@ -4,6 +4,7 @@
 """
 
 from viz.blame import LocalErrors, Shares, local_errors, shares, shares_by_lag
+from viz.compare import Comparison, Track, compare_flow
 from viz.contract import members
 from viz.drawing import Drawing, MissingToolError
 from viz.export import read, write
@@ -20,8 +21,8 @@ from viz.unrolled import common_scale, side_by_side, unrolled
 from viz.ways import Ways, step_ways, ways
 
 __all__ = [
-    "DARK", "Arrival", "Drawing", "Flow", "LocalErrors", "MissingToolError", "Profile", "Scale", "Shares",
-    "StepJacobians", "Theme", "Ways", "common_scale", "connectivity", "draw", "draw_dot", "fold", "gradient_flow",
-    "local_errors", "members", "profiles", "read", "ribbons", "shaded_text", "shares", "shares_by_lag", "side_by_side",
-    "step_jacobians", "step_ways", "text_map", "trace", "unrolled", "ways", "write",
+    "DARK", "Arrival", "Comparison", "Drawing", "Flow", "LocalErrors", "MissingToolError", "Profile", "Scale", "Shares",
+    "StepJacobians", "Theme", "Track", "Ways", "common_scale", "compare_flow", "connectivity", "draw", "draw_dot",
+    "fold", "gradient_flow", "local_errors", "members", "profiles", "read", "ribbons", "shaded_text", "shares",
+    "shares_by_lag", "side_by_side", "step_jacobians", "step_ways", "text_map", "trace", "unrolled", "ways", "write",
 ]

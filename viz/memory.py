@@ -19,7 +19,7 @@ from microgradrnn.engine import Node, Tensor, enable_grad, grad
 from viz.drawing import Drawing
 from viz.render.svg import document, element, text, title
 from viz.scale import Scale, short
-from viz.theme import DEFAULT, Theme, cividis, shorten, text_width
+from viz.theme import DEFAULT, Theme, shorten, text_width
 
 COPIES = 32  # how many copies go into one batch: enough for full-width products, few enough for little memory
 MONO = "DejaVu Sans Mono, Menlo, Consolas, Liberation Mono, monospace"
@@ -170,7 +170,8 @@ def paragraph(tokens: list[str], row: np.ndarray, t: int, y: float, width: float
             note = title(f"{tokens[k]!r} (step {k}): {row[k]:.4g}, for {tokens[t + 1]!r} (step {t})")
             parts.append(cell(note, row[k], x, y, wide, height, scale, theme))
             if shown != " ":
-                parts.append(text(middle, y + 15, shown, font_family=MONO, fill=ink_on(row[k], scale, theme)))
+                ink = theme.ink if row[k] == 0 else ink_on(ground(row[k], scale, theme))
+                parts.append(text(middle, y + 15, shown, font_family=MONO, fill=ink))
         x += wide
         if tokens[k].endswith("\n"):
             x, y = left, y + height + 3
@@ -191,15 +192,23 @@ def cell(note: str, g: float, x: float, y: float, width: float, height: float, s
     if g == 0:
         return element("line", note, x1=x + 1.5, y1=y + height - 1.5, x2=x + width - 0.5, y2=y + height - 1.5,
                        stroke=theme.nothing, stroke_width=1.4, stroke_dasharray="1.5 2")
-    fill = scale.colour(g) if np.isfinite(g) else theme.alarm
-    return element("rect", note, x=x, y=y, width=width + 0.2, height=height, fill=fill, shape_rendering="crispEdges")
+    return element("rect", note, x=x, y=y, width=width + 0.2, height=height, fill=ground(g, scale, theme),
+                   shape_rendering="crispEdges")
 
 
-def ink_on(g: float, scale: Scale, theme: Theme) -> str:
-    """Dark letters on light ground, light ones on dark."""
-    if g == 0:
-        return theme.ink
-    return "#ffffff" if np.isfinite(g) and scale.place(g) < 0.55 else "#111111"
+def ink_on(colour: str) -> str:
+    """Black or white, whichever can be read on the colour.
+
+    >>> ink_on("#fee838"), ink_on("#00224e")
+    ('#111111', '#ffffff')
+    """
+    red, green, blue = bytes.fromhex(colour[1:])
+    return "#ffffff" if 0.299 * red + 0.587 * green + 0.114 * blue < 128 else "#111111"
+
+
+def ground(g: float, scale: Scale, theme: Theme) -> str:
+    """The colour of a number that is not zero."""
+    return theme.magnitude(scale.place(g)) if np.isfinite(g) else theme.alarm
 
 
 # ------------------------------------------------------------------------------------------------ all pairs
@@ -244,7 +253,7 @@ def text_map(
 
 
 def squares(C: np.ndarray, left: float, top: float, unit: float, scale: Scale, theme: Theme) -> Iterator[str]:
-    """The squares, one path for each of 64 colours: a rectangle apiece would be a megabyte for 150 steps."""
+    """The squares, one path for each colour: a rectangle apiece would be a megabyte for 150 steps."""
     paths: dict[str, list[str]] = {}
     dots = ""
     for (t, k), g in np.ndenumerate(C):
@@ -252,8 +261,8 @@ def squares(C: np.ndarray, left: float, top: float, unit: float, scale: Scale, t
             if k <= t:  # what lies ahead is simply not read yet: there the ground shows
                 dots += f"M{left + (k + 0.5) * unit - 0.7:.1f},{top + (t + 0.5) * unit:.1f}h1.4"
             continue
-        colour = theme.alarm if not np.isfinite(g) else cividis(round(63 * scale.place(float(g))) / 63)
-        paths.setdefault(colour, []).append(f"M{left + k * unit:.1f},{top + (t + 0.5) * unit:.1f}h{unit:.1f}")
+        square = f"M{left + k * unit:.1f},{top + (t + 0.5) * unit:.1f}h{unit:.1f}"
+        paths.setdefault(ground(float(g), scale, theme), []).append(square)
     for colour, d in paths.items():
         yield element("path", d="".join(d), stroke=colour, stroke_width=unit + 0.3, shape_rendering="crispEdges")
     if dots:
@@ -268,7 +277,7 @@ def legend(scale: Scale, y: float, theme: Theme, what: str) -> tuple[str, float]
     decades = scale.high - scale.low
     for j in range(8 * decades):
         parts.append(element("rect", x=left + j * unit / 8, y=y, width=unit / 8 + 0.3, height=12.0,
-                             fill=cividis(scale.place(10 ** (scale.low + (j + 0.5) / 8))),
+                             fill=theme.magnitude(scale.place(10 ** (scale.low + (j + 0.5) / 8))),
                              shape_rendering="crispEdges"))
     for j, decade in enumerate(scale.decades):
         said = f"1e{decade}" if not -3 <= decade <= 2 else short(10.0**decade)

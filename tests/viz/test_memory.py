@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import html
 import re
 import xml.etree.ElementTree as ET
@@ -13,7 +14,7 @@ import pytest
 import viz
 from microgradrnn import Tensor, grad, nn, no_grad
 from viz import memory
-from viz.theme import Theme
+from viz.theme import DARK
 
 K = 5
 
@@ -172,7 +173,7 @@ def test_colours_are_those_of_the_numbers() -> None:
     for k, word in enumerate("abc"):
         shade = re.search(rf'fill="(#\w+)"[^>]*><title>\'{word}\' \(step {k}\): ([^,]+),', svg)
         assert shade
-        assert shade[1] == scale.colour(C[2, k])
+        assert shade[1] == viz.Theme().magnitude(scale.place(C[2, k]))
         assert float(shade[2]) == C[2, k]
 
 
@@ -199,11 +200,11 @@ def test_the_map_has_a_square_for_each_pair_and_the_text_along_both_axes() -> No
 
 
 def test_a_dark_theme_has_its_own_paper_and_ink() -> None:
-    dark = Theme(ink="#e6edf3", paper="#0d1117")
+    dark = DARK
     C = np.tril(np.ones((3, 3)))
     C[2, 0] = 0  # a letter on the paper itself
     for picture in (viz.shaded_text(C, "abcd", theme=dark), viz.text_map(C, "abcd", theme=dark)):
-        assert "#0d1117" in picture.svg
+        assert dark.paper in picture.svg
         assert "#ffffff" not in picture.svg
         assert "#1f2933" not in picture.svg
 
@@ -218,3 +219,8 @@ def test_texts_that_do_not_fit_the_numbers_are_refused(C: Any, text: str, words:
             draw(C, text)
     with pytest.raises(ValueError, match=re.escape("steps lie in 0..2, got [3]")):
         viz.shaded_text(np.ones((3, 3)), "abcd", [3])
+
+
+def test_the_examples_in_the_docstrings_run() -> None:
+    assert doctest.testmod(memory).failed == 0
+    assert doctest.testmod(memory).attempted > 4

@@ -1,0 +1,282 @@
+"""Several nets compared: the numbers against closed forms and other measurements, the verdict, the drawing, curves."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import math
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import viz
+from microgradrnn import Tensor, nn, scope
+from tests.viz.nets import last_loss, own_cell
+from viz import compare, strips
+from viz.compare import Track, geometric, verdict
+from viz.strips import WAYS, columns, reach
+from viz.theme import DARK
+
+SEED = np.random.default_rng(0)
+XS = SEED.standard_normal((60, 2, 3))
+
+
+def rnn(gain: float = 1.0, T: int = 40) -> Any:
+    cell = nn.RNNCell(3, 16, rng=0)
+    cell.W.data = cell.W.data * gain
+    return nn.unroll(cell, XS[:T])[1].sum()
+
+
+def lstm(forget_bias: float, T: int = 40) -> Any:
+    return nn.unroll(nn.LSTMCell(3, 16, forget_bias=forget_bias, rng=1), XS[:T])[1][0].sum()
+
+
+def straight(keep: float, T: int = 30) -> Any:
+    """h_t = keep * h_{t-1} + x: what is left at a lag is known."""
+    h: Any = Tensor(np.ones((1, 4)), requires_grad=True)
+    for t in range(T):
+        with scope("line", step=t):
+            h = h * keep + Tensor(np.ones((1, 4)))
+    return h.sum()
+
+
+# ------------------------------------------------------------------------------------------------ numbers
+def test_a_net_whose_factor_is_known_gives_it() -> None:
+    (track,) = viz.compare_flow({"line": straight(0.5)}).tracks
+    assert track.lags == tuple(range(30))
+    for lag in (0, 1, 10, 29):
+        assert track.at(lag) == pytest.approx(2 * 0.5**lag, rel=1e-12)
+        assert track.left(lag) == pytest.approx(0.5**lag, rel=1e-12)
+    assert track.factors() == pytest.approx([0.5] * 29, rel=1e-12)
+    assert track.kept() == pytest.approx([0.5] * 29, rel=1e-12)
+    assert track.horizon() == 6
+    assert track.gated
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru before", "gru after"])
+def test_the_norms_are_those_of_the_gradient_flow_and_of_the_ways(name: str) -> None:
+    loss = last_loss(name, T=9)
+    (track,) = viz.compare_flow({name: loss}).tracks
+    profile = viz.gradient_flow(loss).profile(track.state)
+    assert track.lags == profile.lags
+    assert track.norms == pytest.approx(profile.norms, rel=1e-10)
+    found = viz.ways(loss, track.state, "last")
+    for way, part in track.parts.items():
+        assert part == pytest.approx(found.norms[way])
+
+
+def test_what_the_carry_keeps_is_the_mean_of_f_weighted_by_the_gradient() -> None:
+    H, T = 6, 4
+    cell = nn.LSTMCell(3, H, rng=3)
+    state: Any = cell.initial_state(2)
+    gates, cells = [], []
+    for t in range(T):
+        with scope("lstm", step=t):
+            state = cell(XS[t], state)
+        node = state[1]
+        gates.append(next(x for x in node.inputs[0].inputs if x.symbol == "f").data)
+        cells.append(node)
+    loss = state[0].sum()
+    (track,) = viz.compare_flow({"lstm": loss}).tracks
+    from microgradrnn import grad
+
+    gradients = grad(loss, cells)
+    expected = [np.linalg.norm(gates[t] * gradients[t]) / np.linalg.norm(gradients[t]) for t in range(T - 1, 0, -1)]
+    assert track.kept() == pytest.approx(expected, rel=1e-10)
+
+
+def test_a_flow_in_place_of_a_loss_tells_the_carry_from_the_rest() -> None:
+    loss = last_loss("lstm", T=7)
+    one, other = viz.compare_flow({"loss": loss, "flow": viz.gradient_flow(loss)}).tracks
+    assert other.norms == pytest.approx(one.norms, rel=1e-10)
+    assert set(other.parts) == {"carry", "rest"}
+    assert other.parts["carry"] == pytest.approx(one.parts["carry"], rel=1e-10)
+    assert set(one.parts) == {"straight", "carry", "i", "f", "g", "o"}
+
+
+def test_records_hold_every_step_of_every_net_and_lags_cut_them() -> None:
+    found = viz.compare_flow({"a": rnn(), "b": lstm(1.0)}, lags=10)
+    records = found.records()
+    assert len(records) == 22
+    assert {row["net"] for row in records} == {"a", "b"}
+    row = records[5]
+    assert row["lag"] == 5
+    assert row["factor"] == pytest.approx(found.tracks[0].norms[5] / found.tracks[0].norms[4])
+    assert math.isnan(records[0]["factor"])
+    json.dumps(records)
+
+
+def test_shares_add_up_to_one_and_are_empty_where_nothing_arrives() -> None:
+    (track,) = viz.compare_flow({"lstm": lstm(1.0, T=12)}).tracks
+    for j in range(12):
+        assert sum(track.shares(j).values()) == pytest.approx(1.0)
+    dead = replace(track, parts=dict.fromkeys(track.parts, (0.0,) * 12))
+    assert dead.shares(3) == {}
+
+
+def test_geometric_means_leave_out_what_is_no_number() -> None:
+    assert geometric([0.5, math.nan, 8.0, 0.0]) == 2.0
+    assert math.isnan(geometric([]))
+    assert reach([]) == 2.0
+
+
+# ------------------------------------------------------------------------------------------------ the verdict
+def test_an_lstm_that_forgets_faster_than_tanh_is_said_to() -> None:
+    found = viz.compare_flow({"tanh": rnn(1.9), "lstm": lstm(0.0)})
+    tanh, gates = found.tracks
+    assert (gates.left(39) or 0) < (tanh.left(39) or 0)
+    assert "Gates or not, lstm forgets faster than tanh, which has no carry." in found.verdict
+    kept = re.search(r"The carry alone keeps ([\d.]+) of it a step in lstm", found.verdict)
+    assert kept
+    assert float(kept[1]) == pytest.approx(geometric(gates.kept()), abs=0.005)
+
+
+def test_an_lstm_that_remembers_longer_is_first_and_nothing_else_is_claimed() -> None:
+    found = viz.compare_flow({"tanh": rnn(), "lstm": lstm(5.0)})
+    tanh, gates = found.tracks
+    assert (gates.left(39) or 0) > (tanh.left(39) or 0)
+    assert found.verdict.index("lstm") < found.verdict.index("tanh")
+    assert "faster" not in found.verdict
+
+
+def track(net: str, norms: list[float], carry: bool = False) -> Track:
+    way = "carry" if carry else "tanh"
+    return Track(net, "h", tuple(range(len(norms))), tuple(norms), {way: tuple(norms)})
+
+
+def test_every_number_in_the_verdict_is_the_one_measured() -> None:
+    said = verdict([track("a", [2.0, 0.1, 0.01, 0.005]), track("b", [1.0, 0.5, 0.25, 1e-7], carry=True)])
+    assert said.startswith("3 steps back, 0.25 % of the gradient is left in a and 1.0e-7 in b.")
+    assert "But a is last above 1 % at lag 1, sooner than b, at lag 2." in said
+    assert "Gates or not, b forgets faster than a" in said
+
+
+@pytest.mark.parametrize(("tracks", "words"), [
+    ([track("a", [1.0, 3.0])], "1 step back, the norm is, relative to lag 0, 3 in a."),
+    ([track("a", [1.0, 0.0])], "1 step back, exactly nothing of the gradient is left in a."),
+    ([track("a", [1.0, math.inf]), track("b", [1.0, 0.0])],
+     "the norm is, relative to lag 0, exactly 0 in b and not finite in a."),
+    ([track("a", [1.0])], "There is a single step, so the gradient has no way back to go."),
+    ([track("a", [0.0, 0.0])], "No gradient starts at any of these states, so there is nothing to follow."),
+    ([track("a", [math.nan, 1.0]), track("b", [1.0, 0.5])], "Nothing finite starts in a."),
+    ([track("a b", [1.0, 0.5])], "50 % of the gradient is left in “a b”."),
+])
+def test_the_verdict_is_true_of_odd_tracks_too(tracks: list[Track], words: str) -> None:
+    assert words in verdict(tracks)
+
+
+def test_a_loss_of_every_step_is_not_taken_for_what_is_left_of_one() -> None:
+    hs, _ = nn.RNN(3, 4, rng=0)(XS[:8])
+    said = viz.compare_flow({"all": hs.sum()}).verdict
+    assert "is left" not in said
+    assert "New gradient comes in at earlier steps too" in said
+
+
+# ------------------------------------------------------------------------------------------------ the drawing
+def bars(svg: str, net: str) -> dict[int, str]:
+    """What the bars of a net say, by lag."""
+    found = re.findall(rf"<title>{net}, lag (\d+): ([^<]+)</title>", svg)
+    return {int(lag): said for lag, said in found}
+
+
+def test_the_drawing_says_every_norm_and_the_verdict() -> None:
+    found = viz.compare_flow({"rnn": rnn(), "lstm": lstm(1.0)})
+    svg = found.drawing.svg
+    ET.fromstring(svg)
+    for one in found.tracks:
+        said = bars(svg, one.net)
+        assert list(said) == list(one.lags)
+        assert said[7] == viz.scale.short(one.norms[7])
+    plain = " ".join(re.findall(r"<text [^>]*>([^<]*)</text>", svg))
+    assert found.verdict in plain
+
+
+def test_heights_of_the_ways_are_their_shares() -> None:
+    found = viz.compare_flow({"lstm": lstm(1.0, T=6)})
+    (one,) = found.tracks
+    stacks = re.findall(r"<g><title>lag (\d+): [^<]*</title>(.*?)</g>", found.drawing.svg)
+    assert len(stacks) == 6
+    for lag, markup in stacks:
+        heights = {fill: float(h) for h, fill in re.findall(r'height="([\d.]+)" fill="(#\w+)"', markup)}
+        shares = one.shares(int(lag))
+        if int(lag):
+            assert heights["#56b4e9"] == pytest.approx(WAYS * shares["carry"], abs=0.06)
+            assert heights["#e69f00"] == pytest.approx(WAYS * shares["o"], abs=0.06)
+
+
+def test_more_lags_than_pixels_share_columns_that_keep_the_extremes() -> None:
+    norms = [1.0] * 1000
+    norms[501] = 1e-6
+    found = columns(track("a", norms), 3)
+    assert len(found) == 334
+    assert sum(column.last - column.first + 1 for column in found) == 1000
+    (dip,) = [column for column in found if column.low < 1]
+    assert (dip.low, dip.high) == (1e-6, 1.0)
+    assert dip.first <= 501 <= dip.last
+
+
+def test_zero_and_infinite_norms_look_different_and_are_explained() -> None:
+    found = viz.compare_flow({"a": rnn(T=5)})
+    odd = replace(found, tracks=(replace(found.tracks[0], norms=(1.0, 0.5, math.inf, 1.0, 0.0)),))
+    svg = odd.drawing.svg
+    assert bars(svg, "a")[2] == "not finite"
+    assert "#d55e00" in svg
+    assert "stroke-dasharray" in svg
+    assert "Dots: exactly zero." in svg
+    assert "#d55e00" not in found.drawing.svg
+    assert "Dots" not in found.drawing.svg
+
+
+def test_names_are_escaped_and_the_dark_theme_has_its_own_paper() -> None:
+    found = viz.compare_flow({"<b> & co": rnn(T=5)}, theme=DARK, name="dark & deep")
+    ET.fromstring(found.drawing.svg)
+    assert DARK.paper in found.drawing.svg
+    assert "#1f2933" not in found.drawing.svg
+
+
+def test_one_step_and_own_loops_are_drawn() -> None:
+    for nets in ({"own": own_cell()}, {"two": last_loss("gru after", T=2)}):
+        ET.fromstring(viz.compare_flow(nets).drawing.svg)
+
+
+# ------------------------------------------------------------------------------------------------ curves
+def test_the_curves_are_the_tracks_on_a_log_scale() -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    found = viz.compare_flow({"rnn": rnn(), "lstm": lstm(1.0)})
+    figure = found.curves()
+    (ax,) = figure.axes
+    assert ax.get_yscale() == "log"
+    assert "‖∂L/∂state‖₂" in ax.get_ylabel()
+    assert "steps back" in ax.get_xlabel()
+    lines = {line.get_label(): line for line in ax.get_lines()}
+    np.testing.assert_allclose(lines["lstm: c"].get_ydata(), found.tracks[1].norms)
+    own = Figure().add_subplot()
+    assert found.curves(ax=own) is own.figure
+    assert len(own.get_lines()) == len(ax.get_lines())
+
+
+# ------------------------------------------------------------------------------------------------ what goes wrong
+@pytest.mark.parametrize(("nets", "options", "error", "words"), [
+    ({}, {}, ValueError, "no nets"),
+    ({"a": 3.0}, {}, TypeError, "'a' is a float; give the loss, or a Flow"),
+    ({"a": Tensor(np.ones(3), requires_grad=True).sum()}, {}, ValueError, "no time steps"),
+    ({"a": viz.gradient_flow(Tensor(np.ones(3), requires_grad=True).sum())}, {}, ValueError, "has no time steps"),
+    ({"a": rnn(T=3)}, {"lags": 0}, ValueError, "lags must be at least 1"),
+    ({"a": rnn(T=3)}, {"fraction": 1.0}, ValueError, "fraction must lie between 0 and 1"),
+    ({"a": rnn(T=3) * 0.0}, {}, ValueError, "no gradient reaches any state"),
+])
+def test_what_cannot_be_compared_is_refused(nets: Any, options: Any, error: Any, words: str) -> None:
+    with pytest.raises(error, match=re.escape(words)):
+        viz.compare_flow(nets, **options)
+
+
+def test_the_examples_in_the_docstrings_run() -> None:
+    for module in (compare, strips):
+        assert doctest.testmod(module).failed == 0
+        assert doctest.testmod(module).attempted > 0
