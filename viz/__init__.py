@@ -12,6 +12,7 @@ from viz.flow import Arrival, Flow, Profile, gradient_flow, profiles
 from viz.fold import fold
 from viz.jacobians import StepJacobians, step_jacobians
 from viz.memory import connectivity, shaded_text, text_map
+from viz.rates import Decay, decay, ratios
 from viz.render.dot import draw, draw_dot
 from viz.ribbons import ribbons
 from viz.scale import Scale
@@ -21,8 +22,9 @@ from viz.unrolled import common_scale, side_by_side, unrolled
 from viz.ways import Ways, step_ways, ways
 
 __all__ = [
-    "DARK", "Arrival", "Comparison", "Drawing", "Flow", "LocalErrors", "MissingToolError", "Profile", "Scale", "Shares",
-    "StepJacobians", "Theme", "Track", "Ways", "common_scale", "compare_flow", "connectivity", "draw", "draw_dot",
-    "fold", "gradient_flow", "local_errors", "members", "profiles", "read", "ribbons", "shaded_text", "shares",
-    "shares_by_lag", "side_by_side", "step_jacobians", "step_ways", "text_map", "trace", "unrolled", "ways", "write",
+    "DARK", "Arrival", "Comparison", "Decay", "Drawing", "Flow", "LocalErrors", "MissingToolError", "Profile", "Scale",
+    "Shares", "StepJacobians", "Theme", "Track", "Ways", "common_scale", "compare_flow", "connectivity", "decay",
+    "draw", "draw_dot", "fold", "gradient_flow", "local_errors", "members", "profiles", "ratios", "read", "ribbons",
+    "shaded_text", "shares", "shares_by_lag", "side_by_side", "step_jacobians", "step_ways", "text_map", "trace",
+    "unrolled", "ways", "write",
 ]
