@@ -17,14 +17,16 @@ from viz.render.dot import draw, draw_dot
 from viz.ribbons import ribbons
 from viz.scale import Scale
 from viz.theme import DARK, Theme
+from viz.time_plots import blame_map, eigenvalue_plane, share_bars, singular_fan, transport_curves
 from viz.trace import trace
 from viz.unrolled import common_scale, side_by_side, unrolled
 from viz.ways import Ways, step_ways, ways
 
 __all__ = [
     "DARK", "Arrival", "Comparison", "Decay", "Drawing", "Flow", "LocalErrors", "MissingToolError", "Profile", "Scale",
-    "Shares", "StepJacobians", "Theme", "Track", "Ways", "common_scale", "compare_flow", "connectivity", "decay",
-    "draw", "draw_dot", "fold", "gradient_flow", "local_errors", "members", "profiles", "ratios", "read", "ribbons",
-    "shaded_text", "shares", "shares_by_lag", "side_by_side", "step_jacobians", "step_ways", "text_map", "trace",
-    "unrolled", "ways", "write",
+    "Shares", "StepJacobians", "Theme", "Track", "Ways", "blame_map", "common_scale", "compare_flow", "connectivity",
+    "decay", "draw", "draw_dot", "eigenvalue_plane", "fold", "gradient_flow", "local_errors", "members", "profiles",
+    "ratios", "read", "ribbons", "shaded_text", "share_bars", "shares", "shares_by_lag", "side_by_side",
+    "singular_fan", "step_jacobians", "step_ways", "text_map", "trace", "transport_curves", "unrolled", "ways",
+    "write",
 ]

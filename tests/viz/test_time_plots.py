@@ -1,0 +1,169 @@
+"""Pictures of gradients through time: what is drawn is what was measured, and what is not a number looks it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import viz
+from microgradrnn import nn
+from viz.blame import LocalErrors, Shares
+from viz.jacobians import StepJacobians
+from viz.scale import Scale
+from viz.theme import DEFAULT
+
+pytest.importorskip("matplotlib")
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+
+T = 8
+
+
+@pytest.fixture(scope="module")
+def loss() -> Any:
+    rng = np.random.default_rng(0)
+    hs, _ = nn.RNN(3, 5, rng=0)(rng.standard_normal((T, 2, 3)))
+    return nn.cross_entropy(nn.Linear(5, 4, rng=1)(hs), rng.integers(0, 4, (T, 2)), reduction="sum")
+
+
+@pytest.fixture(scope="module")
+def errors(loss: Any) -> LocalErrors:
+    return viz.local_errors(loss)
+
+
+@pytest.fixture(scope="module")
+def by_lag(loss: Any) -> dict[str, Shares]:
+    return viz.shares_by_lag(loss)
+
+
+@pytest.fixture(scope="module")
+def jacobians(loss: Any) -> StepJacobians:
+    return viz.step_jacobians(loss)
+
+
+def labels(figure: Any) -> str:
+    """All that is written in a figure."""
+    figure.canvas.draw()
+    return "\n".join(text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text")))
+
+
+def pixels(figure: Any) -> np.ndarray:
+    [image] = figure.axes[0].images
+    return np.asarray(image.get_array())
+
+
+def test_the_map_of_blame_shows_numbers_zeros_the_future_and_nan_apart(errors: LocalErrors) -> None:
+    norms = errors.norms.copy()
+    norms[3, 1], norms[4, 2], norms[5, 5], norms[6, 0] = 0, np.nan, 1e3, 1e-30
+    figure = viz.blame_map(replace(errors, norms=norms), scale=Scale(-8, 2))
+    image = pixels(figure)
+    assert to_hex(image[3, 1]) == DEFAULT.nothing
+    assert to_hex(image[4, 2]) == DEFAULT.alarm
+    assert to_hex(image[5, 5]) == "#fee838"
+    assert to_hex(image[6, 0]) == "#00224e"
+    assert {to_hex(image[t, k]) for t in range(T) for k in range(t + 1, T)} == {"#e9edf1"}
+    written = labels(figure).split("\n")
+    assert {"no way there", "exactly 0", "NaN or infinite"} <= set(written)
+    assert "NaN or infinite" not in labels(viz.blame_map(errors))
+
+
+def test_more_blame_is_brighter(errors: LocalErrors) -> None:
+    image = pixels(viz.blame_map(errors))
+    shown = image[np.tril_indices(T)] @ [0.299, 0.587, 0.114]
+    order = np.argsort(errors.norms[np.tril_indices(T)])
+    assert (np.diff(shown[order]) > -0.01).all()
+    assert not np.allclose(image[0, 0], to_rgb(DEFAULT.nothing))
+
+
+def test_the_axes_of_the_map_are_the_steps(loss: Any) -> None:
+    some = viz.local_errors(loss)
+    some = replace(some, losses=some.losses[3:], norms=some.norms[3:], reached=some.reached[3:])
+    ax = viz.blame_map(some).axes[0]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == [str(t) for t in range(3, T)]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == [str(t) for t in range(T)]
+
+
+def heights(ax: Any, label: str) -> dict[int, float]:
+    for bars in ax.containers:
+        if bars.get_label() == label:
+            return {round(bar.get_x() + bar.get_width() / 2): bar.get_height() for bar in bars}
+    raise AssertionError(label)
+
+
+def test_signed_bars_add_up_to_where_the_line_ends(by_lag: dict[str, Shares]) -> None:
+    shares = by_lag["W"]
+    ax = viz.share_bars(shares).axes[0]
+    signed = heights(ax, "its part along the sum")
+    if (shares.along() < 0).any():
+        signed |= heights(ax, "its part against the sum")
+    assert sorted(signed) == list(shares.keys)
+    line = next(line for line in ax.lines if line.get_label() == "norm of the sum so far")
+    assert sum(signed.values()) == pytest.approx(line.get_ydata()[-1], rel=1e-12)
+    assert line.get_ydata()[-1] == pytest.approx(np.linalg.norm(shares.total), rel=1e-12)
+    assert np.abs(list(heights(ax, "‖share‖").values())) == pytest.approx(shares.norms, rel=1e-12)
+    assert f"{shares.cancellation():.0%} is left" in ax.get_title(loc="left")
+
+
+def test_the_bars_on_a_log_scale_are_the_norms_and_zeros_are_marked(by_lag: dict[str, Shares]) -> None:
+    shares = by_lag["W"]  # h_0 = 0: the share of the longest lag is exactly 0
+    assert shares.norms[-1] == 0
+    figure = viz.share_bars(shares, log=True)
+    ax = figure.axes[0]
+    assert ax.get_yscale() == "log"
+    assert list(heights(ax, "‖share‖").values()) == pytest.approx(shares.norms[:-1], rel=1e-12)
+    assert "exactly 0" in labels(figure)
+
+
+def test_the_fan_shows_the_extremes_and_the_radius(jacobians: StepJacobians) -> None:
+    ax = viz.singular_fan(jacobians).axes[0]
+    lines = {line.get_label(): line.get_ydata() for line in ax.lines}
+    assert lines["largest"] == pytest.approx(jacobians.singular_values()[:, 0])
+    assert lines["smallest"] == pytest.approx(jacobians.singular_values()[:, -1])
+    assert lines["spectral radius"] == pytest.approx(jacobians.spectral_radii())
+
+
+def test_transport_is_drawn_below_its_bounds(jacobians: StepJacobians) -> None:
+    W = nn.RNN(3, 5, rng=0).cell.W
+    figure = viz.transport_curves({"net": jacobians}, W={"net": W})
+    truth, norms, bound, *_ = (np.asarray(line.get_ydata()) for line in figure.axes[0].lines)
+    assert truth == pytest.approx(jacobians.transport())
+    assert (truth <= norms + 1e-12).all()
+    assert (norms <= bound + 1e-12).all()
+    gone = StepJacobians(("h",), (2,), (0, 1, 2), np.array([np.eye(2), np.zeros((2, 2)), np.eye(2)]))
+    assert "exactly 0 from lag 2 on" in labels(viz.transport_curves({"cut": gone}))
+    with pytest.raises(ValueError, match="no Jacobians"):
+        viz.transport_curves({})
+
+
+def test_eigenvalues_lie_where_they_are(jacobians: StepJacobians) -> None:
+    ax = viz.eigenvalue_plane(jacobians).axes[0]
+    [dots] = ax.collections
+    drawn = np.asarray(dots.get_offsets()) @ [1, 1j]
+    assert np.sort_complex(drawn) == pytest.approx(np.sort_complex(jacobians.eigenvalues().ravel()))
+
+
+def test_every_picture_can_be_drawn_into_given_axes_and_says_its_units(
+    errors: LocalErrors, by_lag: dict[str, Shares], jacobians: StepJacobians
+) -> None:
+    pictures: dict[str, Any] = {
+        "over batch and units": lambda ax: viz.blame_map(errors, ax=ax),
+        "Euclidean norm": lambda ax: viz.share_bars(by_lag["U"], ax=ax),
+        "singular values of": lambda ax: viz.singular_fan(jacobians, ax=ax),
+        "log₁₀": lambda ax: viz.transport_curves({"net": jacobians}, ax=ax),
+        "eigenvalues of": lambda ax: viz.eigenvalue_plane(jacobians, ax=ax),
+    }
+    for unit, draw in pictures.items():
+        figure = Figure()
+        ax = figure.add_subplot()
+        assert draw(ax) is figure
+        assert unit in labels(figure)
+        assert not ax.spines["top"].get_visible()
+
+
+def test_symbols_of_any_kind_can_be_written(errors: LocalErrors, jacobians: StepJacobians) -> None:
+    for symbol in ("$", "b_n", "state{", "\\h"):
+        labels(viz.blame_map(replace(errors, symbol=symbol)))
+        labels(viz.singular_fan(replace(jacobians, states=(symbol,))))
