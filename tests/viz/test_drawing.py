@@ -18,6 +18,7 @@ import viz
 from microgradrnn import Tensor, Value, mark, nn, scope
 from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
 from viz.cells import one_cell
+from viz.drawing import in_pixels
 from viz.scale import Scale, short
 from viz.steps import layers
 from viz.theme import CIVIDIS, cividis
@@ -128,7 +129,9 @@ def test_draw_shows_values_gradients_and_operations() -> None:
 
 def test_draw_shows_itself_in_a_notebook_without_dot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    assert "digraph" in viz.draw(Value(1.0))._repr_mimebundle_()["text/plain"]
+    bundle = viz.draw(Value(1.0))._repr_mimebundle_()
+    assert "digraph" in bundle["text/plain"]
+    assert bundle["image/svg+xml"].startswith("<svg")
 
 
 # ------------------------------------------------------------------------------------------------ encoding
@@ -291,38 +294,56 @@ def test_a_graph_without_steps_says_nothing_of_time() -> None:
 
 
 # ------------------------------------------------------------------------------------------------ files
-def test_draw_saves_pictures_as_pictures_and_text_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_draw_writes_text_as_text_under_any_other_name(tmp_path: Path) -> None:
     dot = viz.draw_dot(Value(1.0) * 2)
-    monkeypatch.setattr(graphviz.Digraph, "pipe", lambda self, **how: f"<{how['format']}>".encode())
-    for ending in ("svg", "png", "pdf"):
-        dot.save(tmp_path / f"x.{ending}")
-        assert (tmp_path / f"x.{ending}").read_bytes() == f"<{ending}>".encode()
     assert dot.save("x.gv", tmp_path) == str(tmp_path / "x.gv")
     assert (tmp_path / "x.gv").read_text(encoding="utf-8") == dot.source
 
 
-def test_without_dot_every_way_to_a_picture_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_render_and_pipe_need_the_program_and_say_what_works_without(tmp_path: Path,
+                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     dot = viz.draw(Value(1.0) * 2)
-    for ask in (lambda: dot.save(tmp_path / "x.svg"), dot.pipe, lambda: dot.render(tmp_path / "y"),
-                lambda: dot.view(tmp_path / "z")):
-        with pytest.raises(graphviz.ExecutableNotFound, match=r"(?s)install graphviz.*viz\.unrolled.*\.source"):
+    for ask in (dot.pipe, lambda: dot.render(tmp_path / "y"), lambda: dot.view(tmp_path / "z")):
+        with pytest.raises(viz.MissingToolError, match=r"(?s)install graphviz.*\.save.*viz\.unrolled.*\.source"):
             ask()
-    assert not (tmp_path / "x.svg").exists()
 
 
 def test_a_drawing_saves_and_shows_itself(tmp_path: Path) -> None:
     drawing = viz.unrolled(last_loss("rnn"))
     assert drawing.save(tmp_path / "x.svg").read_text(encoding="utf-8") == drawing.svg
     assert drawing._repr_mimebundle_()["image/svg+xml"] == drawing._repr_svg_() == drawing.svg
-    with pytest.raises(ValueError, match=r"saved as \.svg or \.png"):
+    with pytest.raises(ValueError, match=r"saved as \.svg, \.png or \.pdf"):
         drawing.save(tmp_path / "x.jpg")
 
 
 def test_png_needs_resvg_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "resvg_py", None)
-    with pytest.raises(ImportError, match=re.escape('pip install "microgradrnn[png]"')):
+    with pytest.raises(viz.MissingToolError, match=re.escape('pip install "microgradrnn[png]"') + ".*save as .svg"):
         viz.unrolled(last_loss("rnn")).save(tmp_path / "x.png")
+
+
+def test_pdf_needs_svglib_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "svglib.svglib", None)
+    with pytest.raises(viz.MissingToolError, match=re.escape('pip install "microgradrnn[pdf]"') + ".*save as .svg"):
+        viz.unrolled(last_loss("rnn")).save(tmp_path / "x.pdf")
+
+
+def test_pdf_is_a_pdf_with_its_fonts_and_the_same_every_time(tmp_path: Path) -> None:
+    pytest.importorskip("svglib")
+    drawing = viz.unrolled(viz.gradient_flow(last_loss("rnn")))
+    file = drawing.save(tmp_path / "x.pdf").read_bytes()
+    assert file.startswith(b"%PDF")
+    assert b"/FontFile2" in file
+    assert file == drawing.pdf()
+
+
+def test_in_a_pdf_per_cents_are_of_the_page_and_of_the_font_around() -> None:
+    svg = ('<svg xmlns="http://www.w3.org/2000/svg" font-size="20"><rect width="50%" height="100%"/>'
+           '<text font-size="10">h<tspan font-size="80%">t</tspan></text></svg>')
+    root = ET.fromstring(in_pixels(svg, 300, 40))
+    assert [(e.get("width"), e.get("height")) for e in root.iter(SVG + "rect")] == [("150", "40")]
+    assert [e.get("font-size") for e in root.iter(SVG + "tspan")] == ["8"]
 
 
 def test_png_is_a_png(tmp_path: Path) -> None:
