@@ -3,10 +3,12 @@
 ``trace`` makes the graph model, ``gradient_flow`` measures, ``draw``, ``unrolled`` and ``side_by_side`` draw.
 """
 
+from viz.anatomy import cell
 from viz.blame import LocalErrors, Shares, local_errors, shares, shares_by_lag
 from viz.compare import Comparison, Track, compare_flow
 from viz.contract import members
 from viz.drawing import Drawing, MissingToolError
+from viz.equations import Equations, equations
 from viz.export import read, write
 from viz.flow import Arrival, Flow, Profile, gradient_flow, profiles
 from viz.fold import fold
@@ -23,10 +25,10 @@ from viz.unrolled import common_scale, side_by_side, unrolled
 from viz.ways import Ways, step_ways, ways
 
 __all__ = [
-    "DARK", "Arrival", "Comparison", "Decay", "Drawing", "Flow", "LocalErrors", "MissingToolError", "Profile", "Scale",
-    "Shares", "StepJacobians", "Theme", "Track", "Ways", "blame_map", "common_scale", "compare_flow", "connectivity",
-    "decay", "draw", "draw_dot", "eigenvalue_plane", "fold", "gradient_flow", "local_errors", "members", "profiles",
-    "ratios", "read", "ribbons", "shaded_text", "share_bars", "shares", "shares_by_lag", "side_by_side",
-    "singular_fan", "step_jacobians", "step_ways", "text_map", "trace", "transport_curves", "unrolled", "ways",
-    "write",
+    "DARK", "Arrival", "Comparison", "Decay", "Drawing", "Equations", "Flow", "LocalErrors", "MissingToolError",
+    "Profile", "Scale", "Shares", "StepJacobians", "Theme", "Track", "Ways", "blame_map", "cell", "common_scale",
+    "compare_flow", "connectivity", "decay", "draw", "draw_dot", "eigenvalue_plane", "equations", "fold",
+    "gradient_flow", "local_errors", "members", "profiles", "ratios", "read", "ribbons", "shaded_text", "share_bars",
+    "shares", "shares_by_lag", "side_by_side", "singular_fan", "step_jacobians", "step_ways", "text_map", "trace",
+    "transport_curves", "unrolled", "ways", "write",
 ]
