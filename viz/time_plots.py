@@ -90,7 +90,7 @@ def share_bars(shares: Shares, *, log: bool = False, ax: Any = None) -> Any:
         seen = norms > 0
         ax.bar(keys[seen], norms[seen], color=FORWARD, width=0.8, label="‖share‖")
         if whole > 0:
-            ax.axhline(whole, color=DEFAULT.ink, linewidth=1.5, label=f"norm of the sum, ‖{said}‖")
+            ax.axhline(whole, color=DEFAULT.ink, linewidth=1.5, label="‖sum‖")
         ax.set_yscale("log")
         if seen.any():
             ax.set_ylim(bottom=norms[seen].min() / 10)
@@ -98,12 +98,12 @@ def share_bars(shares: Shares, *, log: bool = False, ax: Any = None) -> Any:
     else:
         along = shares.along()
         ax.bar(keys, np.where(along < 0, -norms, norms), color=DEFAULT.rim, width=0.8, label="‖share‖")
-        for side, colour, words in ((along >= 0, FORWARD, "its part along the sum"),
-                                    (along < 0, AGAINST, "its part against the sum")):
+        for side, colour, words in ((along >= 0, FORWARD, "along the sum"),
+                                    (along < 0, AGAINST, "against it")):
             if side.any():
                 ax.bar(keys[side], along[side], color=colour, width=0.55, label=words)
         ax.plot(keys, shares.growing(), color=DEFAULT.ink, linewidth=1.5, marker="o", markersize=3,
-                label="norm of the sum so far")
+                label="‖sum so far‖")
         ax.axhline(0, color=DEFAULT.faint, linewidth=0.8)
     ax.set_xlabel("lag: step of the loss less step of the use" if shares.by == "lag" else "step that used it")
     ax.set_ylabel(f"shares of {said}, Euclidean norm")

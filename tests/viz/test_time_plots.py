@@ -96,11 +96,11 @@ def heights(ax: Any, label: str) -> dict[int, float]:
 def test_signed_bars_add_up_to_where_the_line_ends(by_lag: dict[str, Shares]) -> None:
     shares = by_lag["W"]
     ax = viz.share_bars(shares).axes[0]
-    signed = heights(ax, "its part along the sum")
+    signed = heights(ax, "along the sum")
     if (shares.along() < 0).any():
-        signed |= heights(ax, "its part against the sum")
+        signed |= heights(ax, "against it")
     assert sorted(signed) == list(shares.keys)
-    line = next(line for line in ax.lines if line.get_label() == "norm of the sum so far")
+    line = next(line for line in ax.lines if line.get_label() == "‖sum so far‖")
     assert sum(signed.values()) == pytest.approx(line.get_ydata()[-1], rel=1e-12)
     assert line.get_ydata()[-1] == pytest.approx(np.linalg.norm(shares.total), rel=1e-12)
     assert np.abs(list(heights(ax, "‖share‖").values())) == pytest.approx(shares.norms, rel=1e-12)
