@@ -156,12 +156,12 @@ def backward(
     7.0
     """
     need_node(root, "backward")
-    leaves = []
+    leaves, interior = [], root.keeps_interior_grad
     with enable_grad() if create_graph else nullcontext():
         for node, g in reverse(root, seed, observe=observe, keep=keep, create_graph=create_graph):
             if node.op is None:
                 leaves.append((node, g))
-            elif node.retains_grad:
+            elif interior or (node.hooks and node.retains_grad):
                 node.keep_grad(g)
     for leaf, g in leaves:  # only now: a backward pass that fails half-way leaves no half-summed gradients
         leaf.accumulate(g)

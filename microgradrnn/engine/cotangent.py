@@ -4,6 +4,7 @@ Most messages are plain floats or arrays. Two kinds are worth putting off, becau
 to one node, and each would cost as much as the whole node:
 
 * `Scatter`, from ``x[t]``: numbers that belong at one index of x. T of them are written into one buffer.
+  (The pieces of one ``split`` are not even written: `Pieces` joins them.)
 * `Product`, from ``h @ W``: the outer product ``hᵀ g``. T of them are one matrix product over the stacked steps,
   ``[h_1; ...; h_T]ᵀ [g_1; ...; g_T]``: the sum over time steps of equations.md, section 2, in a single call.
 
@@ -106,6 +107,13 @@ class Scatter(Deferred):
         else:
             total[self.index] += self.values
 
+    def __add__(self, other: Any) -> Any:
+        if isinstance(self.index, Cut) and isinstance(other, Scatter):
+            pieces = Pieces(self)
+            pieces += other
+            return pieces
+        return super().__add__(other)
+
     def finite(self) -> bool:
         """Is every value finite?"""
         return bool(np.isfinite(self.values).all())
@@ -123,6 +131,38 @@ def repeats(index: Any) -> bool:
         if type(i) is np.ndarray and i.dtype != bool and i.ndim:
             return True
     return False
+
+
+class Cut(tuple):
+    """The index of one piece that `split` cuts. It knows the others, whose cotangents will come too."""
+
+    siblings: list[Cut]
+    place: int
+
+
+class Pieces(Deferred):
+    """The cotangents of what `split` cut apart, each in its place: joined once, instead of written one by one."""
+
+    __slots__ = ("cuts", "values")
+
+    def __init__(self, first: Scatter) -> None:
+        self.cuts, self.shape, self.dtype = first.index.siblings, first.shape, first.dtype
+        self.values: list[np.ndarray | None] = [None] * len(self.cuts)
+        self.values[first.index.place] = first.values
+
+    def dense(self) -> np.ndarray:
+        """The whole; zeros for a piece that nothing came from."""
+        axis = len(self.cuts[0]) - 1
+        found = [np.zeros_like(np.broadcast_to(self.dtype.type(0), self.shape)[cut]) if value is None else value
+                 for cut, value in zip(self.cuts, self.values, strict=True)]
+        return np.concatenate(found, axis)
+
+    def __iadd__(self, other: Any) -> Any:
+        index = other.index if isinstance(other, Scatter) else None
+        if isinstance(index, Cut) and index.siblings is self.cuts and self.values[index.place] is None:
+            self.values[index.place] = other.values
+            return self
+        return super().__add__(other)
 
 
 class Buffer(Deferred):

@@ -112,7 +112,7 @@ def steps(
     with collector_paused():
         for t in times:
             with scope(step=t):
-                if backwards and t in ends:
+                if backwards and t in ends and state is not start:
                     state = replaced(state, ends[t], start)
                 last, state = state, step(xs[t - first], state)
                 if t == times[0]:

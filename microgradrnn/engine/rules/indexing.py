@@ -78,18 +78,25 @@ def _positions(indices: Any) -> np.ndarray:
 
 def _updated(x: Any, values: Any, index: Any) -> Any:
     x = np.asarray(x)
-    y = np.array(x, dtype=np.result_type(x, values) if np.ndim(values) or x.dtype.kind != "f" else None)
+    same = (type(values) is float and x.dtype.kind == "f") or getattr(values, "dtype", None) == x.dtype
+    y = x.copy() if same else x.astype(np.result_type(x, values))
     y[index] = values
     return y
 
 
-_index_update = Primitive(
+_index_update: Primitive = Primitive(
     "index_update", None, _updated,
     (
-        lambda g, y, x, values, index: index_update(g, index, 0.0),
-        lambda g, y, x, values, index: g[index],
+        lambda g, y, x, values, index: _index_update(g, 0.0, index=index),
+        lambda g, y, x, values, index: _as_given(g[index], values),
     ),
 )  # fmt: skip
+
+
+def _as_given(g: Any, values: Any) -> Any:
+    """NumPy drops leading axes of length 1 when it assigns: here they come back."""
+    dropped = np.ndim(plain(values)) - len(g.shape)
+    return g.reshape((1,) * dropped + g.shape) if dropped > 0 else g
 
 
 def index_update(x: Any, index: Any, values: Any) -> Any:
@@ -108,10 +115,6 @@ def index_update(x: Any, index: Any, values: Any) -> Any:
         np.add.at(counts, index, 1)
         if counts.max(initial=0) > 1:
             raise ValueError("index_update: the index names a place twice; whose value counts is not clear")
-    room = np.broadcast_to(0, np.shape(plain(x)))[index].shape
-    given = np.shape(plain(values))
-    if len(given) > len(room):  # NumPy drops leading axes of length 1 when it assigns
-        values = values.reshape(given[len(given) - len(room) :]) if given[: len(given) - len(room)].count(1) else values
     return _index_update(x, values, index=index)
 
 

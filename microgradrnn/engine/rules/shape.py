@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from microgradrnn.engine.cotangent import Cut
 from microgradrnn.engine.node import Node, plain
 from microgradrnn.engine.primitive import Every, Primitive
 from microgradrnn.engine.rules.indexing import take_part
@@ -208,7 +209,7 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> li
 
 
 @lru_cache
-def _cuts(shape: tuple[int, ...], sections: int | tuple[int, ...], axis: int) -> list[tuple[slice, ...]]:
+def _cuts(shape: tuple[int, ...], sections: int | tuple[int, ...], axis: int) -> list[Cut]:
     """The index of each part. Cached, since a cell asks for the same ones at every step."""
     axis = axis_of(np.broadcast_to(0, shape), axis)
     length = shape[axis]
@@ -218,4 +219,7 @@ def _cuts(shape: tuple[int, ...], sections: int | tuple[int, ...], axis: int) ->
         part = length // sections
         sections = tuple(part * k for k in range(1, sections))
     ends = zip((0, *sections), (*sections, length), strict=True)
-    return [(*(slice(None),) * axis, slice(start, stop)) for start, stop in ends]
+    cuts = [Cut((*(slice(None),) * axis, slice(start, stop))) for start, stop in ends]
+    for place, cut in enumerate(cuts):
+        cut.siblings, cut.place = cuts, place
+    return cuts
