@@ -31,7 +31,9 @@ def fields_of(node: str, said: Mapping[str, Any], flow: Flow | None = None) -> l
     if "value" in said:
         fields.append(f"data {said['value']:.4f}")
     else:
-        fields += [f"{said['shape']} {said['dtype']}", f"‖data‖ {short(said['norm'])}"]
+        fields.append(" ".join(said[key] for key in ("shape", "dtype") if key in said) or said["name"])
+        if "norm" in said:  # graphs read from elsewhere may not know the numbers
+            fields.append(f"‖data‖ {short(said['norm'])}")
     if "grad" in said:
         fields.append(f"grad {said['grad']:.4f}")
     elif "grad_norm" in said:
@@ -92,8 +94,8 @@ class Sheet:
         colour = theme.colour(said.get("symbol"), said.get("role")) or theme.ink
         words = [str(said[key]) for key in ("symbol", "role", "op") if key in said]
         parts = [title("\n".join([node, *words, *fields])),
-                 element("rect", x=box.left, y=box.top, width=box.w, height=box.h, rx=3, stroke=colour,
-                         fill=mixed(theme.paper, theme.alarm, 0.16) if lit else theme.paper,
+                 element("rect", x=box.left, y=box.top, width=box.w, height=box.h, rx=3,
+                         stroke=theme.now if lit else colour, fill=mixed(theme.paper, theme.now, 0.12) if lit else theme.paper,
                          stroke_width=2.4 if lit else 1.4,
                          stroke_dasharray="4 3" if said["kind"] == "constant" else None)]
         x = box.left
@@ -104,13 +106,13 @@ class Sheet:
             x += width
         return element("g", "".join(parts))
 
-    def operation(self, node: str, *, lit: bool = False) -> str:
+    def operation(self, node: str) -> str:
         """The circle of an operation (an oval, where its sign is long), and the line to its result."""
         said, box, theme = self.graph.nodes[node], self.box(node, "op"), self.theme
         way = self.places.routes[(node, "op"), (node, "is"), RESULT].shifted(theme.margin, theme.margin + self.head)
-        paint = {"stroke": theme.alarm if lit else theme.wire, "stroke_width": 1.4}
+        paint = {"stroke": theme.wire, "stroke_width": 1.4}
         return (element("path", d=path(way), fill="none", **paint)
-                + arrowhead(way.end, heading(way), 8, fill=paint["stroke"])
+                + arrowhead(way.end, heading(way), 8, fill=theme.wire)
                 + element("g", title(f"{said['op']} {said.get('params', '')}".strip())
                           + element("rect", x=box.left, y=box.top, width=box.w, height=box.h, rx=box.h / 2,
                                     fill=theme.tile, **paint)
