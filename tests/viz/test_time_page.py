@@ -1,0 +1,27 @@
+"""docs/time.md is run: every number on the page is the one that comes."""
+
+from __future__ import annotations
+
+import doctest
+from pathlib import Path
+
+import pytest
+
+import viz
+
+PAGE = Path(__file__).parents[2] / "docs" / "time.md"
+
+
+def test_the_example_on_the_page_of_time_runs() -> None:
+    pytest.importorskip("matplotlib")
+    found = doctest.testfile(str(PAGE), module_relative=False)
+    assert found.attempted > 20
+    assert found.failed == 0
+
+
+def test_the_page_names_only_what_there_is() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    for name in ("decay", "ratios", "step_jacobians", "local_errors", "shares", "shares_by_lag", "blame_map",
+                 "share_bars", "singular_fan", "eigenvalue_plane", "transport_curves"):
+        assert f"`{name}(" in text
+        assert callable(getattr(viz, name))
