@@ -357,7 +357,7 @@ def test_empty_arrays_pass_through_every_operation_that_has_a_meaning_for_them()
             assert mg.grad(y, x).shape == shape
         for y in [x.T, mg.flip(x), mg.concat([x, x]), mg.stack([x, x]), mg.pad(x, 1), mg.tile(x, 2), mg.roll(x, 1),
                   mg.cumsum(x, 0), mg.ravel(x), x + x, x * np.ones(shape), mg.where(x > 0, x, 1.0), x[..., :0],
-                  mg.softmax(x) if shape[-1] else x, mg.broadcast_to(x, (2, *shape)), mg.expand_dims(x, 0)]:
+                  mg.softmax(x), mg.log_softmax(x, 0), mg.broadcast_to(x, (2, *shape)), mg.expand_dims(x, 0)]:
             assert mg.grad(y.sum(), x).shape == shape
 
 
@@ -383,10 +383,50 @@ def test_sums_over_an_axis_of_length_zero(axis: Any) -> None:
         assert mg.grad(y, x, seed=np.ones(y.shape)).shape == (0, 3)
 
 
+@pytest.mark.parametrize("axis", [0, (0, 1), 1])
+def test_the_logsumexp_of_nothing_is_the_logarithm_of_0(axis: Any, recwarn: Any) -> None:
+    x, t = Tensor(np.zeros((0, 3))), torch.zeros((0, 3), dtype=torch.float64)
+    y = mg.logsumexp(x, axis)
+    np.testing.assert_array_equal(y.data, torch.logsumexp(t, axis).numpy())
+    assert mg.grad(y, x, seed=np.ones(y.shape)).shape == (0, 3)
+    assert not list(recwarn)
+
+
+def test_variances_of_too_few_numbers_are_refused() -> None:
+    for f in (mg.var, mg.std):
+        for ddof in (3, 4):
+            with pytest.raises(ValueError, match=f"over 3 numbers with ddof={ddof}"):
+                f(Tensor(np.ones((2, 3))), 1, ddof=ddof)
+        assert f(Tensor(np.ones((2, 3))), (0, 1), ddof=5).item() == 0.0
+
+
+def test_what_is_no_axis_and_no_width_is_refused() -> None:
+    x = Tensor(np.ones((2, 3)))
+    for call in [lambda: mg.sum(x, 0.0), lambda: mg.norm(x, (0, 0.5)), lambda: mg.cumsum(x, (0, 1)),
+                 lambda: mg.max(x, x), lambda: mg.swapaxes(x, 0.5, 1), lambda: mg.transpose(x, (0.0, 1.0)),
+                 lambda: mg.concat([x, x], 0.5)]:
+        with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+            call()
+    for width in (1.5, (1, 2, 3), ((1, 2), (1, 2), (1, 2)), [[1.0, 2.0]] * 2):
+        with pytest.raises(ValueError, match="pad: one integer, one pair, or a pair for each of the 2 axes"):
+            mg.pad(x, width)
+
+
 @pytest.mark.parametrize("f", [mg.max, mg.min])
 def test_the_largest_of_nothing_is_refused(f: Any) -> None:
     with pytest.raises(ValueError, match=r"(max|min): \(0, 3\).*zero-size"):
         f(Tensor(np.zeros((0, 3))))
+
+
+def test_plain_lists_are_computed_with_as_arrays_are() -> None:
+    rows = [[1.0, 2.0, 4.0], [0.5, 3.0, 1.0]]
+    a = np.array(rows)
+    for ours, expected in [(mg.var(rows, 1), a.var(1)), (mg.std(rows), a.std()), (mg.mean(rows, 0), a.mean(0)),
+                           (mg.norm(rows), np.linalg.norm(a)), (mg.take(rows, [1, 1], 1), a[:, [1, 1]]),
+                           (mg.take(rows, [4]), a.ravel()[[4]]), (mg.cumsum(rows, 1), a.cumsum(1)),
+                           (mg.scatter([1.0, 2.0], [2, 0], (3,)), [2.0, 0.0, 1.0]), (mg.prod(rows), a.prod())]:
+        np.testing.assert_allclose(ours, expected, rtol=1e-15)
+    assert mg.broadcast_to(Tensor(2.0), 3).shape == (3,)
 
 
 def test_0d_tensors_are_ordinary() -> None:

@@ -51,6 +51,7 @@ def getitem(x: Any, index: Any) -> Any:
 
 def scatter(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of a shape, with the values at an index; where an index repeats they add up."""
+    values = values if isinstance(values, Node) else np.asarray(values)
     return _scatter_all([(values, _plain_index(index))], tuple(shape))
 
 
@@ -61,6 +62,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     >>> take(Tensor([10.0, 20.0, 30.0]), [2, 2, 0]).data
     array([30., 30., 10.])
     """
+    x = x if isinstance(x, Node) else np.asarray(x)
     if axis is None:
         return getitem(x.reshape(-1), _positions(indices))
     ndim = len(x.shape)

@@ -169,6 +169,9 @@ def einsum(subscripts: str, *operands: Any) -> Any:
     >>> einsum("ij,ij->i", Tensor(np.ones((2, 3))), np.ones((2, 3))).data
     array([3., 3.])
     """
+    if not isinstance(subscripts, str):
+        got = type(subscripts).__name__
+        raise TypeError(f"einsum: the subscripts come first, a string such as 'ij,jk->ik'; got {got}")
     names = subscripts.replace(" ", "")
     if "->" not in names:
         letters = names.replace(",", "")

@@ -13,7 +13,7 @@ import numpy as np
 from microgradrnn.engine.node import Node, plain
 from microgradrnn.engine.primitive import Primitive, Rule
 from microgradrnn.engine.rules import elementwise as e
-from microgradrnn.engine.rules.shape import broadcast_to, flip, reshape, transpose
+from microgradrnn.engine.rules.shape import axis_of, broadcast_to, flip, reshape, transpose
 
 __all__ = [
     "cumsum", "log_softmax", "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "std", "sum", "var",
@@ -24,14 +24,9 @@ Axis = int | tuple[int, ...] | None
 
 def _axes(x: Any, axis: Axis) -> tuple[int, ...]:
     """The axes as non-negative numbers; None means all of them."""
-    ndim = len(x.shape)
     if axis is None:
-        return tuple(range(ndim))
-    chosen = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
-    for i in chosen:
-        if not -ndim <= i < ndim:
-            raise ValueError(f"axis {i} is out of range for an array with {ndim} axes, shape {x.shape}")
-    return tuple(int(i) % ndim for i in chosen)
+        return tuple(range(np.ndim(plain(x))))
+    return tuple(axis_of(x, i) for i in (axis if isinstance(axis, (tuple, list)) else (axis,)))
 
 
 def _keep(g: Any, x: Any, axis: Axis) -> Any:
@@ -42,7 +37,7 @@ def _keep(g: Any, x: Any, axis: Axis) -> Any:
 
 def _count(x: Any, axis: Axis) -> int:
     """How many entries of x go into one entry of the result."""
-    return int(np.prod([x.shape[i] for i in _axes(x, axis)], dtype=np.int64))
+    return int(np.prod([np.shape(plain(x))[i] for i in _axes(x, axis)], dtype=np.int64))
 
 
 def _reduction(name: str, on_arrays: Any, vjp: Rule, symbol: str | None = None) -> Primitive:
@@ -130,9 +125,16 @@ def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 
 
 def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any:
-    """The variance over an axis, several axes, or everything: the sum of squared deviations over (count - ddof)."""
+    """The variance over an axis, several axes, or everything: the sum of squared deviations over (count - ddof).
+
+    Raises:
+        ValueError: if count - ddof is not positive (but for ddof 0, where nothing has the variance NaN).
+    """
+    count = _count(x, axis)
+    if ddof and count <= ddof:
+        raise ValueError(f"var: over {count} numbers with ddof={ddof} there is nothing left to divide by")
     deviation = x - mean(x, axis, keepdims=True)
-    return sum(e.square(deviation), axis, keepdims) / (_count(x, axis) - ddof)
+    return sum(e.square(deviation), axis, keepdims) / (count - ddof)
 
 
 def std(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any:
@@ -169,17 +171,21 @@ def cumsum(x: Any, axis: int | None = None) -> Any:
     """The running sum along an axis; with axis None, of the flattened array."""
     if axis is None:
         return cumsum(reshape(x, -1), 0)
-    (axis,) = _axes(x, axis)
-    return _cumsum(x, axis=axis)
+    return _cumsum(x, axis=axis_of(x, axis))
 
 
 def _shifted(x: Any, axis: Any) -> tuple[Any, Any, Any]:
     """The largest entry, x less that, and log(sum(exp)) of the rest: nothing overflows, and nothing cancels."""
-    top = np.max(x, axis=axis, keepdims=True)
+    top = _top(x, axis)
     top = np.where(np.isfinite(top), top, np.zeros((), x.dtype))
     rest = x - top
     with np.errstate(divide="ignore"):  # log(0) = -inf is the right answer for a row of -inf
         return top, rest, np.log(np.sum(np.exp(rest), axis=axis, keepdims=True))
+
+
+def _top(x: np.ndarray, axis: Any) -> Any:
+    """The largest entry along the axis, kept; of no entries, 0."""
+    return (np.max if x.size else np.sum)(x, axis=axis, keepdims=True)
 
 
 def _stable_logsumexp(x: np.ndarray, axis: Any, keepdims: bool) -> Any:
@@ -194,7 +200,7 @@ _logsumexp = _reduction(
 
 
 def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """log(sum(exp(x))) over an axis, safe from overflow."""
+    """log(sum(exp(x))) over an axis, safe from overflow; -inf for an axis of length 0."""
     return _logsumexp(x, axis=axis, keepdims=keepdims)
 
 
@@ -205,7 +211,7 @@ def _stable_log_softmax(x: Any, axis: int) -> Any:
 
 def _stable_softmax(x: Any, axis: int) -> Any:
     x = np.asarray(x)
-    p = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    p = np.exp(x - _top(x, axis))
     return p / np.sum(p, axis=axis, keepdims=True)
 
 

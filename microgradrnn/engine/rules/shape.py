@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import operator
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate
@@ -60,9 +61,9 @@ _broadcast_to = Primitive(
 )
 
 
-def broadcast_to(x: Any, shape: Sequence[int]) -> Any:
+def broadcast_to(x: Any, shape: int | Sequence[int]) -> Any:
     """x repeated to fill a shape, without copying."""
-    return _broadcast_to(x, shape=tuple(shape))
+    return _broadcast_to(x, shape=_several(shape))
 
 
 _astype = Primitive(
@@ -145,7 +146,10 @@ _pad: Primitive = Primitive(
 
 def pad(x: Any, pad_width: Any) -> Any:
     """x with zeros around it: one number for every side, (before, after) for every axis, or one such pair an axis."""
-    width = np.broadcast_to(np.asarray(pad_width, dtype=int), (np.ndim(plain(x)), 2))
+    width, ndim = np.asarray(pad_width), np.ndim(plain(x))
+    if width.dtype.kind not in "iu" or width.shape not in ((), (1,), (2,), (1, 2), (ndim, 1), (ndim, 2)):
+        raise ValueError(f"pad: one integer, one pair, or a pair for each of the {ndim} axes; got {pad_width}")
+    width = np.broadcast_to(width, (ndim, 2))
     if (width < 0).any():
         raise ValueError(f"pad: widths must not be negative, got {pad_width}")
     return _pad(x, width=tuple((int(a), int(b)) for a, b in width))
@@ -188,9 +192,10 @@ def _several(axis: int | Sequence[int]) -> tuple[int, ...]:
 def axis_of(x: Any, axis: int) -> int:
     """The axis as a number from 0 up, checked."""
     ndim = np.ndim(plain(x))
+    axis = operator.index(axis)  # 1.0 is no axis
     if not -ndim <= axis < ndim:
         raise ValueError(f"axis {axis} is out of range for an array with {ndim} axes, shape {np.shape(plain(x))}")
-    return int(axis) % ndim
+    return axis % ndim
 
 
 def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Any]:
