@@ -95,7 +95,8 @@ class Sheet:
         words = [str(said[key]) for key in ("symbol", "role", "op") if key in said]
         parts = [title("\n".join([node, *words, *fields])),
                  element("rect", x=box.left, y=box.top, width=box.w, height=box.h, rx=3,
-                         stroke=theme.now if lit else colour, fill=mixed(theme.paper, theme.now, 0.12) if lit else theme.paper,
+                         stroke=theme.now if lit else colour,
+                         fill=mixed(theme.paper, theme.now, 0.12) if lit else theme.paper,
                          stroke_width=2.4 if lit else 1.4,
                          stroke_dasharray="4 3" if said["kind"] == "constant" else None)]
         x = box.left
@@ -179,7 +180,7 @@ def picture(graph: nx.MultiDiGraph, flow: Flow | None, rankdir: str, theme: Them
     scale = Scale.of(flow.messages.values()) if flow is not None else None
     wires, numbers = [], []
     for u, v, k in graph.edges(keys=True):
-        size = flow.messages.get((v, k)) if flow is not None else None  # type: ignore[call-overload]
+        size = flow.messages.get((v, k)) if flow is not None else None
         note = f"from {u} to {graph.nodes[v]['op']}, operand {k}"
         if size is None or scale is None:
             wires.append(sheet.wire(u, v, k, note=note))

@@ -42,6 +42,7 @@ class Theme:
     wire: str = "#52606d"
     alarm: str = "#d55e00"  # NaN and infinity
     nothing: str = "#9aa5b1"  # exactly zero
+    now: str = "#6a3d9a"  # what happens in this frame of a film
 
     symbols: dict[str, str] = field(default_factory=lambda: {
         "f": "#0072b2", "i": "#009e73", "o": "#e69f00", "g": "#cc79a7", "n": "#cc79a7", "z": "#0072b2", "r": "#009e73",
@@ -108,7 +109,7 @@ def contrast(one: str, other: str) -> float:
 DEFAULT = Theme()
 DARK = Theme(
     ink="#e4e8ec", faint="#a3afbb", paper="#14181d", tile="#1f252c", rim="#3d4854", wire="#8f9ca9", alarm="#ff7a1a",
-    nothing="#7b8794",
+    nothing="#7b8794", now="#c0a8ff",
     symbols={"f": "#3aa0e0", "i": "#1fc492", "o": "#f0b128", "g": "#dd93bd", "n": "#dd93bd", "z": "#3aa0e0",
              "r": "#1fc492"},
     roles={"gate": "#3aa0e0", "candidate": "#dd93bd", "hidden": "#dd93bd", "cell": "#7cc7f2", "input": "#1fc492",

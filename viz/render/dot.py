@@ -186,7 +186,7 @@ def as_digraph(graph: nx.MultiDiGraph, flow: Flow | None, rankdir: str, theme: T
                      margin="0.02", tooltip=graphviz.nohtml(plain_text(said["op"])))
             dot.edge(names[node] + "op", names[node])
     for u, v, k in graph.edges(keys=True):
-        size = None if flow is None else flow.messages.get((v, k))  # type: ignore[call-overload]
+        size = None if flow is None else flow.messages.get((v, k))
         dot.edge(names[u], names[v] + "op", label="" if size is None else short(size))
     return dot
 
@@ -194,7 +194,7 @@ def as_digraph(graph: nx.MultiDiGraph, flow: Flow | None, rankdir: str, theme: T
 def plain_text(text: str, longest: int = LABEL) -> str:
     r"""Text for an ordinary label: a backslash is a backslash, a new line is a new line.
 
-    >>> print(plain_text("a\b"))
+    >>> print(plain_text(r"a\b"))
     a\\b
     """
     text = clean(text if len(text) <= longest else text[: longest - 1] + "…")

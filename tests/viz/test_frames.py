@@ -1,0 +1,194 @@
+"""The film of backprop: every message is the engine's own, sums add up, nothing jumps, and every kind of file plays."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import viz
+from microgradrnn import Tensor, Value, grad, mark, scope
+from tests.viz.nets import last_loss
+from viz.frames import ARRIVAL, STOPS
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def scalar_rnn(T: int = 3) -> tuple[Value, list[Value]]:
+    """A simple RNN of one unit, an input each step, a non-zero initial state."""
+    w, u, h = Value(0.7, label="w"), Value(-0.4, label="u"), Value(0.3, label="h0")
+    leaves = [w, u, h]
+    for t in range(T):
+        with scope("rnn", step=t):
+            h = mark((w * h + u * (0.5 + t)).tanh(), "h", role="hidden")
+    return h, leaves
+
+
+def words(drawing: viz.Drawing) -> list[str]:
+    return ["".join(e.itertext()) for e in ET.fromstring(drawing.svg).iter(SVG + "text")]
+
+
+def test_every_message_is_upstream_times_local_and_sums_are_the_gradients() -> None:
+    root, leaves = scalar_rnn()
+    film = viz.backprop_frames(root)
+    assert all(m.message == pytest.approx(m.upstream * m.local, rel=1e-15) for m in film.messages)
+    assert all(m.after == pytest.approx((m.before or 0.0) + m.message, rel=1e-15) for m in film.messages)
+    last = {m.input: m.after for m in film.messages}
+    for leaf, expected in zip(leaves, grad(root, leaves), strict=True):
+        assert last[leaf.symbol] == pytest.approx(expected, rel=1e-12)
+        assert leaf.grad == 0.0, "no .grad is touched"
+    step = 1e-6
+    for leaf in leaves:  # and by finite differences, apart from the engine
+        values = {x.symbol: x.data for x in leaves}
+        ends = []
+        for sign in (1, -1):
+            h = values["h0"] + sign * step * (leaf.symbol == "h0")
+            for t in range(3):
+                h = math.tanh((values["w"] + sign * step * (leaf.symbol == "w")) * h
+                              + (values["u"] + sign * step * (leaf.symbol == "u")) * (0.5 + t))
+            ends.append(h)
+        assert last[leaf.symbol] == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-6)
+
+
+def test_an_array_is_summed_message_by_message() -> None:
+    x, w = Tensor(np.arange(6.0).reshape(2, 3), label="x"), Tensor(np.arange(12.0).reshape(3, 4) / 7, label="w")
+    root = ((x @ w).tanh() * 0.5 + x @ w).sum()
+    film = viz.backprop_frames(root)
+    last = {m.input: m.after for m in film.messages}
+    for leaf, expected in zip((x, w), grad(root, [x, w]), strict=True):
+        np.testing.assert_allclose(last[leaf.symbol], expected, rtol=1e-12)
+        assert leaf.grad is None
+    assert all(m.local is None for m in film.messages)
+    assert "‖grad‖" in " ".join(words(film[-1]))
+
+
+def test_values_come_first_and_then_one_message_after_the_other() -> None:
+    root, _ = scalar_rnn(T=2)
+    film = viz.backprop_frames(root)
+    nodes = viz.trace(root)
+    computed = sum(said["kind"] == "computed" for _, said in nodes.nodes(data=True))
+    first = words(film[0])
+    assert first.count("data") == computed, "nothing is computed yet"
+    assert not [w for w in first if w.startswith("grad ")]
+    seed = film.stills[computed + 1]
+    assert [w for w in words(film[seed]) if w.startswith("grad ")] == ["grad 1.0000", "grad of h = 1.0000"]
+    for j, (still, m) in enumerate(zip(film.stills[computed + 2:], film.messages, strict=False), 1):
+        now = words(film[still])
+        assert now[-2].startswith(f"Backward: message {j} of {len(film.messages)}, from ")
+        assert f"upstream {m.upstream:.4f} × local derivative {m.local:.4f} = {m.message:.4f}" in now[-1]
+        arrived = {n.input: n.after for n in film.messages[:j]} | {film.messages[0].consumer: 1.0}
+        assert sorted(w for w in now if re.match(r"grad -?\d", w)) == sorted(f"grad {g:.4f}" for g in arrived.values())
+        assert film.seconds[still] == ARRIVAL
+    assert len(film) == len(film.stills) + len(STOPS) * len(film.messages)
+    assert words(film[-1])[-2] == "Done"
+
+
+def test_the_layout_is_the_same_in_all_frames() -> None:
+    film = viz.backprop_frames(scalar_rnn()[0])
+    boxes = [[(e.get("x"), e.get("y"), e.get("width")) for e in ET.fromstring(frame.svg).iter(SVG + "rect")
+              if e.get("rx") == "3"] for frame in film]
+    assert len(set(map(str, map(sorted, boxes)))) == 1
+    assert len({(frame.width, frame.height) for frame in film}) == 1
+
+
+def test_words_fit_into_their_picture() -> None:
+    film = viz.backprop_frames(Value(2.0, label="a" * 60) * Value(3.0, label="b" * 60))
+    from viz.theme import text_width
+
+    for frame in film:
+        for e in ET.fromstring(frame.svg).iter(SVG + "text"):
+            if e.get("text-anchor") is None:
+                assert float(e.get("x") or 0) + text_width(e.text or "", 13) <= frame.width
+
+
+# ------------------------------------------------------------------------------------------------ files
+def test_the_animated_svg_shows_at_every_moment_what_the_frame_shows() -> None:
+    film = viz.backprop_frames(scalar_rnn(T=1)[0])
+    root = ET.fromstring(film.svg)
+    style = "".join(root.find(SVG + "style").itertext())  # type: ignore[union-attr]
+    assert "step-end infinite" in style
+    assert "prefers-reduced-motion" in style
+    rules = {name: [(float(at), seen) for at, seen in re.findall(r"([\d.]+)%\{visibility:(\w+)\}", body)]
+             for name, body in re.findall(r"@keyframes ([\w-]+)\{((?:[^{}]*\{[^{}]*\})+)\}", style)}
+    assert len(rules) > 10
+    static = [e for e in root if e.get("class") is None and e.tag not in (SVG + "style", SVG + "title")]
+    clock, total = 0.0, sum(film.seconds)
+    for j, seconds in enumerate(film.seconds):
+        at = 100 * (clock + seconds / 2) / total
+        seen = [ET.tostring(e) for e in static]
+        for group in root.iter(SVG + "g"):
+            if (name := group.get("class")) in rules:
+                if [state for when, state in rules[str(name)] if when <= at][-1] == "visible":
+                    seen += [ET.tostring(e) for e in group]
+                if j == len(film) - 1:
+                    assert group.get("visibility") == [state for when, state in rules[str(name)] if when <= at][-1]
+        frame = [ET.tostring(e) for e in ET.fromstring(film[j].svg) if e.tag != SVG + "title"]
+        assert sorted(seen) == sorted(frame)
+        clock += seconds
+
+
+def test_the_svg_is_self_contained_and_the_same_every_time() -> None:
+    film = viz.backprop_frames(scalar_rnn()[0])
+    assert not re.search(r"<script|https?://(?!www\.w3\.org/2000/svg)|url\(|@import", film.svg)
+    assert film.svg == viz.backprop_frames(scalar_rnn()[0]).svg
+    assert film._repr_mimebundle_()["image/svg+xml"] == film.svg
+
+
+def test_the_gif_has_every_frame_for_its_time_and_loops(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    pytest.importorskip("resvg_py")
+    film = viz.backprop_frames(Value(2.0, label="a") * 3.0)
+    gif = image.open(film.save(tmp_path / "deep" / "x.gif"))
+    assert gif.n_frames == len(film)
+    assert gif.info["loop"] == 0
+    for j, seconds in enumerate(film.seconds):
+        gif.seek(j)
+        assert gif.info["duration"] == pytest.approx(1000 * seconds, abs=10)
+        if j in film.stills:
+            right = image.open(io.BytesIO(film[j].png(2))).convert("RGB")
+            assert np.abs(np.asarray(gif.convert("RGB"), int) - np.asarray(right, int)).mean() < 0.5
+
+
+@pytest.mark.parametrize("ending", [".svg", ".png", ".pdf"])
+def test_a_folder_gets_the_stills(ending: str, tmp_path: Path) -> None:
+    pytest.importorskip({".svg": "viz", ".png": "resvg_py", ".pdf": "svglib"}[ending])
+    film = viz.backprop_frames(Value(2.0, label="a") * 3.0)
+    folder = film.save(tmp_path / "new" / "folder", ending)
+    assert sorted(p.name for p in folder.iterdir()) == [f"{j:03}{ending}" for j in range(len(film.stills))]
+    if ending == ".svg":
+        assert (folder / "000.svg").read_text(encoding="utf-8") == film[0].svg
+
+
+# ------------------------------------------------------------------------------------------------ refusals
+def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match=r"messages are too many for a film \(150 at most\).*viz.unrolled"):
+        viz.backprop_frames(last_loss("lstm", T=30))
+    with pytest.raises(ValueError, match="rankdir is 'LR' or 'TB', got 'up'"):
+        viz.backprop_frames(Value(1.0) * 2, rankdir="up")
+    with pytest.raises(TypeError, match="expected a Value or a Tensor, got float"):
+        viz.backprop_frames(1.0)  # type: ignore[arg-type]
+    film = viz.backprop_frames(Value(1.0) * 2)
+    with pytest.raises(ValueError, match=r"'x.mp4' ends in .mp4; a film is an .svg or .gif, or a folder of stills"):
+        film.save(tmp_path / "x.mp4")
+    with pytest.raises(IndexError, match=f"frame 99 of {len(film)}"):
+        film[99]
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(viz.MissingToolError, match=r'microgradrnn\[gif\].*save as .svg'):
+        film.save(tmp_path / "x.gif")
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-12, -3e9, math.inf, math.nan])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_all_sizes_of_numbers_are_shown(value: float) -> None:
+    x: Any = Value(value, label="x")
+    film = viz.backprop_frames(x * x + x)
+    assert str(film.messages[-1].local)
+    for frame in film:
+        ET.fromstring(frame.svg)
