@@ -1,25 +1,31 @@
-"""Gradient flow: how much of the gradient went along every edge, and how far back in time it reached. Numbers only.
+"""Gradient flow: what went along every edge in one reverse pass, and how far back in time it reached. Numbers only.
 
-One reverse pass, observed: a *message* is what one consumer sends to its k-th input, and the gradient of a node is the
-sum of the messages it receives. Norms are Euclidean (Frobenius) norms over everything in the message, the batch
-included. The norm of a sum is not the sum of the norms, because messages may cancel; both are kept.
+A *message* is what one consumer sends to its k-th input, and the gradient of a node is the sum of the messages it
+receives. Of every message there are the norm, the root mean square (RMS) of its entries, and the balance of signs: the
+share of positive minus the share of negative entries, -1..1; on request the message itself. Norms are Euclidean
+(Frobenius) norms over everything in the message, the batch included. The norm of a sum is not the sum of the norms,
+because messages may cancel; both are kept.
+
+To measure costs about as much as the pass itself. To give every node its name costs more (`trace`), so that is put off
+until somebody asks by name.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import networkx as nx
 import numpy as np
 
-from microgradrnn.engine import Node
+from microgradrnn.engine import Node, collector_paused
 from microgradrnn.engine.backward import reverse
-from microgradrnn.engine.cotangent import Deferred, Product, Scatter, repeats
+from viz.gauge import Gauge
 from viz.steps import Edge, Layer, carries, layers, state_symbols
-from viz.trace import norm, traced
+from viz.trace import attributes, norm, traced
 
 NO_STEPS = "this graph has no time steps: wrap each step of your loop in `with scope(step=t):`, or use nn.unroll"
 
@@ -80,21 +86,70 @@ class Arrival:
     rest: float
 
 
+@dataclass
+class Passed:
+    """What a reverse pass left behind, in the order in which it came, before anything has a name.
+
+    The messages to every node that is read outside its step are kept, for `Arrival`: no copies, and only until
+    they have been added up.
+    """
+
+    root: Node
+    edges: list[tuple[Node, int, Node]] = field(default_factory=list)  # consumer, k, input
+    nodes: list[Node] = field(default_factory=list)
+    leaves: dict[Node, dict[str, Any]] = field(default_factory=dict)  # as they were: training changes them
+    to_states: dict[Node, list[tuple[Node, int, Any]]] = field(default_factory=dict)
+    arrays: dict[tuple[Node, int], Any] = field(default_factory=dict)
+    gradient_arrays: dict[Node, Any] = field(default_factory=dict)
+    sent: tuple[np.ndarray, ...] = ()
+    arrived: tuple[np.ndarray, ...] = ()
+
+
 @dataclass(frozen=True)
+class Named:
+    """The same by name: the attributes of a `Flow`."""
+
+    graph: nx.MultiDiGraph
+    messages: dict[Edge, float]
+    rms: dict[Edge, float]
+    balances: dict[Edge, float]
+    gradients: dict[str, float]
+    arrivals: dict[str, Arrival]
+    arrays: dict[Edge, np.ndarray]
+    gradient_arrays: dict[str, np.ndarray]
+
+
 class Flow:
     """The result of `gradient_flow`.
 
     Attributes:
         graph: the graph model (`trace`).
         messages: for each edge ``(consumer id, k)``, the norm of what was sent along it.
+        rms: for each edge, the root mean square of the message's entries: its norm over the root of their number.
+        balances: for each edge, the share of positive minus the share of negative entries, -1..1.
         gradients: for each node id, the norm of the gradient that arrived. Nodes that no gradient reaches are missing.
         arrivals: every state of every step, split in carry and rest, by node id.
+        arrays: for each edge that was to be kept, the message.
+        gradient_arrays: for each node that a kept message goes to, the gradient.
     """
 
-    graph: nx.MultiDiGraph
-    messages: dict[Edge, float]
-    gradients: dict[str, float]
-    arrivals: dict[str, Arrival]
+    def __init__(self, passed: Passed) -> None:
+        self._passed: Passed | None = passed
+
+    @cached_property
+    def _named(self) -> Named:
+        """Everything by name; from now on the computation itself may be forgotten."""
+        passed, self._passed = self._passed, None
+        assert passed is not None
+        return named(passed)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name not in Named.__dataclass_fields__:
+            raise AttributeError(f"Flow has no attribute {name!r}; it has {', '.join(Named.__dataclass_fields__)}")
+        return getattr(self._named, name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_named": self._named, "_passed": None}
 
     def __repr__(self) -> str:
         found = layers(self.graph)
@@ -165,6 +220,52 @@ class Flow:
         ids = [one.steps[step][name] for step in sorted(wanted, key=lambda step: abs(one.last - step))]
         return [self.arrivals[node] for node in ids if node in self.arrivals]
 
+    def records(self) -> list[dict[str, Any]]:
+        """One dict for each message, ready for ``pandas.DataFrame``: where it went, its numbers, and its share.
+
+        ``gradient`` is the norm of the sum that it became part of, ``share`` its part of the sum of norms there.
+        """
+        together: dict[str, float] = {}
+        ends = {Edge(v, k): u for u, v, k in self.graph.edges(keys=True)}
+        for edge, size in self.messages.items():
+            together[ends[edge]] = together.get(ends[edge], 0.0) + size
+        rows = []
+        for edge, size in self.messages.items():
+            source, said = ends[edge], self.graph.nodes[edge.consumer]
+            rows.append({
+                "from": source, "to": edge.consumer, "k": edge.k, "op": said["op"], "path": said.get("path", ""),
+                "step": said.get("step"), "norm": size, "rms": self.rms[edge], "balance": self.balances[edge],
+                "gradient": self.gradients[source],
+                "share": size / together[source] if together[source] else math.nan,
+            })
+        return rows
+
+    def check(self, tolerance: float = 1e-12) -> float:
+        """How far the messages are from adding up: the largest ‖Σ messages − gradient‖ / ‖gradient‖ of all nodes.
+
+        Raises:
+            ValueError: if the messages were not kept.
+            ArithmeticError: if one node is off by more than the tolerance; a hook may have changed its gradient.
+        """
+        sums: dict[str, Any] = {}
+        for source, v, k in self.graph.edges(keys=True):
+            edge = Edge(v, k)
+            if edge in self.arrays:
+                sums[source] = sums.get(source, 0.0) + self.arrays[edge]
+            elif edge in self.messages:
+                raise ValueError("check: adding up takes the messages themselves; gradient_flow(..., keep_arrays=True)")
+        worst = 0.0
+        for node, total in sums.items():
+            gap = norm(total - self.gradient_arrays[node])
+            error = gap / self.gradients[node] if gap else 0.0
+            if not error <= tolerance:
+                raise ArithmeticError(
+                    f"check: the messages to {node} differ from its gradient by {error:.1e} of its norm, more than "
+                    f"{tolerance:g}; has a hook changed it? (float32 rounds at 1e-7, infinities do not add up)"
+                )
+            worst = max(worst, error)
+        return worst
+
     def to_dict(self) -> dict[str, Any]:
         """Every number, ready for JSON: edges, nodes, and the split at the states. NaN and infinities as strings."""
         return {
@@ -188,15 +289,24 @@ def number(x: float) -> float | str:
     return x if math.isfinite(x) else str(x)
 
 
-def gradient_flow(root: Node, seed: Any = None) -> Flow:
+Wanted = bool | Callable[[Node, int], bool]
+
+
+def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) -> Flow:
     """Run the reverse pass from the root once and write down the size of every message. Touches no ``.grad``.
 
     Args:
         root: what to differentiate; one number, unless a seed is given.
         seed: the cotangent of the root; 1 by default.
+        keep_arrays: True keeps the messages themselves, in `Flow.arrays`; a function ``keep_arrays(consumer, k)`` says
+            which. All of them take as much memory as the computation, and weights' messages are large.
 
     Returns:
-        A `Flow`: norms of messages by edge, norms of gradients by node, profiles over time.
+        A `Flow`: norms of messages by edge, norms of gradients by node, profiles over time. The nodes get their names
+        when they are first asked for; until then it keeps the computation alive.
+
+    Raises:
+        TypeError: if the root is not a node.
 
     >>> from microgradrnn import Value
     >>> x, y = Value(3.0, label="x"), Value(4.0, label="y")
@@ -204,52 +314,75 @@ def gradient_flow(root: Node, seed: Any = None) -> Flow:
     >>> flow.gradients["x"], flow.messages["multiply", 0], flow.messages["add", 1]
     (5.0, 4.0, 1.0)
     """
-    graph, ids = traced(root)
+    if not isinstance(root, Node):
+        raise TypeError(f"gradient_flow: expected a Value or a Tensor, got {type(root).__name__}")
+    passed, sent, arrived = Passed(root), Gauge(), Gauge()
+    edges, to_states, arrays, show = passed.edges, passed.to_states, passed.arrays, sent.show
+
+    def observe(consumer: Node, k: int, x: Node, message: Any) -> None:
+        edges.append((consumer, k, x))
+        show(message)
+        if x.scope.step is not None and (x.scope is not consumer.scope or x in to_states):
+            to_states.setdefault(x, []).append((consumer, k, message))
+        if keep_arrays is not False and (keep_arrays is True or keep_arrays(consumer, k)):
+            arrays[consumer, k] = np.asarray(message)
+            passed.gradient_arrays[x] = None
+
+    with collector_paused():
+        for node, g in reverse(root, seed, observe=observe):
+            passed.nodes.append(node)
+            arrived.show(g)
+            if node in passed.gradient_arrays:
+                passed.gradient_arrays[node] = np.asarray(g)
+            if node.op is None:
+                passed.leaves[node] = attributes(node)
+        passed.sent, passed.arrived = sent.columns(), arrived.columns()
+    return Flow(passed)
+
+
+def named(passed: Passed) -> Named:
+    """The graph model of a pass, and its numbers by the names of nodes."""
+    graph, ids = traced(passed.root)
+    for leaf, said in passed.leaves.items():
+        graph.nodes[ids[leaf]].update(said)
+    edges = [Edge(ids[consumer], k) for consumer, k, _ in passed.edges]
+    norms, sizes, balances = passed.sent
+    return Named(
+        graph,
+        dict(zip(edges, norms.tolist(), strict=True)),
+        dict(zip(edges, (norms / np.sqrt(np.maximum(sizes, 1))).tolist(), strict=True)),
+        dict(zip(edges, balances.tolist(), strict=True)),
+        dict(zip((ids[node] for node in passed.nodes), passed.arrived[0].tolist(), strict=True)),
+        arrivals_of(passed, graph, ids),
+        {Edge(ids[consumer], k): array for (consumer, k), array in passed.arrays.items()},
+        {ids[node]: array for node, array in passed.gradient_arrays.items()},
+    )
+
+
+def arrivals_of(passed: Passed, graph: nx.MultiDiGraph, ids: dict[Node, str]) -> dict[str, Arrival]:
+    """What arrives at every state, in two parts."""
     recurrent = layers(graph)
     carried = set().union(*(carries(graph, layer) for layer in recurrent))
     watched: dict[str, tuple[Layer, str]] = {}
     for layer in recurrent:
         symbols = state_symbols(graph, layer)
-        watched |= {ids[name]: (layer, symbol) for ids in layer.steps.values() for name, symbol in symbols.items()
-                    if name in ids}
-    messages: dict[Edge, float] = {}
-    gradients: dict[str, float] = {}
-    parts: dict[tuple[str, bool], Any] = {}
-    arrivals: dict[str, Arrival] = {}
-
-    def observe(consumer: Node, k: int, x: Node, message: Any) -> None:
-        edge, node = Edge(ids[consumer], k), ids[x]
-        messages[edge] = size_of(message)
-        if node in watched:
-            part = (node, edge in carried)
-            dense = np.asarray(message)
-            parts[part] = parts[part] + dense if part in parts else dense
-
-    for node, g in reverse(root, seed, observe=observe):
+        watched |= {names[name]: (layer, symbol) for names in layer.steps.values() for name, symbol in symbols.items()
+                    if name in names}
+    found = {}
+    for node, size in zip(passed.nodes, passed.arrived[0].tolist(), strict=True):
         name = ids[node]
-        gradients[name] = norm(g)
-        if name in watched:
-            carry, rest = (norm(parts.pop((name, way), 0.0)) for way in (True, False))
-            layer, symbol = watched[name]
-            step = graph.nodes[name]["step"]
-            arrivals[name] = Arrival(symbol, step, abs(layer.last - step), gradients[name], carry, rest)
-    return Flow(graph, messages, gradients, arrivals)
-
-
-def size_of(message: Any) -> float:
-    """The Euclidean norm of a message, without building what the engine put off.
-
-    ``‖aᵀg‖² = Σ (a aᵀ) ⊙ (g gᵀ)``, which is small if there are fewer rows than columns.
-    """
-    if isinstance(message, Product) and len(message.a) == 1:
-        a, g = (np.asarray(x, dtype=np.float64) for x in (message.a[0], message.g[0]))
-        if len(a) == 1:
-            return norm(a) * norm(g)
-        if len(a) < min(a.shape[1], g.shape[1]) and norm(a) > 1e-60 and norm(g) > 1e-60:
-            return math.sqrt(max(float(np.sum((a @ a.T) * (g @ g.T))), 0.0))
-    if isinstance(message, Scatter) and not repeats(message.index):
-        return norm(message.values)
-    return norm(message.dense() if isinstance(message, Deferred) else message)
+        if name not in watched:
+            continue
+        parts: dict[bool, Any] = {True: 0.0, False: 0.0}
+        for consumer, k, message in passed.to_states.get(node, ()):
+            way = Edge(ids[consumer], k) in carried
+            parts[way] = parts[way] + np.asarray(message)
+        layer, symbol = watched[name]
+        step = graph.nodes[name]["step"]
+        if node not in passed.to_states:  # nothing outside its step reads it
+            parts[False] = size
+        found[name] = Arrival(symbol, step, abs(layer.last - step), size, norm(parts[True]), norm(parts[False]))
+    return found
 
 
 def profiles(flow: Flow, layer: int = -1) -> Iterator[Profile]:

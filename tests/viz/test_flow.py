@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import re
 from typing import Any
 
@@ -13,11 +14,11 @@ import pytest
 import viz
 from microgradrnn import Tensor, Value, backward
 from microgradrnn.engine.backward import reverse
-from microgradrnn.engine.cotangent import Product
+from microgradrnn.engine.cotangent import Product, Scatter
 from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
-from viz.flow import size_of
+from viz.gauge import Gauge
 from viz.steps import carries, layers, states
-from viz.trace import traced
+from viz.trace import norm, traced
 
 
 def dense_messages(root: Any) -> tuple[dict[tuple[str, int], np.ndarray], dict[str, np.ndarray]]:
@@ -80,19 +81,121 @@ def test_scalars_flow_too() -> None:
     assert x.grad == 0.0
 
 
-@pytest.mark.parametrize(("N", "D", "H"), [(1, 5, 7), (3, 5, 7), (9, 5, 7)])
-def test_the_norm_of_a_product_is_that_of_the_dense_one(N: int, D: int, H: int) -> None:
-    rng = np.random.default_rng(0)
-    product = Product([rng.standard_normal((N, D))], [rng.standard_normal((N, H))])
-    assert size_of(product) == pytest.approx(np.linalg.norm(product.dense()), rel=1e-12)
+@pytest.mark.parametrize("name", CELLS)
+def test_every_message_has_its_root_mean_square_and_the_balance_of_its_signs(name: str) -> None:
+    root = last_loss(name, B=3)
+    flow = viz.gradient_flow(root)
+    messages, _ = dense_messages(root)
+    assert flow.rms.keys() == flow.balances.keys() == messages.keys()
+    for edge, message in messages.items():
+        assert flow.rms[edge] == pytest.approx(np.sqrt(np.mean(message**2)), rel=1e-12, abs=1e-300)
+        assert flow.balances[edge] == pytest.approx(np.sign(message).mean(), abs=1e-14)
 
 
-def test_a_product_with_few_rows_is_never_built() -> None:
+ODD: dict[str, Any] = {
+    "a number": -2.5,
+    "nothing": np.zeros((2, 3)),
+    "no entries": np.zeros((0, 3)),
+    "a 0-d array": np.array(3.0),
+    "float32": np.array([1e30, -1e30, 3.0], np.float32),
+    "tiny": np.array([3e-200, -4e-200]),
+    "huge": np.array([3e200, 4e200, 0.0]),
+    "infinite": np.array([np.inf, -1.0]),
+    "not a number": np.array([np.nan, -1.0, -2.0]),
+    "large": np.random.default_rng(0).standard_normal((200, 300)),
+    "cut": Scatter(np.array([[1.0, 2.0, -3.0]]), (slice(0, 1), slice(3)), (4, 5)),
+    "cut twice at one place": Scatter(np.array([1.0, -3.0]), np.array([2, 2]), (4,)),
+    "one row": Product([np.array([[1.0, -2.0, 0.0]])], [np.array([[3.0, 4.0]])]),
+    "three rows": Product([np.arange(-4.0, 8).reshape(3, 4)], [np.arange(-9.0, 6).reshape(3, 5)]),
+    "two products": Product([np.ones((1, 2)), -np.ones((1, 2))], [np.ones((1, 3)), np.full((1, 3), 3.0)]),
+}
+
+
+def test_a_gauge_tells_of_each_what_it_would_tell_of_it_alone() -> None:
+    gauge = Gauge()
+    for _ in range(30):
+        for x in ODD.values():
+            gauge.show(x)
+    norms, sizes, balances = (column.reshape(30, -1) for column in gauge.columns())
+    for j, x in enumerate(ODD.values()):
+        dense = np.asarray(x, dtype=np.float64)
+        positive, negative = np.count_nonzero(dense > 0), np.count_nonzero(dense < 0)
+        np.testing.assert_allclose(norms[:, j], norm(dense), rtol=1e-12)
+        assert set(sizes[:, j]) == {dense.size}
+        np.testing.assert_allclose(balances[:, j], (positive - negative) / max(dense.size, 1), atol=1e-14)
+
+
+def test_a_product_with_one_row_is_never_built() -> None:
     class Forbidding(Product):
         def dense(self) -> np.ndarray:
             raise AssertionError("built")
 
-    size_of(Forbidding([np.ones((2, 50))], [np.ones((2, 60))]))
+    Gauge().show(Forbidding([np.ones((1, 50))], [np.ones((1, 60))]))
+    with pytest.raises(AssertionError, match="built"):
+        Gauge().show(Forbidding([np.ones((2, 50))], [np.ones((2, 60))]))
+
+
+# ------------------------------------------------------------------------------------------------ the arrays
+@pytest.mark.parametrize("loss", [last_loss, all_losses])
+@pytest.mark.parametrize("name", CELLS)
+def test_kept_messages_are_the_messages_and_add_up(name: str, loss: Any) -> None:
+    root = loss(name)
+    flow = viz.gradient_flow(root, keep_arrays=True)
+    messages, gradients = dense_messages(root)
+    assert flow.arrays.keys() == messages.keys()
+    for edge, message in messages.items():
+        assert np.array_equal(flow.arrays[edge], message)
+    for node, g in flow.gradient_arrays.items():
+        assert np.array_equal(g, gradients[node])
+    assert flow.check() < 1e-12
+
+
+def test_a_function_says_which_messages_are_kept() -> None:
+    flow = viz.gradient_flow(last_loss("lstm"), keep_arrays=lambda consumer, k: consumer.symbol == "c")
+    assert {flow.graph.nodes[edge.consumer]["symbol"] for edge in flow.arrays} == {"c"}
+    with pytest.raises(ValueError, match="keep_arrays=True"):
+        viz.gradient_flow(last_loss("lstm")).check()
+
+
+def test_a_hook_that_changes_a_gradient_is_found_by_the_check() -> None:
+    x = Tensor(np.array([1.0, 2.0]))
+    y = x * 3.0
+    y.register_hook(lambda g: 2 * g)
+    with pytest.raises(ArithmeticError, match="the messages to multiply differ from its gradient"):
+        viz.gradient_flow((y * y).sum(), keep_arrays=True).check()
+
+
+def test_records_hold_every_message_and_its_share() -> None:
+    flow = viz.gradient_flow(last_loss("gru before"))
+    records = flow.records()
+    assert {(r["to"], r["k"]): r["norm"] for r in records} == flow.messages
+    shares: dict[str, float] = {}
+    for r in records:
+        assert r["gradient"] == flow.gradients[r["from"]]
+        shares[r["from"]] = shares.get(r["from"], 0.0) + r["share"]
+    assert all(total == pytest.approx(1) for total in shares.values() if not math.isnan(total))
+    by_step = [r for r in records if r["step"] == 2]
+    assert by_step
+    assert all(r["path"] == "gru" for r in by_step)
+
+
+# ------------------------------------------------------------------------------------------------ a snapshot
+def test_a_flow_is_of_the_weights_as_they_were() -> None:
+    W = Tensor(np.array([[3.0, 4.0]]), label="W")
+    root = (W * 2.0).sum()
+    flow = viz.gradient_flow(root)
+    W.data = W.data * 10
+    assert flow.graph.nodes["W"]["norm"] == 5.0
+
+
+def test_a_flow_may_be_pickled_and_forgets_the_computation_once_it_has_names() -> None:
+    flow = viz.gradient_flow(last_loss("lstm"))
+    again = pickle.loads(pickle.dumps(flow))
+    assert again.messages == flow.messages
+    assert again.profile("c") == flow.profile("c")
+    assert flow._passed is None
+    with pytest.raises(AttributeError, match="no attribute 'message'; it has graph, messages"):
+        _ = flow.message
 
 
 # ------------------------------------------------------------------------------------------------ the carry
