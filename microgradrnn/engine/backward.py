@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import Any
 
 from microgradrnn.engine.cotangent import Deferred, read_only, together
-from microgradrnn.engine.guards import changed, check_message, need_node
+from microgradrnn.engine.guards import AnomalyError, accept_anomaly, changed, check_message, need_node
 from microgradrnn.engine.node import Node
 from microgradrnn.engine.primitive import ieee
 from microgradrnn.engine.scope import SCOPE, enable_grad
@@ -74,6 +74,11 @@ def reverse(
                 raise changed(node, k)
             try:
                 message = rule(g, y, *operands, **params)
+            except AnomalyError:
+                if op.reverses:
+                    raise
+                with accept_anomaly():
+                    message = rule(g, y, *operands, **params)
             except ArithmeticError:
                 message = ieee(rule, (g, y, *operands), params)
             if silence is not None:

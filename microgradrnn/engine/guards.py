@@ -49,6 +49,16 @@ class detect_anomaly(Context):  # noqa: N801
         return Scope(outer.path, outer.step, outer.recording, True, None, outer, self)
 
 
+class accept_anomaly(Context):  # noqa: N801
+    """The opposite. On its way a recorded rule may make a NaN that a `where` did not choose; its message must not."""
+
+    __slots__ = ()
+
+    def inside(self, outer: Scope) -> Scope:
+        """Not hunting."""
+        return Scope(outer.path, outer.step, outer.recording, False, None, outer, self)
+
+
 def check_forward(name: str, data: Any, operands: list[Any], where: Scope) -> None:
     """Raise if an operation's result is not finite."""
     if (found := not_finite(data)) is None:

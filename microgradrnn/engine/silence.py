@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from microgradrnn.engine.cotangent import Deferred, unbroadcast
+from microgradrnn.engine.guards import accept_anomaly
 from microgradrnn.engine.node import Node, plain
 from microgradrnn.engine.primitive import Primitive
 from microgradrnn.engine.rules.elementwise import where
@@ -37,15 +38,30 @@ class Silence:
         recorded = isinstance(self.g, Node)
         if self.op.reverses or (not recorded and finite(message)) or not np.any(plain(self.g) == 0):
             return message
-        if not self.op.elementwise and not finite(message):
-            y, operands = self.harmless
-            message = self.ask(k, self.g, y, operands)
-        if recorded:
-            # A cotangent may be 0 just here, and its slope not: only what is lost anyway is replaced. But the next
-            # reverse pass must find a `where` in every case, to be as silent behind it.
-            message = dense(message)
-            return where(False if finite(message) else ~np.isfinite(message.data) & self.dead(k), 0.0, message)
+        with accept_anomaly():
+            return self.recorded(message, k) if recorded else self.mended(message, k)
+
+    def mended(self, message: Any, k: int) -> Any:
+        """A message that is not finite, as good as it can be."""
+        if not self.op.elementwise:
+            message = self.asked_again(k)
         return message if finite(message) else where(self.dead(k), 0.0, dense(message))
+
+    def recorded(self, message: Any, k: int) -> Any:
+        """The same for a message that is a node.
+
+        A cotangent may be 0 just here, and its slope not: only what is lost anyway is replaced. But the next reverse
+        pass must find a `where` in every case, to be as silent behind it.
+        """
+        if not self.op.elementwise and not finite(message):
+            message = self.asked_again(k)
+        message = dense(message)
+        return where(False if finite(message) else ~np.isfinite(message.data) & self.dead(k), 0.0, message)
+
+    def asked_again(self, k: int) -> Any:
+        """The message that the rule gives with harmless operands."""
+        y, operands = self.harmless
+        return self.ask(k, self.g, y, operands)
 
     def ask(self, k: int, g: Any, y: Any, operands: list[Any]) -> Any:
         """The rule for the k-th input."""

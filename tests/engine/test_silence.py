@@ -164,6 +164,27 @@ def test_the_hunt_for_anomalies_finds_the_chosen_one_only(name: str) -> None:
                 y.backward()
 
 
+@pytest.mark.parametrize("name", ["sqrt", "norm of sqrt", "checkpoint"])
+def test_the_hunt_goes_past_slopes_that_were_not_chosen_in_every_order(name: str) -> None:
+    f: Any = {"sqrt": mg.sqrt, "norm of sqrt": lambda x: mg.norm(mg.sqrt(x), 1, keepdims=True),
+              "checkpoint": lambda x: mg.checkpoint(mg.sqrt, x)}[name]
+    slopes = []
+    for rows in ([[0.0, 0.0], [4.0, 1.0]], [[4.0, 1.0]]):  # the slope of the first row is infinite
+        x = Tensor(rows)
+        with mg.detect_anomaly():
+            y = mg.where(x.data[:, :1] > 0, f(x), 0.0)
+            (g,) = mg.grad((y * y * y).sum(), [x], create_graph=True)
+            slopes.append([g.data[-1], mg.grad((g * g).sum(), x)[-1]])
+    assert_same(slopes[0], slopes[1])
+
+
+def test_a_recorded_slope_that_was_chosen_is_found_and_named() -> None:
+    x = Tensor([0.0, 4.0])
+    y = mg.where(np.array([True, False]), mg.sqrt(x), 0.0).sum()
+    with pytest.raises(mg.AnomalyError, match=r"sqrt, backward: .* input 0 holds inf, 1 of 2"), mg.detect_anomaly():
+        mg.grad(y, x, create_graph=True)
+
+
 @both_modes
 def test_a_weight_shared_by_rows_left_out_and_a_row_chosen_with_nan_is_nan(create_graph: bool) -> None:
     W = Tensor(np.ones((3, 2)))
