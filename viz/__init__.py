@@ -12,6 +12,8 @@ from viz.equations import Equations, equations
 from viz.export import read, write
 from viz.flow import Arrival, Flow, Profile, gradient_flow, profiles
 from viz.fold import fold
+from viz.frames import Frames, backprop_frames
+from viz.from_torch import from_torch
 from viz.jacobians import StepJacobians, step_jacobians
 from viz.memory import connectivity, shaded_text, text_map
 from viz.rates import Decay, decay, ratios
@@ -25,10 +27,10 @@ from viz.unrolled import common_scale, side_by_side, unrolled
 from viz.ways import Ways, step_ways, ways
 
 __all__ = [
-    "DARK", "Arrival", "Comparison", "Decay", "Drawing", "Equations", "Flow", "LocalErrors", "MissingToolError",
-    "Profile", "Scale", "Shares", "StepJacobians", "Theme", "Track", "Ways", "blame_map", "cell", "common_scale",
-    "compare_flow", "connectivity", "decay", "draw", "draw_dot", "eigenvalue_plane", "equations", "fold",
-    "gradient_flow", "local_errors", "members", "profiles", "ratios", "read", "ribbons", "shaded_text", "share_bars",
-    "shares", "shares_by_lag", "side_by_side", "singular_fan", "step_jacobians", "step_ways", "text_map", "trace",
-    "transport_curves", "unrolled", "ways", "write",
+    "DARK", "Arrival", "Comparison", "Decay", "Drawing", "Equations", "Flow", "Frames", "LocalErrors",
+    "MissingToolError", "Profile", "Scale", "Shares", "StepJacobians", "Theme", "Track", "Ways", "backprop_frames",
+    "blame_map", "cell", "common_scale", "compare_flow", "connectivity", "decay", "draw", "draw_dot",
+    "eigenvalue_plane", "equations", "fold", "from_torch", "gradient_flow", "local_errors", "members", "profiles",
+    "ratios", "read", "ribbons", "shaded_text", "share_bars", "shares", "shares_by_lag", "side_by_side", "singular_fan",
+    "step_jacobians", "step_ways", "text_map", "trace", "transport_curves", "unrolled", "ways", "write",
 ]

@@ -1,0 +1,298 @@
+"""Graphs of PyTorch: messages and gradients against ours for the same weights and the same algebra, and bad input."""
+
+from __future__ import annotations
+
+import doctest
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import viz
+from microgradrnn import Tensor, mark, scope
+from microgradrnn import sigmoid as our_sigmoid
+from microgradrnn import tanh as our_tanh
+
+torch = pytest.importorskip("torch")
+
+D, H, B, T = 3, 5, 2, 7
+WEIGHTS = {"rnn": 1, "lstm": 4, "gru": 3}
+
+
+def numbers(kind: str, steps: int = T) -> dict[str, Any]:
+    """Weights, inputs and first states, all sizes different, the states not zero."""
+    rng = np.random.default_rng(0)
+    n = WEIGHTS[kind]
+    return {
+        "U": [rng.standard_normal((D, H)) / 2 for _ in range(n)], "W": [rng.standard_normal((H, H)) for _ in range(n)],
+        "b": [rng.standard_normal(H) / 3 for _ in range(n)], "x": rng.standard_normal((steps, B, D)),
+        "h": rng.standard_normal((B, H)) / 2, "c": rng.standard_normal((B, H)) / 2,
+    }
+
+
+def step_of(kind: str, sigmoid: Callable[[Any], Any], tanh: Callable[[Any], Any], U: Any, W: Any, b: Any) -> Any:
+    """One step, in operators that both libraries have."""
+    def net(x: Any, h: Any, j: int) -> Any:
+        return x @ U[j] + h @ W[j] + b[j]
+
+    def rnn(x: Any, h: Any, c: Any) -> Any:
+        return tanh(net(x, h, 0)), c
+
+    def lstm(x: Any, h: Any, c: Any) -> Any:
+        i, f, o = (sigmoid(net(x, h, j)) for j in range(3))
+        c = f * c + i * tanh(net(x, h, 3))
+        return o * tanh(c), c
+
+    def gru(x: Any, h: Any, c: Any) -> Any:
+        r, z = (sigmoid(net(x, h, j)) for j in range(2))
+        n = tanh(net(x, r * h, 2))
+        return z * h + (1 - z) * n, c
+
+    return {"rnn": rnn, "lstm": lstm, "gru": gru}[kind]
+
+
+def ours(kind: str, steps: int = T) -> Any:
+    """The loss of our net."""
+    said = numbers(kind, steps)
+    U, W, b = ([mark(Tensor(w, requires_grad=True), f"{name}{j}", role="parameter") for j, w in enumerate(said[name])]
+               for name in "UWb")
+    step = step_of(kind, our_sigmoid, our_tanh, U, W, b)
+    h, c = said["h"], said["c"]
+    for t in range(steps):
+        with scope(step=t):
+            h, c = step(said["x"][t], h, c)
+            mark(h, "h", role="hidden")
+            if kind == "lstm":
+                mark(c, "c", role="cell")
+    return (h * h).sum()
+
+
+def theirs(kind: str, steps: int = T) -> tuple[Any, dict[str, Any], Any]:
+    """The loss of PyTorch's net, its parameters, its states."""
+    said = numbers(kind, steps)
+    U, W, b = ([torch.tensor(w, requires_grad=True) for w in said[name]] for name in "UWb")
+    step = step_of(kind, torch.sigmoid, torch.tanh, U, W, b)
+    x, h, c = (torch.tensor(said[name]) for name in "xhc")
+    states = []
+    for t in range(steps):
+        h, c = step(x[t], h, c)
+        states.append((h, c) if kind == "lstm" else h)
+    parameters = {f"{name}{j}": w for name, ws in zip("UWb", (U, W, b), strict=True) for j, w in enumerate(ws)}
+    return (h * h).sum(), parameters, states
+
+
+def listing(flow: viz.Flow) -> list[tuple[Any, ...]]:
+    """Each computed node that a gradient reaches, in the order of making: what it is, its gradient, its messages."""
+    rows = []
+    for node, said in sorted(flow.graph.nodes(data=True), key=lambda item: item[1]["order"]):
+        if said["kind"] == "computed" and node in flow.gradients:
+            sent = sorted(flow.messages[node, k] for _, _, k in flow.graph.in_edges(node, keys=True)
+                          if (node, k) in flow.messages)  # type: ignore[index]
+            rows.append((said["op"], said.get("step"), said.get("symbol"), flow.gradients[node], sent))
+    return rows
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+@pytest.mark.parametrize("steps", [1, T, 60])
+def test_messages_and_gradients_are_ours_for_the_same_weights(kind: str, steps: int) -> None:
+    loss, parameters, states = theirs(kind, steps)
+    flow, own = viz.from_torch(loss, parameters, states), viz.gradient_flow(ours(kind, steps))
+    here, there = listing(own), listing(flow)
+    assert [row[:3] for row in here] == [row[:3] for row in there]
+    for (_, _, _, g, sent), (_, _, _, their_g, their_sent) in zip(here, there, strict=True):
+        assert their_g == pytest.approx(g, rel=1e-10)
+        assert their_sent == pytest.approx(sent, rel=1e-10)
+    for name in parameters:
+        assert flow.gradients[name] == pytest.approx(own.gradients[name], rel=1e-10)
+    for rows in ("rms", "balances"):
+        here_said, there_said = (sorted(getattr(x, rows).values()) for x in (own, flow))
+        assert there_said == pytest.approx(here_said, rel=1e-10)
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+def test_profiles_and_what_is_carried_are_ours(kind: str) -> None:
+    loss, parameters, states = theirs(kind)
+    flow, own = viz.from_torch(loss, parameters, states), viz.gradient_flow(ours(kind))
+    for state in own.state_names():
+        assert flow.profile(state).lags == own.profile(state).lags
+        assert flow.profile(state).norms == pytest.approx(own.profile(state).norms, rel=1e-10)
+        for a, b in zip(flow.split(state), own.split(state), strict=True):
+            assert (a.step, a.lag, a.state) == (b.step, b.lag, b.state)
+            assert (a.carry, a.rest, a.total) == pytest.approx((b.carry, b.rest, b.total), rel=1e-9, abs=1e-15)
+    assert flow.horizon() == own.horizon()
+
+
+def test_gradients_are_those_of_autograd_and_no_grad_is_touched() -> None:
+    cell, h, states = torch.nn.GRUCell(D, H).double(), torch.zeros(B, H).double(), []
+    for x in torch.randn(T, B, D, generator=torch.Generator().manual_seed(0)).double():
+        h = cell(x, h)
+        h.retain_grad()
+        states.append(h)
+    loss = h.sum()
+    flow = viz.from_torch(loss, cell.named_parameters(), states)
+    assert all(p.grad is None for p in [*cell.parameters(), *states])
+    loss.backward()  # the graph is still there, and no hook is left that writes into the flow
+    before = dict(flow.gradients)
+    for name, p in cell.named_parameters():
+        assert flow.gradients[name] == pytest.approx(p.grad.norm().item(), rel=1e-12)
+        assert flow.graph.nodes[name]["kind"] == "parameter"
+        assert flow.graph.nodes[name]["shape"] == str(tuple(p.shape))
+    for t, state in enumerate(states):
+        assert flow.gradients[f"t{t}/h"] == pytest.approx(state.grad.norm().item(), rel=1e-12)
+    assert flow.gradients == before
+
+
+def test_hooks_are_taken_off_even_if_the_pass_fails() -> None:
+    class Bad(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            raise ArithmeticError("bad")
+
+    seen: list[str] = []
+    x = torch.ones(3, requires_grad=True)
+    y = x * 2
+    loss = Bad.apply(y).sum()
+    kept = y.grad_fn
+    with pytest.raises(ArithmeticError, match="bad"):
+        viz.from_torch(loss)
+    kept.register_prehook(lambda gs: seen.append("own"))
+    y.sum().backward()
+    assert seen == ["own"]
+
+
+def test_without_states_there_are_messages_and_no_steps() -> None:
+    loss, parameters, _ = theirs("lstm")
+    flow = viz.from_torch(loss, parameters)
+    assert "no time steps" in repr(flow)
+    assert flow.messages
+    with pytest.raises(ValueError, match="no time steps"):
+        flow.profile()
+
+
+def test_pictures_and_comparisons_of_their_nets() -> None:
+    loss, parameters, states = theirs("gru")
+    flow = viz.from_torch(loss, parameters, states)
+    assert "U0" in viz.unrolled(flow).svg
+    assert "matmul" in viz.draw(flow.graph, flow=flow).source
+    (track,) = viz.compare_flow({"torch": flow}).tracks
+    assert track.gated
+    assert viz.ribbons({"torch": flow}).svg.startswith("<svg")
+
+
+def test_split_outputs_shapes_and_states_by_name() -> None:
+    lstm = torch.nn.LSTMCell(D, H).double()
+    h = c = torch.zeros(B, H).double()
+    hs, cs = [], []
+    for x in torch.ones(4, B, D).double():
+        h, c = lstm(x, (h, c))
+        hs.append(h)
+        cs.append(c)
+    by_name = viz.from_torch(h.sum(), dict(lstm.named_parameters()), {"h": hs, "c": cs})
+    in_pairs = viz.from_torch(h.sum(), lstm.named_parameters(), list(zip(hs, cs, strict=True)))
+    assert by_name.messages == in_pairs.messages
+    assert sorted(by_name.state_names()) == ["c", "h"]
+    assert by_name.graph.nodes["t2/c"]["shape"] == str((B, H))
+    assert by_name.graph.nodes["t2/c"]["role"] == "cell"
+    (split, *_) = [v for v, said in by_name.graph.nodes(data=True) if said.get("op") == "split"]
+    assert len({v for _, v in by_name.graph.out_edges(split)}) == 4
+
+
+def test_what_is_computed_before_the_loop_for_all_steps_has_no_step() -> None:
+    U, W = (torch.tensor(np.random.default_rng(j).standard_normal(s), requires_grad=True)
+            for j, s in enumerate([(D, H), (H, H)]))
+    z = torch.ones(T, B, D).double() @ U
+    h, states = torch.zeros(B, H).double(), []
+    for t in range(T):
+        h = torch.tanh(z[t] + h @ W)
+        states.append(h)
+    graph = viz.from_torch(h.sum(), {"U": U, "W": W}, states).graph
+    steps = {said.get("step") for _, said in graph.nodes(data=True) if said.get("op") == "getitem"}
+    assert steps == set(range(T))
+    assert "step" not in graph.nodes["U"]
+    assert all("step" not in graph.nodes[v] for _, v in graph.out_edges("U"))
+
+
+def test_a_thousand_steps_and_a_chain_of_ten_thousand_need_no_recursion() -> None:
+    W = torch.eye(3, requires_grad=True)
+    h, states = torch.ones(1, 3), []
+    for _ in range(1000):
+        h = torch.tanh(h @ W)
+        states.append(h)
+    flow = viz.from_torch(h.sum(), {"W": W}, states)
+    assert len(flow.profile().norms) == 1000
+    x = torch.ones(2, requires_grad=True)
+    y = x
+    for _ in range(10 * sys.getrecursionlimit()):
+        y = y * 1.0
+    assert viz.from_torch(y.sum()).gradients["leaf"] == pytest.approx(2**0.5)
+
+
+def test_a_seed_differentiates_several_numbers() -> None:
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    flow = viz.from_torch(x * 3, seed=torch.tensor([0.0, 2.0]))
+    assert flow.gradients["leaf"] == 6.0
+
+
+def test_sparse_and_half_precision_gradients_have_norms() -> None:
+    embedding = torch.nn.Embedding(4, 3, sparse=True)
+    flow = viz.from_torch(embedding(torch.tensor([1, 1])).sum(), embedding.named_parameters())
+    assert flow.gradients["weight"] == pytest.approx(2 * 3**0.5)
+    x = torch.ones(4, dtype=torch.bfloat16, requires_grad=True)
+    assert viz.from_torch((x * 2).sum()).gradients["leaf"] == 4.0
+
+
+# ------------------------------------------------------------------------------------------------ what goes wrong
+def test_input_that_is_no_graph_is_refused() -> None:
+    x = torch.ones(3, requires_grad=True)
+    for given, error, words in [
+        (3.0, TypeError, "expected a torch.Tensor, got float"),
+        (ours("rnn"), TypeError, "use viz.gradient_flow"),
+        (x, ValueError, "it is a leaf"),
+        (torch.ones(3).sum(), ValueError, "no_grad"),
+        (x * 2, ValueError, "holds 3 numbers"),
+    ]:
+        with pytest.raises(error, match=words):
+            viz.from_torch(given)
+    with pytest.raises(ValueError, match="the seed has shape"):
+        viz.from_torch(x * 2, seed=torch.ones(2))
+
+
+def test_a_graph_that_was_thrown_away_says_what_to_do() -> None:
+    x = torch.ones(3, requires_grad=True)
+    loss = (x * x).sum()
+    loss.backward()
+    with pytest.raises(RuntimeError, match=r"backward\(retain_graph=True\)"):
+        viz.from_torch(loss)
+
+
+def test_states_that_do_not_fit_are_refused() -> None:
+    x = torch.ones(2, 3, requires_grad=True)
+    h = x * 2
+    other = x * 5
+    parts = torch.nn.functional.softmax(x, 1).unbind()
+    with pytest.raises(ValueError, match="state h of step 0 has no grad_fn"):
+        viz.from_torch(h.sum(), states=[torch.ones(2)])
+    with pytest.raises(ValueError, match="was not computed from any of these states"):
+        viz.from_torch(h.sum(), states=[other])
+    with pytest.raises(ValueError, match=r"one operation \(split\) made the state h of steps 0 and 1"):
+        viz.from_torch((parts[0] + parts[1]).sum(), states=parts)
+    with pytest.raises(ValueError, match="the same number of steps"):
+        viz.from_torch(h.sum(), states={"h": [h, h], "c": [h]})
+
+
+def test_without_torch_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match="pip install torch"):
+        viz.from_torch(None)
+
+
+def test_the_examples_in_the_docstrings_run() -> None:
+    module = sys.modules["viz.from_torch"]
+    assert doctest.testmod(module).failed == 0
+    assert doctest.testmod(module).attempted >= 3
