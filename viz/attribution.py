@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from microgradrnn.engine import Node
-from microgradrnn.engine.backward import reverse
-from microgradrnn.engine.cotangent import Deferred
+from microgradrnn.engine.backward import ancestors, reverse
+from microgradrnn.engine.cotangent import Deferred, Scatter, fit
 from viz.flow import NO_STEPS
 from viz.steps import layers, states
 from viz.trace import reachable, traced
@@ -142,47 +142,111 @@ def _taken(rows: Rows, index: Any, length: int) -> Rows | int | None:
     return None
 
 
-def split_gradient(root: Node, leaves: Sequence[Node], places: Places) -> Split:
-    """The gradient of the leaves, by the step that used them.
+class Sorter:
+    """Collects the gradient of some leaves, filed under keys: the steps that used them, or lags.
 
     Args:
-        root: what to differentiate.
-        leaves: by what.
-        places: of a graph that holds the root's.
+        leaves: by what the roots are differentiated.
+        places: of a graph that holds the roots.
     """
-    parts: Split = {}
-    gather(parts, root, leaves, places)
-    return pulled_back(parts, leaves)
 
+    def __init__(self, leaves: Sequence[Node], places: Places) -> None:
+        self.leaves, self.wanted, self.places = leaves, set(leaves), places
+        self.leading = ancestors(places.root, leaves)
+        self.found: Split = {}
+        self.waiting: Split = {}  # what was worked out before the loop, with its parts: pulled back at the end
 
-def gather(
-    parts: Split, root: Node, leaves: Sequence[Node], places: Places, *,
-    key: Callable[[int], int] = lambda step: step, keep: Callable[[Node, int], bool] | None = None,
-) -> None:
-    """One reverse pass: what the steps send to whatever was there before the loop, added to the parts.
+    def differentiate(
+        self, root: Node, *, key: Callable[[int], int] = lambda step: step,
+        keep: Callable[[Node, int], bool] | None = None,
+    ) -> None:
+        """One reverse pass: what the steps send to whatever was there before the loop.
 
-    Args:
-        parts: to be added to.
-        root, leaves, places: as in `split_gradient`.
-        key: what to file a step's part under.
-        keep: as in `backward`: which messages are sent.
-    """
-    label = places.label
+        Args:
+            root: what to differentiate.
+            key: what to file a step's part under.
+            keep: as in `backward`: which messages are sent.
+        """
+        label, rows = self.places.label, self.places.rows
 
-    def observe(consumer: Node, k: int, x: Node, message: Any) -> None:
-        step = label.get(consumer)
-        if step is None or label.get(x) is not None or (step == MANY and consumer in places.rows):
-            return  # those with rows: in the loop below, row by row
-        known = isinstance(step, int) and not _adds_losses(consumer)
-        added(parts.setdefault(x, {}), key(step) if known else None, message)  # type: ignore[arg-type]
+        def observe(consumer: Node, k: int, x: Node, message: Any) -> None:
+            step = label.get(consumer)
+            if step is None or label.get(x) is not None or (step == MANY and consumer in rows):
+                return  # those with rows: in the loop below, row by row
+            known = isinstance(step, int) and not _adds_losses(consumer)
+            self._file(x, key(step) if known else None, message)  # type: ignore[arg-type]
 
-    for node, g in reverse(root, targets=leaves, observe=observe, keep=keep):
-        if label.get(node) != MANY or node not in places.rows:
-            continue
+        for node, g in reverse(root, targets=self.leaves, observe=observe, keep=keep):
+            if label.get(node) == MANY and node in rows:
+                before = [k for k, x in enumerate(node.inputs) if x in self.leading and label[x] is None
+                          and (keep is None or keep(node, k))]
+                if before:
+                    for step, own in rows[node].items():
+                        self._pull_rows(node, own, g[own], key(step), before)
+
+    def split(self) -> Split:
+        """The gradient of every leaf by key."""
+        for x, parts in self.waiting.items():
+            for key, g in parts.items():
+                for node, part in reverse(x, g, targets=self.leaves):
+                    if node in self.wanted:
+                        added(self.found.setdefault(node, {}), key, part)
+        self.waiting = {}
+        return self.found
+
+    def _file(self, x: Node, key: int | None, message: Any) -> None:
+        """A part of the cotangent of something from before the loop."""
+        if x not in self.leading:
+            return
+        if x in self.wanted:
+            added(self.found.setdefault(x, {}), key, message)
+        elif isinstance(message, Scatter) and type(message.index) is int:
+            self._pull_rows(x, slice(message.index, message.index + 1), message.values[None], key)
+        else:
+            added(self.waiting.setdefault(x, {}), key, message)
+
+    def _pull_rows(
+        self, node: Node, rows: slice, g: np.ndarray, key: int | None, only: Sequence[int] | None = None
+    ) -> None:
+        """The cotangent of some rows of a node, on to its inputs (or only to some of them).
+
+        One step's rows are a T-th of the whole: T steps pulled back one by one cost no more than all at once.
+        """
+        cut = _rows_of_inputs(node, rows)
         for k, x in enumerate(node.inputs):
-            if x is not None and x.requires_grad and label[x] is None and (keep is None or keep(node, k)):
-                for step, part in places.by_step(node, g):
-                    added(parts.setdefault(x, {}), key(step), _message(node, part, k, x))
+            if x not in self.leading or x is None or (only is not None and k not in only):
+                continue
+            if cut is None:
+                whole = Scatter(g, rows, node.data.shape)
+                if only is None:
+                    added(self.waiting.setdefault(node, {}), key, whole)
+                    return
+                self._file(x, key, _message(node, whole.dense(), k, x))
+                continue
+            args, params = cut
+            message = fit(node.op.vjp[k](g, node.data[rows], *args, **params), args[k])
+            if args[k] is node.args[k]:
+                self._file(x, key, message)
+            elif x.op is None:
+                added(self.found.setdefault(x, {}), key, Scatter(message, rows, x.data.shape))
+            else:
+                self._pull_rows(x, rows, np.asarray(message), key)
+
+
+def _rows_of_inputs(node: Node, rows: slice) -> tuple[list[Any], dict[str, Any]] | None:
+    """The operands and settings with which the operation makes these rows alone; None if it is not that simple."""
+    if node.op is None:
+        return None
+    args, params = list(node.args), node.params
+    if node.op.name in ("affine", "matmul") and np.ndim(args[0]) == np.ndim(node.data) > 1 and np.ndim(args[1]) == 2:
+        args[0] = args[0][rows]
+        if len(args) == 3 and np.shape(args[2]) == node.data.shape:
+            args[2] = args[2][rows]
+        return args, params
+    index = params.get("index")
+    if node.op.name == "getitem" and isinstance(index, np.ndarray) and index.dtype != bool and index.ndim:
+        return args, {"index": index[rows]}
+    return None
 
 
 def _adds_losses(node: Node) -> bool:
@@ -194,18 +258,6 @@ def _message(node: Node, g: Any, k: int, x: Node) -> Any:
     """What a node sends to its k-th input alone."""
     passed = reverse(node, g, targets=[x], since=node.serial, keep=lambda consumer, j: j == k)
     return next((message for one, message in passed if one is x), 0.0)
-
-
-def pulled_back(parts: Split, leaves: Sequence[Node]) -> Split:
-    """From what was worked out before the loop, on to the leaves."""
-    wanted, found = set(leaves), Split()
-    for x, by_key in parts.items():
-        for key, g in by_key.items():
-            passed = [(x, g)] if x in wanted else reverse(x, g, targets=leaves)
-            for node, part in passed:
-                if node in wanted:
-                    added(found.setdefault(node, {}), key, part)
-    return found
 
 
 def added(sums: MutableMapping[Any, Any], key: Any, g: Any) -> None:

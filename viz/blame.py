@@ -24,7 +24,7 @@ import numpy as np
 
 from microgradrnn.engine import Node, enable_grad
 from microgradrnn.engine.backward import reverse
-from viz.attribution import Places, Split, added, gather, pulled_back, split_gradient
+from viz.attribution import Places, Sorter, Split, added
 from viz.flow import NO_STEPS
 from viz.steps import weight_names
 from viz.timeline import Timeline, timeline
@@ -232,7 +232,9 @@ def shares(loss: Node, parameters: Mapping[str, Node] | None = None) -> dict[str
     """
     wanted = _wanted(loss, parameters, "shares")
     places = Places(loss)
-    split = split_gradient(loss, list(wanted.values()), places)
+    sorter = Sorter(list(wanted.values()), places)
+    sorter.differentiate(loss)
+    split = sorter.split()
     return {name: _collected(name, "step", places.steps, p, split) for name, p in wanted.items()}
 
 
@@ -247,13 +249,12 @@ def shares_by_lag(losses: Losses, parameters: Mapping[str, Node] | None = None) 
     """
     apart = Apart.of(losses)
     wanted = _wanted(apart.root, parameters, "shares_by_lag")
-    nodes = list(wanted.values())
-    parts: Split = {}
+    sorter = Sorter(list(wanted.values()), apart.places)
     for t in sorted(apart.losses):
-        gather(parts, apart.losses[t], nodes, apart.places, key=lambda k, t=t: t - k)  # type: ignore[misc]
+        sorter.differentiate(apart.losses[t], key=lambda k, t=t: t - k)  # type: ignore[misc]
     if apart.keep is not None:  # the weights behind the recurrence are used where the loss is: lag 0
-        gather(parts, apart.root, nodes, apart.places, key=lambda k: 0, keep=apart.keep)
-    found = pulled_back(parts, nodes)
+        sorter.differentiate(apart.root, key=lambda k: 0, keep=apart.keep)
+    found = sorter.split()
     lags = sorted({lag for by in found.values() for lag, g in by.items() if lag is not None and (lag >= 0 or g.any())})
     return {name: _collected(name, "lag", lags or [0], p, found) for name, p in wanted.items()}
 

@@ -15,6 +15,7 @@ from microgradrnn import Tensor, Value, io, nn, scope
 from tests.numerics import relative_error
 from tests.viz.nets import own_cell
 from viz import attribution, blame
+from viz.timeline import timeline
 
 D, H, K, B = 3, 5, 4, 2
 
@@ -320,6 +321,84 @@ def test_the_names_are_those_of_the_pictures_and_unique() -> None:
     assert len(own) == 2
     with pytest.raises(ValueError, match="is no parameter"):
         viz.shares(own_cell(), {"x": 3})  # type: ignore[dict-item]
+
+
+def test_a_head_written_out_and_weights_that_are_tied_to_the_inputs() -> None:
+    T = 5
+    ids = np.random.default_rng(0).integers(0, 7, (T, B))
+    table, net, d = nn.Embedding(7, H, rng=0), nn.GRU(H, H, rng=1), mg.Tensor(normal(7), label="d")
+    hs, _ = net(table(ids))
+    loss = nn.cross_entropy(hs @ table.E.T + d, ids, reduction="sum")
+    parameters = {"E": table.E, "d": d, **dict(net.named_parameters())}
+    for found in (viz.shares(loss, parameters), viz.shares_by_lag(loss, parameters)):
+        for name, p in parameters.items():
+            assert relative_error(found[name].total, mg.grad(loss, p)) < 1e-12
+            assert not found[name].rest.any()
+
+
+def test_encoder_and_decoder_each_count_their_steps_from_0() -> None:
+    net = nn.EncoderDecoder(nn.RNN(D, H, rng=0), nn.RNN(D, H, rng=1), nn.Embedding(9, D, rng=3),
+                            nn.Embedding(7, D, rng=4), nn.Linear(H, 7, rng=2), start=0)
+    rng = np.random.default_rng(0)
+    source, target = rng.integers(0, 9, (6, B)), rng.integers(0, 7, (4, B))
+    loss = nn.cross_entropy(net(source, target), target, reduction="sum")
+    parameters = dict(net.named_parameters())
+    for found in (viz.shares(loss, parameters), viz.shares_by_lag(loss, parameters)):
+        for name, p in parameters.items():
+            assert relative_error(found[name].total, mg.grad(loss, p)) < 1e-12
+    errors = viz.local_errors(loss, layer=0)
+    assert (errors.losses, errors.steps) == (tuple(range(4)), tuple(range(6)))
+    assert (errors.norms > 0).all()
+
+
+def test_what_uses_several_steps_at_once_is_kept_in_the_rest() -> None:
+    net, head = nn.RNN(D, H, rng=0), nn.Linear(H, K, rng=1)
+    hs, _ = net(normal(6, B, D))
+    loss = nn.cross_entropy(head(nn.mean_over_steps(hs)), [1, 2])
+    parameters = {"W": net.cell.W, "V": head.V}
+    for found in (viz.shares(loss, parameters), viz.shares_by_lag(loss, parameters)):
+        for name, p in parameters.items():
+            assert relative_error(found[name].total, mg.grad(loss, p)) < 1e-12
+        assert not found["W"].rest.any()
+        assert not found["V"].arrays.any()
+    assert (viz.local_errors(loss).norms > 0).tolist() == np.tri(6, dtype=bool).tolist()
+
+
+def test_inputs_have_their_gradient_from_the_steps_that_read_them() -> None:
+    tagged = Tagged(nn.LSTM(D, H, rng=0))
+    found = viz.shares(tagged.loss, {"x": tagged.x})["x"]
+    whole = mg.grad(tagged.loss, tagged.x)
+    for k in range(6):
+        assert relative_error(found.arrays[k][k], whole[k]) < 1e-13
+        assert not np.delete(found.arrays[k], k, axis=0).any()
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_local_errors_of_all_losses_add_up_to_the_gradient(name: str) -> None:
+    tagged = Tagged(NETS[name]())
+    line = [timeline(tagged.loss, layer) for layer in range(len(list(tagged.net.cells())))]
+    for layer, one in enumerate(line):
+        states = [one.at(step, one.name_of("h")) for step in sorted(one.steps)]
+        errors = viz.local_errors(tagged.loss, layer, at="h", arrays=True)
+        for k, g in enumerate(mg.grad(tagged.loss, states)):
+            assert relative_error(errors.arrays.sum(axis=0)[k], g) < 1e-13
+
+
+def test_a_layer_that_two_read_hands_on_both() -> None:
+    """The lower layer's outputs go to the upper layer and, past it, to the loss."""
+    lower, upper = nn.RNN(D, H, rng=0), nn.RNN(H, H, rng=1)
+    a, _ = lower(normal(6, B, D))
+    b, _ = upper(a)
+    loss = ((a + b) ** 2).sum()
+    one = timeline(loss, 0)
+    errors = viz.local_errors(loss, 0, arrays=True)
+    z = [one.at(step, "z") for step in one.steps]
+    for k, g in enumerate(mg.grad(loss, z)):
+        assert relative_error(errors.arrays.sum(axis=0)[k], g) < 1e-13
+    for t in range(6):
+        expected = mg.grad(((a[t] + b[t]) ** 2).sum(), z)
+        for k in range(t + 1):
+            assert relative_error(errors.arrays[t, k], expected[k]) < 1e-12
 
 
 # ------------------------------------------------------------------------------------------------ cancellation
