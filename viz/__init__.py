@@ -19,6 +19,7 @@ from viz.memory import connectivity, shaded_text, text_map
 from viz.rates import Decay, decay, ratios
 from viz.render.dot import draw, draw_dot
 from viz.ribbons import ribbons
+from viz.roll import roll
 from viz.scale import Scale
 from viz.theme import DARK, Theme
 from viz.time_plots import blame_map, eigenvalue_plane, share_bars, singular_fan, transport_curves
@@ -31,6 +32,6 @@ __all__ = [
     "MissingToolError", "Profile", "Scale", "Shares", "StepJacobians", "Theme", "Track", "Ways", "backprop_frames",
     "blame_map", "cell", "common_scale", "compare_flow", "connectivity", "decay", "draw", "draw_dot",
     "eigenvalue_plane", "equations", "fold", "from_torch", "gradient_flow", "local_errors", "members", "profiles",
-    "ratios", "read", "ribbons", "shaded_text", "share_bars", "shares", "shares_by_lag", "side_by_side", "singular_fan",
+    "ratios", "read", "ribbons", "roll", "shaded_text", "share_bars", "shares", "shares_by_lag", "side_by_side", "singular_fan",
     "step_jacobians", "step_ways", "text_map", "trace", "transport_curves", "unrolled", "ways", "write",
 ]
