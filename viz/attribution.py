@@ -15,8 +15,8 @@ import numpy as np
 from microgradrnn.engine import Node
 from microgradrnn.engine.backward import ancestors, reverse
 from microgradrnn.engine.cotangent import Deferred, Scatter, fit
-from viz.flow import NO_STEPS
 from viz.steps import layers, states
+from viz.timeline import without_steps
 from viz.trace import reachable, traced
 
 MANY = "several"
@@ -47,7 +47,7 @@ class Places:
             self.label[node] = self._label(node)
         self.steps = sorted({step for step in self.label.values() if isinstance(step, int)})
         if not self.steps:
-            raise ValueError(NO_STEPS)
+            raise without_steps("time steps", self.label)
 
     def _label(self, node: Node) -> Label:
         if node.op is None:

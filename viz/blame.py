@@ -25,9 +25,8 @@ import numpy as np
 from microgradrnn.engine import Node, enable_grad
 from microgradrnn.engine.backward import reverse
 from viz.attribution import Places, Sorter, Split, added
-from viz.flow import NO_STEPS
 from viz.steps import weight_names
-from viz.timeline import Timeline, timeline
+from viz.timeline import Timeline, timeline, without_steps
 from viz.trace import norm, traced
 
 Losses = Node | Sequence[Node] | Mapping[int, Node]
@@ -271,7 +270,7 @@ def _wanted(root: Node, parameters: Mapping[str, Node] | None, who: str) -> dict
         graph, ids = traced(root)
         names = weight_names(graph)
         if not any("step" in said for _, said in graph.nodes(data=True)):
-            raise ValueError(f"{who}: {NO_STEPS}")
+            raise without_steps(who, ids)
         # Names are not always unique, two layers have a W each; then ids are.
         several = len(set(names.values())) < len(names)
         return {node if several else names[node]: x for x, node in ids.items() if node in names and x.requires_grad}

@@ -5,6 +5,7 @@ The graph model holds names and numbers only; what is differentiated has to be t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import networkx as nx
@@ -93,7 +94,7 @@ def timeline(root: Node, layer: int = -1) -> Timeline:
     graph, ids = traced(root)
     found = layers(graph)
     if not found:
-        raise ValueError(NO_STEPS)
+        raise without_steps("timeline", ids)
     if len({step for one in found for step in one.steps}) == 1:  # one step hands nothing on: marks must do
         found = [one for one in found if _marked(graph, one)] or found
     if not -len(found) <= layer < len(found):
@@ -104,6 +105,13 @@ def timeline(root: Node, layer: int = -1) -> Timeline:
     order = sorted(symbols, key=lambda name: STATES.index(roles[name]) if roles[name] in STATES else len(STATES))
     return Timeline(graph, ids, {name: node for node, name in ids.items()}, one,
                     {name: symbols[name] for name in order})
+
+
+def without_steps(who: str, nodes: Iterable[Node]) -> ValueError:
+    """The error for a graph without time steps: there are none, or they are out of sight."""
+    if any(node.op is not None and node.op.name == "checkpoint" for node in nodes):
+        return ValueError(f"{who}: a checkpoint hides the steps inside it; unroll without checkpoint= to look at them")
+    return ValueError(f"{who}: {NO_STEPS}")
 
 
 def _marked(graph: nx.MultiDiGraph, layer: Layer) -> dict[str, str]:

@@ -152,6 +152,14 @@ def test_losses_of_some_steps_are_given_by_step() -> None:
         viz.local_errors(Tensor(normal(3)).sum())
 
 
+def test_steps_that_a_checkpoint_hides_are_said_to_be_hidden() -> None:
+    hs, _ = nn.RNN(D, H, rng=0)(normal(6, B, D), checkpoint=True)
+    loss = (hs**2).sum()
+    for measure in (viz.shares, viz.shares_by_lag, viz.local_errors, viz.step_jacobians):
+        with pytest.raises(ValueError, match="a checkpoint hides the steps inside it"):
+            measure(loss)
+
+
 def test_by_lag_is_the_root_of_the_mean_square_over_a_diagonal() -> None:
     found = viz.local_errors(Tagged(nn.RNN(D, H, rng=0)).loss)
     by_lag = found.by_lag()
