@@ -15,6 +15,7 @@ which is joined by one recorded operation when all its parts have come.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +40,11 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     return g.sum(axis=stretched).reshape(shape)
 
 
+def all_finite(a: Any) -> bool:
+    """Is every number finite? The sum of squares tells it in half the time, unless it overflows."""
+    return math.isfinite(np.vdot(a, a)) or bool(np.isfinite(a).all())
+
+
 class Deferred:
     """A cotangent not yet worked out. `dense()` gives the array; `np.asarray` does too."""
 
@@ -60,7 +66,7 @@ class Deferred:
 
     def finite(self) -> bool:
         """Is every number of it finite? (If not, the cotangent itself may be.)"""
-        return bool(np.isfinite(self.dense()).all())
+        return all_finite(self.dense())
 
     def astype(self, dtype: Any) -> np.ndarray:
         """The cotangent as an array of that dtype."""
@@ -116,7 +122,7 @@ class Scatter(Deferred):
 
     def finite(self) -> bool:
         """Is every value finite?"""
-        return bool(np.isfinite(self.values).all())
+        return all_finite(self.values)
 
     def norm(self) -> float:
         """Its Euclidean norm."""
@@ -197,7 +203,7 @@ class Product(Deferred):
 
     def finite(self) -> bool:
         """Is every factor finite?"""
-        return all(np.isfinite(factor).all() for factor in (*self.a, *self.g))
+        return all(map(all_finite, (*self.a, *self.g)))
 
     def dense(self) -> np.ndarray:
         """One product over everything stacked."""

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from microgradrnn.engine.cotangent import Deferred, unbroadcast
+from microgradrnn.engine.cotangent import Deferred, all_finite, unbroadcast
 from microgradrnn.engine.guards import accept_anomaly
 from microgradrnn.engine.node import Node, plain
 from microgradrnn.engine.primitive import Primitive
@@ -97,7 +97,7 @@ class Silence:
 
 def finite(message: Any) -> bool:
     """Is every number of a message finite?"""
-    return message.finite() if isinstance(message, Deferred) else bool(np.isfinite(plain(message)).all())
+    return message.finite() if isinstance(message, Deferred) else all_finite(plain(message))
 
 
 def dense(message: Any) -> Any:

@@ -14,6 +14,7 @@ import pytest
 
 import microgradrnn as mg
 from microgradrnn import Tensor
+from microgradrnn.engine.cotangent import all_finite
 from tests.engine.operations import TABLE, Case, inputs, weights
 from tests.numerics import assert_same
 
@@ -222,3 +223,17 @@ def test_steps_left_out_of_a_long_recurrence_leave_its_gradients_as_they_are() -
     for order in (1, 2):
         for ours, sound in zip(run(np.where(padded, NAN, x), order), run(np.where(padded, 1.0, x), order), strict=True):
             assert_same(ours, sound, rel=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3, 4), (40, 50)])
+def test_every_infinity_is_seen_and_large_numbers_are_none(dtype: Any, shape: tuple[int, ...]) -> None:
+    large = np.full(shape, np.finfo(dtype).max / 2, dtype)
+    assert all_finite(large)
+    assert all_finite(np.zeros((0, 3), dtype))
+    for bad in (NAN, INF, -INF):
+        for base in (large, np.zeros(shape, dtype)):
+            a = base.copy()
+            a.flat[-1] = bad
+            assert not all_finite(a)
+            assert not all_finite(np.repeat(a[None], 2, axis=0).T[..., ::2])
