@@ -32,6 +32,7 @@ __all__ = [
     "MissingToolError", "Profile", "Scale", "Shares", "StepJacobians", "Theme", "Track", "Ways", "backprop_frames",
     "blame_map", "cell", "common_scale", "compare_flow", "connectivity", "decay", "draw", "draw_dot",
     "eigenvalue_plane", "equations", "fold", "from_torch", "gradient_flow", "local_errors", "members", "profiles",
-    "ratios", "read", "ribbons", "roll", "shaded_text", "share_bars", "shares", "shares_by_lag", "side_by_side", "singular_fan",
-    "step_jacobians", "step_ways", "text_map", "trace", "transport_curves", "unrolled", "ways", "write",
+    "ratios", "read", "ribbons", "roll", "shaded_text", "share_bars", "shares", "shares_by_lag", "side_by_side",
+    "singular_fan", "step_jacobians", "step_ways", "text_map", "trace", "transport_curves", "unrolled", "ways",
+    "write",
 ]
