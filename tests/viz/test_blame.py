@@ -111,6 +111,29 @@ def test_in_gated_cells_any_state_or_gate_can_be_blamed(at: str) -> None:
         viz.local_errors(tagged.loss, at="q")
 
 
+@pytest.mark.parametrize(("kind", "at"), [("RNN", "h"), ("LSTM", "h"), ("LSTM", "c"), ("GRU", "h")])
+def test_local_errors_are_those_of_pytorch(kind: str, at: str) -> None:
+    torch = pytest.importorskip("torch")
+    T, net = 5, getattr(nn, kind)(D, H, rng=0, **({"reset": "after"} if kind == "GRU" else {}))
+    peer = getattr(torch.nn, f"{kind}Cell")(D, H).double()
+    arrays = io.to_torch_state_dict(net)
+    peer.load_state_dict({key.replace("_l0", ""): torch.from_numpy(a) for key, a in arrays.items()})
+    xs, weights = normal(T, B, D), normal(T, B, H, seed=1)
+    state: Any = torch.zeros(B, H).double().requires_grad_()
+    state = (state, state) if kind == "LSTM" else state
+    hs, blamed = [], []
+    for x in torch.from_numpy(xs):
+        state = peer(x, state)
+        hs.append(state[0] if kind == "LSTM" else state)
+        blamed.append(state[1] if at == "c" else hs[-1])
+    found = viz.local_errors(((net(xs)[0] * weights) ** 2).sum(), at=at, arrays=True)
+    for t in range(T):
+        loss = ((hs[t] * torch.from_numpy(weights[t])) ** 2).sum()
+        theirs = torch.autograd.grad(loss, blamed[: t + 1], retain_graph=True)
+        for k in range(t + 1):
+            assert relative_error(found.arrays[t, k], theirs[k].numpy()) < 1e-12
+
+
 def mg_nodes(root: Any) -> list[Any]:
     seen, stack = {root}, [root]
     while stack:
