@@ -53,9 +53,9 @@ class Silence:
         A cotangent may be 0 just here, and its slope not: only what is lost anyway is replaced. But the next reverse
         pass must find a `where` in every case, to be as silent behind it.
         """
-        if not self.op.elementwise and not finite(message):
-            message = self.asked_again(k)
         message = dense(message)
+        if not self.op.elementwise and not finite(message):
+            message = dense(self.asked_again(k))
         return where(False if finite(message) else ~np.isfinite(message.data) & self.dead(k), 0.0, message)
 
     def asked_again(self, k: int) -> Any:
