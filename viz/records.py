@@ -26,9 +26,12 @@ RESULT = -1  # the key of the edge from an operation to what it computed
 
 
 def fields_of(node: str, said: Mapping[str, Any], flow: Flow | None = None) -> list[str]:
-    """What a record says: the symbol, the data, the gradient."""
+    """What a record says: the symbol, the data, the gradient; of a folded node, how much it stands for."""
     fields = [said["symbol"]] if "symbol" in said else []
-    if "value" in said:
+    if said["kind"] == "folded":
+        times = f"{said['times']} × " if "times" in said else ""
+        fields += [node, f"{times}{said['members'] // said.get('times', 1)} nodes"]
+    elif "value" in said:
         fields.append(f"data {said['value']:.4f}")
     else:
         fields.append(" ".join(said[key] for key in ("shape", "dtype") if key in said) or said["name"])
@@ -38,9 +41,16 @@ def fields_of(node: str, said: Mapping[str, Any], flow: Flow | None = None) -> l
         fields.append(f"grad {said['grad']:.4f}")
     elif "grad_norm" in said:
         fields.append(f"‖grad‖ {short(said['grad_norm'])}")
-    elif flow is not None and node in flow.gradients:
-        fields.append(f"‖grad‖ {short(flow.gradients[node])}")
+    elif (gradient := said.get("gradient") if flow is None else flow.gradients.get(node)) is not None:
+        fields.append(f"‖grad‖ {short(gradient)}")
     return fields
+
+
+def messages(graph: nx.MultiDiGraph, flow: Flow | None) -> dict[tuple[str, int], float]:
+    """The norm of the message along each edge (consumer, k): the flow's, or what the graph itself says (`viz.fold`)."""
+    if flow is not None:
+        return {(v, k): flow.messages[v, k] for _, v, k in graph.edges(keys=True) if (v, k) in flow.messages}
+    return {(v, k): said["message"] for _, v, k, said in graph.edges(keys=True, data=True) if "message" in said}
 
 
 @dataclass
@@ -72,8 +82,12 @@ class Sheet:
                 sizes[node, "op"] = max(HEIGHT, text_width(sign(said), self.theme.small) + 14), HEIGHT
         glyphs.add_nodes_from(sizes)
         glyphs.add_edges_from(((node, "op"), (node, "is"), RESULT) for node, part in sizes if part == "op")
-        glyphs.add_edges_from(((u, "is"), (v, "op"), k) for u, v, k in self.graph.edges(keys=True))
+        glyphs.add_edges_from(((u, "is"), self.reader(v), k) for u, v, k in self.graph.edges(keys=True))
         self.places = arrange(glyphs, sizes, rankdir=self.rankdir, gap=self.gap)
+
+    def reader(self, node: str) -> tuple[str, str]:
+        """What an edge into a node leads to: its operation; a folded node has none."""
+        return node, "op" if "op" in self.graph.nodes[node] else "is"
 
     def columns(self, node: str) -> list[float]:
         """The width of each field."""
@@ -86,14 +100,17 @@ class Sheet:
 
     def route(self, u: str, v: str, k: int) -> Route:
         """The way of the edge from an input to the operation that reads it."""
-        return self.places.routes[(u, "is"), (v, "op"), k].shifted(self.theme.margin, self.theme.margin + self.head)
+        margin = self.theme.margin
+        return self.places.routes[(u, "is"), self.reader(v), k].shifted(margin, margin + self.head)
 
     def record(self, node: str, fields: Sequence[str], *, lit: bool = False) -> str:
         """The fields of a number beside each other; dashed for a constant; pointed at, its whole name."""
         said, box, theme = self.graph.nodes[node], self.box(node), self.theme
         colour = theme.colour(said.get("symbol"), said.get("role")) or theme.ink
         words = [str(said[key]) for key in ("symbol", "role", "op") if key in said]
-        parts = [title("\n".join([node, *words, *fields])),
+        behind = [element("rect", x=box.left + 4, y=box.top + 4, width=box.w, height=box.h, rx=3, stroke=colour,
+                          fill=theme.tile, stroke_width=1.4)] if said.get("times", 1) > 1 else []
+        parts = [title("\n".join([node, *words, *fields])), *behind,
                  element("rect", x=box.left, y=box.top, width=box.w, height=box.h, rx=3,
                          stroke=theme.now if lit else colour,
                          fill=mixed(theme.paper, theme.now, 0.12) if lit else theme.paper,
@@ -174,16 +191,18 @@ def along(way: Route, share: float) -> Point:
 def picture(graph: nx.MultiDiGraph, flow: Flow | None, rankdir: str, theme: Theme) -> Drawing:
     """The whole graph; with a flow, the norm of the message on every edge."""
     fields = {node: fields_of(node, said, flow) for node, said in graph.nodes(data=True)}
+    sent = messages(graph, flow)
     words = ("Number, width and colour of an edge: the Euclidean norm of the message that flowed back along it."
-             if flow is not None else "")
-    sheet = Sheet(graph, fields, theme, rankdir, gap=18.0 if flow is None else 34.0)
-    scale = Scale.of(flow.messages.values()) if flow is not None else None
+             if sent else "")
+    sheet = Sheet(graph, fields, theme, rankdir, gap=34.0 if sent else 18.0)
+    scale = Scale.of(sent.values())
     wires, numbers = [], []
-    for u, v, k in graph.edges(keys=True):
-        size = flow.messages.get((v, k)) if flow is not None else None
-        note = f"from {u} to {graph.nodes[v]['op']}, operand {k}"
-        if size is None or scale is None:
+    for u, v, k, said in graph.edges(keys=True, data=True):
+        size, count = sent.get((v, k)), said.get("count", 1)
+        note = f"from {u} to {graph.nodes[v].get('op', v)}, operand {k}" + (f", {count} edges" if count > 1 else "")
+        if size is None:
             wires.append(sheet.wire(u, v, k, note=note))
+            numbers += [sheet.number(u, v, k, f"×{count}")] if count > 1 else []
             continue
         numbers.append(sheet.number(u, v, k, short(size)))
         note += f": {size:.6g}"

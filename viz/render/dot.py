@@ -21,7 +21,7 @@ from microgradrnn.engine import Node
 from viz.arrange import GraphvizError, by_graphviz
 from viz.drawing import Drawing, MissingToolError
 from viz.flow import Flow
-from viz.records import fields_of, picture
+from viz.records import fields_of, messages, picture
 from viz.render.svg import clean
 from viz.scale import short
 from viz.theme import DEFAULT, Theme
@@ -185,9 +185,11 @@ def as_digraph(graph: nx.MultiDiGraph, flow: Flow | None, rankdir: str, theme: T
             dot.node(names[node] + "op", label=graphviz.nohtml(plain_text(said["sign"])), shape="circle",
                      margin="0.02", tooltip=graphviz.nohtml(plain_text(said["op"])))
             dot.edge(names[node] + "op", names[node])
-    for u, v, k in graph.edges(keys=True):
-        size = None if flow is None else flow.messages.get((v, k))
-        dot.edge(names[u], names[v] + "op", label="" if size is None else short(size))
+    sent = messages(graph, flow)
+    for u, v, k, said in graph.edges(keys=True, data=True):
+        count = f"×{said['count']}" if said.get("count", 1) > 1 else ""
+        dot.edge(names[u], names[v] + ("op" if "op" in graph.nodes[v] else ""),
+                 label=short(sent[v, k]) if (v, k) in sent else count)
     return dot
 
 

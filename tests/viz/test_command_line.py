@@ -1,0 +1,173 @@
+"""``python -m viz``: draws what a function returns, and says in one line what is wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import networkx as nx
+import pytest
+
+import viz
+from tests.viz.nets import own_cell
+from viz.__main__ import FILES, main
+
+Capsys = pytest.CaptureFixture[str]
+NETS = """
+import beside
+from microgradrnn import Tensor, Value, mark, nn, scope
+import numpy as np
+
+def loss():
+    return beside.twice(Value(2.0, label="a")).tanh()
+
+def recurrent():
+    hs, h = nn.RNN(2, 3, rng=0)(np.ones((9, 2, 2)))
+    return (h * h).sum()
+
+def needs(x, *, y=1): return x
+def no_node(): return 3
+def fails(): return {}["key"]
+def cell(): return nn.GRUCell(2, 3, rng=0)
+already = Value(1.0) * 2
+"""
+
+
+@pytest.fixture
+def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with a module, which imports another one beside it."""
+    (tmp_path / "my_nets.py").write_text(NETS)
+    (tmp_path / "beside.py").write_text("def twice(x):\n    return 2 * x\n")
+    (tmp_path / "broken.py").write_text("import no_such_module_anywhere\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("my_nets", "beside", "broken"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    yield tmp_path
+    for name in ("my_nets", "beside", "broken"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("where", ["my_nets:loss", "my_nets.py:loss", "my_nets:already", "tests.viz.nets:own_cell"])
+def test_modules_and_files_are_found(where: str, nets: Path, capsys: Capsys) -> None:
+    assert main([where, "--out", "deep/x.svg"]) == 0
+    assert capsys.readouterr().out.startswith("written: deep/x.svg (")
+    assert Path("deep/x.svg").read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_a_path_from_elsewhere_is_found(nets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(nets.parent)
+    assert main([f"{nets}/my_nets.py:loss", "--out", str(nets / "x.svg")]) == 0
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_every_kind_is_written_as_everything_it_can_be(kind: str, nets: Path, capsys: Capsys) -> None:
+    pytest.importorskip("resvg_py")
+    pytest.importorskip("svglib")
+    pytest.importorskip("PIL")
+    names = [f"{kind}{ending}" for ending in FILES[kind]]
+    function = "my_nets:loss" if kind == "frames" else "my_nets:cell" if kind == "cell" else "my_nets:recurrent"
+    assert main([function, "--kind", kind, "--out", *names]) == 0
+    assert capsys.readouterr().out.count(f"({kind}, ") == len(names)
+    starts = {".svg": b"<svg", ".png": b"\x89PNG", ".pdf": b"%PDF", ".gif": b"GIF8", ".json": b"{",
+              ".graphml": b"<?xml", ".gv": b"digraph", ".dot": b"digraph"}
+    for name, ending in zip(names, FILES[kind], strict=True):
+        if ending:
+            assert Path(name).read_bytes().startswith(starts[ending]), name
+        else:
+            assert list(Path(name).glob("*.svg"))
+
+
+def test_the_kind_is_chosen_by_the_graph_and_the_ending(nets: Path, capsys: Capsys) -> None:
+    for function, out, more, kind in (
+        ("recurrent", "x.svg", [], "unrolled"), ("loss", "x.svg", [], "draw"), ("recurrent", "x.gv", [], "draw"),
+        ("recurrent", "x.svg", ["--fold", "step"], "draw"), ("recurrent", "x.json", ["--fold", "step"], "graph"),
+        ("loss", "folder", [], "frames"),
+    ):
+        assert main([f"my_nets:{function}", "--out", out, *more]) == 0
+        assert f"({kind}, " in capsys.readouterr().out
+    assert viz.read("x.json").nodes["rnn/t3"]["kind"] == "folded"
+
+
+def test_options_do_what_they_say(nets: Path) -> None:
+    def svg(*options: str) -> str:
+        assert main(["my_nets:recurrent", "--out", "x.svg", *options]) == 0
+        return Path("x.svg").read_text(encoding="utf-8")
+
+    assert "t = 0<" in svg("--steps", "0..2")
+    assert "t = 3<" not in svg("--steps", "0..2")
+    assert "t = 5<" not in svg("--steps", "3")
+    assert "t = 6<" in svg("--steps", "3")
+    assert "gradient" not in svg()
+    assert "gradient sent" in svg("--flow") or "∂" in svg("--flow")
+    assert viz.DARK.paper in svg("--theme", "dark")
+    assert viz.DARK.paper not in svg()
+    assert "my title" in svg("--name", "my title")
+    assert "rnn/t4" in svg("--fold", "step")
+    assert "‖grad‖" in svg("--fold", "module", "--flow")
+    assert "‖grad‖" not in svg("--fold", "module")
+    assert svg("--kind", "rolled") != svg("--kind", "rolled", "--steps", "2")
+    assert svg("--kind", "folded", "--steps", "1") != svg("--kind", "folded", "--steps", "3")
+
+
+def test_the_graph_that_is_written_is_the_traced_one(nets: Path) -> None:
+    assert main(["tests.viz.nets:own_cell", "--out", "x.graphml"]) == 0
+    assert nx.utils.graphs_equal(viz.read("x.graphml"), viz.trace(own_cell()))
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    ("my_nets", "'my_nets': expected MODULE:FUNCTION, demos.nets:loss say, or FILE.py:FUNCTION"),
+    ("nowhere:f", "there is no module 'nowhere' (looked in "),
+    ("my_nets.deeper:f", "there is no module 'my_nets.deeper'"),
+    ("nowhere.py:f", "nowhere.py: there is no such file"),
+    ("my_nets:los", "my_nets has no function 'los'; did you mean 'loss'?"),
+    ("beside.py:zzz", "beside.py has no function 'zzz'; it has twice"),
+    ("my_nets:needs", "my_nets:needs needs arguments (missing a required argument: 'x'); give a function"),
+    ("my_nets:no_node", "my_nets:no_node returned int, not a Value or a Tensor\n"),
+    ("my_nets:cell", "my_nets:cell returned GRUCell, not a Value or a Tensor (for one cell: --kind cell)"),
+    ("my_nets:loss --out x.jpg", "--out x.jpg: draw is written as .svg, .png, .pdf, .gv, .dot"),
+    ("my_nets:loss --kind frames --out x.png", "--out x.png: frames is written as .svg, .gif, a folder"),
+    ("my_nets:loss --kind sideways", "argument --kind: invalid choice: 'sideways'"),
+    ("my_nets:loss --kind ribbons", "ribbons: this graph has no time steps: wrap"),
+    ("my_nets:recurrent --steps 70..80", "unrolled: no steps 70..80; the graph has steps 0..8"),
+    ("my_nets:recurrent --steps few", "expected how many, 8 say, or from where to where, 3..7; got 'few'"),
+    ("my_nets:recurrent --kind rolled --steps 1..2", "--steps: for rolled how many, not from where to where"),
+    ("my_nets:recurrent --kind draw --steps 3", "--steps goes with --kind unrolled, rolled and folded, not with draw"),
+    ("my_nets:recurrent --kind folded --fold step", "--fold goes with --kind draw and graph, not with folded"),
+    ("my_nets:loss --name x", "--name goes with the other kinds, not with draw"),
+    ("my_nets:loss --kind frames --flow", "--flow: a film always shows the gradient"),
+    ("my_nets:recurrent --out my_nets.py/x.svg", "my_nets.py"),
+])
+def test_what_is_wrong_is_said_in_one_line(words: str, said: str, nets: Path, capsys: Capsys) -> None:
+    try:
+        status = main(words.split(" "))
+    except SystemExit as stop:
+        status = int(str(stop.code))
+    lines = capsys.readouterr().err
+    assert status == 2
+    assert lines.startswith("viz: ")
+    assert said in lines
+    assert lines.count("\n") == 1
+
+
+def test_a_missing_tool_is_said_too(nets: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
+    assert main(["my_nets:recurrent", "--out", "x.png"]) == 2
+    assert 'viz: PNG needs resvg-py: pip install "microgradrnn[png]"' in capsys.readouterr().err
+
+
+def test_errors_of_the_function_itself_are_shown_whole(nets: Path) -> None:
+    with pytest.raises(KeyError, match="key"):
+        main(["my_nets:fails"])
+    with pytest.raises(ModuleNotFoundError, match="no_such_module_anywhere"):
+        main(["broken:f"])
+
+
+def test_it_runs_as_a_command(nets: Path) -> None:
+    run = subprocess.run([sys.executable, "-m", "viz", "my_nets:loss", "--out", "x.svg"], cwd=nets, text=True,
+                         capture_output=True, env=None, check=False)
+    assert (run.returncode, run.stdout[:22], run.stderr) == (0, "written: x.svg (draw, ", "")
+    run = subprocess.run([sys.executable, "-m", "viz", "--help"], text=True, capture_output=True, check=True)
+    assert "--fold" in run.stdout
