@@ -4,7 +4,7 @@ VENV ?= .venv
 ARGS ?=
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench pictures clean
+.PHONY: demo test lint bench pictures gallery clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m demos.gradient_flow $(ARGS)
@@ -23,6 +23,10 @@ bench: $(VENV)/.bench
 pictures: demo
 	mkdir -p docs/img
 	cp out/gates_against_tanh.svg out/side_by_side.svg docs/img/
+
+# Every kind of picture there is, and docs/gallery.md.
+gallery: $(VENV)/.demo
+	$(BIN)/python -m demos.gallery $(ARGS)
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,155 @@
+"""The gallery: every kind of picture of this project, each with the few lines that made it.
+
+``python -m demos.gallery`` makes docs/gallery/*.svg and docs/gallery.md. The code that stands on the page is the code
+that was run, and every caption is checked: numbers in it come from the picture's own data, and what it says in words
+is asserted before it is written.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+from demos.lesson import Parser, progress
+from viz.plots import as_svg
+
+DOCS = Path(__file__).parent.parent / "docs"
+INTRODUCTION = """\
+# Gallery
+
+Every kind of picture that this project draws. Each was made by the lines beneath it, after
+
+```python
+{prelude}
+```
+
+`make gallery` makes them all again. Numbers in the captions are worked out from the data of the picture, and what a
+caption says in words is asserted by the program that writes it.
+"""
+PRELUDE = """\
+import networkx as nx
+import numpy as np
+import viz
+from microgradrnn import Tensor, Value, concat, jacobian, mark, optim, scope, sigmoid, softmax, tanh
+from microgradrnn import nn
+from microgradrnn.nn import scalar
+from demos import charts"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture.
+
+    Attributes:
+        name: of the file.
+        title: what it shows; of a claim, the claim.
+        caption: one sentence on what one sees; ``{n}`` is filled in.
+        code: what makes it; the value of the last line is the picture.
+        check: run after that: works out what the caption needs, and asserts what it says.
+    """
+
+    name: str
+    title: str
+    caption: str
+    code: str
+    check: str = ""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A picture that was made: SVG, and the caption with its numbers."""
+
+    entry: Entry
+    svg: str
+    caption: str
+
+
+def make(entry: Entry) -> Made:
+    """Run the code of an entry, then its check.
+
+    Raises:
+        AssertionError: if the data do not bear what the caption says.
+    """
+    names: dict[str, Any] = {}
+    exec(PRELUDE, names)
+    body = ast.parse(dedent(entry.code)).body
+    last = body.pop()
+    assert isinstance(last, ast.Expr), f"{entry.name}: the last line is the picture"
+    exec(compile(ast.Module(body, []), entry.name, "exec"), names)
+    names["picture"] = eval(compile(ast.Expression(last.value), entry.name, "eval"), names)
+    exec(compile(dedent(entry.check), f"check of {entry.name}", "exec"), names)
+    return Made(entry, svg_of(names["picture"]), entry.caption.format_map(names))
+
+
+def svg_of(picture: Any) -> str:
+    """The text of a drawing, a graph that can paint itself, or a matplotlib figure."""
+    picture = getattr(picture, "drawing", picture)
+    if hasattr(picture, "svg"):
+        return str(picture.svg)
+    svg = as_svg(picture)
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg[svg.index("<svg"):], flags=re.DOTALL)  # which version made it
+    return re.sub(r'width="([\d.]+)pt" height="([\d.]+)pt"', r'width="\1" height="\2"', svg, count=1)
+
+
+def page(sections: dict[str, list[Made]]) -> str:
+    """The gallery as Markdown."""
+    parts = [INTRODUCTION.format(prelude=PRELUDE)]
+    for heading, made in sections.items():
+        parts.append(f"## {heading}\n")
+        for one in made:
+            title = one.entry.title
+            parts.append(f"### {title}\n\n![{title}](gallery/{one.entry.name}.svg)\n\n{one.caption}\n\n"
+                         f"```python\n{dedent(one.entry.code).strip()}\n```\n")
+    return "\n".join(parts)
+
+
+def sections() -> dict[str, list[Entry]]:
+    """All entries, by heading."""
+    from demos.gallery_claims import CLAIMS
+    from demos.gallery_pictures import PICTURES
+
+    return {**PICTURES, "Claims, drawn": CLAIMS}
+
+
+def write(made: dict[str, list[Made]], docs: Path) -> Iterable[Path]:
+    """Write all pictures and the page; pictures that no entry makes any more are removed."""
+    folder = docs / "gallery"
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = {f"{one.entry.name}.svg": one.svg for group in made.values() for one in group}
+    for old in folder.glob("*.svg"):
+        if old.name not in wanted:
+            old.unlink()
+    for name, svg in wanted.items():
+        (folder / name).write_text(svg, encoding="utf-8")
+        yield folder / name
+    (docs / "gallery.md").write_text(page(made), encoding="utf-8")
+    yield docs / "gallery.md"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Make the gallery."""
+    parser = Parser(prog="python -m demos.gallery", description="Make every picture of the gallery.")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder to write into (docs)")
+    options = parser.parse_args(argv)
+    found = sections()
+    bar = progress(sum(map(len, found.values())), "gallery")
+    made: dict[str, list[Made]] = {}
+    for heading, entries in found.items():
+        for entry in entries:
+            made.setdefault(heading, []).append(make(entry))
+            bar.update()
+    bar.close()
+    files = list(write(made, options.docs))
+    size = sum(file.stat().st_size for file in files)
+    print(f"{len(files) - 1} pictures, {size / 1e6:.1f} MB, in {options.docs / 'gallery'}; the page is gallery.md")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

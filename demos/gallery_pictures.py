@@ -1,0 +1,293 @@
+"""The gallery's pictures: cells, unrolled nets, and the ways to show a gradient."""
+
+from __future__ import annotations
+
+from demos.gallery import Entry
+
+
+def one_cell(name: str, title: str, caption: str, call: str, check: str = "") -> Entry:
+    """The picture of one cell, by ``viz.cell``; the caption's equations are compared with those on the picture."""
+    return Entry(f"cell_{name}", title, caption, f"viz.cell({call})", check)
+
+
+def says(call: str, *lines: str) -> str:
+    """A check: the equations of this cell include these lines."""
+    return f"said = str(viz.equations({call})).splitlines()\nassert set({list(lines)!r}) <= set(said), said"
+
+
+CELLS = [
+    one_cell("rnn", "The simple (Elman) net", "One layer: the state goes through a matrix and tanh at every step.",
+             "nn.RNNCell(3, 4, rng=0)", says("nn.RNNCell(3, 4, rng=0)", "h_t = tanh(z)")),
+    one_cell("relu", "The simple net with ReLU", "The same with ReLU in place of tanh.",
+             'nn.RNNCell(3, 4, activation="relu", rng=0)',
+             says('nn.RNNCell(3, 4, activation="relu", rng=0)', "h_t = relu(z)")),
+    one_cell("irnn", "IRNN", "ReLU, and W starts as the identity: the graph is that of the simple net.",
+             "nn.IRNNCell(3, 4, rng=0)", "assert (nn.IRNNCell(3, 4, rng=0).W.data == np.eye(4)).all()"),
+    one_cell("jordan", "Jordan's net", "What a step hands on is its output o: the past must pass through 2 numbers.",
+             "nn.JordanCell(3, 4, 2, rng=0)", says("nn.JordanCell(3, 4, 2, rng=0)", "z = x U + o_{t-1} W + b")),
+    one_cell("additive", "Additive recurrence", "Each step adds to the state; no weight stands between h and h.",
+             "nn.AdditiveCell(3, 4, rng=0)", says("nn.AdditiveCell(3, 4, rng=0)", "h_t = h_{t-1} + g", "z = x U + b")),
+    one_cell("additive_state", "Additive recurrence that reads its state", "What is added depends on the state now.",
+             "nn.AdditiveCell(3, 4, reads_state=True, rng=0)",
+             says("nn.AdditiveCell(3, 4, reads_state=True, rng=0)", "z = x U + h_{t-1} W + b")),
+    one_cell("lstm", "LSTM", "The cell state c runs straight along the top, through one product and one sum.",
+             "nn.LSTMCell(3, 4, rng=0)", says("nn.LSTMCell(3, 4, rng=0)", "c_t = f ⊙ c_{t-1} + i ⊙ g")),
+    Entry("cell_lstm_flow", "LSTM: the gradient through one cell",
+          "A gradient of norm {enters:.2g} at h leaves as {c:.2g} at the last c and {h:.2g} at the last h.",
+          "viz.cell(nn.LSTMCell(3, 4, rng=0), flow=True)", """
+          from viz.anatomy import dissect
+          from viz.specimen import specimen
+          found = dissect(specimen(nn.LSTMCell(3, 4, rng=0)), with_flow=True)
+          enters = found.from_outside(found.output)
+          by = {found.cell.symbols[s]: found.flow.gradients[found.before[s]] for s in found.cell.states}
+          c, h = by["c"], by["h"]
+          assert c > h
+          """),
+    Entry("cell_lstm_dark", "LSTM, dark", "The same picture in the dark theme.",
+          "viz.cell(nn.LSTMCell(3, 4, rng=0), flow=True, theme=viz.DARK)", "assert viz.DARK.paper in picture.svg"),
+    one_cell("update_gate", "LSTM with a gate that nobody reads",
+             "The fifth gate is not in the picture, because nothing leads from it to the state: its columns are named.",
+             "nn.UpdateGateLSTMCell(3, 4, rng=0)",
+             "assert len(viz.equations(nn.UpdateGateLSTMCell(3, 4, rng=0)).unread) == 3"),
+    one_cell("carousel", "LSTM of 1997", "No forget gate: c goes through one sum only.",
+             "nn.CarouselLSTMCell(3, 4, rng=0)", says("nn.CarouselLSTMCell(3, 4, rng=0)", "c_t = c_{t-1} + i ⊙ g")),
+    one_cell("coupled", "LSTM with coupled gates", "One gate u forgets and writes: 1 − u keeps, u lets in.",
+             "nn.CoupledLSTMCell(3, 4, rng=0)",
+             says("nn.CoupledLSTMCell(3, 4, rng=0)", "c_t = (1 − u) ⊙ c_{t-1} + u ⊙ g")),
+    one_cell("gru", "GRU, reset before the product", "z is how much of h is kept; r shuts the past out of n.",
+             "nn.GRUCell(3, 4, rng=0)", says("nn.GRUCell(3, 4, rng=0)", "h_t = z ⊙ h_{t-1} + (1 − z) ⊙ n")),
+    one_cell("gru_after", "GRU, reset after the product", "PyTorch's form: r acts on h W, which has a bias of its own.",
+             'nn.GRUCell(3, 4, reset="after", rng=0)',
+             says('nn.GRUCell(3, 4, reset="after", rng=0)',
+                  "n = tanh(x U_n + b_n + r ⊙ (h_{t-1} W_n + b_{hn}))")),
+    one_cell("mgu", "Minimal gated unit", "One gate does both jobs of the GRU's two.",
+             "nn.MGUCell(3, 4, rng=0)", says("nn.MGUCell(3, 4, rng=0)", "h_t = (1 − f) ⊙ h_{t-1} + f ⊙ n")),
+    one_cell("lstm_unit", "LSTM of a single unit", "On plain numbers every gate has its own three weights.",
+             "scalar.LSTMNeuron(1), x=[0.7]",
+             says("scalar.LSTMNeuron(1), x=[0.7]", "f = σ(x u_f + h_{t-1} w_f + b_f)")),
+    Entry("cell_own", "A cell of your own",
+          "A plain function, never seen before: what its gate does is read from its graph.", """
+          U, W = (Tensor(np.random.default_rng(k).standard_normal((4, 4)) / 2) for k in range(2))
+
+          def leaky(x, h):
+              a = mark(sigmoid(x @ U), "a", role="gate")
+              n = mark(tanh(h @ W), "n", role="candidate")
+              return mark(a * h + (1 - a) * n, "h", role="hidden")
+
+          viz.cell(leaky, x=np.ones((1, 4)), state=np.ones((1, 4)))
+          """, 'assert "update gate: how much of" in picture.svg'),
+    Entry("cell_unmarked", "A cell of your own, without a single mark",
+          "Nothing is marked, so nothing has a colour; what is used twice is given the name a1.", """
+          W = Tensor(np.random.default_rng(0).standard_normal((5, 8)) / 2)
+
+          def fused(x, h):
+              both = concat([h, x], axis=-1) @ W
+              a = sigmoid(both[:, :4])
+              return a * h + (1 - a) * tanh(both[:, 4:])
+
+          viz.cell(fused, x=np.ones((1, 1)), state=np.ones((1, 4)))
+          """, 'assert viz.Theme().roles["gate"] not in picture.svg'),
+]
+
+GRAPHS = [
+    Entry("scalar", "A graph of single numbers",
+          "micrograd's picture: every number with its value and its gradient; here ∂y/∂a is {g:.3g}.", """
+          a, b = Value(2.0, label="a"), Value(-3.0, label="b")
+          y = (a * b + a).tanh()
+          y.label = "y"
+          y.backward()
+          viz.draw(y)
+          """, "g = a.grad\nassert abs(g + 2 * (1 - y.data ** 2)) < 1e-15"),
+    Entry("film", "The reverse pass as a film", "{n} messages, one after another: upstream gradient times local "
+          "derivative. (Open the picture itself to see it run.)", """
+          a, b = Value(2.0, label="a"), Value(-3.0, label="b")
+          y = (a * b + a).tanh()
+          y.label = "y"
+          viz.backprop_frames(y)
+          """, "n = len(picture.messages)\nassert n == len(viz.gradient_flow(y).messages)"),
+    Entry("scalar_rnn", "Two steps of one recurrent unit",
+          "w is drawn once and used twice: its gradient, {g:.2g}, is the sum of what both steps send it.", """
+          w, h = Value(0.9, label="w"), Value(0.5, label="h0")
+          for t in range(2):
+              h = (w * h).tanh()
+          h.backward()
+          viz.draw(h)
+          """, """
+          g = w.grad
+          h1 = np.tanh(0.45)
+          assert abs(g - (1 - h.data ** 2) * (h1 + 0.9 * (1 - h1 ** 2) * 0.5)) < 1e-15
+          """),
+]
+
+LAST = """
+xs = np.random.default_rng(1).standard_normal((10, 2, 3))
+net, head = nn.{net}(3, 8, rng=0), nn.Linear(8, 4, rng=0)
+hs, state = net(xs)
+loss = nn.cross_entropy(head(hs[-1]), [1, 2])
+"""
+
+
+def unrolled_pair(net: str, state: str) -> list[Entry]:
+    """A net unrolled, as structure and with the gradient on it."""
+    setup = LAST.replace("{net}", net)
+    return [
+        Entry(f"unrolled_{net.lower()}", f"{net}, unrolled",
+              "The same cell at each of the last steps, time from left to right; weights are named once.",
+              setup + "viz.unrolled(loss, last=4)", "assert len(viz.trace(loss)) > 10 * 4"),
+        Entry(f"flow_{net.lower()}", f"{net}, unrolled, with the gradient",
+              f"The gradient of the last loss on its way back: ‖∂L/∂{state}‖ is {{new:.2g}} at the last step and "
+              "{old:.2g} nine steps before.",
+              setup + "flow = viz.gradient_flow(loss)\nviz.unrolled(flow, last=4)",
+              f"profile = flow.profile({state!r})\nnew, old = profile.at(0), profile.at(9)\nassert new > old"),
+    ]
+
+
+UNROLLED = [
+    *unrolled_pair("RNN", "h"), *unrolled_pair("LSTM", "c"), *unrolled_pair("GRU", "h"),
+    Entry("stacked", "Stacked layers", "Two layers: each step of the upper one reads the lower one at the same "
+          "step.", """
+          hs, state = nn.LSTM(3, 4, layers=2, rng=0)(np.random.default_rng(1).standard_normal((5, 1, 3)))
+          viz.unrolled(hs[-1].sum(), last=3)
+          """, 'assert picture.svg.count("layer") >= 2'),
+    Entry("bidirectional", "Both directions",
+          "One net runs forwards, the other backwards; a loss at step {t} hears of steps before and after it.", """
+          x = Tensor(np.random.default_rng(1).standard_normal((5, 1, 3)))
+          hs, states = nn.RNN(3, 4, bidirectional=True, rng=0)(x)
+          loss = (hs[2] ** 2).sum()
+          viz.unrolled(viz.gradient_flow(loss))
+          """, "t = 2\nloss.backward()\nassert (abs(x.grad).max(axis=(1, 2)) > 0).all()"),
+    Entry("many_to_many", "A loss at every step", "Many to many: what comes back to a state is the sum of two "
+          "wires.", """
+          xs = np.random.default_rng(1).standard_normal((5, 2, 3))
+          hs, _ = nn.GRU(3, 4, rng=0)(xs)
+          loss = nn.cross_entropy(nn.Linear(4, 3, rng=0)(hs), np.ones((5, 2), int))
+          viz.unrolled(viz.gradient_flow(loss), last=4)
+          """),
+    Entry("tree", "A recursive net over a tree", "The same cell at every node of a tree, ((a b) (c d)).", """
+          cell = nn.TreeCell(2, rng=0)
+          a, b, c, d = (Tensor(np.ones((1, 2)) * k) for k in range(1, 5))
+          viz.draw(nn.recurse(cell, ((a, b), (c, d))).sum())
+          """),
+    Entry("two_nets", "Several nets on one scale",
+          "Width and colour mean the same in both: the LSTM's last state to its first, {lstm:.1g} of the gradient; the "
+          "simple net's, {rnn:.1g}.", """
+          xs = np.random.default_rng(1).standard_normal((30, 1, 3))
+          flows = {name: viz.gradient_flow(kind(3, 16, rng=0)(xs)[0][-1].sum())
+                   for name, kind in {"rnn": nn.RNN, "lstm": nn.LSTM}.items()}
+          viz.side_by_side(flows, last=4)
+          """, """
+          def left(flow, state):
+              norms = flow.profile(state).norms
+              return norms[-1] / norms[0]
+          lstm, rnn = left(flows["lstm"], "h"), left(flows["rnn"], "h")
+          """),
+]
+
+FAR = """
+xs = np.random.default_rng(1).standard_normal((100, 1, 3))
+nets = {"rnn": nn.RNN(3, 32, rng=0), "lstm": nn.LSTM(3, 32, forget_bias=1.0, rng=0), "gru": nn.GRU(3, 32, rng=0)}
+losses = {name: net(xs)[0][-1].sum() for name, net in nets.items()}
+flows = {name: viz.gradient_flow(loss) for name, loss in losses.items()}
+"""
+
+FLOWS = [
+    Entry("ribbons", "Ribbons", "How much of the gradient was carried over directly, and how much came otherwise: the "
+          "simple net has no direct carry at all.", FAR + "viz.ribbons(flows, lags=40)",
+          'assert all(a.carry == 0 for a in flows["rnn"].split("h"))\n'
+          'assert any(a.carry > 0 for a in flows["lstm"].split("c"))'),
+    Entry("profiles", "The norm against the lag", "Straight lines mean exponential decay: with untrained "
+          "weights, after "
+          "90 steps {words}.", "import viz.plots\n" + FAR + "viz.plots.norm_against_lag(flows)", """
+          left = {name: flow.profile("h").at(90) / flow.profile("h").at(0) for name, flow in flows.items()}
+          words = ", ".join(f"{share:.0e} is left in the {name}" for name, share in left.items())
+          """),
+    Entry("compare", "Gates against tanh", "{verdict}", FAR + "found = viz.compare_flow(losses, lags=60)\nfound",
+          "verdict = found.verdict"),
+    Entry("ways_curves", "By which ways the gradient came to c",
+          "The largest part of what arrives at the LSTM's cell state {lag} steps back came by “{best}”; the parts "
+          "add up to the whole.",
+          FAR + 'found = viz.ways(losses["lstm"])\n'
+          "charts.curves({name: (found.lags, np.array([np.linalg.norm(p) for p in part]))\n"
+          '               for name, part in found.parts.items()}, "lag", "norm of the part", log="y")', """
+          lag = 30
+          sizes = {name: np.linalg.norm(part[found.lags.index(lag)]) for name, part in found.parts.items()}
+          best = max(sizes, key=sizes.get)
+          assert found.check() < 1e-12
+          """),
+    Entry("singular_values", "Singular values of every step's Jacobian",
+          "By how much each step stretches or shrinks what flows back through it: the largest is {largest:.2g}, "
+          "and the "
+          "spectral radius is never above it.",
+          FAR + 'jacobians = viz.step_jacobians(losses["rnn"])\nviz.singular_fan(jacobians)', """
+          values = jacobians.singular_values()
+          largest = values.max()
+          assert (jacobians.spectral_radii() <= values[:, 0] * (1 + 1e-9)).all()
+          """),
+    Entry("transport", "What happens to a gradient on its way back",
+          "The truth lies under the product of the norms, always, and that under the bound.",
+          FAR + 'jacobians = viz.step_jacobians(losses["rnn"])\n'
+          'viz.transport_curves({"rnn": jacobians}, W={"rnn": nets["rnn"].cell.W})', """
+          truth, norms, bound = (jacobians.transport(), jacobians.product_of_norms(),
+                                 jacobians.bound(nets["rnn"].cell.W))
+          assert (truth <= norms + 1e-9).all() and (norms <= bound + 1e-9).all()
+          """),
+    Entry("eigenvalues", "Eigenvalues of every step's Jacobian", "In the complex plane: the largest modulus is "
+          "{rho:.2g}.",
+          """
+          hs, h = nn.RNN(3, 16, rng=0)(np.random.default_rng(1).standard_normal((12, 1, 3)))
+          jacobians = viz.step_jacobians(h.sum())
+          viz.eigenvalue_plane(jacobians)
+          """, "rho = jacobians.spectral_radii().max()"),
+]
+
+EVERY = """
+xs = np.random.default_rng(1).standard_normal((20, 2, 3))
+net, head = nn.RNN(3, 8, rng=0), nn.Linear(8, 4, rng=0)
+hs, _ = net(xs)
+loss = nn.cross_entropy(head(hs), np.ones((20, 2), int), reduction="sum")
+"""
+
+BLAME = [
+    Entry("blame", "Who is to blame: ‖δ‖ for every loss and every step",
+          "Row t blames the steps k ≤ t; above the diagonal there is no way. The blame fades with t − k.",
+          EVERY + "errors = viz.local_errors(loss)\nviz.blame_map(errors)", """
+          assert not np.triu(errors.reached, 1).any()
+          lags = errors.by_lag()
+          assert lags[0] > lags[5] > lags[15] > 0
+          """),
+    Entry("shares_step", "The gradient of W, step by step",
+          "The shares of the steps add up to the gradient as vectors: {left:.0%} of the sum of their norms is left.",
+          EVERY + 'by_step = viz.shares(loss)\nviz.share_bars(by_step["W"])',
+          'left = by_step["W"].cancellation()\nassert left < 1'),
+    Entry("shares_lag", "The gradient of W, by lag", "Most of it is from lag 0: {near:.2g}; from lag 10, {far:.1g}.",
+          EVERY + 'by_lag = viz.shares_by_lag(loss)\nviz.share_bars(by_lag["W"], log=True)', """
+          share = by_lag["W"]
+          near, far = share.norms[share.keys.index(0)], share.norms[share.keys.index(10)]
+          assert near == share.norms.max() and far < near / 10
+          """),
+]
+
+TEXT = """
+words = "the old cat sat on the old mat"
+letters = sorted(set(words))
+codes = [letters.index(c) for c in words]
+net, head = nn.GRU(len(letters), 24, rng=0), nn.Linear(24, len(letters), rng=1)
+x = np.eye(len(letters))[codes[:-1]]
+C = viz.connectivity(lambda x: head(net(x)[0]), x, codes[1:])
+"""
+
+MEMORY = [
+    Entry("text_map", "Which step listens to which", "Untrained, each answer listens to the last few characters: the "
+          "same step counts {ratio:.0f} times as much as ten steps before.", TEXT + "viz.text_map(C, words)", """
+          T = len(C)
+          ratio = np.mean([C[t, t] for t in range(10, T)]) / np.mean([C[t, t - 10] for t in range(10, T)])
+          assert (np.triu(C, 1) == 0).all() and ratio > 2
+          """),
+    Entry("shaded_text", "The text, shaded", "What the prediction of the boxed character depends on.",
+          TEXT + "viz.shaded_text(C, words, steps=[18, 28])", "assert C[18, 18] > 0"),
+]
+
+PICTURES: dict[str, list[Entry]] = {
+    "One cell": CELLS, "Graphs of numbers": GRAPHS, "Unrolled nets": UNROLLED,
+    "The gradient's way back": FLOWS, "Which step did what": BLAME, "Memory on text": MEMORY,
+}
