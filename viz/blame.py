@@ -82,7 +82,8 @@ def local_errors(losses: Losses, layer: int = -1, *, at: str | None = None, arra
         losses: one loss; or the losses of the steps, as a list (in the order of time, one a step) or by step.
         layer: which unrolled layer is blamed, the last by default.
         at: the symbol or role of what is differentiated by, ``"h"``, ``"c"``, ``"i"``. By default the pre-activation
-            z_k where the state is an elementwise function of one (``h = tanh(z)``), else, in gated cells, the state.
+            z_k where the state is an elementwise function of one (``h = tanh(z)``); in gated cells the state h_k.
+            (For an LSTM that is not what goes on along the cell path: ``"c"`` is, with what c_k sends through h_k.)
         arrays: keep the errors themselves too; (T, T, B, H) numbers.
 
     Raises:

@@ -119,16 +119,18 @@ def share_bars(shares: Shares, *, log: bool = False, ax: Any = None) -> Any:
 def singular_fan(jacobians: StepJacobians, *, ax: Any = None) -> Any:
     """The singular values of every step's Jacobian over time, log scale: above 1 a step stretches, below it shrinks.
 
-    Lines for the largest, the median and the smallest; the band holds the middle 80 %. Dotted, the spectral radius:
-    it is what "the eigenvalue must be below 1" speaks of, and it bounds nothing.
+    Lines for the largest, the median and the smallest; the band holds the middle 80 %. Zeros are left out. Dotted, the
+    spectral radius: it is what "the eigenvalue must be below 1" speaks of, and it bounds nothing.
 
     Raises:
         ImportError: without matplotlib.
     """
     ax = _axes(ax, (7.4, 4.2))
     steps = jacobians.steps
-    values = np.where(jacobians.singular_values() > 0, jacobians.singular_values(), np.nan)
-    low, middle, high = np.nanpercentile(values, [10, 50, 90], axis=1) if np.isfinite(values).any() else values.T[:3]
+    values = jacobians.singular_values()
+    values = np.where(values > 0, values, np.nan)  # a log scale has no place for zeros
+    low, middle, high = np.array([np.percentile(row[row > 0], [10, 50, 90]) if (row > 0).any() else [np.nan] * 3
+                                  for row in values]).T
     ax.fill_between(steps, low, high, color=FORWARD, alpha=0.18, linewidth=0, label="middle 80 %")
     ax.plot(steps, values[:, 0], color=FORWARD, linewidth=1.8, label="largest")
     ax.plot(steps, middle, color=FORWARD, linewidth=1.2, dashes=(5, 2), label="median")

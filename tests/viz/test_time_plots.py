@@ -12,6 +12,7 @@ import viz
 from microgradrnn import nn
 from viz.blame import LocalErrors, Shares
 from viz.jacobians import StepJacobians
+from viz.plots import as_svg
 from viz.scale import Scale
 from viz.theme import DEFAULT
 
@@ -161,6 +162,20 @@ def test_every_picture_can_be_drawn_into_given_axes_and_says_its_units(
         assert draw(ax) is figure
         assert unit in labels(figure)
         assert not ax.spines["top"].get_visible()
+
+
+@pytest.mark.filterwarnings("error")
+def test_zeros_and_what_is_not_finite_do_not_stop_the_pictures_of_jacobians() -> None:
+    for J in (np.zeros((1, 1)), np.full((2, 2), np.nan), np.diag([1.0, 0.0])):
+        odd = StepJacobians(("h",), (len(J),), (0, 1), np.array([J, J]))
+        for figure in (viz.singular_fan(odd), viz.eigenvalue_plane(odd), viz.transport_curves({"odd": odd})):
+            figure.canvas.draw()
+
+
+def test_the_pictures_become_svg_with_text_in_it(errors: LocalErrors) -> None:
+    text = as_svg(viz.blame_map(errors))
+    assert text == as_svg(viz.blame_map(errors))
+    assert "the step of the loss" in text
 
 
 def test_symbols_of_any_kind_can_be_written(errors: LocalErrors, jacobians: StepJacobians) -> None:
