@@ -10,7 +10,7 @@ enters its target, so the number drawn on it is the message of that edge.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +63,7 @@ class Cell:
     names: dict[str, str] = field(default_factory=dict)  # what weights without a symbol are called: W1, W2, ...
     symbols: dict[str, str] = field(default_factory=dict)  # what each state is called
     words: dict[str, str] = field(default_factory=dict)  # what each glyph is, in a few words: i × g
+    borrowed: list[str] = field(default_factory=list)  # inputs that are another layer's output, or a plain array
 
     def main_line(self) -> list[str]:
         """The glyphs on the straight line along the top: how the gradient gets from a state to the same state one
@@ -94,12 +95,22 @@ def one_cell(graph: nx.MultiDiGraph, layer: Layer, steps: Iterable[int]) -> Cell
     glyphs: dict[str, Glyph] = {}
     wires: dict[tuple[str, int], Wire] = {}
     words: dict[str, str] = {}
+    alike: set[Hashable] = set()
     for step in steps:
+        if (shape := folder.shape(step)) in alike:
+            continue  # as an earlier step: nothing new
+        alike.add(shape)
         for glyph in folder.glyphs(step):
             glyphs[glyph.name] = glyph
-            words[glyph.name] = folder.words(layer.steps[step][glyph.name], glyph)
+            node = layer.steps[step].get(glyph.name)
+            words[glyph.name] = glyph.label if node is None else folder.words(node, glyph)
         for wire in folder.wires(step):
             wires[wire.edge] = wire
+    read = {wire.source for wire in wires.values()}
+    borrowed = [name for name in glyphs if name not in layer.steps[layer.last] and name in folder.borrowed]
+    for name in borrowed:
+        if name not in read:  # at the first step alone: the first state
+            del glyphs[name]
     handed_on = {graph.nodes[node]["name"] for node in folder.states} | folder.outputs()
     return Cell(
         glyphs,
@@ -109,6 +120,7 @@ def one_cell(graph: nx.MultiDiGraph, layer: Layer, steps: Iterable[int]) -> Cell
         folder.names,
         folder.symbols,
         words,
+        [name for name in borrowed if name in glyphs],
     )
 
 
@@ -125,10 +137,28 @@ class _Folder:
         self.uses = uses(graph)
         self.several = len({said["step"] for _, said in graph.nodes(data=True) if "step" in said}) > 1
         self.weights: set[str] = set()
+        self.borrowed: set[str] = set()
         self._constant: dict[str, bool] = {}
         self._same: dict[str, bool] = {}
         self._host: dict[str, str] = {}
         self._near: dict[str, set[str]] = {}
+
+    def shape(self, step: int) -> Hashable:
+        """All that a cell is drawn from. Steps that look alike have the same."""
+        nodes, turn, where = self.graph.nodes, self.turn[step], self.where
+        found: list[tuple[Any, ...]] = []
+        for name, node in self.layer.steps[step].items():
+            said = nodes[node]
+            found.append((name, said.get("op"), said.get("symbol"), said.get("role")))
+            for u, keys in self.graph.pred[node].items():
+                if u in where:
+                    then, other = where[u]
+                    found.extend((k, turn - self.turn[then], other) for k in keys)
+                else:
+                    constant = nodes[u]["kind"] == "constant"
+                    found.extend((k, nodes[u]["shape"] if constant else nodes[u].get("step", u) == step,
+                                  nodes[u]["name"]) for k in keys)
+        return tuple(found)
 
     # -- what a node is
     def said(self, node: str) -> dict[str, Any]:
@@ -146,11 +176,11 @@ class _Folder:
         if node not in self._constant:
             said = self.said(node)
             if node in self.where:
-                self._constant[node] = self.is_plumbing(node) and self.is_the_same(node) and all(
-                    self.is_weight(u) for u in self.graph.predecessors(node))
+                self._constant[node] = said.get("op") in PLUMBING and node not in self.states and all(
+                    self.is_weight(u) for u in self.graph.predecessors(node)) and self.is_the_same(node)
             elif said["kind"] == "computed":
-                self._constant[node] = all(self.is_weight(u) or self.said(u)["kind"] == "constant"
-                                           for u in self.graph.predecessors(node))
+                self._constant[node] = "step" not in said and all(
+                    self.is_weight(u) or self.said(u)["kind"] == "constant" for u in self.graph.predecessors(node))
             else:
                 self._constant[node] = said["kind"] == "parameter" or (
                     said["kind"] == "leaf" and not (self.several and len(self.uses[node]) == 1
@@ -231,12 +261,26 @@ class _Folder:
     # -- what to draw
     def drawn(self, step: int) -> list[str]:
         return [node for node in self.layer.steps[step].values()
-                if self.is_input(node) or not self.is_plumbing(node)]
+                if self.is_input(node) or not (self.is_plumbing(node) or self.is_weight(node))]
 
     def glyphs(self, step: int) -> Iterable[Glyph]:
         for node in self.drawn(step):
+            if not self.is_input(node):
+                for _, operand in self.operands(node):
+                    if (name := self.lender(self.origin(operand), step)) is not None:
+                        self.borrowed.add(name)
+                        yield Glyph(name, "input", self.said(self.origin(operand)).get("symbol", "x"))
             if self.host(node) == node:
                 yield self.glyph(node)
+
+    def lender(self, node: str, step: int) -> str | None:
+        """A name for what another layer computed at the same step, or for an array that was given to it. Else None."""
+        said = self.said(node)
+        if node in self.where or said.get("step") != step:
+            return None
+        if said["kind"] == "constant" and (not self.several or said["shape"] == "()"):
+            return None
+        return f"{said.get('path', '')}:{said['name']}" if said["kind"] in ("computed", "constant") else None
 
     def glyph(self, node: str) -> Glyph:
         said = self.said(node)
@@ -275,6 +319,8 @@ class _Folder:
                 if self.is_weight(u):
                     self.weights |= self.parameters(u)
                     continue
+                if (name := self.lender(u, step)) is not None:
+                    yield Wire(name, self.where[self.host(node)][1], (self.where[node][1], k))
                 if u not in self.where:
                     continue  # a plain number, the first state, or an input that is the same for all steps
                 if self.host(u) == self.host(node):
@@ -313,6 +359,8 @@ class _Folder:
                 return self.names.get(node, "x")
         if said["kind"] in ("leaf", "parameter"):
             return self.names.get(node, "x")
+        if node not in self.where and said["op"] not in ("matmul", "affine", "add") and not self.is_weight(node):
+            return "x"  # whatever was worked out before the steps, they read it as their input
         if depth == 0:
             return str(said["op"])
         parts = [self.text(u, depth=depth - 1) for _, u in self.operands(node)]

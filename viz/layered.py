@@ -283,7 +283,7 @@ class _Ranks:
         for u, v in self.long:
             shared[(u, 0) if out[u] >= into[v] else (v, 1)].append((u, v))
         taken: list[int] = []  # how far each rail is taken
-        found = {}
+        found: dict[tuple[Any, Any], int] = {}
         for edges in sorted(shared.values(), key=lambda edges: min(self.level[u] for u, _ in edges)):
             first, last = min(self.level[u] for u, _ in edges), max(self.level[v] for _, v in edges)
             track = next((j for j, end in enumerate(taken) if end < first), len(taken))

@@ -44,6 +44,37 @@ class Tile:
     entries: dict[tuple[str, int], Route]
     exits: dict[str, Route]
     main: str | None
+    mirrored: bool = False
+
+    def inlet(self, name: str) -> Route:
+        """The way from the lower edge of the tile up into an input."""
+        box = self.boxes[name]
+        return Route((box.x, self.height)).line(box.x, box.bottom)
+
+    def outlet(self, name: str) -> Route:
+        """The way from a glyph up to the upper edge of the tile: straight, if nothing stands above it, else past it."""
+        box, side = self.boxes[name], -1 if self.mirrored else 1
+        if not any(other.bottom <= box.top and abs(other.x - box.x) < other.w / 2 + 8 for other in self.boxes.values()):
+            return Route((box.x, box.top)).line(box.x, 0)
+        edge = 9.0 if self.mirrored else self.width - 9.0
+        beside = [other for other in self.boxes.values() if (other.x - box.x) * side > 0
+                  and other.top < box.bottom and other.bottom > box.top]
+        if not beside:
+            return Route((box.right if side > 0 else box.left, box.y)).corner(edge, 0, 10, level_first=True)
+        route = Route((box.x, box.top)).corner(box.x + 10 * side, box.top - 10, 8, level_first=False)
+        return route.corner(edge, 0, 8, level_first=True)
+
+
+def mirrored(tile: Tile) -> Tile:
+    """The same cell for time that runs from right to left: what came from the left comes from the right."""
+    def turned(ways: dict[Any, Route]) -> dict[Any, Route]:
+        return {key: Route((tile.width - way.start[0], way.start[1]),
+                           [tuple((tile.width - x, y) for x, y in piece) for piece in way.pieces])
+                for key, way in ways.items()}
+
+    boxes = {name: Box(tile.width - box.x, box.y, box.w, box.h) for name, box in tile.boxes.items()}
+    return Tile(tile.cell, tile.width, tile.height, boxes, turned(tile.routes), turned(tile.entries),
+                turned(tile.exits), tile.main, not tile.mirrored)
 
 
 def size(glyph: Glyph, theme: Theme) -> tuple[float, float]:

@@ -44,7 +44,12 @@ class Scale:
 
     def width(self, norm: float) -> float:
         """The width of an edge, in pixels."""
-        return THINNEST + (THICKEST - THINNEST) * self.place(norm)
+        return self.width_at(self.place(norm))
+
+    @staticmethod
+    def width_at(place: float) -> float:
+        """The width of an edge at a place on the scale, 0..1."""
+        return THINNEST + (THICKEST - THINNEST) * place
 
     def colour(self, norm: float) -> str:
         """The colour of an edge."""

@@ -133,8 +133,8 @@ def _is_read_by_weights(graph: nx.MultiDiGraph, node: str) -> bool:
 def state_symbols(graph: nx.MultiDiGraph, layer: Layer) -> dict[str, str]:
     """What to call each state, by its name in the layer: as marked; of the others the youngest is h, then s2, ..."""
     handed_on = states(graph, layer)
-    names = {name: graph.nodes[node].get("symbol") for name, node in layer.steps[layer.last].items()
-             if node in handed_on}
+    names = {name: graph.nodes[node].get("symbol", "ΣL" if is_running_sum(graph, node) else None)
+             for name, node in layer.steps[layer.last].items() if node in handed_on}
     taken = set(names.values())
     for name in reversed(names):
         if names[name] is None:
@@ -142,6 +142,11 @@ def state_symbols(graph: nx.MultiDiGraph, layer: Layer) -> dict[str, str]:
             names[name] = next(word for word in free if word not in taken)
             taken.add(names[name])
     return {name: str(symbol) for name, symbol in names.items()}
+
+
+def is_running_sum(graph: nx.MultiDiGraph, node: str) -> bool:
+    """Is it the root, a single number that a loop summed up step by step, as in ``L = L + L_t``?"""
+    return node == graph.graph["root"] and graph.nodes[node]["op"] == "add" and graph.nodes[node]["shape"] == "()"
 
 
 def _free(taken: dict[str, str], name: str) -> str:

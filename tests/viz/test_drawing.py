@@ -17,6 +17,7 @@ import pytest
 import viz
 from microgradrnn import Tensor, Value, mark, nn, scope
 from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
+from tests.viz.svgs import of, wording
 from viz.cells import one_cell
 from viz.drawing import in_pixels
 from viz.scale import Scale, short
@@ -53,15 +54,15 @@ def test_every_cell_is_drawn_with_its_symbols(name: str, with_flow: bool) -> Non
 def test_one_step_and_two_hundred(T: int) -> None:
     loss = last_loss("lstm", T=T)
     drawing = viz.unrolled(viz.gradient_flow(loss), last=T)
-    uses = list(parsed(drawing).iter(SVG + "use"))
-    assert len(uses) == T, "each step is a stamp of the one cell"
-    assert len(viz.unrolled(loss, last=T).svg) < 20_000 + 8_000 * T
+    assert drawing.svg.count(">f σ<") == 1, "a cell is drawn once, ..."
+    assert sum(wording(e) == "f σ" for e, _, _ in of(drawing.svg, "text")) == T, "... and stamped at every step"
+    assert len(viz.unrolled(loss, last=T).svg) < 20_000 + 1_000 * T
 
 
 def test_a_thousand_steps_with_the_flow_on_every_edge_stay_small() -> None:
     loss = last_loss("lstm", T=250)
     size = len(viz.unrolled(viz.gradient_flow(loss), last=250).svg)
-    assert size < 250 * 4_300, "it was 6.7 MB for a thousand steps"
+    assert size < 250_000 + 250 * 1_500, "it was 6.7 MB for a thousand steps"
 
 
 def test_own_cells_layers_and_graphs_without_steps_are_drawn() -> None:
@@ -176,7 +177,7 @@ def test_what_is_compared_has_one_scale() -> None:
     scale = viz.common_scale(flows.values())
     assert together.svg == viz.side_by_side(flows, scale=scale).svg
     ids = re.findall(r' id="([^"]+)"', together.svg)
-    assert len(ids) == len(set(ids)) == 2
+    assert len(ids) == len(set(ids)) > 2
 
 
 def test_pictures_are_the_same_every_time() -> None:
@@ -235,7 +236,7 @@ def test_what_flows_up_into_the_main_line_has_an_arrowhead() -> None:
     loss = last_loss("gru before", T=3)
     flow = viz.gradient_flow(loss)
     layer = layers(flow.graph)[0]
-    heads = sum(len(list(g)) for g in parsed(viz.unrolled(flow)).iter(SVG + "g") if g.get("stroke-width") == "0.7")
+    heads = len(of(viz.unrolled(flow).svg, "path", stroke_width="0.7"))
     edges = sum(1 for t in range(3) for wire in one_cell(flow.graph, layer, [0, 1, 2]).wires
                 if not (wire.recurrent and t == 0))
     assert heads > edges + 2, "one arrowhead an edge, two for the two boxes, and more where lines join"

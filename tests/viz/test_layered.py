@@ -60,7 +60,8 @@ def test_an_edge_runs_from_its_source_to_its_target(name: str) -> None:
     for (u, v, _), route in found.routes.items():
         for (x, y), node in ((route.start, u), (route.end, v)):
             box = found.boxes[node]
-            assert box.left - 1 <= x <= box.right + 1 and box.top - 1 <= y <= box.bottom + 1, (u, v)
+            assert abs(x - box.x) <= box.w / 2 + 1, (u, v)
+            assert abs(y - box.y) <= box.h / 2 + 1, (u, v)
 
 
 def test_parallel_edges_do_not_hide_one_another() -> None:
