@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 import viz
+from demos.lesson import Parser, as_lines, names_from, natural, positive, progress
 from microgradrnn import Tensor, nn, no_grad, optim
 from microgradrnn.data import standard_library, windows
 from viz.scale import short
@@ -164,16 +165,6 @@ def train(net: CharacterNet, corpus: Corpus, steps: int, seed: int, name: str) -
                     raise TroubleError(f"{name}: the loss is {loss.item()} after {step + 1} updates; try another seed")
 
 
-def progress(total: int, name: str) -> Any:
-    """A progress bar on stderr."""
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        raise TroubleError('the progress bars need tqdm: pip install "microgradrnn[demo]"') from None
-    every = 0.1 if sys.stderr.isatty() else 10.0  # seconds; a log file wants few lines
-    return tqdm(total=total, desc=f"{name:>4}", unit="step", file=sys.stderr, dynamic_ncols=True, mininterval=every)
-
-
 def bits(nats: float) -> float:
     """Nats to bits."""
     return nats / math.log(2)
@@ -201,6 +192,8 @@ class Result:
     loss_bits: float
     flow: viz.Flow
     profiles: list[viz.Profile] = field(default_factory=list)
+    loss: Any = None  # the node itself
+    heard: Any = None  # how strongly each answer depends on each character read, (PASSAGE, PASSAGE)
 
     @property
     def longest(self) -> viz.Profile:
@@ -208,8 +201,8 @@ class Result:
         return self.profiles[0]
 
 
-def measure(net: CharacterNet, kind: str, corpus: Corpus, H: int) -> tuple[viz.Flow, float]:
-    """The gradient flow of the loss of the passage's last character, and that loss in bits.
+def measure(net: CharacterNet, kind: str, corpus: Corpus, H: int) -> tuple[Any, np.ndarray]:
+    """The loss of the passage's last character, and what each answer in the passage depends on.
 
     In double precision, on a copy: what has almost vanished must not be rounded to zero.
     """
@@ -217,17 +210,19 @@ def measure(net: CharacterNet, kind: str, corpus: Corpus, H: int) -> tuple[viz.F
     exact.load_state_dict(net.state_dict())
     ids = corpus.encode(corpus.passage)
     loss = nn.cross_entropy(exact.last(ids[:-1, None]), ids[-1:])
-    return viz.gradient_flow(loss), bits(loss.item())
+    heard = viz.connectivity(lambda x: exact.readout(exact.recurrent(x)[0]), exact.embedding(ids[:-1]), ids[1:])
+    return loss, heard
 
 
 def run_cell(kind: str, corpus: Corpus, options: argparse.Namespace) -> Result:
     """Train one net and measure it."""
     net = CharacterNet(kind, corpus.classes, options.hidden, options.seed)
     train(net, corpus, options.steps, options.seed, kind)
-    flow, loss = measure(net, kind, corpus, options.hidden)
+    loss, heard = measure(net, kind, corpus, options.hidden)
+    flow = viz.gradient_flow(loss)
     count = sum(p.data.size for p in net.parameters())
-    return Result(kind, count, bits_per_character(net, corpus.train), bits_per_character(net, corpus.held_out), loss,
-                  flow, list(viz.profiles(flow)))
+    return Result(kind, count, bits_per_character(net, corpus.train), bits_per_character(net, corpus.held_out),
+                  bits(loss.item()), flow, list(viz.profiles(flow)), loss, heard)
 
 
 # ------------------------------------------------------------------------------------------------ in words and numbers
@@ -248,13 +243,6 @@ def table(results: Sequence[Result]) -> list[list[str]]:
             norms = [p.at(lag) for lag in (0, *LAGS)]
             rows.append([*start, p.state, horizon_text(p), *["–" if g is None else short(g) for g in norms]])
     return rows
-
-
-def as_lines(rows: list[list[str]]) -> str:
-    """A table as text."""
-    widths = [max(len(row[j]) for row in rows) for j in range(len(rows[0]))]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
-    return "\n".join([lines[0], "─" * len(lines[0]), *lines[1:]])
 
 
 def percent(x: float) -> str:
@@ -392,7 +380,13 @@ class Report:
             together = viz.side_by_side(flows, last=TOGETHER, labels=labels, scale=scale,
                                         name="the gated path against the plain tanh path")
             svgs["together"] = self.save("side_by_side.svg", together.svg)
-        svgs["ribbons"] = self.save("gates_against_tanh.svg", viz.ribbons(flows).svg)
+        compared = viz.compare_flow({r.name: r.loss for r in results}, name=f"how far back the gradient of the last "
+                                    f"character ({self.corpus.passage[-1]!r}) reaches")
+        svgs["compared"] = self.save("gates_against_tanh.svg", compared.drawing.svg)
+        shades = viz.Scale.of((g for r in results for g in r.heard[-1]), widest=8)
+        for r in results:
+            text = viz.shaded_text(r.heard, self.corpus.passage, scale=shades, name=f"{r.name}: what it listens to")
+            svgs[f"{r.name} text"] = self.save(f"{r.name}_text.svg", text.svg)
         svgs["curves"] = self.curves(flows)
         self.save("flow.json", json.dumps(self.numbers(results), indent=1, ensure_ascii=False, allow_nan=False))
         self.save("index.html", page(results, svgs, self.corpus, self.options))
@@ -460,10 +454,11 @@ def page(results: Sequence[Result], svgs: dict[str, str], corpus: Corpus, option
                     "it lies. A straight line down is exponential decay: the same factor lost at every step. The dot "
                     "marks the horizon.") if svgs["curves"] else ""
     cells = "".join(f"<h2>{html.escape(r.name)}</h2>"
-                    + figure(svgs[r.name], f"{sentence(r)} {matrices(r.name, options.hidden)}".strip())
+                    + figure(svgs[r.name], f"{sentence(r) * (len(results) > 1)} "  # of one net it stands on top already
+                             f"{matrices(r.name, options.hidden)}".strip())
+                    + figure(svgs[f"{r.name} text"], "The passage, each character shaded by how much the score of the "
+                             "right last one, in the box, depends on it; one scale for all cells.")
                     for r in results)
-    if len(results) == 1:  # the sentence stands on top already
-        cells = figure(svgs[results[0].name], matrices(results[0].name, options.hidden))
     graph = "<h2>Two steps as Graphviz draws them</h2>" + figure(
         svgs["graph"], f"Every node of a {results[0].name} of two units: its data and its gradient after backward(), "
         "and every operation between. This is the graph that the pictures above are folded from."
@@ -475,7 +470,8 @@ def page(results: Sequence[Result], svgs: dict[str, str], corpus: Corpus, option
     return PAGE.format(
         verdict=html.escape(verdict(results)), head=head, body=body, curves=curves, cells=cells,
         together=together, graph=graph, key=colour_key(),
-        ribbons=figure(svgs["ribbons"], "Each bar is one state of one net, from the loss on the right back in time."),
+        compared=figure(svgs["compared"], "One lane for each net, time to the right, the gradient to the left: how "
+                        "large it is, by which ways it came, and by what factor each step changed it."),
         before=html.escape(corpus.before),
         passage=html.escape(corpus.passage[:-1]), next=html.escape(repr(corpus.passage[-1])),
         target=html.escape(corpus.passage[-1]),
@@ -523,14 +519,13 @@ PAGE = """<!doctype html>
 </style>
 <h1>Where the gradient went</h1>
 <p class="verdict">{verdict}</p>
+{compared}
 <table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>
 <p>Each net learned to predict the next character ({settings}). Then it read the passage below, which it had never
 seen, and the loss of the one character that follows, {next}, was differentiated.
 The <em>horizon</em> is the largest lag at which the norm at the state is still above 1 % of its value at lag 0.</p>
 <pre><span class="unread">{before}</span>{passage}<mark>{target}</mark></pre>
 <p>Marked: the character to predict. Grey: the beginning of the line, which was not read.</p>
-<h2>How far back</h2>
-{ribbons}
 {curves}
 <p><label><input type="checkbox" id="full"> pictures at full size, to scroll</label> (rest the pointer on an edge to
 read its norm)</p>
@@ -548,42 +543,11 @@ document.getElementById("full").onchange = () => {{
 
 
 # ------------------------------------------------------------------------------------------------ the command
-def positive(words: str) -> int:
-    """A positive whole number."""
-    if not words.isdecimal() or int(words) < 1:
-        raise argparse.ArgumentTypeError(f"expected a positive whole number, got {words!r}")
-    return int(words)
-
-
-def natural(words: str) -> int:
-    """A whole number, not negative."""
-    if not words.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number, 0 or more, got {words!r}")
-    return int(words)
-
-
 def file_name(words: str) -> Path:
     """The name of a file."""
     if not words.strip():
         raise argparse.ArgumentTypeError("expected the name of a file, got an empty one")
     return Path(words)
-
-
-def cells(words: str) -> list[str]:
-    """Names of cells, separated by commas; each once."""
-    names = list(dict.fromkeys(name.strip() for name in words.split(",") if name.strip()))
-    unknown = [name for name in names if name not in CELLS]
-    if unknown or not names:
-        raise argparse.ArgumentTypeError(f"expected some of {','.join(CELLS)}, got {words!r}")
-    return names
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> Any:
-        """One line on stderr, and exit status 2."""
-        self.exit(2, f"gradient_flow: {message}\n")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -594,7 +558,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--steps", type=positive, default=800, help="updates for each net (default: 800)")
     p.add_argument("--seed", type=natural, default=0, help="of weights and windows (default: 0)")
     p.add_argument("--hidden", type=positive, default=64, help="length of the state (default: 64)")
-    p.add_argument("--cells", type=cells, default=list(CELLS), help="some of rnn,lstm,gru (default: all)")
+    p.add_argument("--cells", type=names_from(CELLS), default=list(CELLS), help="some of rnn,lstm,gru (default: all)")
     return p
 
 

@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> Any:
         """One line on stderr, and exit status 2."""
-        self.exit(2, f"{self.prog}: {message}\n")
+        self.exit(2, f"{self.prog.rpartition('.')[2]}: {message}\n")
 
 
 def positive(words: str) -> int:

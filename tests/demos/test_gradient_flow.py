@@ -38,14 +38,14 @@ def numbers(out: Path) -> Any:
 def test_everything_is_written(done: Path) -> None:
     names = {path.name for path in done.iterdir()}
     assert {"rnn.svg", "lstm.svg", "gru.svg", "side_by_side.svg", "gates_against_tanh.svg", "norm_against_lag.svg",
-            "flow.json", "index.html"} <= names
+            "flow.json", "index.html", "rnn_text.svg", "lstm_text.svg", "gru_text.svg"} <= names
     for path in done.glob("*.svg"):
         ET.fromstring(path.read_text(encoding="utf-8"))
 
 
 def test_the_page_shows_every_picture_and_sentence_offline(done: Path) -> None:
     page = (done / "index.html").read_text(encoding="utf-8")
-    assert page.count("<svg") == 6 + (done / "rnn_graph.svg").exists()
+    assert page.count("<svg") == 9 + (done / "rnn_graph.svg").exists()
     assert not re.search(r'(src|href)="(http|//)', page)
     ids = re.findall(r' id="([^"]+)"', page)
     assert len(ids) == len(set(ids)), "pictures on one page must not share ids"
