@@ -7,6 +7,7 @@ returns the figure.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import cycle
 from typing import Any
 
@@ -84,6 +85,7 @@ def share_bars(shares: Shares, *, log: bool = False, ax: Any = None) -> Any:
         ImportError: without matplotlib.
     """
     ax = _axes(ax, (7.4, 4.4))
+    shares = _one_sided(shares)
     keys, norms, whole = np.array(shares.keys), shares.norms, norm(shares.total)
     said = f"∂L/∂{shares.parameter}"
     if log:
@@ -222,6 +224,15 @@ def _plain(ax: Any, grid: bool = True) -> None:
         ax.set_axisbelow(True)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
+
+
+def _one_sided(shares: Shares) -> Shares:
+    """Without the lags of the one sign, if there is nothing but zeros: a layer sees the past or the future."""
+    keys = np.array(shares.keys)
+    for side in (keys < 0, keys > 0) if shares.by == "lag" else ():
+        if side.any() and not side.all() and not shares.norms[side].any() and shares.norms[~side].any():
+            return replace(shares, keys=tuple(int(key) for key in keys[~side]), arrays=shares.arrays[~side])
+    return shares
 
 
 def _legend_above(ax: Any) -> None:

@@ -118,6 +118,16 @@ def test_the_bars_on_a_log_scale_are_the_norms_and_zeros_are_marked(by_lag: dict
     assert "exactly 0" in labels(figure)
 
 
+def test_of_a_layer_that_sees_one_side_only_that_side_is_drawn() -> None:
+    hs, _ = nn.RNN(3, 5, bidirectional=True, rng=0)(np.random.default_rng(0).standard_normal((T, 2, 3)))
+    by_lag = viz.shares_by_lag((hs**2).sum())
+    for name, side in (("W", range(T)), ("W_2", range(1 - T, 1))):
+        assert by_lag[name].keys == tuple(range(1 - T, T))
+        assert sorted(heights(viz.share_bars(by_lag[name]).axes[0], "‖share‖")) == list(side)
+    both = Shares("w", "lag", (-1, 0, 1), np.array([[1.0], [2.0], [3.0]]), np.zeros(1))
+    assert len(heights(viz.share_bars(both).axes[0], "‖share‖")) == 3
+
+
 def test_the_fan_shows_the_extremes_and_the_radius(jacobians: StepJacobians) -> None:
     ax = viz.singular_fan(jacobians).axes[0]
     lines = {line.get_label(): line.get_ydata() for line in ax.lines}
