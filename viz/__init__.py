@@ -12,6 +12,7 @@ from viz.equations import Equations, equations
 from viz.export import read, write
 from viz.flow import Arrival, Flow, Profile, gradient_flow, profiles
 from viz.fold import fold
+from viz.folded import folded
 from viz.frames import Frames, backprop_frames
 from viz.from_torch import from_torch
 from viz.jacobians import StepJacobians, step_jacobians
@@ -20,6 +21,7 @@ from viz.rates import Decay, decay, ratios
 from viz.render.dot import draw, draw_dot
 from viz.ribbons import ribbons
 from viz.roll import roll
+from viz.rolled import rolled
 from viz.scale import Scale
 from viz.theme import DARK, Theme
 from viz.time_plots import blame_map, eigenvalue_plane, share_bars, singular_fan, transport_curves
@@ -31,8 +33,8 @@ __all__ = [
     "DARK", "Arrival", "Comparison", "Decay", "Drawing", "Equations", "Flow", "Frames", "LocalErrors",
     "MissingToolError", "Profile", "Scale", "Shares", "StepJacobians", "Theme", "Track", "Ways", "backprop_frames",
     "blame_map", "cell", "common_scale", "compare_flow", "connectivity", "decay", "draw", "draw_dot",
-    "eigenvalue_plane", "equations", "fold", "from_torch", "gradient_flow", "local_errors", "members", "profiles",
-    "ratios", "read", "ribbons", "roll", "shaded_text", "share_bars", "shares", "shares_by_lag", "side_by_side",
-    "singular_fan", "step_jacobians", "step_ways", "text_map", "trace", "transport_curves", "unrolled", "ways",
-    "write",
+    "eigenvalue_plane", "equations", "fold", "folded", "from_torch", "gradient_flow", "local_errors", "members",
+    "profiles", "ratios", "read", "ribbons", "roll", "rolled", "shaded_text", "share_bars", "shares", "shares_by_lag",
+    "side_by_side", "singular_fan", "step_jacobians", "step_ways", "text_map", "trace", "transport_curves", "unrolled",
+    "ways", "write",
 ]

@@ -1,0 +1,44 @@
+"""Long nets folded and rolled up: how long a drawing takes once the flow has been measured, and how large it is.
+
+There is nothing to compare with; the ratios are to what a reader can be asked to wait and to load, 1 s and 1 MB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from statistics import median
+
+import numpy as np
+
+import viz
+from benchmarks.measure import Row, seconds
+from microgradrnn import nn
+
+REPEATS = 5
+WAIT, LOAD = 1.0, 1e6  # seconds, bytes
+LENGTHS = (1_000, 10_000)
+PICTURES: dict[str, Callable[[viz.Flow], viz.Drawing]] = {"folded": viz.folded, "rolled": viz.rolled}
+
+
+def flow(T: int) -> viz.Flow:
+    """The gradient flow of an LSTM with 16 units over so many steps, with all names made."""
+    hs, _ = nn.LSTM(8, 16, rng=0)(np.random.default_rng(0).standard_normal((T, 1, 8)))
+    found = viz.gradient_flow((hs[-1] * hs[-1]).sum())
+    assert len(found.graph) > T
+    return found
+
+
+def rows() -> Iterator[Row]:
+    """Time and size of both pictures, and the time to fold the graph."""
+    for T in LENGTHS:
+        measured = flow(T)
+        for name, draw in PICTURES.items():
+            size = len(draw(measured).svg.encode())
+            taken = [seconds(lambda draw=draw: draw(measured)) for _ in range(REPEATS)]  # type: ignore[misc]
+            yield Row(f"viz.{name}, LSTM, T = {T:,}, after the flow", f"{median(taken) * 1e3:.0f} ms", "1 s",
+                      median(taken) / WAIT, min(taken) / WAIT, 1.0)
+            yield Row(f"viz.{name}, LSTM, T = {T:,}: SVG", f"{size / 1e3:.0f} kB", "1 MB", size / LOAD, bar=1.0)
+    measured = flow(1_000)
+    for by in ("step", "repeat", "module"):
+        taken = [seconds(lambda by=by: viz.fold(measured.graph, by=by)) for _ in range(REPEATS)]  # type: ignore[misc]
+        yield Row(f"viz.fold by {by}, LSTM, T = 1,000", f"{median(taken) * 1e3:.0f} ms")
