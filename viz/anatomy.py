@@ -73,7 +73,8 @@ def cell(
     """
     step = specimen(net, x, state, seed=None if flow is True or flow is False else flow, rng=rng)
     anatomy = dissect(step, with_flow=flow is not False)
-    return _Painter(anatomy, name or type_name(net, step), scale, theme).paint()
+    entering = f"1 enters at every entry of {step.symbols[0]}_t" if flow is True else "as given, at the states"
+    return _Painter(anatomy, name or type_name(net, step), entering, scale, theme).paint()
 
 
 def type_name(net: Any, step: Specimen) -> str:
@@ -88,13 +89,15 @@ class Anatomy:
     Attributes:
         cell: its boxes, circles and wires.
         equations: what it computes.
-        ids: the id in the graph of every node of the step, by name.
+        nodes: the nodes of the step, by name.
+        ids: their ids in the graph, by name.
         before: the same of the step before.
         flow: what flowed back, if that is to be drawn.
     """
 
     cell: Cell
     equations: Equations
+    nodes: dict[str, Node]
     graph: nx.MultiDiGraph
     ids: dict[str, str]
     before: dict[str, str]
@@ -105,12 +108,6 @@ class Anatomy:
         """The glyph of the first part of the state, which is also what the cell puts out."""
         node = self.equations.specimen.after[0]
         return next((name for name in self.cell.states if self.nodes.get(name) is node), None)
-
-    @property
-    def nodes(self) -> dict[str, Node]:
-        """The nodes of the step by name."""
-        by_id = {node_id: node for node, node_id in traced(self.equations.specimen.whole)[1].items()}
-        return {name: by_id[node_id] for name, node_id in self.ids.items() if node_id in by_id}
 
     def message(self, wire: Wire) -> float | None:
         """The norm of what flowed back along a wire."""
@@ -138,8 +135,8 @@ def dissect(step: Specimen, with_flow: bool = False) -> Anatomy:
     drawn = without_weights(drawn, here, reader)
     drawn = with_sums_as_boxes(drawn, here, reader)
     drawn = relabelled(drawn, here, reader)
-    return Anatomy(drawn, found, graph, layer.steps[1], layer.steps[0],
-                   gradient_flow(step.whole) if with_flow else None)
+    flow = gradient_flow(step.whole) if with_flow else None
+    return Anatomy(drawn, found, here, graph, layer.steps[1], layer.steps[0], flow)
 
 
 # ------------------------------------------------------------------------------------------------ folding and naming
@@ -278,8 +275,8 @@ class Stroke:
 class _Painter:
     """Paints an anatomy. Everything is in the coordinates of the canvas."""
 
-    def __init__(self, anatomy: Anatomy, name: str, scale: Scale | None, theme: Theme) -> None:
-        self.anatomy, self.name, self.theme = anatomy, name, theme
+    def __init__(self, anatomy: Anatomy, name: str, entering: str, scale: Scale | None, theme: Theme) -> None:
+        self.anatomy, self.name, self.entering, self.theme = anatomy, name, entering, theme
         self.size = theme.size
         self.tile = lay_out(anatomy.cell, theme)
         self.lines = anatomy.equations.lines
@@ -485,7 +482,7 @@ class _Painter:
         """What is in the picture: chips, and words."""
         said, drawn = meanings(self.anatomy.equations), self.anatomy.cell
         nodes = self.anatomy.nodes
-        shapes = {nodes[name]: glyph.shape for name, glyph in drawn.glyphs.items() if name in nodes}
+        shapes = {nodes[name]: glyph.shape for name, glyph in drawn.glyphs.items()}
         for line in self.lines:
             if line.symbol in said:
                 role = line.role if line.role in self.theme.roles else None
@@ -548,10 +545,7 @@ class _Painter:
     def legend(self, y: float) -> str:
         """Widths and colours of the gradient, decade by decade."""
         theme, scale, unit, x0 = self.theme, self.scale, 34.0, self.theme.margin + 14
-        step = self.anatomy.equations.specimen
-        output = f"{step.symbols[0]}_t"
-        heading = f"gradient sent back along each wire (Euclidean norm, log scale); it enters at {output}" \
-            if self._only_output() else "gradient sent back along each wire (Euclidean norm, log scale)"
+        heading = f"gradient sent back along each wire (Euclidean norm, log scale): {self.entering}"
         parts = [formula(theme.margin, y, heading, size=12.0, font_weight="bold")]
         for j in range(8 * (scale.high - scale.low)):
             place = scale.place(10 ** (scale.low + (j + 0.5) / 8))
@@ -560,16 +554,19 @@ class _Painter:
                                  fill=theme.magnitude(place)))
         for j, decade in enumerate(scale.decades):
             parts.append(text(x0 + j * unit, y + 42, f"1e{decade}", font_size="11"))
-        x = x0 + unit * (scale.high - scale.low) + 36
-        parts.append(element("line", x1=x, y1=y + 20, x2=x + 36, y2=y + 20, stroke=theme.nothing, stroke_width=1.6,
-                             stroke_dasharray="1.5 3.5", stroke_linecap="round"))
-        parts.append(text(x + 42, y + 24, "exactly zero", anchor="start", font_size="11"))
+        x = x0 + unit * (scale.high - scale.low) + 30
+        parts.append(text(x, y + 20, "beside a name: the norm of the whole gradient there", anchor="start",
+                          font_size="11"))
+        norms = [stroke.norm for stroke in self.all_strokes if stroke.norm is not None]
+        if 0.0 in norms:
+            parts.append(element("line", x1=x, y1=y + 38, x2=x + 36, y2=y + 38, stroke=theme.nothing, stroke_width=1.6,
+                                 stroke_dasharray="1.5 3.5", stroke_linecap="round"))
+            parts.append(text(x + 42, y + 42, "exactly zero", anchor="start", font_size="11"))
+        if not np.isfinite(norms).all():
+            parts.append(element("line", x1=x + 130, y1=y + 38, x2=x + 166, y2=y + 38, stroke=theme.alarm,
+                                 stroke_width=6.0))
+            parts.append(text(x + 172, y + 42, "NaN or infinite", anchor="start", font_size="11"))
         return "".join(parts)
-
-    def _only_output(self) -> bool:
-        """Does the gradient come in at the output alone?"""
-        norms = {state: self.anatomy.from_outside(state) for state in self.anatomy.cell.states}
-        return all((norm or 0) == 0 for state, norm in norms.items() if state != self.anatomy.output)
 
 
 def parting(a: Route, b: Route) -> Point | None:

@@ -238,3 +238,18 @@ def test_gradients_beside_the_names_agree_with_finite_differences() -> None:
 def test_a_seed_of_another_shape_is_refused() -> None:
     with pytest.raises(ValueError, match=r"seed has the shape.*\(2, 4\).*got \(3, 4\)"):
         cell(nn.GRUCell(D, H), flow=np.ones((3, H)))
+
+
+def test_a_gradient_that_is_not_finite_is_an_alarm_and_the_key_says_so() -> None:
+    seed = np.ones((2, H))
+    seed[0, 0] = np.inf
+    with np.errstate(invalid="ignore"):
+        svg = cell(nn.LSTMCell(D, H, rng=0), flow=seed).svg
+    assert DEFAULT.alarm in svg
+    assert "NaN or infinite" in svg
+    assert "NaN or infinite" not in cell(nn.LSTMCell(D, H, rng=0), flow=True).svg
+
+
+def test_the_key_says_what_zero_looks_like_only_where_there_is_one() -> None:
+    assert "exactly zero" in cell(nn.LSTMCell(D, H, rng=0), flow=True).svg  # at c, where nothing enters
+    assert "exactly zero" not in cell(nn.RNNCell(D, H, rng=0), flow=True).svg
