@@ -101,8 +101,9 @@ class Passed:
     to_states: dict[Node, list[tuple[Node, int, Any]]] = field(default_factory=dict)
     arrays: dict[tuple[Node, int], Any] = field(default_factory=dict)
     gradient_arrays: dict[Node, Any] = field(default_factory=dict)
-    sent: tuple[np.ndarray, ...] = ()
-    arrived: tuple[np.ndarray, ...] = ()
+    gauge: Gauge = field(default_factory=Gauge)
+    shown: list[int] = field(default_factory=list)  # where in the gauge each message is
+    arrived: list[int] = field(default_factory=list)  # and each gradient
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,8 @@ class Flow:
         """Everything by name; from now on the computation itself may be forgotten."""
         passed, self._passed = self._passed, None
         assert passed is not None
-        return named(passed)
+        with collector_paused():
+            return named(passed)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name not in Named.__dataclass_fields__:
@@ -316,11 +318,16 @@ def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) 
     """
     if not isinstance(root, Node):
         raise TypeError(f"gradient_flow: expected a Value or a Tensor, got {type(root).__name__}")
-    passed, sent, arrived = Passed(root), Gauge(), Gauge()
-    edges, to_states, arrays, show = passed.edges, passed.to_states, passed.arrays, sent.show
+    passed = Passed(root)
+    gauge, shown, arrived = passed.gauge, passed.shown, passed.arrived
+    edges, to_states, arrays, show, sizes = passed.edges, passed.to_states, passed.arrays, gauge.show, gauge.sizes
+    only: dict[Node, int] = {}  # where the only message to a node is, which is its gradient; -1 if there are several
 
     def observe(consumer: Node, k: int, x: Node, message: Any) -> None:
         edges.append((consumer, k, x))
+        place = len(sizes)
+        shown.append(place)
+        only[x] = -1 if x in only else place
         show(message)
         if x.scope.step is not None and (x.scope is not consumer.scope or x in to_states):
             to_states.setdefault(x, []).append((consumer, k, message))
@@ -331,12 +338,16 @@ def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) 
     with collector_paused():
         for node, g in reverse(root, seed, observe=observe):
             passed.nodes.append(node)
-            arrived.show(g)
+            arrived.append(len(sizes))
+            place = only.pop(node, -1)
+            if place < 0 or node.hooks:
+                show(g)
+            else:
+                gauge.show_again(place)
             if node in passed.gradient_arrays:
                 passed.gradient_arrays[node] = np.asarray(g)
             if node.op is None:
                 passed.leaves[node] = attributes(node)
-        passed.sent, passed.arrived = sent.columns(), arrived.columns()
     return Flow(passed)
 
 
@@ -346,20 +357,24 @@ def named(passed: Passed) -> Named:
     for leaf, said in passed.leaves.items():
         graph.nodes[ids[leaf]].update(said)
     edges = [Edge(ids[consumer], k) for consumer, k, _ in passed.edges]
-    norms, sizes, balances = passed.sent
+    columns = passed.gauge.columns()
+    norms, sizes, balances = (column[passed.shown] for column in columns)
+    gradients = dict(zip((ids[node] for node in passed.nodes), columns[0][passed.arrived].tolist(), strict=True))
     return Named(
         graph,
         dict(zip(edges, norms.tolist(), strict=True)),
         dict(zip(edges, (norms / np.sqrt(np.maximum(sizes, 1))).tolist(), strict=True)),
         dict(zip(edges, balances.tolist(), strict=True)),
-        dict(zip((ids[node] for node in passed.nodes), passed.arrived[0].tolist(), strict=True)),
-        arrivals_of(passed, graph, ids),
+        gradients,
+        arrivals_of(passed, graph, ids, gradients),
         {Edge(ids[consumer], k): array for (consumer, k), array in passed.arrays.items()},
         {ids[node]: array for node, array in passed.gradient_arrays.items()},
     )
 
 
-def arrivals_of(passed: Passed, graph: nx.MultiDiGraph, ids: dict[Node, str]) -> dict[str, Arrival]:
+def arrivals_of(
+    passed: Passed, graph: nx.MultiDiGraph, ids: dict[Node, str], gradients: dict[str, float]
+) -> dict[str, Arrival]:
     """What arrives at every state, in two parts."""
     recurrent = layers(graph)
     carried = set().union(*(carries(graph, layer) for layer in recurrent))
@@ -369,10 +384,11 @@ def arrivals_of(passed: Passed, graph: nx.MultiDiGraph, ids: dict[Node, str]) ->
         watched |= {names[name]: (layer, symbol) for names in layer.steps.values() for name, symbol in symbols.items()
                     if name in names}
     found = {}
-    for node, size in zip(passed.nodes, passed.arrived[0].tolist(), strict=True):
+    for node in passed.nodes:
         name = ids[node]
         if name not in watched:
             continue
+        size = gradients[name]
         parts: dict[bool, Any] = {True: 0.0, False: 0.0}
         for consumer, k, message in passed.to_states.get(node, ()):
             way = Edge(ids[consumer], k) in carried

@@ -125,14 +125,16 @@ def test_a_gauge_tells_of_each_what_it_would_tell_of_it_alone() -> None:
         np.testing.assert_allclose(balances[:, j], (positive - negative) / max(dense.size, 1), atol=1e-14)
 
 
-def test_a_product_with_one_row_is_never_built() -> None:
+def test_a_product_with_few_rows_is_not_built_for_its_norm() -> None:
     class Forbidding(Product):
         def dense(self) -> np.ndarray:
             raise AssertionError("built")
 
     Gauge().show(Forbidding([np.ones((1, 50))], [np.ones((1, 60))]))
+    gauge = Gauge()
+    gauge.show(Forbidding([np.ones((2, 50))], [np.ones((2, 60))]))
     with pytest.raises(AssertionError, match="built"):
-        Gauge().show(Forbidding([np.ones((2, 50))], [np.ones((2, 60))]))
+        gauge.columns()
 
 
 # ------------------------------------------------------------------------------------------------ the arrays
