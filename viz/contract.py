@@ -174,13 +174,14 @@ class _Shape:
         return all(reached.get(v, 0) & missing == missing for v in targets)
 
     def reached_from(self, bit: dict[str, int], nodes: set[str]) -> dict[str, int]:
-        """For each of the nodes, the bits of all sources that reach it by way of these nodes."""
+        """For each of the nodes, the bits of all sources that reach it by way of these nodes and other sources."""
+        inside = nodes | bit.keys()
+        before = {v: self.before[v] & inside for v in inside}
         reached: dict[str, int] = {}
-        for v in TopologicalSorter({v: self.before[v] & nodes for v in nodes}).static_order():
-            bits = bit.get(v, 0)
-            for u in self.before[v]:
-                bits |= reached.get(u, 0) | bit.get(u, 0)
-            reached[v] = bits
+        for v in TopologicalSorter(before).static_order():
+            reached[v] = bit.get(v, 0)
+            for u in before[v]:
+                reached[v] |= reached[u]
         return reached
 
 

@@ -40,6 +40,7 @@ from typing import Any
 import networkx as nx
 
 from microgradrnn.engine import PRIMITIVES, Node
+from microgradrnn.engine.memory import collector_paused
 from viz.cells import PLUMBING
 from viz.contract import Group, contract, in_order
 from viz.flow import NO_STEPS, Flow
@@ -96,7 +97,12 @@ def fold(
     _check("parameters", parameters, ("once", "use"))
     for word in hide:
         _check("hide", word, HIDEABLE)
-    graph = graph_of(root, flow)
+    with collector_paused():
+        return _folded(graph_of(root, flow), by, repeat, expand, per_step, parameters, hide, fused)
+
+
+def _folded(graph: nx.MultiDiGraph, by: str | None, repeat: int | None, expand: Collection[str], per_step: bool,
+            parameters: str, hide: Collection[str], fused: bool) -> nx.MultiDiGraph:
     if "constants" in hide:
         graph = hide_constants(graph)
     if "plumbing" in hide:
@@ -143,9 +149,10 @@ def with_flow(graph: nx.MultiDiGraph, flow: Flow) -> nx.MultiDiGraph:
 # ---------------------------------------------------------------------------------------------- what is hidden
 def hide_constants(graph: nx.MultiDiGraph) -> nx.MultiDiGraph:
     """Without plain numbers and arrays. No gradient goes there, and nothing comes from them but themselves."""
-    root = graph.graph["root"]
-    return nx.MultiDiGraph(graph.subgraph(v for v, said in graph.nodes(data=True)
-                                          if said["kind"] != "constant" or v == root))
+    result = graph.copy()
+    result.remove_nodes_from([v for v, said in graph.nodes(data=True)
+                              if said["kind"] == "constant" and v != graph.graph["root"]])
+    return result
 
 
 def hide_plumbing(graph: nx.MultiDiGraph) -> nx.MultiDiGraph:

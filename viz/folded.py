@@ -22,7 +22,7 @@ from viz.heat import Axis, Column, curve, heat_row, look, shape, time_ticks
 from viz.render.svg import document, element, text, title
 from viz.row import Row, wedge
 from viz.scale import Scale, short
-from viz.steps import Layer, layers, state_symbols
+from viz.steps import Layer, layers
 from viz.strands import Stamps
 from viz.theme import DEFAULT, LEVELS, Theme, shorten
 from viz.trace import traced
@@ -107,20 +107,6 @@ def _drawn(root: Any, flow: Flow | None, cells: int, name: str | None, scale: Sc
 def _called(found: list[Layer]) -> str:
     """What all layers together are called: the last parts of their paths."""
     return " and ".join(filter(None, list(dict.fromkeys(layer.path.split("/")[-1] for layer in found))[:3])) or "net"
-
-
-def excerpt(graph: nx.MultiDiGraph, layer: Layer, shown: list[int]) -> tuple[nx.MultiDiGraph, Layer]:
-    """A graph without the steps in the middle, but for those that the steps shown read or hand on to; and its layer."""
-    turn = {step: j for j, step in enumerate(layer.order)}
-    home = {v: turn[step] for step in shown for v in layer.steps[step].values()}
-    away = [abs(home[v] - turn[there]) for v in home for u in (*graph.predecessors(v), *graph.successors(v))
-            if (there := graph.nodes[u].get("step")) in turn
-            and graph.nodes[u].get("path") == graph.nodes[v].get("path")]
-    ends = len(shown) // 2 + max(away, default=1)
-    wanted = set(layer.order if 2 * ends >= len(turn) else layer.order[:ends] + layer.order[-ends:])
-    nodes = [v for v, step in graph.nodes(data="step") if step is None or step in wanted]
-    inside = {step: ids for step, ids in layer.steps.items() if step in wanted}
-    return nx.MultiDiGraph(graph.subgraph(nodes)), Layer(layer.path, inside)
 
 
 # ---------------------------------------------------------------------------------------------- what is shown
@@ -266,12 +252,11 @@ class Lane:
         """All that is drawn of a layer."""
         order = layer.order
         shown = order if len(order) <= 2 * cells + 1 else order[:cells] + order[-cells:]
-        part, short_layer = excerpt(graph, layer, shown)
-        row = Row.of(part, short_layer, flow, shown, theme)
-        symbols = state_symbols(part, short_layer)
+        row = Row.of(graph, layer, flow, shown, theme)
+        symbols = row.tile.cell.symbols
         rows, norms = [], []
         gradients, arrivals = (flow.gradients, flow.arrivals) if flow is not None else ({}, {})
-        for name, symbol, role in quantities(part, short_layer, symbols):
+        for name, symbol, role in quantities(graph, layer, shown, symbols):
             ids = {step: v for step, inside in layer.steps.items() if (v := inside.get(name)) is not None}
             state = name in symbols or role in ("cell", "hidden")
             if flow is not None:
@@ -405,10 +390,10 @@ class Lane:
         return "".join(parts)
 
 
-def quantities(graph: nx.MultiDiGraph, layer: Layer,
+def quantities(graph: nx.MultiDiGraph, layer: Layer, shown: Iterable[int],
                symbols: Mapping[str, str]) -> Iterable[tuple[str, str, str | None]]:
     """What gets a row: name, symbol and role of what bears one of the four roles, and of every state."""
-    said = {name: graph.nodes[v] for inside in layer.steps.values() for name, v in inside.items()}
+    said = {name: graph.nodes[v] for step in shown for name, v in layer.steps[step].items()}
     wanted = [name for name in said if said[name].get("role") in ROLES or name in symbols]
 
     def rank(name: str) -> int:

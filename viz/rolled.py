@@ -11,13 +11,14 @@ from collections.abc import Iterable
 import networkx as nx
 
 from microgradrnn.engine import Node
+from microgradrnn.engine.memory import collector_paused
 from viz.cells import Wire
 from viz.drawing import Drawing
 from viz.flow import NO_STEPS, Flow
 from viz.geometry import Route
 from viz.glyphs import paint_glyphs
 from viz.render.svg import document, element, text, title
-from viz.row import Row, wedge
+from viz.row import Row, kinds, wedge
 from viz.scale import Scale
 from viz.steps import Edge, layers
 from viz.strands import FORWARDS, Stamps, look, strand, strength
@@ -66,11 +67,17 @@ def rolled(
         raise ValueError(f"rolled: steps is how many to show unrolled, at least 1; got {steps}")
     if isinstance(root, Flow):
         root, flow = root.graph, root
+    with collector_paused():
+        return _drawn(root, flow, beside, steps, name, scale, theme)
+
+
+def _drawn(root: Node | nx.MultiDiGraph, flow: Flow | None, beside: bool, steps: int, name: str | None,
+           scale: Scale | None, theme: Theme) -> Drawing:
     graph = flow.graph if flow is not None else root if isinstance(root, nx.MultiDiGraph) else trace(root)
     found = layers(graph)
     if not found:
         raise ValueError(f"rolled: {NO_STEPS}")
-    loops = [Loop(Row.of(graph, layer, flow, layer.order[:steps], theme, fitting=layer.order)) for layer in found]
+    loops = [Loop(Row.of(graph, layer, flow, layer.order[:steps], theme, fitting=kinds(layer))) for layer in found]
     if scale is None:
         drawn = [g for loop in loops for g in loop.norms()]
         scale = Scale.of(drawn + [g for loop in loops if beside for g in loop.row.norms()])
@@ -148,10 +155,10 @@ class Loop:
             if row.flow is None:
                 strokes.append((0, strand(route, FORWARDS, theme)))
                 continue
-            size = row.together(wire, order)
+            sizes = row.sizes(wire, order)
+            size = norm(sizes) if sizes else None
             a, b = row.words(wire)
-            count = sum(row.edge(step, wire) is not None for step in order)
-            said = "no gradient" if size is None else f"{size:.4g}, {count} messages taken together"
+            said = "no gradient" if size is None else f"{size:.4g}, {len(sizes)} messages taken together"
             how = look(size, scale)
             strokes.append((strength(how), element("g", title(f"from {a} to {b}: {said}") + strand(route, how, theme))))
         strokes += [self.out(state, edges, scale) for state in tile.cell.states if (edges := row.read_by(state, order))]

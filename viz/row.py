@@ -47,10 +47,11 @@ class Row:
 
     @classmethod
     def of(cls, graph: nx.MultiDiGraph, layer: Layer, flow: Flow | None, shown: Sequence[int], theme: Theme,
-           fitting: Sequence[int] | None = None) -> Row:
-        """The row of these steps; the cell has room for all that these steps (or those of ``fitting``) hold."""
-        drawn = set(shown if fitting is None else fitting)
-        tile = lay_out(one_cell(graph, layer, [step for step in layer.order if step in drawn]), theme)
+           fitting: Iterable[int] = ()) -> Row:
+        """The row of these steps; the cell has room for all that these steps, and those of ``fitting``, hold."""
+        drawn = {*shown, *fitting}
+        part, inside = excerpt(graph, layer, drawn)
+        tile = lay_out(one_cell(part, inside, [step for step in layer.order if step in drawn]), theme)
         return cls(graph, layer, flow, mirrored(tile) if backwards(layer) else tile, sorted(shown), theme)
 
     @cached_property
@@ -83,9 +84,17 @@ class Row:
         return None if self.flow is None or edge is None else self.flow.messages.get(edge)
 
     def together(self, wire: Wire, steps: Iterable[int]) -> float | None:
-        """The norm of the messages along a wire at all these steps, taken together; None if nothing was sent."""
-        sizes = [g for step in steps if (g := self.message(self.edge(step, wire))) is not None]
+        """The norm of all the messages along a wire at these steps, taken together; None if nothing was sent."""
+        sizes = self.sizes(wire, steps)
         return norm(sizes) if sizes else None
+
+    def sizes(self, wire: Wire, steps: Iterable[int]) -> list[float]:
+        """The norms of the messages along a wire at these steps; shorter, where nothing was sent."""
+        if self.flow is None:
+            return []
+        messages, (name, k) = self.flow.messages, wire.edge
+        ids = (v for step in steps if (v := self.layer.steps[step].get(name)) is not None)
+        return [g for v in ids if (g := messages.get(Edge(v, k))) is not None]
 
     def norms(self) -> Iterable[float]:
         """Every norm that the row shows."""
@@ -196,6 +205,33 @@ class Row:
             if self.flow is not None and node in self.flow.gradients:
                 parts.append(text(x1, y1 + 19, short(self.flow.gradients[node]), font_size="11"))
         return "".join(parts)
+
+
+def excerpt(graph: nx.MultiDiGraph, layer: Layer, shown: Iterable[int]) -> tuple[nx.MultiDiGraph, Layer]:
+    """What is needed to draw these steps: a graph without the others, but for those that they read or hand on to.
+
+    To find out what a cell looks like takes time with every step; of ten thousand, four will do.
+    """
+    order, turn = layer.order, {step: j for j, step in enumerate(layer.order)}
+    home = {v: turn[step] for step in shown for v in layer.steps[step].values()}
+    away = [abs(home[v] - turn[there]) for v in home for u in (*graph.predecessors(v), *graph.successors(v))
+            if (there := graph.nodes[u].get("step")) in turn
+            and graph.nodes[u].get("path") == graph.nodes[v].get("path")]
+    far = max(away, default=1)
+    wanted = {order[i] for j in set(home.values()) for i in range(max(j - far, 0), min(j + far + 1, len(order)))}
+    nodes = [v for v, step in graph.nodes(data="step") if step is None or step in wanted]
+    inside = {step: ids for step, ids in layer.steps.items() if step in wanted}
+    return nx.MultiDiGraph(graph.subgraph(nodes)), Layer(layer.path, inside)
+
+
+def kinds(layer: Layer) -> list[int]:
+    """Of every kind of step, by what it holds, the first two: the very first lacks what comes from before."""
+    found: dict[frozenset[str], list[int]] = {}
+    for step in layer.order:
+        alike = found.setdefault(frozenset(layer.steps[step]), [])
+        if len(alike) < 2:
+            alike.append(step)
+    return [step for alike in found.values() for step in alike]
 
 
 def backwards(layer: Layer) -> bool:

@@ -157,6 +157,8 @@ def _free(taken: dict[str, str], name: str) -> str:
 
 def _merged(graph: nx.MultiDiGraph, found: list[Layer]) -> list[Layer]:
     """Layers without a recurrence of their own, taken into the one they exchange most with."""
+    if len(found) < 2:
+        return found
     home = {node: (i, step) for i, layer in enumerate(found)
             for step, ids in layer.steps.items() for node in ids.values()}
     shared: dict[tuple[int, int], int] = {}
