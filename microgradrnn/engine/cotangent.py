@@ -66,7 +66,7 @@ class Deferred:
 
     def finite(self) -> bool:
         """Is every number of it finite? (If not, the cotangent itself may be.)"""
-        return all_finite(self.dense())
+        return all_finite(np.asarray(self))
 
     def astype(self, dtype: Any) -> np.ndarray:
         """The cotangent as an array of that dtype."""
