@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import doctest
 import gc
 import json
+import re
+from pathlib import Path
 
 import networkx as nx
 import numpy as np
@@ -13,7 +16,9 @@ import viz
 from microgradrnn import Tensor, Value, nn, scope
 from microgradrnn.engine import Node
 from tests.viz.nets import CELLS, last_loss
-from viz.trace import norm
+from viz.trace import EDGE, GRAPH, NODE, norm
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "graph.md"
 
 
 def test_a_square_has_two_edges() -> None:
@@ -124,3 +129,20 @@ def test_the_norm_of_something_with_nan_is_nan() -> None:
 
 def test_a_module_of_ones_own_names_its_nodes() -> None:
     assert "embedding/x" in viz.trace(nn.Embedding(3, 2, rng=0)([1, 2]).sum())
+
+
+# ------------------------------------------------------------------------------------------------ docs/graph.md
+def test_the_examples_on_the_page_of_the_graph_run() -> None:
+    code = "".join(re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL))
+    test = doctest.DocTestParser().get_doctest(code, {}, PAGE.name, str(PAGE), 0)
+    result = doctest.DocTestRunner(optionflags=doctest.REPORT_NDIFF).run(test)
+    assert result.failed == 0
+    assert result.attempted > 20
+
+
+def test_the_page_of_the_graph_has_the_whole_schema_in_its_order() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.+) \|$", text, re.MULTILINE)
+    assert rows == [(name, kind.__name__, meaning) for name, (kind, meaning) in NODE.items()]
+    for name in (*EDGE, *GRAPH):
+        assert f"`{name}`" in text or f"'{name}'" in text
