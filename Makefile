@@ -25,7 +25,7 @@ pictures: demo
 	cp out/gates_against_tanh.svg out/side_by_side.svg docs/img/
 
 # Every kind of picture there is, and docs/gallery.md.
-gallery: $(VENV)/.demo
+gallery: $(VENV)/.demo $(VENV)/.bench
 	$(BIN)/python -m demos.gallery $(ARGS)
 
 $(BIN)/python:

@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -52,6 +53,7 @@ class Entry:
         caption: one sentence on what one sees; ``{n}`` is filled in.
         code: what makes it; the value of the last line is the picture.
         check: run after that: works out what the caption needs, and asserts what it says.
+        needs: a package that is no part of the extra ``demo``.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Entry:
     caption: str
     code: str
     check: str = ""
+    needs: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--docs", type=Path, default=DOCS, help="the folder to write into (docs)")
     options = parser.parse_args(argv)
     found = sections()
+    missing = {one.needs for entries in found.values() for one in entries if one.needs and not find_spec(one.needs)}
+    if missing:
+        raise SystemExit(f'the gallery needs {", ".join(missing)}: pip install "microgradrnn[demo,bench]"')
     bar = progress(sum(map(len, found.values())), "gallery")
     made: dict[str, list[Made]] = {}
     for heading, entries in found.items():

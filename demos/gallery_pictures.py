@@ -165,8 +165,38 @@ UNROLLED = [
           """),
     Entry("tree", "A recursive net over a tree", "The same cell at every node of a tree, ((a b) (c d)).", """
           cell = nn.TreeCell(2, rng=0)
-          a, b, c, d = (Tensor(np.ones((1, 2)) * k) for k in range(1, 5))
-          viz.draw(nn.recurse(cell, ((a, b), (c, d))).sum())
+          a, b, c, d = (mark(Tensor(np.ones((1, 2)) * k), "abcd"[k], role="input") for k in range(4))
+          viz.unrolled(nn.recurse(cell, ((a, b), (c, d))).sum())
+          """),
+    Entry("encoder_decoder", "Encoder and decoder",
+          "The whole source reaches the decoder through one state: its gradient there is {norm:.2g}.", """
+          net = nn.EncoderDecoder(nn.GRU(4, 5, rng=0), nn.GRU(4, 5, rng=1), nn.Embedding(6, 4, rng=2),
+                                  nn.Embedding(6, 4, rng=3), nn.Linear(5, 6, rng=4), start=0)
+          source, target = np.array([[1], [2], [3], [4]]), np.array([[4], [3], [2]])
+          flow = viz.gradient_flow(nn.cross_entropy(net(source, target), target))
+          viz.unrolled(flow)
+          """, """
+          encoder = [part for part in flow.gradients if part.startswith("encoder/gru/t3/") and part.endswith("/h")]
+          (norm,) = (flow.gradients[part] for part in encoder)
+          assert norm > 0
+          """),
+    Entry("rolled", "Rolled up", "One cell, and what it hands on goes round in a loop with a delay of one step.",
+          LAST.replace("{net}", "LSTM") + "viz.rolled(loss)", "assert viz.roll(loss).number_of_nodes() < 40"),
+    Entry("rolled_beside", "Rolled up, and unrolled beside it",
+          "The same cell twice; colours on the loop show all {T} steps taken together.",
+          LAST.replace("{net}", "GRU") + "flow = viz.gradient_flow(loss)\nviz.rolled(flow, beside=True, steps=2)",
+          "T = len(flow.profile('h').steps)"),
+    Entry("folded", "A thousand steps, folded",
+          "The first two cells, the last two, ×996 between; below, every step: what is left of the gradient at c after "
+          "999 steps is {left:.0e} of it.", """
+          xs = np.random.default_rng(1).standard_normal((1000, 1, 3))
+          hs, _ = nn.LSTM(3, 8, forget_bias=5.0, rng=0)(xs)
+          flow = viz.gradient_flow(hs[-1].sum())
+          viz.folded(flow)
+          """, """
+          profile = flow.profile("c")
+          left = profile.at(999) / profile.at(0)
+          assert "×996" in picture.svg
           """),
     Entry("two_nets", "Several nets on one scale",
           "Width and colour mean the same in both: the LSTM's last state to its first, {lstm:.1g} of the gradient; the "
@@ -246,6 +276,24 @@ net, head = nn.RNN(3, 8, rng=0), nn.Linear(8, 4, rng=0)
 hs, _ = net(xs)
 loss = nn.cross_entropy(head(hs), np.ones((20, 2), int), reduction="sum")
 """
+
+FLOWS.append(Entry(
+    "torch", "A graph that PyTorch recorded",
+    "PyTorch's own GRU cell, {T} steps: ‖∂L/∂h‖ falls from {new:.2g} to {old:.1g}.",
+    """
+    import torch
+    torch.manual_seed(0)
+    cell, h, states = torch.nn.GRUCell(3, 8), torch.zeros(1, 8), []
+    for x in torch.randn(20, 1, 3):
+        h = cell(x, h)
+        states.append(h)
+    flow = viz.from_torch(h.sum(), cell.named_parameters(), states)
+    viz.unrolled(flow, last=3)
+    """, """
+    profile = flow.profile()
+    T, new, old = len(profile.steps), profile.norms[0], profile.norms[-1]
+    assert new > old
+    """, needs="torch"))
 
 BLAME = [
     Entry("blame", "Who is to blame: ‖δ‖ for every loss and every step",

@@ -18,7 +18,10 @@ ENTRIES = [entry for entries in sections().values() for entry in entries]
 
 @cache
 def made(name: str) -> Made:
-    return make(next(entry for entry in ENTRIES if entry.name == name))
+    entry = next(entry for entry in ENTRIES if entry.name == name)
+    if entry.needs:
+        pytest.importorskip(entry.needs)
+    return make(entry)
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in ENTRIES])
