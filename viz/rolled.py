@@ -111,6 +111,8 @@ class Loop:
                         key=lambda pair: (-self.tile.exits[pair[0]].end[1], pair[1]))
         self.nest = {pair: j for half in (main, others) for j, pair in enumerate(half)}  # 0: the innermost
         self.above = set(main)
+        self.sizes = {wire.edge: row.sizes(wire, row.layer.order) for wire in cell.wires}  # of all steps
+        self.outs = {state: row.read_by(state, row.layer.order) for state in cell.states}
         self.side = 76.0 + GAP * max(len(main), len(others), 1)
         self.top = 40.0 + GAP * max(len(main), 1)
         self.width = self.tile.width + 2 * self.side
@@ -118,13 +120,9 @@ class Loop:
 
     def norms(self) -> Iterable[float]:
         """Every norm that is drawn."""
-        for wire in self.tile.cell.wires:
-            if (g := self.row.together(wire, self.row.layer.order)) is not None:
-                yield g
-        for state in self.tile.cell.states:
-            sizes = [g for edge in self.row.read_by(state, self.row.layer.order)
-                     if (g := self.row.message(edge)) is not None]
-            if sizes:
+        yield from (norm(sizes) for sizes in self.sizes.values() if sizes)
+        for edges in self.outs.values():
+            if sizes := [g for edge in edges if (g := self.row.message(edge)) is not None]:
                 yield norm(sizes)
 
     def route(self, wire: Wire) -> Route:
@@ -155,13 +153,13 @@ class Loop:
             if row.flow is None:
                 strokes.append((0, strand(route, FORWARDS, theme)))
                 continue
-            sizes = row.sizes(wire, order)
+            sizes = self.sizes[wire.edge]
             size = norm(sizes) if sizes else None
             a, b = row.words(wire)
             said = "no gradient" if size is None else f"{size:.4g}, {len(sizes)} messages taken together"
             how = look(size, scale)
             strokes.append((strength(how), element("g", title(f"from {a} to {b}: {said}") + strand(route, how, theme))))
-        strokes += [self.out(state, edges, scale) for state in tile.cell.states if (edges := row.read_by(state, order))]
+        strokes += [self.out(state, edges, scale) for state, edges in self.outs.items() if edges]
         strokes.sort(key=lambda stroke: stroke[0])
         for state, delay in self.pairs:
             notes.append(self.delay_box(state, delay))

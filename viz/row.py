@@ -83,11 +83,6 @@ class Row:
         """The norm of what was sent along an edge; None without a flow, or if nothing was."""
         return None if self.flow is None or edge is None else self.flow.messages.get(edge)
 
-    def together(self, wire: Wire, steps: Iterable[int]) -> float | None:
-        """The norm of all the messages along a wire at these steps, taken together; None if nothing was sent."""
-        sizes = self.sizes(wire, steps)
-        return norm(sizes) if sizes else None
-
     def sizes(self, wire: Wire, steps: Iterable[int]) -> list[float]:
         """The norms of the messages along a wire at these steps; shorter, where nothing was sent."""
         if self.flow is None:
