@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -33,15 +34,20 @@ def plain(root: Any) -> None:
         pass
 
 
+def with_names(root: Any) -> object:
+    """The flow, and the graph model that names every node."""
+    return viz.gradient_flow(root).graph
+
+
 def rows() -> Iterator[Row]:
     """The flow at two batch sizes, the ways in every order of classes, then the errors."""
     for B in (1, 16):
         root = loss_of(nn.LSTM(D, H, rng=0), 1000, B)
         what = f"flow, LSTM T=1000 H={H} B={B}"
-        yield compared(f"{what} : plain reverse pass", lambda root=root: viz.gradient_flow(root),
-                       lambda root=root: plain(root), repeats=11, bar=3.0)
-        yield compared(f"{what}, and every name : plain reverse pass",
-                       lambda root=root: viz.gradient_flow(root).graph, lambda root=root: plain(root), repeats=5)
+        yield compared(f"{what} : plain reverse pass", partial(viz.gradient_flow, root), partial(plain, root),
+                       repeats=11, bar=3.0)
+        yield compared(f"{what}, and every name : plain reverse pass", partial(with_names, root), partial(plain, root),
+                       repeats=5)
     root = loss_of(nn.LSTM(D, H, rng=0), 200, 1)
     for by in ("first", "last", "set", "number"):
         times = []

@@ -23,6 +23,7 @@ from viz.ribbons import ribbons
 from viz.roll import roll
 from viz.rolled import rolled
 from viz.scale import Scale
+from viz.shares import draw_ways
 from viz.theme import DARK, Theme
 from viz.time_plots import blame_map, eigenvalue_plane, share_bars, singular_fan, transport_curves
 from viz.trace import trace
@@ -32,7 +33,7 @@ from viz.ways import Ways, step_ways, ways
 __all__ = [
     "DARK", "Arrival", "Comparison", "Decay", "Drawing", "Equations", "Flow", "Frames", "LocalErrors",
     "MissingToolError", "Profile", "Scale", "Shares", "StepJacobians", "Theme", "Track", "Ways", "backprop_frames",
-    "blame_map", "cell", "common_scale", "compare_flow", "connectivity", "decay", "draw", "draw_dot",
+    "blame_map", "cell", "common_scale", "compare_flow", "connectivity", "decay", "draw", "draw_dot", "draw_ways",
     "eigenvalue_plane", "equations", "fold", "folded", "from_torch", "gradient_flow", "local_errors", "members",
     "profiles", "ratios", "read", "ribbons", "roll", "rolled", "shaded_text", "share_bars", "shares", "shares_by_lag",
     "side_by_side", "singular_fan", "step_jacobians", "step_ways", "text_map", "trace", "transport_curves", "unrolled",

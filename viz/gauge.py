@@ -103,9 +103,9 @@ class Gauge:
 
     def columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The norms, the numbers of entries and the balances of all arrays so far."""
-        for j, size, x in self.norm_alone:
+        for j, known, x in self.norm_alone:
             _, sign = measured(x.dense().reshape(1, -1).astype(np.float64))
-            self.measured.append(([j], np.array([size]), sign))
+            self.measured.append(([j], np.array([known]), sign))
         self.norm_alone = []
         for shape in list(self.waiting):
             self.measure(shape)

@@ -150,6 +150,12 @@ class Ways:
             )
         return error
 
+    def draw(self, **options: Any) -> Any:
+        """The picture: `viz.draw_ways`."""
+        from viz.shares import draw_ways
+
+        return draw_ways(self, **options)
+
     def records(self) -> list[dict[str, Any]]:
         """One dict for each step and class, ready for ``pandas.DataFrame``."""
         whole, together = self.whole_norms, self.sum_of_norms

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from itertools import groupby
 from typing import Any
 
@@ -339,3 +340,32 @@ def test_what_cannot_be_split_is_said() -> None:
         viz.ways(3.0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="single number"):
         viz.ways(hs)
+
+
+# ------------------------------------------------------------------------------------------------ the picture
+@pytest.mark.parametrize("by", RULES)
+def test_the_picture_names_every_class_and_its_bands_fill_the_column(by: str) -> None:
+    found = viz.ways(loss_of(unrolled("lstm", 12)[0]), by=by)
+    drawing = found.draw(name="a < b")
+    assert "a &lt; b" in drawing.svg
+    words = re.sub("<[^>]*>", "\n", drawing.svg)
+    for symbol in ("i", "f", "g", "o") if by in ("first", "last") else ():
+        assert f"{found.colours[symbol][1]} {symbol}" in words
+    assert ("9 others" in words) == (by == "set")
+    paths = re.findall(r'd="(M[^"]*Z)"[^>]*crispEdges', drawing.svg)
+    heights = [[float(y) for y in re.findall(r",([\d.]+)H", d)] for d in paths]
+    for column in range(12):
+        assert sum(h[column] - h[-1 - column] for h in heights) == pytest.approx(150, abs=0.11 * len(heights))
+
+
+def test_the_picture_says_zero_and_infinity_as_they_are() -> None:
+    found = viz.ways(loss_of(unrolled("gru before", 6)[0]))
+    for part in (*found.parts.values(), found.whole):
+        part[4] = 0.0
+    found.parts["z"][2, 0, 0] = np.inf
+    drawing = viz.draw_ways(viz.Ways("h", "first", found.steps, found.lags, found.parts, found.whole))
+    assert ">!</text>" in drawing.svg
+    assert "stroke-dasharray=\"1.5 3\"" in drawing.svg
+    assert "nan" not in drawing.svg
+    with pytest.raises(ValueError, match="nothing to draw"):
+        viz.draw_ways({})
