@@ -18,7 +18,7 @@ import networkx as nx
 
 from viz.steps import Layer, state_symbols, states, uses, weight_names
 
-PLUMBING = {"getitem", "reshape", "transpose", "astype"}  # they move numbers about and change none
+PLUMBING = {"getitem", "reshape", "transpose", "astype", "index_update"}  # they move numbers about, and change none
 POINTWISE = {"multiply": "×", "add": "+", "subtract": "−", "divide": "÷"}
 SIGNS = {"sigmoid": "σ"}
 
@@ -209,7 +209,7 @@ class _Folder:
         if self.said(node)["kind"] in ("leaf", "parameter"):
             return node in self.where
         return (self.is_plumbing(node) and all(u not in self.where for u in self.graph.predecessors(node))
-                and not self.is_weight(node))
+                and self.said(node)["op"] != "index_update" and not self.is_weight(node))
 
     def origin(self, node: str) -> str:
         """Back through slices and reshapes to what they were taken from."""

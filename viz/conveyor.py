@@ -51,7 +51,7 @@ class Painter:
         self.flow, self.lanes = net.flow, net.lanes
         self.column = {column: j for j, column in enumerate(net.columns)}
         self.width = cell_width(net)
-        past = any(min(lane.layer.steps) < lane.shown[0] for lane in self.lanes)
+        past = any(min(lane.layer.steps) < lane.shown[0] or (lane.offset and lane.after is None) for lane in self.lanes)
         back = any(lane.backwards for lane in self.lanes)
         first = [lane for lane in self.lanes if lane.label and lane.shown[0] + lane.offset == net.columns[0]]
         self.margin = max([52.0 * past, *(text_width(line, 11) + 6 for lane in first for line in lines(lane.label))])
@@ -182,7 +182,7 @@ class Painter:
                 continue
             if wire.recurrent and before is None and lane.after is not None:
                 continue  # from the lane before: drawn with what joins lanes
-            seen = not wire.recurrent or before is None or before + lane.offset in self.column
+            seen = not wire.recurrent or (before is not None and before + lane.offset in self.column)
             how = self.look(edge)
             markup = self.stamps.use(
                 (id(lane), j, how, seen),
@@ -270,7 +270,7 @@ class Painter:
         """The name of the lane, and how much of it lies before and after what is drawn."""
         theme, parts = self.theme, []
         middle = self.y[lane.row] + lane.tile.height / 2
-        earlier = sum(step < lane.shown[0] for step in lane.layer.steps)
+        earlier = sum(step < lane.shown[0] for step in lane.layer.steps) + (lane.offset if lane.after is None else 0)
         later = sum(step > lane.shown[-1] for step in lane.layer.steps)
         said = [(line, "bold") for line in lines(lane.label)]
         if earlier:
@@ -619,7 +619,7 @@ class Painter:
         """The boxes after the last step, and how far to the right the picture reaches."""
         parts, theme = [], self.theme
         right = self.right + (self.between if any(max(lane.layer.steps) > lane.shown[-1] for lane in self.lanes)
-                              else 0) + 42
+                              else 0) + max(self.between / 2 + 26, 42)
         for group, box in zip(self.net.groups, self.places, strict=True):
             end = self.net.graph.nodes[group.nodes[-1]]
             colour = theme.colour(None, end.get("role")) or theme.ink

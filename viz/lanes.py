@@ -133,6 +133,9 @@ def net(graph: nx.MultiDiGraph, found: list[Layer], flow: Flow | None, steps: tu
         offset = lanes[before].offset + max(found[before].steps) + 1 - min(layer.steps) if before is not None else 0
         lanes.append(Lane(layer, offset, reading.outputs[j], before, reading.feeds(j)))
     for j, lane in enumerate(lanes):
+        heirs = {i for i, other in enumerate(lanes) if other.after == j}
+        lane.outputs = [output._replace(lanes=output.lanes - heirs) for output in lane.outputs]
+    for j, lane in enumerate(lanes):
         below = [lanes[i].row for i in range(j) if any(j in output.lanes for output in lanes[i].outputs)]
         lane.row = max(below, default=-1) + 1
         if lane.after is not None:
@@ -140,9 +143,6 @@ def net(graph: nx.MultiDiGraph, found: list[Layer], flow: Flow | None, steps: tu
         taken = {other.row for other in lanes[:j] if overlap(other, lane)}
         while lane.row in taken:
             lane.row += 1
-    for j, lane in enumerate(lanes):
-        heirs = {i for i, other in enumerate(lanes) if other.after == j}
-        lane.outputs = [output._replace(lanes=output.lanes - heirs) for output in lane.outputs]
     columns = chosen(lanes, steps, last)
     window = set(columns)
     for lane, layer in zip(lanes, found, strict=True):

@@ -414,7 +414,8 @@ class _Layout:
         box = self.boxes[state]
         if state == self.main:
             return Route((box.right, box.y)).line(width, box.y)
-        if state in self.after:
+        below = [other for other in self.boxes.values() if other.top > box.bottom]
+        if state in self.after and not any(abs(other.x - box.x) < other.w / 2 + 6 for other in below):
             return Route((box.x, box.bottom)).corner(width, lanes[state], 12, level_first=False)
         route = Route((box.right, box.y)).corner(width - 14, box.y + 14, 10, level_first=True)
         return route.corner(width, lanes[state], 10, level_first=False)

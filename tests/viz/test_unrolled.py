@@ -1,21 +1,224 @@
-"""Unrolled nets of more than one direction."""
+"""Unrolled nets: what stands where, what joins it, and which number each wire shows."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from functools import reduce
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 
 import viz
-from microgradrnn import nn
+from microgradrnn import nn, scope
+from tests.viz.nets import last_loss
+from tests.viz.svgs import SVG, of, shapes, wording
+from tests.viz.test_geometry import encoder_decoder, loss, own_stack, tree, wires
+from viz.lanes import Net
+from viz.layout import lay_out, mirrored
+from viz.theme import DEFAULT
+from viz.unrolled import block
+
+XS = np.random.default_rng(0).standard_normal((5, 2, 3))
 
 
-def test_a_layer_that_runs_backwards_is_drawn_in_the_order_it_ran() -> None:
-    net = nn.LSTM(3, 5, bidirectional=True, rng=0)
-    hs, _ = net(np.random.default_rng(0).standard_normal((9, 2, 3)))
-    loss = (hs * hs).sum()
-    flow = viz.gradient_flow(loss)
-    drawing = viz.unrolled(loss, flow=flow)
-    words = [e.text for e in ElementTree.fromstring(drawing.svg).iter() if e.text and e.text.startswith("t = ")]
-    assert words.index("t = 7") < words.index("t = 0")  # the backwards lane, ...
-    assert words[-1] == "t = 8"  # ... and the forwards one
+def model(root: Any, **how: Any) -> Net:
+    """What is drawn, before it is painted."""
+    flow = viz.gradient_flow(root)
+    one = block(flow, None, how.get("steps"), how.get("last", 8), None, None, DEFAULT)
+    assert isinstance(one, Net)
+    return one
+
+
+def titles(drawing: viz.Drawing) -> list[str]:
+    return [wording(e) for e in ElementTree.fromstring(drawing.svg).iter(SVG + "title")]
+
+
+def numbers(said: Iterable[str], pattern: str) -> list[float]:
+    """What the wires say that match a pattern, in order."""
+    return [float(s.rsplit(": ", 1)[1]) for s in said if re.search(pattern, s)]
+
+
+# ------------------------------------------------------------------------------------------------ directions
+def test_both_directions_have_one_time_axis_and_the_backward_cell_is_mirrored() -> None:
+    one = model(nn.LSTM(3, 5, bidirectional=True, rng=0)(XS)[0].sum())
+    ahead, back = one.lanes
+    assert ahead.shown == back.shown == [0, 1, 2, 3, 4]
+    assert (ahead.backwards, back.backwards) == (False, True)
+    assert {name: (box.x, box.y) for name, box in back.tile.boxes.items()} == {
+        name: (pytest.approx(ahead.tile.width - box.x), box.y) for name, box in ahead.tile.boxes.items()}
+    assert back.tile.exits["c"].end[0] == 0, "it hands its state on to the left"
+    assert ahead.tile.exits["c"].end[0] == ahead.tile.width
+
+
+def test_mirroring_twice_changes_nothing() -> None:
+    tile = model(last_loss("lstm")).lanes[0].tile
+    assert tile == lay_out(tile.cell, DEFAULT)
+    twice = mirrored(mirrored(tile))
+    assert twice.mirrored is False
+    assert {name: vars(box) for name, box in twice.boxes.items()} == {
+        name: pytest.approx(vars(box)) for name, box in tile.boxes.items()}
+    for key, route in tile.routes.items():
+        assert list(twice.routes[key].points()) == [pytest.approx(p) for p in route.points()]
+
+
+def test_a_layer_that_runs_backwards_alone_shows_the_steps_it_took_last() -> None:
+    _, h = nn.RNN(3, 4, rng=0)(np.ones((12, 1, 3)), reverse=True)
+    one = model(h.sum(), last=3)
+    assert one.lanes[0].shown == [0, 1, 2]
+    assert "9 ⋯" in [wording(e) for e, _, _ in of(viz.unrolled(h.sum(), last=3).svg, "text")]
+
+
+def test_each_direction_says_its_name() -> None:
+    said = [wording(e) for e, _, _ in of(viz.unrolled(loss("GRU", 2, True, True)).svg, "text")]
+    assert {"layer 1", "layer 2", "← backwards", "forwards →"} <= set(said)
+
+
+def test_the_two_directions_are_put_side_by_side_at_every_step() -> None:
+    drawing = viz.unrolled(loss("RNN", 2, True, True))
+    assert sum(wording(e) == "‖" for e, _, _ in of(drawing.svg, "text")) == 8, "four steps, two layers"
+
+
+# ------------------------------------------------------------------------------------------------ stacks
+def test_a_layer_stands_above_the_one_it_reads() -> None:
+    assert [lane.row for lane in model(loss("LSTM", 3, False, True)).lanes] == [0, 1, 2]
+    assert [lane.row for lane in model(loss("LSTM", 2, True, True)).lanes] == [0, 1, 2, 3]
+    assert [lane.row for lane in model(own_stack()).lanes] == [0, 1, 2]
+
+
+def test_the_wire_between_two_layers_shows_the_message_that_came_down_it() -> None:
+    root = nn.LSTM(3, 4, layers=2, rng=0)(XS)[0][-1].sum()
+    flow = viz.gradient_flow(root)
+    stack = next(node for node in flow.graph if node.endswith("layers.0/lstm/stack"))
+    expected = [flow.messages[stack, t] for t in range(5)]  # type: ignore[index]
+    found = titles(viz.unrolled(flow))
+    for t, g in enumerate(expected):
+        assert numbers(found, rf"from h \(layer 1\) to layer 2 at t = {t}") == [pytest.approx(g, rel=1e-3)]
+    assert all(g > 0 for g in expected)
+
+
+def test_two_cells_called_in_one_loop_are_joined_by_the_edge_itself() -> None:
+    low, high = nn.GRUCell(3, 4, rng=0), nn.RNNCell(4, 4, rng=1)
+    h: Any = np.zeros((2, 4))
+    s: Any = np.zeros((2, 4))
+    for t in range(4):
+        with scope(step=t):
+            with scope("low"):
+                h = low(XS[t], h)
+            with scope("high"):
+                s = high(h, s)
+    flow = viz.gradient_flow(s.sum())
+    expected = [g for (consumer, k), g in sorted(flow.messages.items())
+                if consumer.startswith("high") and ("low" in next(
+                    u for u, _, n in flow.graph.in_edges(consumer, keys=True) if n == k))]
+    assert len(expected) == 4
+    found = numbers(titles(viz.unrolled(flow)), r"from h \(low, gru\) to high")
+    assert sorted(found) == pytest.approx(sorted(expected), rel=1e-3)
+
+
+def test_steps_of_all_layers_stand_in_the_same_columns() -> None:
+    drawing = viz.unrolled(loss("LSTM", 2, False, True))
+    lefts = [round(float(e.get("x", 0)) + dx) for e, dx, _ in of(drawing.svg, "rect", fill=DEFAULT.tile)]
+    assert len(lefts) == 8
+    assert sorted(lefts[:4]) == sorted(lefts[4:])
+
+
+def test_dropout_between_layers_does_not_part_them() -> None:
+    hs, _ = nn.LSTM(3, 4, layers=2, dropout=0.5, rng=0)(XS, rng=np.random.default_rng(0))
+    one = model(hs.sum())
+    assert {output.lanes for output in one.lanes[0].outputs} == {frozenset({1})}
+
+
+# ------------------------------------------------------------------------------------------------ encoder and decoder
+def test_a_decoder_goes_on_where_its_encoder_stopped() -> None:
+    one = model(encoder_decoder(1))
+    encoder, decoder = one.lanes
+    assert (encoder.row, decoder.row) == (0, 0)
+    assert (encoder.offset, decoder.offset, decoder.after) == (0, 4, 0)
+    assert one.columns == list(range(7))
+    assert [lane.row for lane in model(encoder_decoder(2)).lanes] == [0, 1, 0, 1]
+    assert any(said.startswith("from the last state of encoder to the first of decoder") for said in
+               titles(viz.unrolled(viz.gradient_flow(encoder_decoder(1)))))
+
+
+def test_a_part_of_an_encoder_decoder_can_be_drawn() -> None:
+    root = encoder_decoder(2)
+    for steps in ((0, 2), (3, 4), (5, 6)):
+        viz.unrolled(viz.gradient_flow(root), steps=steps)
+
+
+# ------------------------------------------------------------------------------------------------ losses
+def test_a_loss_on_every_step_gets_a_wire_from_every_step_with_its_message() -> None:
+    flow = viz.gradient_flow(loss("LSTM", 1, False, True))
+    stack = next(node for node in flow.graph if node.endswith("stack"))
+    expected = [flow.messages[stack, t] for t in range(4)]  # type: ignore[index]
+    found = titles(viz.unrolled(flow))
+    for t, g in enumerate(expected):
+        assert numbers(found, f"from h at t = {t} to linear") == [pytest.approx(g, rel=1e-3)]
+
+
+def test_a_loss_that_reads_the_last_step_alone_gets_one_wire() -> None:
+    one = model(loss("LSTM", 1, False, False))
+    assert [output.step for output in one.lanes[0].outputs] == [3]
+    assert [group.title for group in one.groups] == ["linear (logits)", "cross_entropy"]
+
+
+def test_losses_summed_in_the_loop_are_a_lane_of_their_own() -> None:
+    one = model(own_stack())
+    assert "ΣL" in one.lanes[-1].tile.cell.symbols.values()
+
+
+# ------------------------------------------------------------------------------------------------ without steps
+def test_a_tree_is_drawn_as_a_tree_every_parent_above_its_children() -> None:
+    drawing = viz.unrolled(viz.gradient_flow(tree((3, ((1, 4), (1, 5)), (7, (8, 2))))), labels=list("klmnopqr"))
+    boxes = [(wording(e), float(e.get("x", 0)) + dx, float(e.get("y", 0)) + dy)
+             for e, dx, dy in of(drawing.svg, "text")]
+    hidden, leaves = ([(x, y) for word, x, y in boxes if word.strip() == name] for name in ("h", "x"))
+    assert len(hidden) == 7
+    assert len({y for _, y in leaves}) == 1, "the leaves stand in one row, ..."
+    under = sorted((x, word) for word, x, _ in boxes if word in set("klmnopqr"))
+    assert "".join(word for _, word in under) == "klmnopqr", "... in the order of the sentence, ..."
+    assert [x for x, _ in under] == sorted(x for x, _ in leaves), "... each word under its leaf"
+    assert all(wire.start[1] > wire.end[1] for wire in wires(drawing.svg)), "children below parents"
+    assert "the same weights at all 7 nodes of the tree" in {word for word, _, _ in boxes}
+
+
+def test_a_tree_as_deep_as_it_is_long_is_drawn() -> None:
+    h = nn.recurse(nn.TreeCell(2, rng=0), reduce(lambda a, b: (a, b), range(300)),
+                   leaf=nn.Embedding(300, 2, rng=1))
+    drawing = viz.unrolled(h.sum())
+    assert len(of(drawing.svg, "rect", fill=DEFAULT.paper, rx="10")) >= 300
+
+
+def test_a_checkpointed_net_has_no_steps_and_is_drawn_in_ranks() -> None:
+    said = [wording(e) for e, _, _ in of(viz.unrolled(nn.LSTM(3, 4, rng=0)(XS, checkpoint=2)[0].sum()).svg, "text")]
+    assert said.count("checkpoint") == 3
+    assert not any("0x" in word for word in said), "no addresses: the same picture every time"
+
+
+# ------------------------------------------------------------------------------------------------ files
+def test_the_same_net_gives_the_same_file_and_another_one_other_ids() -> None:
+    one, again, other = (viz.unrolled(last_loss(kind)).svg for kind in ("lstm", "lstm", "gru before"))
+    assert one == again
+    assert not set(re.findall(r'id="([^"]+)"', one)) & set(re.findall(r'id="([^"]+)"', other))
+
+
+def test_long_nets_speak_by_the_cell_short_ones_by_the_wire() -> None:
+    short, long = (titles(viz.unrolled(viz.gradient_flow(last_loss("lstm", T=T)), last=T)) for T in (6, 150))
+    assert any(said.startswith("from c at t = 4 to f × c at t = 5: ") for said in short)
+    assert not any(said.startswith("from") for said in long)
+    assert sum(said.startswith("t = ") for said in long) == 150
+    assert re.search(r"^t = 7, ‖∂L/∂[ch]‖ [\d.e-]+, ‖∂L/∂[ch]‖ [\d.e-]+$", "\n".join(long), re.MULTILINE)
+
+
+def test_a_thousand_steps_are_under_a_megabyte_and_under_three_with_the_flow() -> None:
+    root = last_loss("lstm", T=1000, B=1)
+    assert len(viz.unrolled(root, last=1000).svg.encode()) < 1e6
+    assert len(viz.unrolled(viz.gradient_flow(root), last=1000).svg.encode()) < 3e6
+
+
+def test_every_stamp_that_is_used_is_there() -> None:
+    drawing = viz.unrolled(viz.gradient_flow(loss("GRU", 2, True, True)))
+    assert len(list(shapes(drawing.svg))) > 500  # raises where one is missing
