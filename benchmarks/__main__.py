@@ -14,6 +14,7 @@ from benchmarks import (
     chain,
     checkpoint,
     flow,
+    folded,
     gradcheck,
     hvp,
     layers,
@@ -21,6 +22,7 @@ from benchmarks import (
     lines,
     lstm,
     operations,
+    recorder,
     resume,
     scalar,
     startup,
@@ -40,10 +42,12 @@ BENCHMARKS = {
     "stress": stress.rows,
     "hvp": hvp.rows,
     "flow": flow.rows,
+    "folded": folded.rows,
     "checkpoint": checkpoint.rows,
     "lines": lines.rows,
     "startup": startup.rows,
     "resume": resume.rows,
+    "recorder": recorder.rows,
 }
 LINE = "{:<68} {:>12} {:>12} {:>8} {:>10} {:>6} {:>5}"
 

@@ -6,6 +6,7 @@ There is nothing to compare with; the ratios are to what a reader can be asked t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -28,17 +29,22 @@ def flow(T: int) -> viz.Flow:
     return found
 
 
+def times(f: Callable[[], object]) -> list[float]:
+    """How long each of some calls takes."""
+    return [seconds(f) for _ in range(REPEATS)]
+
+
 def rows() -> Iterator[Row]:
     """Time and size of both pictures, and the time to fold the graph."""
     for T in LENGTHS:
         measured = flow(T)
         for name, draw in PICTURES.items():
             size = len(draw(measured).svg.encode())
-            taken = [seconds(lambda draw=draw: draw(measured)) for _ in range(REPEATS)]  # type: ignore[misc]
+            taken = times(partial(draw, measured))
             yield Row(f"viz.{name}, LSTM, T = {T:,}, after the flow", f"{median(taken) * 1e3:.0f} ms", "1 s",
                       median(taken) / WAIT, min(taken) / WAIT, 1.0)
             yield Row(f"viz.{name}, LSTM, T = {T:,}: SVG", f"{size / 1e3:.0f} kB", "1 MB", size / LOAD, bar=1.0)
     measured = flow(1_000)
     for by in ("step", "repeat", "module"):
-        taken = [seconds(lambda by=by: viz.fold(measured.graph, by=by)) for _ in range(REPEATS)]  # type: ignore[misc]
+        taken = times(partial(viz.fold, measured.graph, by))
         yield Row(f"viz.fold by {by}, LSTM, T = 1,000", f"{median(taken) * 1e3:.0f} ms")

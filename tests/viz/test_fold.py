@@ -7,6 +7,8 @@ import json
 import math
 import sys
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import networkx as nx
@@ -30,6 +32,8 @@ from viz.fold import (
     parameters_per_use,
     with_flow,
 )
+
+PAGE = Path(__file__).parents[2] / "docs" / "folding.md"
 
 
 def ancestors(graph: nx.MultiDiGraph) -> dict[str, set[str]]:
@@ -107,8 +111,8 @@ def test_the_checker_sees_an_invented_path_and_a_circle() -> None:
     graph.add_edge("0", "1", key=0, k=0)
     graph.add_edge("2", "3", key=0, k=0)
     lie = nx.MultiDiGraph(root="3")
-    for v in "03":
-        lie.add_node(v, **graph.nodes[v])
+    for end in "03":
+        lie.add_node(end, **graph.nodes[end])
     lie.add_node("x", kind="folded", ids=json.dumps(["1", "2"]))
     lie.add_edges_from([("0", "x"), ("x", "3")])
     with pytest.raises(AssertionError):
@@ -159,8 +163,8 @@ def apart(T: int = 6) -> Any:
 
 
 NETS: dict[str, Callable[[], Any]] = {
-    **{name: (lambda name=name: last_loss(name)) for name in CELLS},
-    **{f"{name}, all": (lambda name=name: all_losses(name)) for name in CELLS},
+    **{name: partial(last_loss, name) for name in CELLS},
+    **{f"{name}, all": partial(all_losses, name) for name in CELLS},
     "mgu": lambda: nn.MGU(3, 4, rng=0)(np.ones((6, 2, 3)))[0].sum(),
     "irnn": lambda: nn.IRNN(3, 4, rng=0)(np.ones((6, 2, 3)))[0].sum(),
     "own": own_cell, "own, unmarked": lambda: own_cell(marked=False), "two layers": two_layers,
@@ -346,7 +350,7 @@ def test_each_use_of_a_parameter_has_its_own_share_of_the_gradient() -> None:
     flow = viz.gradient_flow(last_loss("rnn", 5))
     graph = parameters_per_use(with_flow(flow.graph, flow))
     for t in range(5):
-        assert graph.nodes[f"W@rnn/t{t}/z"]["gradient"] == flow.messages[f"rnn/t{t}/z", 1]  # type: ignore[index]
+        assert graph.nodes[f"W@rnn/t{t}/z"]["gradient"] == flow.messages[f"rnn/t{t}/z", 1]
 
 
 def test_a_nan_stays_a_nan() -> None:
@@ -402,12 +406,19 @@ def test_a_flow_of_another_graph_is_refused() -> None:
 
 def test_something_else_than_a_node_is_refused() -> None:
     with pytest.raises(TypeError, match="expected a Value or a Tensor, got float"):
-        fold(1.0)  # type: ignore[arg-type]
+        fold(1.0)
     with pytest.raises(KeyError, match="no node 'x'"):
         members(viz.trace(Value(1.0) * 2), "x")
     graph = viz.trace(Value(1.0) * 2)
     with pytest.raises(ValueError, match="is in two groups"):
         contract(graph, [Group("a", tuple(graph)), Group("b", tuple(graph))])
+
+
+def test_the_page_about_folding_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = doctest.testfile(str(PAGE), module_relative=False)
+    assert result.failed == 0
+    assert result.attempted > 10
 
 
 @pytest.mark.parametrize("name", ["viz.fold", "viz.contract"])
