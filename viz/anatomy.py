@@ -8,6 +8,7 @@ graph, so a cell that somebody just wrote has them too.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -142,7 +143,7 @@ def dissect(step: Specimen, with_flow: bool = False) -> Anatomy:
 # ------------------------------------------------------------------------------------------------ folding and naming
 def without_weights(drawn: Cell, nodes: dict[str, Node], reader: Reader) -> Cell:
     """Without what depends on weights alone, a slice of them for instance: that is part of the box that uses it."""
-    glyphs = {name: glyph for name, glyph in drawn.glyphs.items() if nodes[name] in reader.changing}
+    glyphs = {name: glyph for name, glyph in drawn.glyphs.items() if nodes.get(name) in reader.changing}
     return replace(drawn, glyphs=glyphs, wires=[
         wire for wire in drawn.wires if wire.target in glyphs and (wire.recurrent or wire.source in glyphs)])
 
@@ -196,7 +197,7 @@ def relabelled(drawn: Cell, nodes: dict[str, Node], reader: Reader) -> Cell:
     labels |= {name: said for name, glyph in drawn.glyphs.items() if name not in labels and glyph.shape == "box"
                and (said := _with_a_number(nodes[name], reader)) is not None}
     return replace(drawn, glyphs={
-        name: replace(glyph, label=labels.get(name, glyph.label), symbol=glyph.symbol or reader.named.get(nodes[name]))
+        name: replace(glyph, label=labels.get(name, glyph.label), symbol=reader.named.get(nodes[name]) or glyph.symbol)
         for name, glyph in drawn.glyphs.items()
     })
 
@@ -238,7 +239,7 @@ def _read_sum(node: Node, reader: Reader) -> Expr:
         if by == "" and cut is not None:
             parts = [(c[1], s) for (u, c), s in known.items() if u is leaf and c is not None
                      and c[0] == cut[0] and cut[1] <= c[1] and c[2] <= cut[2]]
-            reader.blocks[leaf, cut] = "".join(s for _, s in sorted(parts))
+            reader.blocks[leaf, cut] = "".join(s for _, s in sorted(parts)) or f"{cut[1]}:{cut[2]}"
     return e
 
 
@@ -256,7 +257,8 @@ def _without_read(e: Expr) -> tuple[Expr, bool]:
 
 
 def _label(e: Expr, plus: bool, reader: Reader) -> str:
-    words = reader.text(e).replace("_{t-1}", "").replace("_t", "")
+    states = "|".join(map(re.escape, reader.of.symbols))
+    words = re.sub(rf"\b({states})_(t\b|\{{t-1\}})", r"\1", reader.text(e))
     words = f"+ {words}" if plus else words
     return words if len(words) <= LONGEST else "weighted sum"
 
@@ -321,13 +323,14 @@ class _Painter:
         box = self.tile.boxes[glyph.name]
         box = replace(box, x=box.x + self.x0, y=box.y + self.y0)
         note = title(self.anatomy.cell.words.get(glyph.name, glyph.label))
-        if "_" not in glyph.label:
+        if "_" not in glyph.label + (glyph.symbol or ""):
             return element("g", note + paint_glyph(glyph, box, self.theme))
-        bare = paint_glyph(replace(glyph, label="", symbol=None), box, self.theme)
+        bare = paint_glyph(replace(glyph, label="", symbol=None), box, self.theme)  # the frame, its words follow
         if glyph.shape == "input":
             bare = element("rect", x=box.left, y=box.top, width=box.w, height=box.h, rx=box.h / 2,
                            fill=self.theme.paper, stroke=self.theme.colour(None, "input"), stroke_width=1.4)
-        named = f"{glyph.symbol} = " if glyph.symbol and glyph.shape == "box" else ""
+        between = " = " if " " in glyph.label else " "
+        named = f"{glyph.symbol}{between}" if glyph.symbol and glyph.shape == "box" else ""
         return element("g", note + bare + formula(box.x, box.y + 4.5, named + glyph.label, size=self.size,
                                                   anchor="middle"))
 
@@ -504,7 +507,8 @@ class _Painter:
             yield ("none", None, None, ""), f"wires into one box are read side by side, as [{state}, x]"
         if not self.flowing:
             yield ("dot", None, None, ""), "a copy: the wire goes both ways"
-        yield ("none", None, None, ""), self.weights_line()
+        if self.anatomy.equations.weights:
+            yield ("none", None, None, ""), self.weights_line()
         for start, stop, names in self.unread():
             yield ("none", None, None, ""), f"columns {start + 1} to {stop} of {names}: nothing here depends on them"
 

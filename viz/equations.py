@@ -137,8 +137,12 @@ class Reader:
         for node in sorted(self.inside, key=lambda node: node.serial):
             if any(u in self.changing for u in node.inputs if u is not None):
                 self.changing.add(node)
-        self.named = {node: str(node.symbol) for node in self.changing
-                      if node.symbol and node not in self.inputs and node not in self.before}
+        self.named: dict[Node, str] = {}
+        taken = {*step.symbols, *self.inputs.values()}
+        for node in sorted(self.changing, key=lambda node: node.serial):
+            if node.symbol and not (node in self.inputs or node in self.before or node in self.after):
+                self.named[node] = _fresh(node.symbol, taken)
+                taken.add(self.named[node])
         self._name_what_is_used_twice()
 
     def _inside(self) -> set[Node]:
@@ -322,11 +326,12 @@ class Reader:
         leaves = sorted({leaf for leaf, _ in self.blocks}, key=lambda leaf: leaf.serial)
         symbols = self._leaf_symbols(leaves)
         names: dict[tuple[Node, Cut | None], str] = {}
+        known = {*self.of.symbols, *self.inputs.values(), *self.named.values()}
         for (leaf, cut), reader in self.blocks.items():
             if cut is not None:
                 base = symbols[leaf].split("_")[0]
-                names[leaf, cut] = _fresh(f"{base}_{_braced(reader)}", set(names.values()))
-        blocks = set(names.values())
+                names[leaf, cut] = _fresh(f"{base}_{_braced(reader)}", known | set(names.values()))
+        blocks = known | set(names.values())
         for leaf, cut in self.blocks:
             if cut is None:
                 name = symbols[leaf]
@@ -419,7 +424,7 @@ def _fresh(name: str, taken: set[str]) -> str:
     k = 1
     while name in taken:
         k += 1
-        name = f"{base}_{{{sub.strip('{}')}{k}}}"
+        name = f"{base}_{_braced(sub.strip('{}') + str(k))}"
     return name
 
 

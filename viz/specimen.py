@@ -57,7 +57,7 @@ def specimen(cell: Callable[[Any, Any], Any], x: Any = None, state: Any = None, 
 
     Raises:
         ValueError: if x or the state cannot be guessed and is not given, or the cell does not return a state in the
-            form of the one it got, or computes nothing from the one it got.
+            form of the one it got, or does not compute every part of it anew.
 
     >>> from microgradrnn import nn
     >>> specimen(nn.LSTMCell(3, 4, rng=0)).symbols
@@ -87,6 +87,9 @@ def specimen(cell: Callable[[Any, Any], Any], x: Any = None, state: Any = None, 
     graph, ids = traced(whole)
     found = layers(graph)
     inside = {node for layer in found for step in layer.steps.values() for node in step.values()}
+    if any(part is old for part in now for old in was):
+        raise ValueError(f"cell: {called} hands on a part of its state as it got it; a part that never changes is no "
+                         "state: leave it out of the tuple")
     if any(ids.get(part) not in inside for part in now) or not any(part in ids for part in was):
         raise ValueError(f"cell: {called} computes no new state from the old one, so it is no recurrent cell")
     if len(found) > 1:
@@ -94,8 +97,11 @@ def specimen(cell: Callable[[Any, Any], Any], x: Any = None, state: Any = None, 
                          "all together with viz.unrolled")
     known = {found[-1].steps[1][name]: symbol for name, symbol in state_symbols(graph, found[-1]).items()
              if name in found[-1].steps[1]}
-    symbols = tuple(part.symbol or known.get(ids[part], f"s{k + 1}") for k, part in enumerate(now))
-    return Specimen(called, tuple(seen[1]), was, now, symbols, whole, several)
+    symbols: list[str] = []
+    for k, part in enumerate(now):
+        symbol = part.symbol or known.get(ids[part], f"s{k + 1}")
+        symbols.append(f"{symbol}{k + 1}" if symbol in symbols else symbol)
+    return Specimen(called, tuple(seen[1]), was, now, tuple(symbols), whole, several)
 
 
 def _called(cell: Any) -> str:

@@ -180,6 +180,18 @@ def test_colours_follow_the_marks_and_not_the_letters() -> None:
     assert blue in cell(marked, **example).svg
 
 
+def test_two_gates_of_one_name_are_told_apart_and_no_weights_are_no_line() -> None:
+    def step(x: Any, h: Any) -> Any:
+        a, b = mark(sigmoid(x), "a", role="gate"), mark(sigmoid(h), "a", role="gate")
+        return mark(a * h + b * x, "h", role="hidden")
+
+    svg = cell(step, x=np.ones((1, D)), state=np.ones((1, D))).svg
+    said = [words(node) for node in elements(svg, "text")]
+    assert "a σ" in said
+    assert "a2 σ" in said
+    assert "weights" not in svg
+
+
 def test_names_from_outside_are_escaped() -> None:
     def step(x: Any, h: Any) -> Any:
         return mark(sigmoid(x + h), "<b>&", role="hidden")

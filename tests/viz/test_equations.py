@@ -16,6 +16,7 @@ from viz.meanings import meanings
 D, H, K = 3, 4, 2
 rng = np.random.default_rng(3)
 A, R = (Tensor(rng.standard_normal(shape) / 2) for shape in ((D, H), (H, H)))
+FIXED = rng.standard_normal((H, H))
 BELOW = Tensor(rng.standard_normal((2 * H, D)))
 ALL = Tensor(rng.standard_normal((H + D, 2 * H)) / 2)
 
@@ -46,6 +47,29 @@ def packed(x: Any, s: Any) -> Any:
     h, c = s[:, :H], s[:, H:]
     c = c + tanh(x @ A + h)
     return concat([tanh(c), c], axis=-1)
+
+
+def plain_weights(x: Any, h: Any) -> Any:
+    """Weights that are arrays, not to be learned."""
+    return tanh(x @ FIXED[:D] + h @ FIXED)
+
+
+class Highway(nn.Module):
+    """A user's module, made of layers; it says how long its input is and what it starts from."""
+
+    D = D
+
+    def __init__(self) -> None:
+        self.gate, self.new = nn.Linear(H + D, H, rng=0), nn.Linear(H + D, H, rng=1)
+
+    def initial_state(self, B: int) -> Any:
+        """h_0 = 0."""
+        return np.zeros((B, H))
+
+    def __call__(self, x: Any, h: Any) -> Any:
+        both = concat([h, x], axis=-1)
+        t = mark(self.gate(both).sigmoid(), "t", role="gate")
+        return mark(t * self.new(both).tanh() + (1 - t) * h, "h", role="hidden")
 
 
 def torch_like(x: Any, h: Any) -> Any:
@@ -151,6 +175,22 @@ CELLS: dict[str, tuple[Any, dict[str, Any], str]] = {
     "two states": (two_states, {"x": rng.standard_normal((2, D)), "state": (rng.standard_normal((2, H)),) * 2}, """
         s2_t = 0.9 s2_{t-1} − 0.25 tanh(x W1 + h_{t-1})
         h_t = h_{t-1} + s2_t W2ᵀ"""),
+    "plain weights": (plain_weights, {"x": rng.standard_normal((2, D)), "state": np.ones((2, H))}, """
+        h_t = tanh(x k1 + h_{t-1} k2)"""),
+    "a module": (Highway(), {}, """
+        a1 = [h_{t-1}, x]
+        o = a1 V_1 + d_1
+        t = σ(o)
+        o_2 = a1 V_2 + d_2
+        h_t = t ⊙ tanh(o_2) + (1 − t) ⊙ h_{t-1}"""),
+    "own activation": (nn.LSTMCell(D, H, activation=lambda z: z * z.sigmoid(), bias=False, rng=0), {}, """
+        a1 = x U_{a1} + h_{t-1} W_{a1}
+        i = σ(x U_i + h_{t-1} W_i)
+        f = σ(x U_f + h_{t-1} W_f)
+        g = a1 ⊙ σ(a1)
+        o = σ(x U_o + h_{t-1} W_o)
+        c_t = f ⊙ c_{t-1} + i ⊙ g
+        h_t = o ⊙ c_t ⊙ σ(c_t)"""),
     "two states in one": (packed, {"x": rng.standard_normal((2, D)), "state": np.ones((2, 2 * H))}, """
         a1 = h_{t-1}[4:8] + tanh(x W1 + h_{t-1}[0:4])
         h_t = [tanh(a1), a1]"""),
@@ -323,3 +363,18 @@ def test_a_step_that_does_not_return_a_state_is_named() -> None:
 def test_what_does_not_read_its_state_is_no_cell() -> None:
     with pytest.raises(ValueError, match="no new state from the old one"):
         equations(lambda x, h: tanh(x), x=np.ones((1, D)), state=np.ones((1, D)))
+
+
+def test_a_part_of_the_state_that_never_changes_is_named() -> None:
+    with pytest.raises(ValueError, match="as it got it"):
+        equations(lambda x, s: (tanh(x + s[0] * s[1]), s[1]), x=np.ones((1, D)), state=(np.ones((1, D)),) * 2)
+
+
+def test_two_gates_of_one_name_are_told_apart() -> None:
+    def step(x: Any, h: Any) -> Any:
+        a, b = mark(sigmoid(x), "a", role="gate"), mark(sigmoid(h), "a", role="gate")
+        return mark(a * h + b * x, "h", role="hidden")
+
+    found = equations(step, x=np.ones((1, D)), state=np.ones((1, D)))
+    assert [line.left for line in found.lines] == ["a", "a_2", "h_t"]
+    assert found.lines[-1].right == "a ⊙ h_{t-1} + a_2 ⊙ x"
