@@ -18,6 +18,7 @@ from viz.from_torch import from_torch
 from viz.jacobians import StepJacobians, step_jacobians
 from viz.memory import connectivity, shaded_text, text_map
 from viz.rates import Decay, decay, ratios
+from viz.recorder import Recorder
 from viz.render.dot import draw, draw_dot
 from viz.ribbons import ribbons
 from viz.roll import roll
@@ -32,10 +33,10 @@ from viz.ways import Ways, step_ways, ways
 
 __all__ = [
     "DARK", "Arrival", "Comparison", "Decay", "Drawing", "Equations", "Flow", "Frames", "LocalErrors",
-    "MissingToolError", "Profile", "Scale", "Shares", "StepJacobians", "Theme", "Track", "Ways", "backprop_frames",
-    "blame_map", "cell", "common_scale", "compare_flow", "connectivity", "decay", "draw", "draw_dot", "draw_ways",
-    "eigenvalue_plane", "equations", "fold", "folded", "from_torch", "gradient_flow", "local_errors", "members",
-    "profiles", "ratios", "read", "ribbons", "roll", "rolled", "shaded_text", "share_bars", "shares", "shares_by_lag",
-    "side_by_side", "singular_fan", "step_jacobians", "step_ways", "text_map", "trace", "transport_curves", "unrolled",
-    "ways", "write",
+    "MissingToolError", "Profile", "Recorder", "Scale", "Shares", "StepJacobians", "Theme", "Track", "Ways",
+    "backprop_frames", "blame_map", "cell", "common_scale", "compare_flow", "connectivity", "decay", "draw", "draw_dot",
+    "draw_ways", "eigenvalue_plane", "equations", "fold", "folded", "from_torch", "gradient_flow", "local_errors",
+    "members", "profiles", "ratios", "read", "ribbons", "roll", "rolled", "shaded_text", "share_bars", "shares",
+    "shares_by_lag", "side_by_side", "singular_fan", "step_jacobians", "step_ways", "text_map", "trace",
+    "transport_curves", "unrolled", "ways", "write",
 ]

@@ -1,0 +1,279 @@
+"""The recorder: what it writes down, that it changes nothing, files, and runs that are killed and taken up again."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import math
+import re
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import viz
+from microgradrnn import nn, optim
+from microgradrnn.training import fit
+from tests.viz.nets import own_cell, two_layers
+
+XS = np.random.default_rng(0).standard_normal((12, 2, 3))
+YS = np.random.default_rng(1).integers(0, 4, (12, 2))
+
+
+class Training:
+    """A small net, and a step that records."""
+
+    def __init__(self, every: int = 3, kind: str = "lstm", recorder: bool = True) -> None:
+        self.net = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[kind](3, 5, rng=0)
+        self.head = nn.Linear(5, 4, rng=1)
+        self.adam = optim.Adam([*self.net.parameters(), *self.head.parameters()], lr=0.02)
+        self.recorder = viz.Recorder(every=every) if recorder else None
+        self.losses: list[Any] = []
+
+    def step(self, T: int = 12) -> float:
+        hs, _ = self.net(XS[:T])
+        loss = nn.cross_entropy(self.head(hs), YS[:T])
+        if self.recorder is not None:
+            def last() -> Any:
+                self.losses.append(nn.cross_entropy(self.head(hs[-1]), YS[T - 1]))
+                return self.losses[-1]
+            self.recorder(last)
+        self.adam.zero_grad()
+        loss.backward()
+        self.adam.step()
+        return float(loss.item())
+
+
+def same(a: viz.Recorder, b: viz.Recorder) -> bool:
+    one, other = a.state_dict(), b.state_dict()
+    assert one.keys() == other.keys()
+    return all(np.array_equal(np.asarray(one[k]), np.asarray(other[k]), equal_nan=np.asarray(one[k]).dtype.kind == "f")
+               for k in one)
+
+
+def test_what_is_recorded_is_what_gradient_flow_says() -> None:
+    run, expected = Training(every=2), []
+    for _ in range(5):
+        hs, _ = run.net(XS)
+        flow = viz.gradient_flow(nn.cross_entropy(run.head(hs[-1]), YS[-1]))
+        expected.append((flow.profile("c").norms, flow.horizon("c"), flow.split("c")))
+        run.step()
+    recorder = run.recorder
+    assert recorder is not None
+    assert recorder.updates == [0, 2, 4]
+    assert recorder.count == 5
+    for j, update in enumerate(recorder.updates):
+        norms, horizon, split = expected[update]
+        np.testing.assert_allclose(recorder.norms[j], norms, rtol=1e-12)
+        assert recorder.horizons[j] == horizon
+        shares = [a.carry / (a.carry + a.rest) for a in split]
+        np.testing.assert_allclose(recorder.carry[j], shares, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("net", [
+    lambda: nn.RNN(3, 4, rng=0)(XS)[1], lambda: nn.GRU(3, 4, rng=0)(XS)[1], lambda: nn.LSTM(3, 4, rng=0)(XS)[1][0],
+    lambda: nn.GRU(3, 4, reset="after", rng=0)(XS)[1], lambda: nn.LSTM(3, 4, layers=2, rng=0)(XS)[0][-1],
+    lambda: nn.unroll(nn.CoupledLSTMCell(3, 4, rng=0), XS)[1][0], lambda: nn.MGU(3, 4, rng=0)(XS)[1],
+    own_cell, lambda: own_cell(marked=False), two_layers,
+])
+def test_the_quick_pass_finds_what_the_whole_flow_finds(net: Any) -> None:
+    loss = net().sum()
+    recorder = viz.Recorder()
+    recorder(loss)
+    flow = viz.gradient_flow(loss)
+    profile = flow.profile(recorder.symbol)
+    np.testing.assert_allclose(recorder.norms[0], profile.norms, rtol=1e-10)
+    shares = [a.carry / (a.carry + a.rest) for a in flow.split(recorder.symbol)]
+    np.testing.assert_allclose(recorder.carry[0], shares, rtol=1e-9, atol=1e-12)
+
+
+def test_means_of_the_gates_are_those_of_the_forward_pass() -> None:
+    run = Training(every=1)
+    cell = nn.LSTMCell(3, 5, rng=0)
+    h = c = np.zeros((2, 5))
+    means = []
+    for x in XS:
+        z = x @ cell.U.data + h @ cell.W.data + cell.b.data
+        i, f, g, o = np.split(z, 4, axis=1)
+        i, f, o = (1 / (1 + np.exp(-a)) for a in (i, f, o))
+        c = f * c + i * np.tanh(g)
+        h = o * np.tanh(c)
+        means.append((i.mean(), f.mean(), o.mean()))
+    hs, _ = nn.unroll(cell, XS)
+    recorder = viz.Recorder()
+    recorder(hs[-1].sum())
+    for symbol, expected in zip("ifo", zip(*means, strict=True), strict=True):
+        np.testing.assert_allclose(recorder.gates[symbol][0], expected[::-1], rtol=1e-12)  # by lag: backwards in time
+    run.step()
+    assert run.recorder is not None
+    assert list(run.recorder.gates) == ["f", "i", "o"]
+
+
+def test_training_with_a_recorder_is_bit_for_bit_training_without() -> None:
+    one, other = Training(every=1), Training(recorder=False)
+    assert [one.step() for _ in range(6)] == [other.step() for _ in range(6)]
+    for a, b in zip(one.adam.parameters, other.adam.parameters, strict=True):
+        np.testing.assert_array_equal(a.data, b.data)
+
+
+def test_a_loss_is_made_only_when_it_is_due() -> None:
+    run = Training(every=4)
+    for _ in range(9):
+        run.step()
+    assert len(run.losses) == 3
+    assert run.recorder is not None
+    assert not run.recorder.due
+    assert viz.Recorder().due
+
+
+@pytest.mark.parametrize(("kind", "state", "gates"), [("lstm", "c", ["f", "i", "o"]), ("gru", "h", ["r", "z"]),
+                                                      ("rnn", "h", [])])
+def test_every_cell_is_recorded_at_the_state_that_carries_its_memory(kind: str, state: str, gates: list[str]) -> None:
+    run = Training(every=1, kind=kind)
+    run.step()
+    assert run.recorder is not None
+    assert run.recorder.symbol == state
+    assert list(run.recorder.gates) == gates
+    ET.fromstring(run.recorder.drawing().svg)
+
+
+def test_sequences_of_other_lengths_leave_nan() -> None:
+    run = Training(every=1)
+    for T in (5, 12, 2, 7):
+        run.step(T)
+    assert run.recorder is not None
+    norms = run.recorder.norms
+    assert norms.shape == (4, 12)
+    assert np.isfinite(norms).sum(axis=1).tolist() == [5, 12, 2, 7]
+    ET.fromstring(run.recorder.drawing().svg)
+    assert {row["lag"] for row in run.recorder.records() if row["update"] == 0} == set(range(5))
+
+
+def test_the_loss_may_come_anywhere_in_the_step() -> None:
+    run = Training()
+    hs, _ = run.net(XS)
+    loss = nn.cross_entropy(run.head(hs[-1]), YS[-1])
+    before, after, late = viz.Recorder(), viz.Recorder(), viz.Recorder()
+    before(loss)
+    run.adam.zero_grad()
+    loss.backward()
+    after(loss)
+    assert same(before, after)
+    run.adam.step()  # rebinds the weights; what the loss was computed from is as it was
+    late(loss)
+    assert same(before, late)
+
+
+# ------------------------------------------------------------------------------------------------ files
+def test_a_plain_file_holds_all_of_it_and_no_program(tmp_path: Path) -> None:
+    run = Training(every=2)
+    for _ in range(5):
+        run.step()
+    assert run.recorder is not None
+    run.recorder.save(tmp_path / "memory.npz")
+    again = viz.Recorder.load(tmp_path / "memory.npz")
+    assert same(run.recorder, again)
+    assert repr(again) == repr(run.recorder)
+    assert again.drawing().svg == run.recorder.drawing().svg
+    with np.load(tmp_path / "memory.npz", allow_pickle=False) as file:
+        assert file["norms"].shape == (3, 12)
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "other.npz", a=np.ones(3))
+    (tmp_path / "text.npz").write_text("hello")
+    np.savez(tmp_path / "pickled.npz", every=np.array([{}], dtype=object))
+    with pytest.raises(ValueError, match="not what a recorder wrote"):
+        viz.Recorder.load(tmp_path / "other.npz")
+    for name in ("text.npz", "pickled.npz"):
+        with pytest.raises(ValueError, match="is not a file that"):
+            viz.Recorder.load(tmp_path / name)
+    recorder = viz.Recorder(every=3)
+    with pytest.raises(ValueError, match="every=2 and is to go on with every=3"):
+        recorder.load_state_dict(viz.Recorder(every=2).state_dict())
+
+
+def test_a_run_that_is_cut_and_taken_up_again_has_recorded_what_a_straight_one_has(tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
+
+    def run(steps: int, path: Path) -> viz.Recorder:
+        training = Training(every=4)
+        recorder = training.recorder
+        assert recorder is not None
+        saved = {"net": training.net, "head": training.head, "adam": training.adam, "recorder": recorder}
+        fit(lambda batch: training.step(), [0], steps, every=5, checkpoint=path, saved=saved)
+        return recorder
+
+    straight = run(15, tmp_path / "straight.safetensors")
+    run(5, tmp_path / "cut.safetensors")
+    assert same(run(15, tmp_path / "cut.safetensors"), straight)
+    assert straight.updates == [0, 4, 8, 12]
+
+
+# ------------------------------------------------------------------------------------------------ the drawing
+def test_the_drawing_has_a_square_for_each_number_and_a_line_for_each_gate() -> None:
+    run = Training(every=1)
+    for _ in range(4):
+        run.step()
+    assert run.recorder is not None
+    svg = run.recorder.drawing().svg
+    squares = sum(d.count("M") for d in re.findall(r'<path d="([^"]+)" stroke="#\w+" stroke-width="[\d.]+"/>', svg))
+    assert squares == 4 * 12
+    means = run.recorder.gates["f"].mean(axis=1)
+    assert f"mean of f: {means[0]:.3f} at first, {means[-1]:.3f} at last" in svg
+
+
+def test_exact_zeros_and_what_is_not_finite_are_told_apart() -> None:
+    run = Training(every=1)
+    run.step()
+    recorder = run.recorder
+    assert recorder is not None
+    assert "exactly 0" not in recorder.drawing().svg
+    state = recorder.state_dict()
+    state["norms"] = np.array([[1.0] * 10 + [0.0, math.inf]])
+    recorder.load_state_dict(state)
+    svg = recorder.drawing().svg
+    assert "grey: exactly 0" in svg
+    assert "#d55e00" in svg
+
+
+def test_records_are_plain_numbers() -> None:
+    run = Training(every=1)
+    run.step()
+    assert run.recorder is not None
+    rows = run.recorder.records()
+    assert len(rows) == 12
+    assert rows[3]["lag"] == 3
+    assert rows[3]["norm"] == run.recorder.norms[0, 3]
+    assert {"update", "state", "norm", "carry", "horizon", "mean f", "mean i", "mean o"} <= rows[0].keys()
+    json.dumps(rows)
+
+
+@pytest.mark.parametrize(("act", "error", "words"), [
+    (lambda: viz.Recorder(every=0), ValueError, "every must be at least 1"),
+    (lambda: viz.Recorder(fraction=2.0), ValueError, "fraction must lie between 0 and 1"),
+    (lambda: viz.Recorder()(3.0), TypeError, "expected a loss"),
+    (lambda: viz.Recorder()(lambda: None), TypeError, "got NoneType"),
+    (lambda: viz.Recorder()(nn.Linear(3, 2, rng=0)(XS).sum()), ValueError, "no time steps"),
+    (lambda: viz.Recorder().drawing(), ValueError, "nothing was recorded yet"),
+    (lambda: viz.Recorder(state="q")(nn.RNN(3, 4, rng=0)(XS)[1].sum()), ValueError, "no state 'q'"),
+])
+def test_what_cannot_be_recorded_is_refused(act: Any, error: Any, words: str) -> None:
+    with pytest.raises(error, match=words):
+        act()
+
+
+def test_a_refused_loss_leaves_the_recorder_as_it_was() -> None:
+    recorder = viz.Recorder(every=2)
+    with pytest.raises(TypeError):
+        recorder(3.0)  # type: ignore[arg-type]
+    assert (recorder.count, recorder.updates) == (0, [])
+
+
+def test_the_examples_in_the_docstrings_run() -> None:
+    module = sys.modules["viz.recorder"]
+    assert doctest.testmod(module).failed == 0
+    assert doctest.testmod(module).attempted > 4
