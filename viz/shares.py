@@ -186,8 +186,8 @@ def verdict(ways: Ways) -> str:
     whole, together = ways.whole_norms, ways.sum_of_norms
     left = median(float(whole[j] / together[j]) for j in alive)
     return (f"{ways.lags[last]} steps back the largest part is “{said(most, ways)}”, {ways.shares(most)[last]:.0%} of "
-            f"the sum of norms. ‖∂L/∂{ways.state}‖ is {short(float(whole[last]))} there, {short(float(whole[0]))} at the "
-            f"end. Norm of sum / sum of norms: {left:.2f} (median).")
+            f"the sum of norms. ‖∂L/∂{ways.state}‖ is {short(float(whole[last]))} there, {short(float(whole[0]))} at "
+            f"lag 0. Norm of sum / sum of norms: {left:.2f} (median).")
 
 
 def legend(ways: Ways, y: float, low: float, x: float, paint: Mapping[str, str], theme: Theme) -> str:
@@ -211,7 +211,7 @@ def legend(ways: Ways, y: float, low: float, x: float, paint: Mapping[str, str],
 def said(name: str, ways: Ways) -> str:
     """A class in words."""
     if name == CARRY:
-        return "never: the carry alone" if ways.by != "last" else "the carry"
+        return {"last": "the carry", "set": "none: the carry alone"}.get(ways.by, "never: the carry alone")
     if name == STRAIGHT:
         return "straight: from its own step, or above"
     if ways.by == "number":

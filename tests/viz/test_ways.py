@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import random
 import re
 from itertools import groupby
@@ -340,6 +342,20 @@ def test_what_cannot_be_split_is_said() -> None:
         viz.ways(3.0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="single number"):
         viz.ways(hs)
+
+
+# ------------------------------------------------------------------------------------------------ the page
+def test_the_example_worked_by_hand_comes_out() -> None:
+    found = doctest.testfile("../../docs/ways.md")
+    assert found.failed == 0
+    assert found.attempted > 15
+
+
+@pytest.mark.parametrize("name", ["viz.ways", "viz.paths", "viz.flow", "viz.gauge", "viz.shares"])
+def test_examples_in_docstrings_run(name: str) -> None:
+    found = doctest.testmod(importlib.import_module(name))
+    assert found.failed == 0
+    assert found.attempted > 0
 
 
 # ------------------------------------------------------------------------------------------------ the picture
