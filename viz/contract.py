@@ -237,20 +237,22 @@ def spread(all_said: Iterable[dict[str, Any]]) -> dict[str, float]:
 
 
 def join_edges(graph: nx.MultiDiGraph, result: nx.MultiDiGraph, home: dict[str, str], kept: dict[str, str]) -> None:
-    """Edges between what is left; those into a folded node from the same source become one."""
+    """Edges between what is left; those between the same two nodes become one, if either is folded."""
     joined: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    folded = set(home.values())
+    folded = set(home.values()) - kept.keys()
     for u, v, k, said in graph.edges(keys=True, data=True):
         a, b = home.get(u, u), home.get(v, v)
         if a == b:
             continue
-        if b in folded and kept.get(b) != v:
+        if a in folded or b in folded or kept.get(b, v) != v:
             joined.setdefault((a, b), []).append(said)
         else:
             result.add_edge(a, b, key=k, **said, **({} if a == u or "count" in said else {"count": 1}))
     number: dict[str, int] = {}
     for (a, b), several in joined.items():
-        k = number[b] = number.get(b, -1) + 1
+        k = min(said["k"] for said in several)
+        if b in folded:
+            k = number[b] = number.get(b, -1) + 1
         result.add_edge(a, b, key=k, k=k, **together(several))
 
 

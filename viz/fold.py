@@ -16,8 +16,9 @@ The schema is that of `viz.trace`. A node that stands for others has besides
 ================  ==================================================================================
 
 It has a ``path``, if there is one for all, and a ``step``, if it stands for one step. An edge that stands for others
-has ``count``, how many; the edges themselves are those between the ids of its ends. Edges into a ``folded`` node are
-one for each source, and their ``k`` just counts them; all others keep the operand's place.
+has ``count``, how many; the edges themselves are those between the ids of its ends. From one node to another there is
+one edge, if either is ``folded``. Into a folded node ``k`` just counts the edges; else it is the operand's place, the
+first one if there are several.
 
 With a `Flow` nodes and edges also have
 
