@@ -19,7 +19,7 @@ from viz.flow import Flow
 from viz.geometry import Box, Point, Route
 from viz.render.svg import arrowhead, document, element, path, text, title
 from viz.scale import Scale, short
-from viz.theme import DEFAULT, Theme, contrast, mixed, shorten, text_width
+from viz.theme import DEFAULT, TINT, Theme, contrast, mixed, shorten, text_width
 
 HEIGHT, PAD, LONGEST = 28.0, 9.0, 28  # of a record; beside a word; characters in a field
 RESULT = -1  # the key of the edge from an operation to what it computed
@@ -113,7 +113,7 @@ class Sheet:
         parts = [title("\n".join([node, *words, *fields])), *behind,
                  element("rect", x=box.left, y=box.top, width=box.w, height=box.h, rx=3,
                          stroke=theme.now if lit else colour,
-                         fill=mixed(theme.paper, theme.now, 0.12) if lit else theme.paper,
+                         fill=mixed(theme.paper, theme.now, TINT) if lit else theme.paper,
                          stroke_width=2.4 if lit else 1.4,
                          stroke_dasharray="4 3" if said["kind"] == "constant" else None)]
         x = box.left

@@ -16,7 +16,7 @@ from viz.flow import NO_STEPS, Arrival, Flow, profiles
 from viz.render.svg import document, element, text, title
 from viz.scale import Scale, short
 from viz.steps import layers
-from viz.theme import DEFAULT, Theme, cividis, shorten, text_width
+from viz.theme import DEFAULT, Theme, shorten, text_width
 from viz.unrolled import label_of
 
 LEFT, HEIGHT = 180.0, 40.0
@@ -98,8 +98,8 @@ def lane(arrivals: Iterable[Arrival], y: float, right: float, unit: float, scale
         carried = HEIGHT * a.carry / whole
         for top, height, norm in ((y, carried, a.carry), (y + carried, HEIGHT - carried, a.rest)):
             if height > 0.05:
-                yield element("rect", note, x=x, y=top, width=unit + 0.3, height=height, fill=scale.colour(norm),
-                              shape_rendering="crispEdges")
+                yield element("rect", note, x=x, y=top, width=unit + 0.3, height=height,
+                              fill=theme.magnitude(scale.place(norm)), shape_rendering="crispEdges")
         if a.lag:
             line += f"{'L' if pen_down else 'M'}{x + unit:.1f},{y + carried:.1f}H{x:.1f}"
             pen_down = True
@@ -147,7 +147,7 @@ def legend(scale: Scale, y: float, theme: Theme) -> tuple[str, float]:
     for j in range(8 * (scale.high - scale.low)):
         x = LEFT + j * unit / 8
         parts.append(element("rect", x=x, y=y, width=unit / 8 + 0.3, height=12.0,
-                             fill=cividis(scale.place(10 ** (scale.low + (j + 0.5) / 8)))))
+                             fill=theme.magnitude(scale.place(10 ** (scale.low + (j + 0.5) / 8)))))
     for j, decade in enumerate(scale.decades):
         parts.append(text(LEFT + j * unit, y + 27, f"1e{decade}", font_size="11"))
     parts.append(text(16, y + 10, "colour: norm, log scale", anchor="start", font_size="12", font_weight="bold"))

@@ -16,6 +16,7 @@ CIVIDIS = (  # matplotlib's cividis at 0, 1/16, ..., 1
     "#838078", "#918b78", "#a09776", "#afa271", "#bfae6b", "#d0bb61", "#e1c853", "#fee838",
 )
 
+TINT = 0.22  # how much of its colour the inside of a box has
 LEVELS = 64  # as many colours as magnitudes have: steps too fine to be seen, and few enough to be listed in a page
 
 
@@ -64,7 +65,7 @@ class Theme:
         """The colour of a magnitude at x in 0..1 (`Scale.place`).
 
         >>> DEFAULT.magnitude(0.0), DARK.magnitude(0.0)
-        ('#00224e', '#596f8c')
+        ('#00224e', '#546b88')
         """
         x = round(min(max(x, 0.0), 1.0) * LEVELS) / LEVELS if x == x else 0.0
         place = x * (len(self.magnitudes) - 1)
@@ -78,6 +79,8 @@ class Theme:
                  if isinstance(value := getattr(self, f.name), str) and value.startswith("#")}
         found |= {f"symbols.{key}": value for key, value in self.symbols.items()}
         found |= {f"roles.{key}": value for key, value in self.roles.items()}
+        found |= {f"{key}, as a tint": mixed(self.paper, value, TINT) for key, value in found.items()
+                  if key == "now" or "." in key}
         return found | {f"magnitude.{j}": self.magnitude(j / LEVELS) for j in range(LEVELS + 1)}
 
 
@@ -115,21 +118,24 @@ DARK = Theme(
     roles={"gate": "#3aa0e0", "candidate": "#dd93bd", "hidden": "#dd93bd", "cell": "#7cc7f2", "input": "#1fc492",
            "output": "#f0b128", "loss": "#8f9ca9"},
     # Cividis, its dark end lifted off the dark paper; little is still dark and much still light.
-    magnitudes=tuple(mixed(colour, "#ffffff", 0.35 * (1 - j / (len(CIVIDIS) - 1))) for j, colour in enumerate(CIVIDIS)),
+    magnitudes=tuple(mixed(colour, "#ffffff", 0.33 * (1 - j / (len(CIVIDIS) - 1))) for j, colour in enumerate(CIVIDIS)),
 )
 
 
-def recoloured(shown: Theme = DARK, drawn: Theme = DEFAULT) -> str:
+def recoloured(within: str = "svg", shown: Theme = DARK, drawn: Theme = DEFAULT) -> str:
     """Rules of CSS that show pictures drawn in one theme in the colours of another, where they stand in a page.
 
-    Put them into ``@media (prefers-color-scheme: dark) { ... }``. A rule of CSS beats the ``fill`` and ``stroke`` that
-    an element of SVG says itself, so the pictures stay as they are, with their own colours, fit to be saved alone.
+    Put them into ``@media (prefers-color-scheme: dark) { ... }``; ``within`` is the selector of what holds the
+    pictures. A rule of CSS beats the ``fill`` and ``stroke`` that an element of SVG says itself, so the pictures stay
+    as they are, with their own colours, fit to be saved alone. (Where text stands on a colour of magnitude, draw the
+    picture a second time instead: which text can be read there depends on the theme.)
 
-    >>> [line for line in recoloured().splitlines() if "#1f2933" in line]
-    ['[fill="#1f2933"]{fill:#e4e8ec}[stroke="#1f2933"]{stroke:#e4e8ec}']
+    >>> [line for line in recoloured(".net").splitlines() if "#1f2933" in line]
+    ['.net [fill="#1f2933"]{fill:#e4e8ec}.net [stroke="#1f2933"]{stroke:#e4e8ec}']
     """
     pairs = {colour: shown.colours[key] for key, colour in drawn.colours.items()}
-    return "\n".join(f'[fill="{old}"]{{fill:{new}}}[stroke="{old}"]{{stroke:{new}}}' for old, new in pairs.items())
+    return "\n".join(f'{within} [fill="{old}"]{{fill:{new}}}{within} [stroke="{old}"]{{stroke:{new}}}'
+                     for old, new in pairs.items())
 
 
 def cividis(x: float) -> str:

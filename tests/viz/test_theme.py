@@ -1,0 +1,115 @@
+"""The themes: legible on their paper, in grey, and to the colour-blind; each a whole of its own."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+
+import pytest
+
+import viz
+from microgradrnn import Value, nn
+from tests.viz.nets import last_loss
+from viz.theme import DARK, DEFAULT, LEVELS, Theme, contrast, recoloured
+
+THEMES = {"light": DEFAULT, "dark": DARK}
+
+
+def grey(colour: str) -> float:
+    r, g, b = bytes.fromhex(colour[1:])
+    return 0.299 * r + 0.587 * g + 0.114 * b
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
+def test_words_and_lines_stand_out_from_the_paper(theme: Theme) -> None:
+    for ground in (theme.paper, theme.tile):
+        assert contrast(theme.ink, ground) > 7
+        assert contrast(theme.faint, ground) > 4.4
+        for line in (theme.wire, theme.alarm, theme.now):
+            assert contrast(line, ground) > 3
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
+def test_magnitudes_keep_their_order_in_grey(theme: Theme) -> None:
+    lights = [grey(theme.magnitude(j / LEVELS)) for j in range(LEVELS + 1)]
+    assert all(a < b for a, b in itertools.pairwise(lights)), "more is lighter, at every level"
+    assert theme.magnitude(-1.0) == theme.magnitude(0.0)
+    assert theme.magnitude(float("nan")) == theme.magnitude(0.0)
+    assert theme.magnitude(7.0) == theme.magnitude(1.0)
+
+
+def test_no_magnitude_is_lost_on_dark_paper() -> None:
+    assert min(contrast(DARK.magnitude(j / LEVELS), DARK.paper) for j in range(LEVELS + 1)) > 3
+
+
+def seen_by_the_colour_blind(colour: str, kind: str) -> tuple[float, float, float]:
+    """Viénot, Brettel and Mollon (1999), on linear light."""
+    r, g, b = ((part / 255) ** 2.2 for part in bytes.fromhex(colour[1:]))
+    long, middle, short = (17.8824 * r + 43.5161 * g + 4.11935 * b, 3.45565 * r + 27.1554 * g + 3.86714 * b,
+                           0.0299566 * r + 0.184309 * g + 1.46709 * b)
+    if kind == "protan":
+        long = 2.02344 * middle - 2.52581 * short
+    else:
+        middle = 0.494207 * long + 1.24827 * short
+    return (0.080944 * long - 0.130504 * middle + 0.116721 * short,
+            -0.0102485 * long + 0.0540194 * middle - 0.113615 * short,
+            -0.000365294 * long - 0.00412163 * middle + 0.693513 * short)
+
+
+def lab(linear: tuple[float, float, float]) -> tuple[float, float, float]:
+    """CIE L*a*b*, in which distances are about as large as they look; 2.3 is just seen."""
+    r, g, b = (min(max(part, 0.0), 1.0) for part in linear)
+    x, y, z = ((0.4124 * r + 0.3576 * g + 0.1805 * b) / 0.9505, 0.2126 * r + 0.7152 * g + 0.0722 * b,
+               (0.0193 * r + 0.1192 * g + 0.9505 * b) / 1.089)
+    fx, fy, fz = (t ** (1 / 3) if t > 0.008856 else 7.787 * t + 16 / 116 for t in (x, y, z))
+    return 116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
+@pytest.mark.parametrize("kind", ["protan", "deutan"])
+def test_the_gates_are_told_apart_by_the_colour_blind(theme: Theme, kind: str) -> None:
+    seen = {letter: lab(seen_by_the_colour_blind(theme.symbols[letter], kind)) for letter in "fiog"}
+    for a, b in itertools.combinations(seen, 2):
+        assert math.dist(seen[a], seen[b]) > 15, f"{a} and {b}"
+
+
+def test_both_themes_say_the_same_things() -> None:
+    assert DEFAULT.colours.keys() == DARK.colours.keys()
+    pairs: dict[str, str] = {}
+    for key, colour in DEFAULT.colours.items():
+        assert pairs.setdefault(colour, DARK.colours[key]) == DARK.colours[key], f"{key} could not be recoloured"
+
+
+PICTURES = {
+    "draw": lambda theme: viz.draw(Value(2.0, label="f") * 3, theme=theme).drawing,
+    "draw with flow": lambda theme: viz.draw(last_loss("rnn", T=2), flow=viz.gradient_flow(last_loss("rnn", T=2)),
+                                             theme=theme).drawing,
+    "film": lambda theme: viz.backprop_frames(Value(2.0, label="f") * 3, theme=theme)[-5],
+    "unrolled": lambda theme: viz.unrolled(viz.gradient_flow(last_loss("lstm")), theme=theme),
+    "side by side": lambda theme: viz.side_by_side({"a": viz.gradient_flow(last_loss("lstm"))}, theme=theme),
+    "ribbons": lambda theme: viz.ribbons(viz.gradient_flow(last_loss("lstm")), theme=theme),
+    "rolled": lambda theme: viz.rolled(viz.gradient_flow(last_loss("lstm")), beside=True, theme=theme),
+    "folded": lambda theme: viz.folded(viz.gradient_flow(last_loss("lstm", T=12)), theme=theme),
+    "cell": lambda theme: viz.cell(nn.LSTMCell(3, 4, rng=0), flow=True, theme=theme),
+}
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
+@pytest.mark.parametrize("picture", PICTURES)
+def test_every_painter_takes_its_colours_from_the_theme(picture: str, theme: Theme) -> None:
+    svg = PICTURES[picture](theme).svg
+    used = set(re.findall(r"#[0-9a-fA-F]{3,8}\b", svg))
+    assert used
+    assert used <= set(theme.colours.values())
+    assert not re.search(r'"(black|white|red|green|blue|gr[ae]y|currentColor)"|var\(', svg)
+
+
+def test_css_recolours_exactly_what_a_dark_picture_would_have() -> None:
+    light, dark = (PICTURES["unrolled"](theme).svg for theme in (DEFAULT, DARK))
+    rules = dict(re.findall(r'svg \[fill="(#\w+)"\]\{fill:(#\w+)\}', recoloured()))
+    strokes = dict(re.findall(r'svg \[stroke="(#\w+)"\]\{stroke:(#\w+)\}', recoloured()))
+    assert rules == strokes
+    painted = re.sub(r'(fill|stroke)="(#\w+)"', lambda m: f'{m[1]}="{rules[m[2]]}"', light)
+    colours = re.compile(r'(?:fill|stroke)="(#\w+)"')
+    assert set(colours.findall(painted)) >= set(colours.findall(dark)) - {DARK.ink}
