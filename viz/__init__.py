@@ -24,7 +24,7 @@ from viz.ribbons import ribbons
 from viz.roll import roll
 from viz.rolled import rolled
 from viz.scale import Scale
-from viz.shares import draw_ways
+from viz.stacks import draw_ways
 from viz.theme import DARK, Theme
 from viz.time_plots import blame_map, eigenvalue_plane, share_bars, singular_fan, transport_curves
 from viz.trace import trace

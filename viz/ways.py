@@ -152,7 +152,7 @@ class Ways:
 
     def draw(self, **options: Any) -> Any:
         """The picture: `viz.draw_ways`."""
-        from viz.shares import draw_ways
+        from viz.stacks import draw_ways
 
         return draw_ways(self, **options)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree
 
@@ -265,3 +266,10 @@ def test_a_gradient_that_is_not_finite_is_an_alarm_and_the_key_says_so() -> None
 def test_the_key_says_what_zero_looks_like_only_where_there_is_one() -> None:
     assert "exactly zero" in cell(nn.LSTMCell(D, H, rng=0), flow=True).svg  # at c, where nothing enters
     assert "exactly zero" not in cell(nn.RNNCell(D, H, rng=0), flow=True).svg
+
+
+def test_no_module_hides_a_public_name_of_viz() -> None:
+    import viz
+
+    hidden = [name for name in viz.__all__ if isinstance(getattr(viz, name), ModuleType)]
+    assert not hidden, f"a file of the same name, imported after the function, takes its place: {hidden}"

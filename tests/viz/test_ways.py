@@ -351,7 +351,7 @@ def test_the_example_worked_by_hand_comes_out() -> None:
     assert found.attempted > 15
 
 
-@pytest.mark.parametrize("name", ["viz.ways", "viz.paths", "viz.flow", "viz.gauge", "viz.shares"])
+@pytest.mark.parametrize("name", ["viz.ways", "viz.paths", "viz.flow", "viz.gauge", "viz.stacks"])
 def test_examples_in_docstrings_run(name: str) -> None:
     found = doctest.testmod(importlib.import_module(name))
     assert found.failed == 0
