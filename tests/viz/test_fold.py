@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import json
 import math
+import re
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -32,6 +33,7 @@ from viz.fold import (
     parameters_per_use,
     with_flow,
 )
+from viz.trace import EDGE, NODE
 
 PAGE = Path(__file__).parents[2] / "docs" / "folding.md"
 
@@ -162,7 +164,35 @@ def apart(T: int = 6) -> Any:
     return sum(outs[1:], outs[0])
 
 
+def cell(kind: str, T: int = 6, **how: Any) -> Any:
+    """The states of a cell over some steps, all of them and the last one."""
+    shape = (3, 4, 2) if kind == "JordanCell" else (3, 4)
+    options = {"reads_state": True} if kind == "AdditiveCell" else {}
+    xs = np.random.default_rng(0).standard_normal((T, 2, 3))
+    hs, state = nn.unroll(getattr(nn, kind)(*shape, rng=0, **options), xs, **how)
+    last = state if isinstance(state, tuple) else (state,)
+    return (hs * hs).sum() + sum((s * s).sum() for s in last)
+
+
+def attention(T: int = 5) -> Any:
+    """An encoder, and a decoder each of whose steps reads all states of the encoder."""
+    hs, h = nn.RNN(3, 4, rng=0)(np.random.default_rng(0).standard_normal((T, 2, 3)))
+    decoder, s, loss = nn.GRUCell(4, 4, rng=1), h, 0.0
+    for t in range(T):
+        with scope("decoder", step=t):
+            weights = (hs * s).sum(axis=2, keepdims=True).sigmoid()
+            s = decoder((weights * hs).sum(axis=0), s)
+            loss = loss + (s * s).sum()
+    return loss
+
+
+CELLS_ALONE = ("RNNCell", "IRNNCell", "JordanCell", "AdditiveCell", "LSTMCell", "CoupledLSTMCell", "CarouselLSTMCell",
+               "UpdateGateLSTMCell", "GRUCell", "MGUCell")
 NETS: dict[str, Callable[[], Any]] = {
+    **{kind: partial(cell, kind) for kind in CELLS_ALONE},
+    "backwards": partial(cell, "GRUCell", reverse=True), "ragged": partial(cell, "LSTMCell", lengths=[6, 3]),
+    "attention": attention,
+    "all layers": lambda: nn.LSTM(3, 4, layers=2, bidirectional=True, rng=0)(np.ones((5, 2, 3)))[0].sum(),
     **{name: partial(last_loss, name) for name in CELLS},
     **{f"{name}, all": partial(all_losses, name) for name in CELLS},
     "mgu": lambda: nn.MGU(3, 4, rng=0)(np.ones((6, 2, 3)))[0].sum(),
@@ -316,6 +346,19 @@ def test_parameters_once_or_at_each_use() -> None:
     assert once.out_degree("W") == 3
     assert [v for v in per_use if per_use.nodes[v].get("of") == "W"] == ["W@rnn/t0", "W@rnn/t1", "W@rnn/t2"]
     assert all(per_use.out_degree(v) == 1 for v in kinds(per_use, "parameter"))
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_every_attribute_is_in_the_list(name: str) -> None:
+    """Whoever reads a folded or rolled graph finds in the docstrings what each word in it means."""
+    flow = viz.gradient_flow(NETS[name]())
+    graphs = [*(fold(flow, **way, parameters="use") for way in WAYS.values()), viz.roll(flow)]
+    pages = f"{sys.modules['viz.fold'].__doc__} {viz.roll.__doc__}"
+    known = set(NODE) | set(EDGE) | set(re.findall(r"``(\w+)``", pages))
+    for graph in graphs:
+        used = {key for _, said in graph.nodes(data=True) for key in said}
+        used |= {key for _, _, said in graph.edges(data=True) for key in said}
+        assert used <= known, used - known
 
 
 # ---------------------------------------------------------------------------------------------- numbers
