@@ -27,6 +27,7 @@ from benchmarks import (
     scalar,
     startup,
     stress,
+    viz,
 )
 from benchmarks.measure import MissingPeerError, Row
 
@@ -48,6 +49,7 @@ BENCHMARKS = {
     "startup": startup.rows,
     "resume": resume.rows,
     "recorder": recorder.rows,
+    "viz": viz.rows,
 }
 LINE = "{:<68} {:>12} {:>12} {:>8} {:>10} {:>6} {:>5}"
 

@@ -175,7 +175,7 @@ class Painter:
         turn = lane.turn[step]
         for j, wire in enumerate(lane.tile.cell.wires):
             edge = self.net.edge(lane, step, wire)
-            before = lane.layer.order[turn - wire.delay] if turn >= wire.delay else None
+            before = lane.order[turn - wire.delay] if turn >= wire.delay else None
             if edge is None:
                 if wire.recurrent and before is None and lane.node(step, wire.edge[0]):
                     found.append((-2, self.stamps.use((id(lane), j, "first"), partial(self.first_state, lane, wire))))
@@ -474,19 +474,19 @@ class Painter:
 
     def from_before(self, lane: Lane) -> Iterable[tuple[int, str]]:
         """The first state of a decoder: its encoder's last."""
-        if lane.after is None or lane.layer.order[0] not in lane.shown or lane.after >= len(self.lanes):
+        if lane.after is None or lane.order[0] not in lane.shown or lane.after >= len(self.lanes):
             return
-        other, first = self.lanes[lane.after], lane.layer.order[0]
+        other, first = self.lanes[lane.after], lane.order[0]
         for wire in lane.tile.cell.wires:
             edge = self.net.edge(lane, first, wire)
             if not wire.recurrent or edge is None:
                 continue
             entry = lane.tile.entries[wire.edge].shifted(self.left(lane, first), self.y[lane.row])
             state = wire.source if wire.source in other.tile.exits else other.tile.main
-            if state is None or other.layer.order[-1] not in other.shown:
+            if state is None or other.order[-1] not in other.shown:
                 route = Route((entry.start[0] - 30, entry.start[1]), [(entry.start,)])
             else:
-                route = other.tile.exits[state].shifted(self.left(other, other.layer.order[-1]), self.y[other.row])
+                route = other.tile.exits[state].shifted(self.left(other, other.order[-1]), self.y[other.row])
                 (x1, y1), (x2, y2) = route.end, entry.start
                 if abs(y1 - y2) < 0.5:
                     route.line(x2, y2)
@@ -601,7 +601,7 @@ class Painter:
         """The last states, where nobody reads them: loose ends."""
         found = []
         for lane in self.lanes:
-            last = lane.layer.order[-1]
+            last = lane.order[-1]
             if last not in lane.shown:
                 continue
             read = {output.name for other, output in self.straight if other is lane}

@@ -64,9 +64,14 @@ class Lane:
         return self.tile.mirrored
 
     @cached_property
+    def order(self) -> list[int]:
+        """The steps as they were taken."""
+        return self.layer.order
+
+    @cached_property
     def turn(self) -> dict[int, int]:
         """Which step is taken when."""
-        return {step: j for j, step in enumerate(self.layer.order)}
+        return {step: j for j, step in enumerate(self.order)}
 
     def node(self, step: int, name: str) -> str | None:
         """The id of a node of a step."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import networkx as nx
 
-from microgradrnn.engine import Node
+from microgradrnn.engine import Node, collector_paused
 from viz.conveyor import Painter, natural_pitch
 from viz.drawing import Drawing
 from viz.flow import Flow
@@ -64,8 +64,9 @@ def unrolled(
     >>> unrolled(h.sum(), steps=(2, 4)).svg.startswith("<svg")
     True
     """
-    one = block(root, flow, steps, last, labels, name, theme)
-    return stacked([one], scale, theme, name or one.title)
+    with collector_paused():  # it would walk the growing picture again and again
+        one = block(root, flow, steps, last, labels, name, theme)
+        return stacked([one], scale, theme, name or one.title)
 
 
 def side_by_side(
