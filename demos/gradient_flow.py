@@ -29,6 +29,7 @@ from microgradrnn import Tensor, nn, no_grad, optim
 from microgradrnn.data import standard_library, windows
 from viz.scale import short
 from viz.theme import DEFAULT as THEME
+from viz.theme import recoloured
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 WINDOW = 100  # characters read in one training step
@@ -443,21 +444,22 @@ def finite(x: float) -> float | str:
 
 def page(results: Sequence[Result], svgs: dict[str, str], corpus: Corpus, options: argparse.Namespace) -> str:
     """One offline page that shows all of it."""
-    def figure(svg: str, words: str) -> str:
+    def figure(svg: str, words: str, *, paper: bool = False) -> str:
         inline = svg[svg.index("<svg"):] if "<svg" in svg else ""
-        return f'<figure><div class="wide">{inline}</div><figcaption>{html.escape(words)}</figcaption></figure>'
+        kind = "wide paper" if paper else "wide"  # on paper: light on a dark page, too
+        return f'<figure><div class="{kind}">{inline}</div><figcaption>{html.escape(words)}</figcaption></figure>'
 
     rows = table(results)
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in rows[0])
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
     curves = figure(svgs["curves"], "The norm of the gradient at each state, against how many steps back from the loss "
                     "it lies. A straight line down is exponential decay: the same factor lost at every step. The dot "
-                    "marks the horizon.") if svgs["curves"] else ""
+                    "marks the horizon.", paper=True) if svgs["curves"] else ""
     cells = "".join(f"<h2>{html.escape(r.name)}</h2>"
                     + figure(svgs[r.name], f"{sentence(r) * (len(results) > 1)} "  # of one net it stands on top already
                              f"{matrices(r.name, options.hidden)}".strip())
                     + figure(svgs[f"{r.name} text"], "The passage, each character shaded by how much the score of the "
-                             "right last one, in the box, depends on it; one scale for all cells.")
+                             "right last one, in the box, depends on it; one scale for all cells.", paper=True)
                     for r in results)
     graph = "<h2>Two steps as Graphviz draws them</h2>" + figure(
         svgs["graph"], f"Every node of a {results[0].name} of two units: its data and its gradient after backward(), "
@@ -469,7 +471,8 @@ def page(results: Sequence[Result], svgs: dict[str, str], corpus: Corpus, option
     ) if "together" in svgs else ""
     return PAGE.format(
         verdict=html.escape(verdict(results)), head=head, body=body, curves=curves, cells=cells,
-        together=together, graph=graph, key=colour_key(),
+        together=together, graph=graph, key=colour_key(), dark=viz.DARK, ink=THEME.ink,
+        recoloured=recoloured(".paper"),
         compared=figure(svgs["compared"], "One lane for each net, time to the right, the gradient to the left: how "
                         "large it is, by which ways it came, and by what factor each step changed it."),
         before=html.escape(corpus.before),
@@ -516,6 +519,12 @@ PAGE = """<!doctype html>
  .key i {{
    display: inline-block; width: .7em; height: .7em; border: 3px solid; border-radius: 50%; margin-right: .4em }}
  .verdict {{ font-size: 1.15rem; max-width: 60rem }}
+ @media (prefers-color-scheme: dark) {{
+  :root {{ color-scheme: dark }} body {{ color: {dark.ink}; background: {dark.paper} }}
+  .wide, th, td {{ border-color: {dark.rim} }} pre {{ background: {dark.tile} }} .unread {{ color: {dark.nothing} }}
+  .key i[style*="{ink}"] {{ border-color: {dark.ink} !important }}
+  {recoloured}
+ }}
 </style>
 <h1>Where the gradient went</h1>
 <p class="verdict">{verdict}</p>

@@ -122,19 +122,21 @@ DARK = Theme(
 )
 
 
-def recoloured(within: str = "svg", shown: Theme = DARK, drawn: Theme = DEFAULT) -> str:
+def recoloured(besides: str = "", shown: Theme = DARK, drawn: Theme = DEFAULT) -> str:
     """Rules of CSS that show pictures drawn in one theme in the colours of another, where they stand in a page.
 
-    Put them into ``@media (prefers-color-scheme: dark) { ... }``; ``within`` is the selector of what holds the
-    pictures. A rule of CSS beats the ``fill`` and ``stroke`` that an element of SVG says itself, so the pictures stay
-    as they are, with their own colours, fit to be saved alone. (Where text stands on a colour of magnitude, draw the
-    picture a second time instead: which text can be read there depends on the theme.)
+    Put them into ``@media (prefers-color-scheme: dark) { ... }``; ``besides`` is the selector of what they are not for.
+    A rule of CSS beats the ``fill`` and ``stroke`` that an element of SVG says itself, so the pictures stay as they
+    are, with their own colours, fit to be saved alone. (Where text stands on a colour of magnitude, leave the picture
+    light: which text can be read there depends on the theme.)
 
-    >>> [line for line in recoloured(".net").splitlines() if "#1f2933" in line]
-    ['.net [fill="#1f2933"]{fill:#e4e8ec}.net [stroke="#1f2933"]{stroke:#e4e8ec}']
+    >>> [line for line in recoloured().splitlines() if "#1f2933" in line]
+    ['[fill="#1f2933"]{fill:#e4e8ec}[stroke="#1f2933"]{stroke:#e4e8ec}']
     """
+    # No "within": what <use> stamps is, for CSS, within nothing.
+    unless = f":not({besides} *)" if besides else ""
     pairs = {colour: shown.colours[key] for key, colour in drawn.colours.items()}
-    return "\n".join(f'{within} [fill="{old}"]{{fill:{new}}}{within} [stroke="{old}"]{{stroke:{new}}}'
+    return "\n".join(f'[fill="{old}"]{unless}{{fill:{new}}}[stroke="{old}"]{unless}{{stroke:{new}}}'
                      for old, new in pairs.items())
 
 

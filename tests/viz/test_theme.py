@@ -107,9 +107,14 @@ def test_every_painter_takes_its_colours_from_the_theme(picture: str, theme: The
 
 def test_css_recolours_exactly_what_a_dark_picture_would_have() -> None:
     light, dark = (PICTURES["unrolled"](theme).svg for theme in (DEFAULT, DARK))
-    rules = dict(re.findall(r'svg \[fill="(#\w+)"\]\{fill:(#\w+)\}', recoloured()))
-    strokes = dict(re.findall(r'svg \[stroke="(#\w+)"\]\{stroke:(#\w+)\}', recoloured()))
+    rules = dict(re.findall(r'\[fill="(#\w+)"\]\{fill:(#\w+)\}', recoloured()))
+    strokes = dict(re.findall(r'\[stroke="(#\w+)"\]\{stroke:(#\w+)\}', recoloured()))
     assert rules == strokes
     painted = re.sub(r'(fill|stroke)="(#\w+)"', lambda m: f'{m[1]}="{rules[m[2]]}"', light)
     colours = re.compile(r'(?:fill|stroke)="(#\w+)"')
     assert set(colours.findall(painted)) >= set(colours.findall(dark)) - {DARK.ink}
+
+
+def test_css_leaves_alone_what_it_is_not_for() -> None:
+    assert recoloured(".paper").splitlines()[0].startswith('[fill="#1f2933"]:not(.paper *){fill:')
+    assert recoloured(".paper").count(":not(.paper *)") == 2 * len(recoloured().splitlines())
