@@ -1,8 +1,8 @@
 """Somebody else's graph: what PyTorch recorded, in the same graph model, and its gradient flow, measured by hooks.
 
 PyTorch links backwards: ``loss.grad_fn`` is the node that made the loss, its ``next_functions`` those that made its
-operands. What needs no gradient is not recorded: of constants nothing is known, nor of the numbers in between. For the
-messages one reverse pass is run with a hook on every node, into nobody's ``.grad``; the hooks are removed again.
+operands. What needs no gradient is not recorded: little is known of constants, and nothing of the numbers in between.
+For the messages one reverse pass is run with a hook on every node, into nobody's ``.grad``; the hooks are removed again.
 """
 
 from __future__ import annotations
@@ -210,12 +210,24 @@ def model(torch: Any, functions: list[Any], named: dict[int, str], where: dict[A
         for k, (x, _) in enumerate(f.next_functions):
             if x is not None:
                 graph.add_edge(ids[x], ids[f], key=k, k=k)
-            elif graph.nodes[ids[f]].get("op") in SIGNS:  # an operand that needs no gradient: nothing is known of it
+            elif graph.nodes[ids[f]].get("op") in SIGNS:
                 said, constant = graph.nodes[ids[f]], f"{ids[f]}/{k}"
                 placed_at = {key: said[key] for key in ("step", "order") if key in said}
-                graph.add_node(constant, kind="constant", name=f"{said['name']}/{k}", **placed_at)
+                graph.add_node(constant, kind="constant", name=f"{said['name']}/{k}", **placed_at, **kept(torch, f, k))
                 graph.add_edge(constant, ids[f], key=k, k=k)
     return ids, graph
+
+
+def kept(torch: Any, f: Any, k: int) -> dict[str, Any]:
+    """What is known of an operand that needs no gradient: PyTorch has kept it if the other one's gradient needs it."""
+    for name in (("_saved_self",), ("_saved_other", "_saved_mat2"))[min(k, 1)]:
+        try:
+            x = getattr(f, name, None)
+        except RuntimeError:  # thrown away
+            continue
+        if isinstance(x, torch.Tensor):
+            return numbers(x)
+    return {"shape": "?", "dtype": "?"}
 
 
 def attributes(torch: Any, f: Any, named: dict[int, str]) -> dict[str, Any]:

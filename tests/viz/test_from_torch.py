@@ -203,6 +203,16 @@ def test_split_outputs_shapes_and_states_by_name() -> None:
     assert len({v for _, v in by_name.graph.out_edges(split)}) == 4
 
 
+def test_constants_are_there_with_their_numbers_where_pytorch_kept_them() -> None:
+    W, x = torch.tensor([[1.0, 2.0]], requires_grad=True), torch.tensor([[3.0], [4.0]])
+    graph = viz.from_torch(((x @ W) * 0.5 + torch.ones(2, 2)).sum(), {"W": W}).graph
+    assert graph.nodes["matmul/0"]["norm"] == 5.0
+    assert graph.nodes["matmul/0"]["shape"] == "(2, 1)"
+    assert graph.nodes["multiply/1"]["value"] == 0.5
+    assert graph.nodes["add/1"]["shape"] == "?"
+    assert all(said["kind"] == "constant" for node, said in graph.nodes(data=True) if "/" in node)
+
+
 def test_what_is_computed_before_the_loop_for_all_steps_has_no_step() -> None:
     U, W = (torch.tensor(np.random.default_rng(j).standard_normal(s), requires_grad=True)
             for j, s in enumerate([(D, H), (H, H)]))
