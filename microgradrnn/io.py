@@ -26,7 +26,7 @@ from microgradrnn.nn import Embedding, GRUCell, Linear, LSTMCell, Module, RNNCel
 from microgradrnn.nn.cells import IRNNCell
 from microgradrnn.nn.recurrent import Recurrent
 
-FORMAT = "microgradrnn 1"
+FORMAT = "microgradrnn 2"  # another number whenever the layout changes
 DTYPES = ("bool", *(f"{sign}int{n}" for sign in ("", "u") for n in (8, 16, 32, 64)), "float16", "float32", "float64")
 
 
@@ -41,11 +41,11 @@ def save(path: str | os.PathLike[str], **things: Any) -> None:
     Args:
         path: the file, by custom ``*.safetensors``. An older one is replaced.
         things: modules, optimisers (anything with ``state_dict()`` and ``load_state_dict()``), random generators,
-            arrays, nodes, numbers, strings and None, and dicts, lists and tuples of all these, however nested.
+            arrays, nodes, and dicts and lists of all these, of numbers, strings, None and tuples, however nested.
 
     Raises:
         TypeError: if something is none of these, or an array of numbers that the format does not have, such as
-            complex ones.
+            complex ones; or if a number, a string, None or a tuple stands alone, where `load` could not put it back.
         ValueError: for the name ``__metadata__``, which the format keeps for itself.
         ImportError: without the extra ``io``.
         OSError: if it cannot be written; an older file is then still there.
@@ -62,6 +62,10 @@ def save(path: str | os.PathLike[str], **things: Any) -> None:
     """
     if "__metadata__" in things:
         raise ValueError("save: the name __metadata__ is taken, by the file's format")
+    for name, thing in things.items():
+        if thing is None or isinstance(thing, (bool, int, float, str, tuple, np.generic)):
+            raise TypeError(f"save: {name} is a bare {type(thing).__name__}, which load could not change in place; put "
+                            f"it in a dict, as in {name}={{'value': ...}}")
     arrays: dict[str, np.ndarray] = {}
     tree = json.dumps({name: packed(thing, name, arrays) for name, thing in things.items()})
     metadata = {"format": FORMAT, "tree": tree, "sha256": digest(tree, arrays)}
@@ -76,18 +80,24 @@ def load(path: str | os.PathLike[str], **things: Any) -> None:
     Args:
         path: a file that `save` wrote.
         things: the same names; modules and optimisers of the same shapes and dtypes, generators of the same kind,
-            dicts and lists (whose content is replaced; nodes come back as arrays, tuples as plain tuples). Modules,
-            optimisers and generators inside dicts and lists must stand in the same places as when they were saved,
-            and are brought back in place too.
+            arrays, and nodes that are trained, of the same shapes and dtypes; dicts and lists (whose content is
+            replaced; arrays in them by new arrays, other nodes by arrays, tuples by plain tuples). What is brought
+            back in place elsewhere (modules, optimisers, generators, trained nodes) is inside dicts and lists too,
+            and must stand in the same places as when it was saved.
 
     Raises:
-        DamagedFileError: if the file is not whole, or none of `save`'s.
+        DamagedFileError: if the file is not whole, none of `save`'s, or in the layout of another version.
         KeyError, ValueError, TypeError: if a thing does not fit. Nothing is changed then.
         ImportError: without the extra ``io``.
     """
     arrays, metadata = contents(Path(path))
-    if metadata.get("format") != FORMAT:
-        raise DamagedFileError(f"{path}: not written by microgradrnn.io.save; read() gives the arrays of any file")
+    if (form := str(metadata.get("format"))) != FORMAT:
+        raise DamagedFileError(
+            f"{path}: written in the layout {form!r} by another version of microgradrnn, this one reads {FORMAT!r}; "
+            "load it with that version, or take its arrays with read()"
+            if form.startswith(FORMAT.split()[0]) else
+            f"{path}: not written by microgradrnn.io.save; read() gives the arrays of any file"
+        )
     saved = unpacked(json.loads(metadata["tree"]), arrays)
     if wrong := sorted(things.keys() ^ saved.keys()):
         raise KeyError(f"{path} holds {', '.join(saved)}; asked for {', '.join(things)}: not both have "
@@ -95,7 +105,12 @@ def load(path: str | os.PathLike[str], **things: Any) -> None:
     undo: list[Callable[[], Any]] = []
     try:
         for name, thing in things.items():
-            if restored(name, thing, saved[name], undo) is not thing:
+            new = restored(name, thing, saved[name], undo)
+            if isinstance(thing, np.ndarray) and isinstance(new, np.ndarray):
+                need_like(name, thing, new)
+                undo.append(partial(np.copyto, thing, thing.copy()))
+                thing[...] = new
+            elif new is not thing:
                 raise TypeError(f"load: {name} is a {type(thing).__name__}, and cannot be filled in place from a "
                                 f"{type(saved[name]).__name__}; put it in a dict")
     except BaseException:
@@ -203,6 +218,11 @@ def restored(name: str, thing: Any, saved: Any, undo: list[Callable[[], Any]]) -
             raise type(error)(f"load: {name}: {error.args[0]}") from None
         need_dtypes(name, before, saved)
         return thing
+    if isinstance(thing, Node) and thing.is_leaf and thing.requires_grad and isinstance(saved, np.ndarray):
+        need_like(name, np.asarray(thing.data), saved)
+        undo.append(partial(setattr, thing, "data", thing.data))
+        thing.data = saved
+        return thing
     new: Any = saved
     if isinstance(saved, dict):
         old = thing if isinstance(thing, dict) else {}
@@ -215,6 +235,13 @@ def restored(name: str, thing: Any, saved: Any, undo: list[Callable[[], Any]]) -
     undo.append(partial(set_content, thing, thing.copy()))
     set_content(thing, new)
     return thing
+
+
+def need_like(name: str, own: np.ndarray, saved: np.ndarray) -> None:
+    """Raise unless two arrays have the same shape and dtype."""
+    if own.shape != saved.shape:
+        raise ValueError(f"load: {name} has shape {own.shape}; the file holds {saved.shape}")
+    need_dtypes(name, own, saved)
 
 
 def need_dtypes(name: str, own: Any, saved: Any) -> None:

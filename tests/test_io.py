@@ -7,7 +7,7 @@ import os
 import struct
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from microgradrnn import Tensor, io, nn, optim
+from microgradrnn import Tensor, Value, io, nn, optim
 
 pytest.importorskip("safetensors")
 
@@ -168,9 +168,53 @@ def test_a_file_of_another_dtype_is_refused_and_nothing_rounded(path: Path) -> N
     assert same(net.state_dict(), before)
 
 
-class Pair(NamedTuple):
-    a: int
-    b: int
+def test_parameters_and_arrays_without_a_module_come_back_in_place(path: Path) -> None:
+    """A net of bare Tensors goes on from its checkpoint; nobody notices a dict that holds copies."""
+    w, v, a = Tensor(np.arange(6.0).reshape(2, 3)), Value(1.5), np.arange(4)
+    things: dict[str, Any] = {"w": w, "others": [v, {"w": w}], "a": a, "constant": {"h": Tensor([1.0]).detach()}}
+    io.save(path, **things)
+    w.data, v.data = w.data + 1, 0.0
+    a[:] = 9
+    io.load(path, **things)
+    assert things["w"] is things["others"][1]["w"] is w
+    assert things["others"][0] is v
+    np.testing.assert_array_equal(w.data, np.arange(6.0).reshape(2, 3))
+    assert (v.data, type(v.data)) == (1.5, float)
+    assert a.tolist() == [0, 1, 2, 3]
+    assert isinstance(things["constant"]["h"], np.ndarray)
+
+
+def test_parameters_and_arrays_that_do_not_fit_are_refused_and_nothing_changes(path: Path) -> None:
+    io.save(path, w=Tensor(np.ones((2, 3))), a=np.ones(4))
+    w, a = Tensor(np.zeros((2, 3))), np.zeros(4)
+    for other, words in (({"a": np.zeros(5)}, r"a has shape \(5,\); the file holds \(4,\)"),
+                         ({"a": np.zeros(4, int)}, "a is an array of int64; the file holds float64"),
+                         ({"w": Tensor(np.zeros((3, 2)))}, r"w has shape \(3, 2\)"),
+                         ({"a": Tensor(np.zeros(4)) * 2}, "put it in a dict")):
+        with pytest.raises((ValueError, TypeError), match=words):
+            io.load(path, **{"a": a, "w": w, **other})  # type: ignore[arg-type]
+        assert not w.data.any()
+        assert not a.any()
+
+
+@pytest.mark.parametrize("bare", [None, True, 3, 0.5, "adam", (1, 2), np.float64(3.0)])
+def test_a_bare_value_is_refused_when_it_is_saved_not_when_it_is_missed(path: Path, bare: Any) -> None:
+    with pytest.raises(TypeError, match=r"save: x is a bare \w+, which load could not change in place; put it in a di"):
+        io.save(path, x=bare)
+    assert not path.exists()
+    io.save(path, x={"value": bare})
+    back: dict[str, Any] = {}
+    io.load(path, x=back)
+    assert back["value"] == bare
+
+
+def test_a_file_in_the_layout_of_another_version_says_so(path: Path) -> None:
+    import safetensors.numpy
+
+    safetensors.numpy.save_file({"net.V": np.ones(2)}, path, {"format": "microgradrnn 1", "tree": "{}", "sha256": ""})
+    with pytest.raises(io.DamagedFileError, match=r"layout 'microgradrnn 1' by another version.*reads 'microgradrnn 2'"):
+        io.load(path, net={})
+    assert same(io.read(path), {"net.V": np.ones(2)})
 
 
 @pytest.mark.parametrize(("thing", "words"), [
