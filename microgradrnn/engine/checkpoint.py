@@ -134,8 +134,9 @@ def _older(root: Node, since: int) -> list[Node]:
 
 def _kept(x: Any) -> Any:
     """An argument as it is now: plain arrays copied, so that the caller may overwrite his own."""
-    if type(x) in (tuple, list):
-        return type(x)(map(_kept, x))
+    if isinstance(x, (tuple, list)):
+        kept = [_kept(part) for part in x]
+        return type(x)(*kept) if hasattr(x, "_fields") else type(x)(kept)
     return x.copy() if isinstance(x, np.ndarray) else x
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -14,6 +14,11 @@ from tests.numerics import assert_same
 
 RNG = np.random.default_rng(0)
 X, W, B = RNG.standard_normal((3, 4)), RNG.standard_normal((4, 4)) * 0.5, RNG.standard_normal(4)
+
+
+class State(NamedTuple):
+    h: Any
+    c: Any
 
 
 def leaves() -> list[Tensor]:
@@ -314,12 +319,13 @@ def test_a_parameter_rebound_before_the_reverse_pass_is_caught(how: str) -> None
 
 def test_an_array_given_may_be_overwritten_even_where_the_result_would_not_show_it() -> None:
     w = Tensor(np.zeros((4, 4)))
-    first, second = X.copy(), X.copy()
-    y = mg.checkpoint(lambda a, more: (a + more[0]) @ w, first, (second, None))
+    first, second, third = X.copy(), X.copy(), X.copy()
+    y = mg.checkpoint(lambda a, more, state: (a + more[0] + state.h) @ w, first, (second, None), State(third, None))
     first[:] = 99.0  # works: the caller's array is not locked
     second[:] = 99.0
+    third[:] = 99.0
     y.sum().backward()
-    assert_same(w.grad, (2 * X).T @ np.ones((3, 4)))
+    assert_same(w.grad, (3 * X).T @ np.ones((3, 4)))
 
 
 def test_an_error_in_the_stretch_reaches_the_caller_and_leaves_no_gradient() -> None:
