@@ -152,7 +152,8 @@ def test_an_irnn_is_one_of_pytorchs_relu_nets() -> None:
 @pytest.mark.parametrize(("make", "words"), [
     (lambda: nn.GRU(D, H), 'reset="after"'), (lambda: nn.MGU(D, H), "counterpart of this MGUCell"),
     (lambda: nn.RNNCell(D, H), "counterpart of RNNCell here"), (lambda: nn.LSTM(D, H, activation="relu"), "LSTMCell"),
-    (lambda: nn.Recurrent(nn.UpdateGateLSTMCell(D, H)), "UpdateGateLSTMCell"),
+    *((lambda cell=cell: nn.Recurrent(cell(D, H)), cell.__name__)  # type: ignore[misc]
+      for cell in (nn.UpdateGateLSTMCell, nn.CarouselLSTMCell, nn.CoupledLSTMCell, nn.AdditiveCell)),
     (lambda: nn.RNN(D, H, activation=lambda z: z.sin()), "RNNCell"),
     (lambda: nn.Recurrent(nn.RNNCell(D, H), nn.LSTMCell(H, H)), "this one has several"),
     (lambda: nn.Recurrent(lambda x, h: h), "counterpart of this function"),

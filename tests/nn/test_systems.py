@@ -339,7 +339,8 @@ def test_s18_concatenated_weights_that_do_not_fit_are_refused() -> None:
 @pytest.mark.parametrize(
     ("cell_type", "options"),
     [(nn.RNNCell, {}), (nn.LSTMCell, {}), (nn.GRUCell, {"reset": "before"}), (nn.GRUCell, {"reset": "after"}),
-     (nn.MGUCell, {}), (nn.AdditiveCell, {}), (nn.CarouselLSTMCell, {}), (nn.UpdateGateLSTMCell, {})],
+     (nn.MGUCell, {}), (nn.AdditiveCell, {}), (nn.CarouselLSTMCell, {}), (nn.UpdateGateLSTMCell, {}),
+     (nn.CoupledLSTMCell, {})],
 )  # fmt: skip
 def test_s19_a_cell_without_biases_is_one_whose_biases_are_zero(cell_type: Any, options: Any) -> None:
     bare, zero = cell_type(D, H, bias=False, rng=0, **options), cell_type(D, H, rng=0, **options)
