@@ -399,3 +399,44 @@ def test_a_net_called_step_by_step_is_drawn_like_an_unrolled_one() -> None:
             state = cell(x[t], state)
     assert state is not None
     assert "c4" in words(viz.unrolled(state[0].sum()))
+
+
+# ------------------------------------------------------------------------------------------------ folded graphs
+def test_draw_draws_folded_graphs() -> None:
+    loss = last_loss("lstm", T=8)
+    flow = viz.gradient_flow(loss)
+    said = words(viz.draw(viz.fold(loss, by="step", repeat=1)).drawing)
+    assert {"lstm/t0", "lstm/t1..t6", "6 × 14 nodes", "×6"} <= set(said)
+    small = viz.fold(loss, by="step", repeat=1, flow=flow)
+    said = words(viz.draw(small).drawing)
+    sent = [short(g) for _, _, g in small.edges(data="message") if g is not None]
+    assert sent
+    assert set(sent) <= set(said)
+    assert f"‖grad‖ {short(small.nodes['W']['gradient'])}" in said
+    assert "lstm/t1..t6" in viz.draw(small).source
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(("factor", "look"), [(0.0, "stroke-dasharray"), (math.nan, viz.DARK.alarm)])
+def test_draw_shows_zero_and_nan_with_looks_of_their_own(factor: float, look: str) -> None:
+    x = Tensor(np.ones((1, 2)))
+    y = (x * Tensor(np.full((1, 2), factor))).sum()
+    fine = (x * Tensor(np.full((1, 2), 0.5))).sum()
+    pictures = [viz.draw(root, flow=viz.gradient_flow(root), theme=viz.DARK).drawing.svg for root in (y, fine)]
+    assert pictures[0].count(look) > pictures[1].count(look)
+
+
+def test_draw_does_not_run_words_out_of_their_fields() -> None:
+    drawing = viz.draw(Value(2.0, label="a" * 500) * Value(-1e-30, label="wwwwwwwwwwwwwwwwwwwwwwwwwww")).drawing
+    from viz.theme import text_width
+
+    groups = [g for g in parsed(drawing).iter(SVG + "g") if g.find(SVG + "rect") is not None]
+    assert len(groups) == 4
+    for group in groups:
+        box = group.find(SVG + "rect")
+        assert box is not None
+        left, right = float(box.get("x") or 0), float(box.get("x") or 0) + float(box.get("width") or 0)
+        for e in group.iter(SVG + "text"):
+            half = text_width(e.text or "", 11) / 2
+            assert left <= float(e.get("x") or 0) - half
+            assert float(e.get("x") or 0) + half <= right
