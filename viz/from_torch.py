@@ -2,7 +2,7 @@
 
 PyTorch links backwards: ``loss.grad_fn`` is the node that made the loss, its ``next_functions`` those that made its
 operands. What needs no gradient is not recorded: little is known of constants, and nothing of the numbers in between.
-For the messages one reverse pass is run with a hook on every node, into nobody's ``.grad``; the hooks are removed again.
+For the messages one reverse pass is run with a hook on every node, into nobody's ``.grad``; the hooks are removed.
 """
 
 from __future__ import annotations
