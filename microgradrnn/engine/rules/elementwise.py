@@ -115,7 +115,7 @@ def _sigmoid_of_array(x: Any) -> Any:
 _1, _40 = np.array(1, np.float32), np.array(40, np.float32)
 
 sigmoid: Primitive = elementwise(
-    "sigmoid", _sigmoid_of_float, _sigmoid_of_array, lambda g, y, x: g * (y * (1 - y)),
+    "sigmoid", _sigmoid_of_float, _sigmoid_of_array, lambda g, y, x: g * (y - y * y),
     symbol="σ", doc="The logistic function 1 / (1 + exp(-x)), safe from overflow.",
 )  # fmt: skip
 softplus = elementwise(
