@@ -187,8 +187,8 @@ UNROLLED = [
           LAST.replace("{net}", "GRU") + "flow = viz.gradient_flow(loss)\nviz.rolled(flow, beside=True, steps=2)",
           "T = len(flow.profile('h').steps)"),
     Entry("folded", "A thousand steps, folded",
-          "The first two cells, the last two, ×996 between; below, every step: what is left of the gradient at c after "
-          "999 steps is {left:.0e} of it.", """
+          "The first two cells, the last two, ×996 between; below, every step: ‖∂L/∂c‖ 999 steps back is {left:.0e} of "
+          "what it is at the last.", """
           xs = np.random.default_rng(1).standard_normal((1000, 1, 3))
           hs, _ = nn.LSTM(3, 8, forget_bias=5.0, rng=0)(xs)
           flow = viz.gradient_flow(hs[-1].sum())
@@ -233,16 +233,20 @@ FLOWS = [
           """),
     Entry("compare", "Gates against tanh", "{verdict}", FAR + "found = viz.compare_flow(losses, lags=60)\nfound",
           "verdict = found.verdict"),
-    Entry("ways_curves", "By which ways the gradient came to c",
-          "The largest part of what arrives at the LSTM's cell state {lag} steps back came by “{best}”; the parts "
-          "add up to the whole.",
-          FAR + 'found = viz.ways(losses["lstm"])\n'
-          "charts.curves({name: (found.lags, np.array([np.linalg.norm(p) for p in part]))\n"
-          '               for name, part in found.parts.items()}, "lag", "norm of the part", log="y")', """
+    Entry("ways", "By which ways the gradient came to c",
+          "Of the gradient at the LSTM's cell state {lag} steps back, the largest part first left the carry by way of "
+          "“{best}”; the parts add up to the whole.",
+          FAR + 'found = viz.ways(losses["lstm"])\nviz.draw_ways(found, lags=60)', """
           lag = 30
           sizes = {name: np.linalg.norm(part[found.lags.index(lag)]) for name, part in found.parts.items()}
           best = max(sizes, key=sizes.get)
-          assert found.check() < 1e-12
+          assert best != "carry" and found.check() < 1e-12
+          """),
+    Entry("step_ways", "By which ways it takes each single step",
+          "From h to the h before, in the GRU: {carry:.0%} of the sum of norms is carried over, at lag 1.",
+          FAR + 'found = viz.step_ways(losses["gru"])\nviz.draw_ways(found, lags=60)', """
+          sizes = {name: np.linalg.norm(part[found.lags.index(1)]) for name, part in found.parts.items()}
+          carry = sizes["carry"] / sum(sizes.values())
           """),
     Entry("singular_values", "Singular values of every step's Jacobian",
           "By how much each step stretches or shrinks what flows back through it: the largest is {largest:.2g}, "
@@ -277,6 +281,29 @@ hs, _ = net(xs)
 loss = nn.cross_entropy(head(hs), np.ones((20, 2), int), reduction="sum")
 """
 
+FLOWS.append(Entry(
+    "recorder", "While a net is trained",
+    "A GRU learns to recall its first symbol after 20 steps: the last lag with more than 1 % of the gradient goes from "
+    "{before:.0f} to {after:.0f}, and the loss from {first:.2f} to {last:.3f}.",
+    """
+    net, head = nn.GRU(5, 16, rng=0), nn.Linear(16, 4, rng=1)
+    adam, rng = optim.Adam([*net.parameters(), *head.parameters()], lr=0.01), np.random.default_rng(0)
+    recorder, losses = viz.Recorder(every=10), []
+    for update in range(250):
+        y, x = rng.integers(0, 4, 32), np.zeros((20, 32, 5))
+        x[0, np.arange(32), y] = x[1:, :, 4] = 1
+        loss = nn.cross_entropy(head(net(x)[0][-1]), y)
+        recorder(loss)
+        losses.append(loss.item())
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    recorder.drawing()
+    """, """
+    before, after = recorder.horizons[0], recorder.horizons[-1]
+    first, last = losses[0], losses[-1]
+    assert after > before and last < first / 2
+    """))
 FLOWS.append(Entry(
     "torch", "A graph that PyTorch recorded",
     "PyTorch's own GRU cell, {T} steps: ‖∂L/∂h‖ falls from {new:.2g} to {old:.1g}.",
