@@ -23,6 +23,7 @@ import numpy as np
 
 from microgradrnn.engine import Node, collector_paused
 from microgradrnn.engine.backward import reverse
+from microgradrnn.engine.cotangent import Scatter, repeats
 from viz.gauge import Gauge
 from viz.steps import Edge, Layer, carries, layers, state_symbols
 from viz.trace import attributes, norm, traced
@@ -323,12 +324,17 @@ def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) 
     edges, to_states, arrays, show, sizes = passed.edges, passed.to_states, passed.arrays, gauge.show, gauge.sizes
     only: dict[Node, int] = {}  # where the only message to a node is, which is its gradient; -1 if there are several
 
+    passing: Any = None  # the array that holds the consumer's gradient; a rule may hand it on as it is, as + does
+
     def observe(consumer: Node, k: int, x: Node, message: Any) -> None:
         edges.append((consumer, k, x))
         place = len(sizes)
         shown.append(place)
         only[x] = -1 if x in only else place
-        show(message)
+        if passing is not None and holder(message) is passing:
+            gauge.show_again(arrived[-1], math.prod(message.shape))
+        else:
+            show(message)
         if x.scope.step is not None and (x.scope is not consumer.scope or x in to_states):
             to_states.setdefault(x, []).append((consumer, k, message))
         if keep_arrays is not False and (keep_arrays is True or keep_arrays(consumer, k)):
@@ -344,11 +350,21 @@ def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) 
                 show(g)
             else:
                 gauge.show_again(place)
+            passing = holder(g)
             if node in passed.gradient_arrays:
                 passed.gradient_arrays[node] = np.asarray(g)
             if node.op is None:
                 passed.leaves[node] = attributes(node)
     return Flow(passed)
+
+
+def holder(message: Any) -> Any:
+    """The array that holds just the entries of a message (of an ``x[t]``, its values); None if there is none."""
+    values = message.values if type(message) is Scatter and not repeats(message.index) else message
+    if type(values) is not np.ndarray:
+        return None
+    base = values if values.base is None else values.base
+    return base if type(base) is np.ndarray and base.size == values.size else None
 
 
 def named(passed: Passed) -> Named:

@@ -68,9 +68,9 @@ class Gauge:
             else:
                 self.pieces.append((self.put(x.dense()), 0))
 
-    def show_again(self, j: int) -> None:
-        """Take in the j-th array once more, which has been measured."""
-        self.sizes.append(self.sizes[j])
+    def show_again(self, j: int, size: int | None = None) -> None:
+        """Take in the j-th array once more, which has been measured; or its entries among zeros, `size` in all."""
+        self.sizes.append(self.sizes[j] if size is None else size)
         self.pieces.append(self.pieces[j])
 
     def put(self, x: np.ndarray) -> int:

@@ -125,6 +125,19 @@ def test_a_gauge_tells_of_each_what_it_would_tell_of_it_alone() -> None:
         np.testing.assert_allclose(balances[:, j], (positive - negative) / max(dense.size, 1), atol=1e-14)
 
 
+def test_what_is_handed_on_as_it_is_and_what_only_looks_like_it() -> None:
+    x = Tensor(np.array([[1.0, -2.0, 3.0], [4.0, 5.0, -6.0]]))
+    both = x + x[:, ::-1]  # the sum hands its gradient on; the slices scatter it, reversed or in part
+    root = (both * both * x.T.reshape((2, 3))).sum() + (x[0] * x[1]).sum() + x.mean() + (x.T + 1.0)[1].sum()
+    flow = viz.gradient_flow(root, keep_arrays=True)
+    messages, _ = dense_messages(root)
+    for edge, message in messages.items():
+        assert flow.messages[edge] == pytest.approx(np.linalg.norm(message), rel=1e-12)
+        assert flow.rms[edge] == pytest.approx(np.sqrt(np.mean(message**2)), rel=1e-12)
+        assert flow.balances[edge] == pytest.approx(np.sign(message).mean(), abs=1e-14)
+    assert flow.check() < 1e-12
+
+
 def test_a_product_with_few_rows_is_not_built_for_its_norm() -> None:
     class Forbidding(Product):
         def dense(self) -> np.ndarray:
