@@ -212,7 +212,7 @@ def test_a_file_in_the_layout_of_another_version_says_so(path: Path) -> None:
     import safetensors.numpy
 
     safetensors.numpy.save_file({"net.V": np.ones(2)}, path, {"format": "microgradrnn 1", "tree": "{}", "sha256": ""})
-    with pytest.raises(io.DamagedFileError, match=r"layout 'microgradrnn 1' by another version.*reads 'microgradrnn 2'"):
+    with pytest.raises(io.DamagedFileError, match=r"layout 'microgradrnn 1' by another.*reads 'microgradrnn 2'"):
         io.load(path, net={})
     assert same(io.read(path), {"net.V": np.ones(2)})
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-import numpy as np
+from microgradrnn.data.checks import need_counts
+from microgradrnn.nn.module import Rng, as_rng
 
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
           "December")
@@ -30,16 +31,20 @@ def written(d: date, form: str) -> str:
     return form.format(d=d, month=month, short=month[:3], weekday=DAYS[d.weekday()])
 
 
-def dates(n: int, rng: np.random.Generator) -> list[tuple[str, str]]:
+def dates(n: int, rng: Rng) -> list[tuple[str, str]]:
     """Pairs of a date from 1900 to 2099 in a random format, and the same date as ``2024-02-29``.
 
-    >>> for pair in dates(2, np.random.default_rng(0)):
+    Args:
+        n: how many.
+        rng: a generator, or a seed.
+
+    >>> for pair in dates(2, 0):
     ...     print(pair)
     ('Feb 15 2070', '2070-02-15')
     ('25.03.2002', '2002-03-25')
     """
-    if n < 1:
-        raise ValueError(f"dates: n must be at least 1, got {n}")
+    need_counts("dates", n=n)
+    rng = as_rng(rng)
     pairs = []
     for _ in range(n):
         d = FIRST + timedelta(int(rng.integers(0, (LAST - FIRST).days + 1)))

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from microgradrnn.engine.node import plain
+
 
 def pad(sequences: Sequence[Any], value: float = 0) -> tuple[np.ndarray, np.ndarray]:
     """Sequences side by side, time first, the short ones filled up at the end.
@@ -28,9 +30,10 @@ def pad(sequences: Sequence[Any], value: float = 0) -> tuple[np.ndarray, np.ndar
     """
     arrays = [np.asarray(s) for s in sequences]
     if not arrays:
-        raise ValueError("pad: no sequences")
+        raise ValueError("pad: there are no sequences")
     if min(a.ndim for a in arrays) == 0 or len({a.shape[1:] for a in arrays}) > 1:
-        raise ValueError(f"pad: sequences may differ in their length only, got shapes {[a.shape for a in arrays]}")
+        raise ValueError(f"pad: sequences may differ in their length only, got shapes {[a.shape for a in arrays]}; "
+                         "time is the first axis of each")
     filled = [a for a in arrays if len(a)] or arrays  # an empty list is an array of floats, and should not make it so
     lengths = np.array([len(a) for a in arrays])
     T = lengths.max()
@@ -41,10 +44,15 @@ def pad(sequences: Sequence[Any], value: float = 0) -> tuple[np.ndarray, np.ndar
 
 
 def unpad(x: Any, mask: Any) -> list[np.ndarray]:
-    """The sequences that `pad` laid side by side.
+    """The sequences that `pad` laid side by side, from x (T, B, ...) and mask (T, B).
+
+    Raises:
+        ValueError: if the mask does not fit.
 
     >>> [s.tolist() for s in unpad(*pad([[1, 2, 3], [4]]))]
     [[1, 2, 3], [4]]
     """
-    x, mask = np.asarray(x), np.asarray(mask, dtype=bool)
+    x, mask = np.asarray(plain(x)), np.asarray(mask, dtype=bool)
+    if mask.ndim != 2 or x.shape[:2] != mask.shape:
+        raise ValueError(f"unpad: the mask (T, B) holds the first two axes of x; got {mask.shape} for x {x.shape}")
     return [x[mask[:, b], b] for b in range(x.shape[1])]

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from microgradrnn.data.checks import need_text
+
 MODULES = (
     "argparse", "ast", "base64", "calendar", "cmd", "codecs", "configparser", "contextlib", "copy", "csv",
     "dataclasses", "datetime", "difflib", "doctest", "enum", "fractions", "functools", "gettext", "heapq", "imaplib",
@@ -27,18 +29,24 @@ def standard_library(modules: Sequence[str] = MODULES) -> list[str]:
     """The source of modules of the running interpreter, one string each; those that are not there are left out.
 
     Raises:
+        TypeError: if modules is a string, which would be taken for a list of letters.
         FileNotFoundError: if none of them is there as a file of Python.
 
     >>> "def heappush(" in standard_library(["heapq"])[0]
     True
     """
+    if isinstance(modules, str):
+        raise TypeError(f"standard_library: modules is a list of names, got a string; say [{modules!r}]")
     texts = []
     for name in modules:
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.origin and spec.origin.endswith(".py"):
             texts.append(Path(spec.origin).read_text(encoding="utf-8", errors="replace"))
     if not texts:
-        raise FileNotFoundError("this Python comes without the source of its standard library")
+        raise FileNotFoundError(
+            f"standard_library: none of {', '.join(modules) or 'no modules'} has a file of Python source here; some "
+            "modules are written in C, and some Pythons come without the source of their standard library"
+        )
     return texts
 
 
@@ -55,6 +63,7 @@ def token_labels(source: str) -> np.ndarray:
     ... # doctest: +NORMALIZE_WHITESPACE
     ['keyword', 'keyword', 'space', 'name', 'operator', 'space', 'space', 'comment', 'comment', 'comment', 'comment']
     """
+    need_text("token_labels", source)
     kinds = {tokenize.NUMBER: "number", tokenize.STRING: "string", tokenize.OP: "operator",
              tokenize.COMMENT: "comment"}
     kinds |= {number: "string" for number, name in tokenize.tok_name.items() if name.startswith("FSTRING")}
@@ -85,6 +94,7 @@ def syntax_tree(source: str) -> Any:
     >>> syntax_tree("f(x)")
     ('Module', ('Expr', ('Call', ('Name', 'Load'), ('Name', 'Load'))))
     """
+    need_text("syntax_tree", source)
     return as_tuples(ast.parse(source))
 
 
@@ -95,10 +105,22 @@ def as_tuples(node: ast.AST) -> Any:
 
 
 def functions(source: str) -> list[str]:
-    r"""The source of every function at the top level of Python source.
+    r"""The source of every function at the top level of Python source, with its decorators.
 
-    >>> functions("x = 1\ndef f():\n    return x\n")
-    ['def f():\n    return x']
+    Raises:
+        SyntaxError: if it is no Python.
+
+    >>> functions("x = 1\n@cache\ndef f():\n    return x\n")
+    ['@cache\ndef f():\n    return x']
     """
-    return [ast.get_source_segment(source, node) or "" for node in ast.parse(source).body
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    need_text("functions", source)
+    found = []
+    lines = io.StringIO(source, newline=None).readlines()
+    for node in ast.parse(source).body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            if node.decorator_list:  # Python counts them out, and a decorator in brackets starts below its @
+                node.lineno, node.col_offset = node.decorator_list[0].lineno, 0
+                while not lines[node.lineno - 1].startswith("@"):
+                    node.lineno -= 1
+            found.append(ast.get_source_segment(source, node) or "")
+    return found

@@ -9,14 +9,16 @@ parity             is the number of ones so far odd, at every step
 sine               the next value of a sine of unknown phase and frequency
 =================  ==========================================================  ===================================
 
-Arrays are time first: (T, B) or (T, B, D).
+Arrays are time first: (T, B) or (T, B, D). `rng` is a generator, or a seed: the same seed gives the same problems
+again, so for new ones at every step make one generator before the loop.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-Rng = np.random.Generator
+from microgradrnn.data.checks import need_counts
+from microgradrnn.nn.module import Rng, as_rng
 
 
 def adding(T: int, B: int, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
@@ -29,7 +31,9 @@ def adding(T: int, B: int, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
     >>> bool(((x[:, :, 0] * x[:, :, 1]).sum(axis=0) == y[:, 0]).all()), x[:, :, 1].sum(axis=0).tolist()
     (True, [2.0, 2.0, 2.0])
     """
-    need("adding", T >= 2, f"T must be at least 2, one step for each mark, got {T}")
+    need_counts("adding", 2, T=T)  # one step for each mark
+    need_counts("adding", B=B)
+    rng = as_rng(rng)
     x = np.zeros((T, B, 2))
     x[:, :, 0] = rng.random((T, B))
     b = np.arange(B)
@@ -51,7 +55,8 @@ def copy_memory(T: int, B: int, rng: Rng, *, symbols: int = 8, length: int = 10)
     >>> x[:, 0].tolist(), y[:, 0].tolist()
     ([1, 1, 1, 2, 2, 2, 3, 2, 2, 2], [2, 2, 2, 2, 2, 2, 2, 1, 1, 1])
     """
-    need("copy_memory", T >= 1, f"T must be at least 1, got {T}")
+    need_counts("copy_memory", T=T, B=B, symbols=symbols, length=length)
+    rng = as_rng(rng)
     what = rng.integers(0, symbols, (length, B))
     x = np.full((T + 2 * length, B), symbols)
     y = x.copy()
@@ -69,7 +74,10 @@ def latch(T: int, B: int, rng: Rng, *, noise: float = 0.2) -> tuple[np.ndarray, 
     >>> (x[0, :, 0] > 0).astype(int).tolist() == y.tolist()
     True
     """
-    need("latch", T >= 1, f"T must be at least 1, got {T}")
+    need_counts("latch", T=T, B=B)
+    if not noise >= 0:
+        raise ValueError(f"latch: noise is a standard deviation, 0 or more, got {noise!r}")
+    rng = as_rng(rng)
     y = rng.integers(0, 2, B)
     x = noise * rng.standard_normal((T, B, 1))
     x[0, :, 0] = 2 * y - 1
@@ -90,7 +98,9 @@ def delayed_recall(
     >>> (x[0] == y).all(), x[-1].tolist()
     (np.True_, [8, 8])
     """
-    need("delayed_recall", T >= 2, f"T must be at least 2, got {T}")
+    need_counts("delayed_recall", 2, T=T)  # the symbol and the query
+    need_counts("delayed_recall", B=B, symbols=symbols, distractors=distractors)
+    rng = as_rng(rng)
     x = rng.integers(symbols, symbols + distractors, (T, B))
     x[0], x[-1] = rng.integers(0, symbols, B), symbols + distractors
     return x, x[0].copy()
@@ -106,7 +116,8 @@ def parity(T: int, B: int, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
     >>> x[:, 0, 0].astype(int).tolist(), y[:, 0].tolist()
     ([1, 0, 0, 0, 0, 1], [1, 1, 1, 1, 1, 0])
     """
-    need("parity", T >= 1, f"T must be at least 1, got {T}")
+    need_counts("parity", T=T, B=B)
+    rng = as_rng(rng)
     bits = rng.integers(0, 2, (T, B))
     return bits[:, :, None].astype(np.float64), bits.cumsum(axis=0) % 2
 
@@ -123,13 +134,8 @@ def sine(T: int, B: int, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
     >>> x.shape, bool((x[1:] == y[:-1]).all())
     ((6, 2, 1), True)
     """
-    need("sine", T >= 1, f"T must be at least 1, got {T}")
+    need_counts("sine", T=T, B=B)
+    rng = as_rng(rng)
     omega, phase = 2 * np.pi / rng.uniform(10, 50, B), rng.uniform(0, 2 * np.pi, B)
     s = np.sin(np.arange(T + 1)[:, None] * omega + phase)[:, :, None]
     return s[:-1], s[1:]
-
-
-def need(who: str, ok: bool, words: str) -> None:
-    """Raise unless all is well."""
-    if not ok:
-        raise ValueError(f"{who}: {words}")

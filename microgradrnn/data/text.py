@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from microgradrnn.data.checks import need_counts, need_text
+
 UNKNOWN = "�"  # the Unicode replacement character
 WORDS = re.compile(r"\w+|\s+|[^\w\s]")
 
@@ -64,7 +66,12 @@ class Vocabulary:
         return len(self.symbols) + 1
 
     def encode(self, text: str) -> np.ndarray:
-        """The numbers of a text: integers in 0..len(self) - 1."""
+        """The numbers of a text: integers in 0..len(self) - 1.
+
+        Raises:
+            TypeError: if it is no string (a list of words, say: join them).
+        """
+        need_text("Vocabulary.encode", text, "; the vocabulary cuts it itself, so join the parts")
         get = self.number.get
         return np.array([get(symbol, self.unknown) for symbol in self.cut(text)], dtype=np.int64)
 
@@ -72,9 +79,12 @@ class Vocabulary:
         """The text of some numbers.
 
         Raises:
-            ValueError: if a number is out of range.
+            TypeError, ValueError: if they are no integers, or a number is out of range.
         """
         ids = np.asarray(ids)
+        if ids.size and ids.dtype.kind not in "iu":
+            raise TypeError(f"Vocabulary.decode: expected integers, got {ids.dtype}; scores become integers with "
+                            "argmax(-1) or nn.sample")
         if ids.size and not (ids.min() >= 0 and ids.max() <= self.unknown):
             raise ValueError(f"Vocabulary: numbers must lie in 0..{self.unknown}, got {ids.min()}..{ids.max()}")
         symbols = [*self.symbols, UNKNOWN]
@@ -84,10 +94,24 @@ class Vocabulary:
 def windows(ids: np.ndarray, starts: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
     """Inputs and targets (the same, one on), time first: (length, len(starts)) each.
 
+    Args:
+        ids: the text as numbers (N,).
+        starts: where each window starts, in 0..N - length - 1.
+        length: how many steps.
+
+    Raises:
+        ValueError: if a window does not lie inside the text.
+
     >>> x, y = windows(np.arange(10), np.array([0, 4]), 3)
     >>> x.T.tolist(), y.T.tolist()
     ([[0, 1, 2], [4, 5, 6]], [[1, 2, 3], [5, 6, 7]])
     """
+    need_counts("windows", length=length)
+    ids, starts = np.asarray(ids), np.asarray(starts)
+    last = len(ids) - length - 1  # the last target needs one symbol more
+    if starts.size and not (starts.min() >= 0 and starts.max() <= last):
+        raise ValueError(f"windows: of {len(ids)} symbols, windows of {length} and their targets start in 0..{last}, "
+                         f"got {starts.min()}..{starts.max()}")
     at = starts[None, :] + np.arange(length)[:, None]
     return ids[at], ids[at + 1]
 
@@ -112,7 +136,8 @@ class Stretches(Sequence[Stretch]):
         T: how many steps a batch.
 
     Raises:
-        ValueError: if the text is too short for one batch, or B or T is no length.
+        TypeError, ValueError: if the text is no row of integers or too short for one batch, or B or T is no length.
+        IndexError: for a batch that is not there.
 
     >>> batches = Stretches(np.arange(14), B=2, T=3)
     >>> len(batches), [b.x.T.tolist() for b in batches]
@@ -120,18 +145,24 @@ class Stretches(Sequence[Stretch]):
     """
 
     def __init__(self, ids: np.ndarray, B: int, T: int) -> None:
-        if B < 1 or T < 1:
-            raise ValueError(f"Stretches: B and T must be at least 1, got {B} and {T}")
+        need_counts("Stretches", B=B, T=T)
         self.ids, self.B, self.T = np.asarray(ids), B, T
+        if self.ids.ndim != 1 or self.ids.dtype.kind not in "iu":
+            raise TypeError(f"Stretches: ids are one row of integers, got {self.ids.dtype} of shape {self.ids.shape}; "
+                            "a text becomes one with Vocabulary.encode")
         self.batches = (len(self.ids) - 1) // (B * T)
         if self.batches < 1:
-            raise ValueError(f"Stretches: {B} streams of {T} steps need at least {B * T + 1} symbols, got {len(ids)}")
+            raise ValueError(f"Stretches: {B} streams of {T} steps need at least {B * T + 1} symbols, got "
+                             f"{len(self.ids)}")
 
     def __len__(self) -> int:
         return self.batches
 
     def __getitem__(self, k: Any) -> Any:
-        if not 0 <= k < self.batches:
+        if isinstance(k, slice):
+            return [self[j] for j in range(*k.indices(self.batches))]
+        if not -self.batches <= k < self.batches:
             raise IndexError(f"Stretches: there are {self.batches} batches, asked for number {k}")
+        k %= self.batches
         starts = np.arange(self.B) * self.batches * self.T + k * self.T
         return Stretch(*windows(self.ids, starts, self.T), k == 0)

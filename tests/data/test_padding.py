@@ -32,3 +32,10 @@ def test_what_cannot_be_padded_is_refused() -> None:
     for wrong in ([np.ones((2, 3)), np.ones((2, 4))], [1, 2]):
         with pytest.raises(ValueError, match="differ in their length only"):
             pad(wrong)
+
+
+def test_a_mask_that_does_not_fit_is_refused() -> None:
+    x, mask = pad([[1, 2], [3]])
+    for wrong in (mask.T[:1], mask[:, 0]):
+        with pytest.raises(ValueError, match=r"unpad: the mask \(T, B\) holds the first two axes of x"):
+            unpad(x, wrong)

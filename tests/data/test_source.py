@@ -98,9 +98,32 @@ def test_functions_are_source_that_parses() -> None:
         assert isinstance(ast.parse(text).body[0], ast.FunctionDef)
 
 
+def test_a_function_comes_with_its_decorators() -> None:
+    source = (
+        "x = (1\n@ 2)\n\n# why\n@cache\n@(\n    lambda f: f\n)  # so\ndef f(ä='é'):\n    return 'ü'\n\n"
+        "@wrap(\n    1)\nasync def g(): pass\n\nclass A:\n    @property\n    def h(self): pass\n"
+    )
+    assert functions(source) == [
+        "@cache\n@(\n    lambda f: f\n)  # so\ndef f(ä='é'):\n    return 'ü'", "@wrap(\n    1)\nasync def g(): pass",
+    ]
+    for name in ("contextlib", "functools", "enum"):
+        (source,) = standard_library([name])
+        ours = [ast.dump(ast.parse(text).body[0]) for text in functions(source)]
+        assert ours == [ast.dump(node) for node in ast.parse(source).body
+                        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def test_what_is_no_string_is_refused() -> None:
+    for f in (functions, token_labels, syntax_tree):
+        with pytest.raises(TypeError, match=f"{f.__name__}: expected a string, got bytes"):
+            f(b"x = 1")
+    with pytest.raises(TypeError, match=r"say \['heapq'\]"):
+        standard_library("heapq")
+
+
 def test_modules_that_are_not_there_are_left_out() -> None:
     assert len(standard_library(["heapq", "no_such_module", "sys"])) == 1
-    with pytest.raises(FileNotFoundError, match="without the source"):
+    with pytest.raises(FileNotFoundError, match=r"none of sys has a file of Python source.*without the source"):
         standard_library(["sys"])
 
 
@@ -119,5 +142,6 @@ def test_dates_come_in_all_formats_and_a_tenth_of_the_days_is_held_out() -> None
         assert said in {written(date.fromisoformat(iso), form) for form in FORMATS}
     assert {iso[:4] for _, iso in pairs} == {str(year) for year in range(1900, 2100)}
     assert np.mean([held_out(iso) for _, iso in pairs]) == pytest.approx(0.1, abs=0.015)
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(ValueError, match="n must be at least 1"):
         dates(0, np.random.default_rng(0))
+    assert dates(5, 3) == dates(5, np.random.default_rng(3))

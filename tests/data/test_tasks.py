@@ -77,10 +77,35 @@ def test_a_sine_follows_from_its_last_two_values(T: int, B: int, rng: Any) -> No
         np.testing.assert_allclose(ratio[:, b], two_cos * x[1:, b], atol=1e-9)
 
 
-@pytest.mark.parametrize("task", [adding, copy_memory, latch, delayed_recall, parity, sine])
-def test_the_same_generator_gives_the_same_task_and_no_steps_are_refused(task: Any) -> None:
-    a, b = (task(12, 3, np.random.default_rng(5)) for _ in range(2))
-    for p, q in zip(a, b, strict=True):
-        np.testing.assert_array_equal(p, q)
-    with pytest.raises(ValueError, match=f"{task.__name__}: T must be at least"):
-        task(0, 3, np.random.default_rng(0))
+TASKS = [adding, copy_memory, latch, delayed_recall, parity, sine]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_same_generator_or_its_seed_gives_the_same_task(task: Any) -> None:
+    for other in (np.random.default_rng(5), 5):
+        for p, q in zip(task(12, 3, np.random.default_rng(5)), task(12, 3, other), strict=True):
+            np.testing.assert_array_equal(p, q)
+    rng = np.random.default_rng(5)
+    first, second = task(12, 3, rng)[0], task(12, 3, rng)[0]
+    assert (first != second).any(), "a generator goes on"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_sizes_that_are_no_counts_are_refused_by_name(task: Any) -> None:
+    for T, B, name in ((0, 3, "T"), (9, 0, "B"), (9, -1, "B")):
+        with pytest.raises(ValueError, match=f"{task.__name__}: {name} must be at least"):
+            task(T, B, 0)
+    for T, B, name in ((9.0, 3, "T"), ("9", 3, "T"), (9, None, "B"), (True, 3, "T")):
+        with pytest.raises(TypeError, match=f"{task.__name__}: {name} must be a whole number"):
+            task(T, B, 0)
+    task(np.int64(9), np.int32(3), 0)
+
+
+@pytest.mark.parametrize("call", [
+    lambda: copy_memory(3, 2, 0, symbols=0), lambda: copy_memory(3, 2, 0, length=0),
+    lambda: delayed_recall(3, 2, 0, symbols=0), lambda: delayed_recall(3, 2, 0, distractors=0),
+    lambda: latch(3, 2, 0, noise=-0.1),
+])
+def test_options_out_of_range_are_refused(call: Any) -> None:
+    with pytest.raises(ValueError, match=r"must be at least 1, got 0|0 or more, got -0\.1"):
+        call()

@@ -67,6 +67,38 @@ def test_batches_without_streams_or_steps_are_refused() -> None:
     for B, T in ((0, 3), (3, 0)):
         with pytest.raises(ValueError, match="at least 1"):
             Stretches(np.arange(99), B, T)
+    with pytest.raises(TypeError, match=r"T must be a whole number, got 3\.0"):
+        Stretches(np.arange(99), 2, 3.0)  # type: ignore[arg-type]
+
+
+def test_batches_are_counted_from_the_end_too_and_cut_like_a_list() -> None:
+    batches = Stretches(np.arange(20), B=2, T=3)
+    whole = list(batches)
+    assert len(whole) == 3
+    for k in range(3):
+        np.testing.assert_array_equal(batches[k - 3].x, whole[k].x)
+        assert batches[k - 3].first is whole[k].first
+    assert [b.x.tolist() for b in batches[1:]] == [b.x.tolist() for b in whole[1:]]
+    assert [b.first for b in batches[::-1]] == [False, False, True]
+    for k in (3, -4):
+        with pytest.raises(IndexError, match=f"there are 3 batches, asked for number {k}"):
+            batches[k]
+
+
+def test_what_is_no_text_or_no_numbers_is_refused_with_what_to_do() -> None:
+    v = Vocabulary.of_characters("ab")
+    with pytest.raises(TypeError, match=r"Vocabulary\.encode: expected a string, got list; .* join the parts"):
+        v.encode(["a", "b"])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"expected integers, got float64; .*argmax"):
+        v.decode(np.array([0.2, 0.8]))
+    assert v.decode([]) == ""
+    for ids in ("banana", np.ones(9), np.ones((9, 1), int)):
+        with pytest.raises(TypeError, match=r"Stretches: ids are one row of integers, .*Vocabulary\.encode"):
+            Stretches(ids, 1, 3)  # type: ignore[arg-type]
+    for start in (-1, 7):
+        with pytest.raises(ValueError, match=rf"windows of 3 and their .* in 0\.\.6, got {start}\.\."):
+            windows(np.arange(10), np.array([start]), 3)
+    windows(np.arange(10), np.array([6]), 3)
 
 
 def test_windows_line_targets_up_one_on() -> None:
