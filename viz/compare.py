@@ -23,7 +23,7 @@ from viz.steps import layers
 from viz.theme import DEFAULT, Theme
 from viz.ways import CARRY, STRAIGHT, step_ways
 
-LINES = ("-", "--", ":", "-.")
+LINES = ("-", "--", "-.")  # dotted is the carry
 
 
 @dataclass(frozen=True)
