@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from itertools import cycle
 from typing import Any
 
+from viz.drawing import MissingToolError
 from viz.flow import Flow, profiles
 
 # Okabe and Ito's colours; the cell state is dashed, to be told from h in grey as well.
@@ -19,7 +20,7 @@ def need_matplotlib() -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise ImportError(
+        raise MissingToolError(
             'plots need matplotlib: pip install "microgradrnn[plots]". Without it, viz.unrolled and viz.side_by_side '
             "still draw, and Flow.profile has the numbers."
         ) from None
@@ -38,7 +39,7 @@ def norm_against_lag(flows: Mapping[str, Flow], *, fraction: float = 0.01, ax: A
         The matplotlib figure. Zeros and non-finite norms are left out of the curves and counted in the legend.
 
     Raises:
-        ImportError: without matplotlib.
+        MissingToolError: without matplotlib.
         ValueError: if there are no flows.
     """
     if not flows:

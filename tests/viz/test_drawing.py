@@ -358,7 +358,7 @@ def test_plots_need_matplotlib_and_say_so(monkeypatch: pytest.MonkeyPatch) -> No
     real = builtins.__import__
     monkeypatch.setattr(builtins, "__import__", lambda name, *a, **k: (_ for _ in ()).throw(ImportError())
                         if name.startswith("matplotlib") else real(name, *a, **k))
-    with pytest.raises(ImportError, match=re.escape('pip install "microgradrnn[plots]"')):
+    with pytest.raises(viz.MissingToolError, match=re.escape('pip install "microgradrnn[plots]"')):
         plots.norm_against_lag({"rnn": viz.gradient_flow(last_loss("rnn"))})
 
 
