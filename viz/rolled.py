@@ -163,7 +163,7 @@ class Loop:
         strokes.sort(key=lambda stroke: stroke[0])
         for state, delay in self.pairs:
             notes.append(self.delay_box(state, delay))
-        notes += [self.state(state) for state in dict.fromkeys([*tile.cell.states, *(s for s, _ in self.pairs)])]
+        notes += [self.state(state) for state in row.named]
         T = len(order)
         span = f"t = {min(order)}" if T == 1 else f"t = {min(order)} … {max(order)}"
         way = ", backwards in time" if row.way < 0 else ""

@@ -64,6 +64,13 @@ class Row:
         """The ids of all nodes of the layer."""
         return {v for ids in self.layer.steps.values() for v in ids.values()}
 
+    @cached_property
+    def named(self) -> list[str]:
+        """The states whose names are written: those that are handed on, or (if none is) all that leave the cell."""
+        cell = self.tile.cell
+        handed_on = {wire.source for wire in cell.wires if wire.recurrent}
+        return [state for state in cell.states if state in handed_on or not handed_on]
+
     @property
     def way(self) -> int:
         """1 if time runs from left to right, -1 if from right to left."""
@@ -189,7 +196,7 @@ class Row:
     def states(self, step: int, x: float, y: float) -> str:
         """The name of each state where it leaves the cell, and the norm of its gradient."""
         parts = []
-        for state in self.tile.cell.states:
+        for state in self.named:
             node = self.layer.steps[step].get(state)
             if node is None:
                 continue
@@ -214,19 +221,28 @@ def excerpt(graph: nx.MultiDiGraph, layer: Layer, shown: Iterable[int]) -> tuple
             and graph.nodes[u].get("path") == graph.nodes[v].get("path")]
     far = max(away, default=1)
     wanted = {order[i] for j in set(home.values()) for i in range(max(j - far, 0), min(j + far + 1, len(order)))}
-    nodes = [v for v, step in graph.nodes(data="step") if step is None or step in wanted]
+    nodes = {v for v, step in graph.nodes(data="step") if step is None or step in wanted}
+    nodes.update(u for v in home for u in graph.predecessors(v))
+    part = nx.MultiDiGraph(graph.subgraph(nodes))
     inside = {step: ids for step, ids in layer.steps.items() if step in wanted}
-    return nx.MultiDiGraph(graph.subgraph(nodes)), Layer(layer.path, inside)
+    last = set(inside[order[max(turn[step] for step in inside)]].values())
+    for v in nodes - home.keys() - last:  # what has lost operands is known by its name alone
+        if part.in_degree(v) < graph.in_degree(v) and "symbol" not in part.nodes[v]:
+            part.add_node(v, **graph.nodes[v] | {"symbol": graph.nodes[v]["op"]})
+    return part, Layer(layer.path, inside)
 
 
 def kinds(layer: Layer) -> list[int]:
-    """Of every kind of step, by what it holds, the first two: the very first lacks what comes from before."""
+    """Of every kind of step, by what it holds, the first two, and the very last step.
+
+    The first one lacks what comes from before; the last is what others read after the loop.
+    """
     found: dict[frozenset[str], list[int]] = {}
     for step in layer.order:
         alike = found.setdefault(frozenset(layer.steps[step]), [])
         if len(alike) < 2:
             alike.append(step)
-    return [step for alike in found.values() for step in alike]
+    return [*(step for alike in found.values() for step in alike), layer.order[-1]]
 
 
 def backwards(layer: Layer) -> bool:

@@ -15,6 +15,7 @@ import pytest
 import viz
 from microgradrnn import Tensor, Value, mark, nn, scope, tanh
 from tests.viz.nets import last_loss, own_cell, two_layers
+from tests.viz.test_fold import NETS
 from viz.folded import folded
 from viz.heat import Axis, Column
 from viz.scale import Scale
@@ -218,6 +219,19 @@ def test_a_skip_over_many_steps_is_not_cut() -> None:
     svg = folded(viz.gradient_flow(past[-1].sum())).svg
     notes = [e.text or "" for e in ElementTree.fromstring(svg).iter(f"{SVG}title")]
     assert any(note.startswith("from h at t = 52 to") and "t = 59" in note for note in notes)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_every_net_is_drawn_with_each_state_named_once_a_cell(name: str) -> None:
+    loss = NETS[name]()
+    for drawing in (viz.rolled(loss), viz.rolled(viz.gradient_flow(loss), beside=True)):
+        assert ElementTree.fromstring(drawing.svg).tag == f"{SVG}svg"
+    for drawing in (folded(loss), folded(viz.gradient_flow(loss))):
+        words = [e for e in ElementTree.fromstring(drawing.svg).iter(f"{SVG}text") if e.get("font-style") == "italic"]
+        where = [(float(e.get("x", 0)), float(e.get("y", 0))) for e in words if len(e)]
+        assert where
+        for j, (x, y) in enumerate(where):
+            assert all(abs(x - a) > 20 or abs(y - b) > 10 for a, b in where[:j]), "two names in one place"
 
 
 def test_ten_thousand_steps_stay_small() -> None:
