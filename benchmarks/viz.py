@@ -2,7 +2,8 @@
 
 Every step is drawn. Ours is everything from the finished forward pass to the SVG text: trace, layout, markup. dot gets
 the same graph as DOT text that is ready, and its layout and SVG are timed, its start included. Once as the graph is,
-where four weights have an edge to every step; once with one cluster a step and no weights, which suits it best.
+where weights and inputs have an edge to every step; once with one cluster a step and without those edges, which suits
+it best.
 """
 
 from __future__ import annotations
@@ -84,8 +85,9 @@ def against_dot() -> Iterator[Row]:
 
 
 def dot_text(graph: nx.MultiDiGraph, clusters: bool) -> str:
-    """The graph for dot; with a cluster for each step, and then without weights."""
-    drawn = [node for node, said in graph.nodes(data=True) if not (clusters and said["kind"] == "parameter")]
+    """The graph for dot; with a cluster for each step, and then without what has an edge to every step."""
+    drawn = [node for node, said in graph.nodes(data=True)
+             if not (clusters and "step" not in said and graph.out_degree(node) > 1)]
     number = {node: f"n{j}" for j, node in enumerate(drawn)}
     lines = ["digraph {", "rankdir=LR; node [shape=box]"]
     steps: dict[int, list[str]] = {}
