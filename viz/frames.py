@@ -259,12 +259,15 @@ def said(x: Any) -> str:
     """A number, or the norm of several.
 
     >>> said(0.5), said(12345678.0), said(np.ones(4))
-    ('0.5000', '1.235e+07', '‖2‖')
+    ('0.5000', '1.23e7', '‖2‖')
     """
     if isinstance(x, np.ndarray) and x.size != 1:
         return f"‖{short(norm(x))}‖"
     x = float(x)
-    return f"{x:.4f}" if x == 0 or 1e-3 <= abs(x) < 1e5 or not math.isfinite(x) else f"{x:.3e}"
+    if x == 0 or 1e-3 <= abs(x) < 1e5 or not math.isfinite(x):
+        return f"{x:.4f}"
+    digits, exponent = f"{x:.2e}".split("e")
+    return f"{digits}e{int(exponent)}"
 
 
 def channels(colours: np.ndarray) -> np.ndarray:
