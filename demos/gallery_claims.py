@@ -368,21 +368,23 @@ assert max(logs["gain 0.5"]) < -8 and explode > n / 2
           assert last < 1e-10 and 0.1 < mean < 10
           """),
     Entry("claim_patterns", "Five patterns of inputs and outputs, one cell",
-          "One to one, one to many, many to one, many to many in step, and encoder to decoder: {words}.", """
+          "One to one, one to many (zeros are read after the first step), many to one, many to many in step, and "
+          "encoder to decoder: {words}.", """
           cell, head = nn.RNNCell(3, 4, rng=0), nn.Linear(4, 2, rng=0)
-          x = [mark(Tensor(np.ones((1, 3))), "x", role="input") for t in range(4)]
-          nothing = np.zeros((1, 3))
+          x, nothing = np.ones((6, 1, 3)), np.zeros((1, 3))
           def run(xs, read):
               h, loss = None, 0.0
               for t, x_t in enumerate(xs):
                   with scope("rnn", step=t):
+                      x_t = mark(Tensor(x_t), "x", role="input")
+                  with scope(step=t):
                       h = cell(x_t, h)
                   if t in read:
                       loss = loss + (head(h) ** 2).sum()
               return loss
           nets = {"one to one": run(x[:1], [0]), "one to many": run([x[0], nothing, nothing, nothing], range(4)),
-                  "many to one": run(x, [3]), "many to many": run(x, range(4)),
-                  "encoder, decoder": run([*x, nothing, nothing], [4, 5])}
+                  "many to one": run(x[:4], [3]), "many to many": run(x[:4], range(4)),
+                  "encoder, decoder": run(x, [4, 5])}
           viz.side_by_side(nets, last=6)
           """, """
           steps = {name: viz.gradient_flow(net).profile("h").steps for name, net in nets.items()}
