@@ -74,7 +74,7 @@ class Stamps:
     >>> stamps = Stamps()
     >>> body = stamps.use("a", lambda: "<circle/>") + stamps.use("a", lambda: "<circle/>", x=5)
     >>> stamps.finished(body)
-    '<defs><g id="p8b70-0"><circle/></g></defs><use href="#p8b70-0"/><use href="#p8b70-0" x="5"/>'
+    '<defs><g id="pf33b-0"><circle/></g></defs><use href="#pf33b-0"/><use href="#pf33b-0" x="5"/>'
     """
 
     UNKNOWN = "\0"  # where the picture's own number will stand
