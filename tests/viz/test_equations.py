@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import re
 from typing import Any
 
@@ -378,3 +380,10 @@ def test_two_gates_of_one_name_are_told_apart() -> None:
     found = equations(step, x=np.ones((1, D)), state=np.ones((1, D)))
     assert [line.left for line in found.lines] == ["a", "a_2", "h_t"]
     assert found.lines[-1].right == "a ⊙ h_{t-1} + a_2 ⊙ x"
+
+
+@pytest.mark.parametrize("name", ["viz.specimen", "viz.equations", "viz.meanings", "viz.formula", "viz.anatomy"])
+def test_examples_in_docstrings_run(name: str) -> None:
+    found = doctest.testmod(importlib.import_module(name))
+    assert found.attempted > 0
+    assert found.failed == 0
