@@ -88,6 +88,13 @@ def listed(parameters: Iterable[Node], who: str) -> list[Node]:
     """The parameters as a list, each once; a single node is refused, for iterating over it would make others."""
     if isinstance(parameters, Node):
         raise TypeError(f"{who}: give a list of parameters, such as [w] or module.parameters(), not a single node")
+    if not isinstance(parameters, Iterable):
+        give = "a list of parameters"
+        if hasattr(parameters, "parameters"):
+            give = "module.parameters(), not the module"
+        elif callable(parameters):
+            give = "parameters(), with the brackets"
+        raise TypeError(f"{who}: give {give}; got {type(parameters).__name__}")
     nodes = list(parameters)
     for p in nodes:
         if not isinstance(p, Node):

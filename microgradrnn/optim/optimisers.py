@@ -12,6 +12,7 @@ import numpy as np
 
 from microgradrnn.engine.node import Node, plain
 from microgradrnn.optim.clip import listed
+from microgradrnn.optim.schedules import need_rates
 
 
 class Optimiser:
@@ -34,8 +35,9 @@ class Optimiser:
             raise ValueError(f"{who}: no parameters to optimise")
         if any(not p.is_leaf for p in self.parameters):
             raise ValueError(f"{who}: a computed node cannot be trained, only leaves, such as module.parameters()")
+        need_rates(who, lr=lr)
         if not lr > 0:
-            raise ValueError(f"{type(self).__name__}: lr must be positive, got {lr!r}")
+            raise ValueError(f"{who}: lr must be positive, got {lr!r}")
         self.lr = lr
         self.steps = 0
         self.counts = [0] * len(self.parameters)
@@ -128,7 +130,7 @@ class SGD(Optimiser):
                  weight_decay: float = 0.0) -> None:
         super().__init__(parameters, lr)
         need_share("SGD", momentum=momentum)
-        need_not_negative("SGD", weight_decay=weight_decay)
+        need_rates("SGD", weight_decay=weight_decay)
         if nesterov and not momentum:
             raise ValueError("SGD: nesterov looks ahead along the momentum, so it needs momentum > 0 (0.9, say)")
         self.momentum, self.nesterov, self.weight_decay = float(momentum), bool(nesterov), float(weight_decay)
@@ -159,6 +161,7 @@ class Adagrad(Optimiser):
 
     def __init__(self, parameters: Iterable[Node], lr: float = 1e-2, *, eps: float = 1e-10) -> None:
         super().__init__(parameters, lr)
+        need_rates("Adagrad", eps=eps)
         self.eps = float(eps)
 
     def direction(self, k: int, g: Any) -> Any:
@@ -191,6 +194,7 @@ class RMSprop(Optimiser):
                  eps: float = 1e-8) -> None:
         super().__init__(parameters, lr)
         need_share("RMSprop", alpha=alpha)
+        need_rates("RMSprop", eps=eps)
         self.alpha, self.eps = float(alpha), float(eps)
 
     def direction(self, k: int, g: Any) -> Any:
@@ -227,7 +231,10 @@ class Adam(Optimiser):
     def __init__(self, parameters: Iterable[Node], lr: float = 1e-3, *, betas: tuple[float, float] = (0.9, 0.999),
                  eps: float = 1e-8) -> None:
         super().__init__(parameters, lr)
+        if np.shape(betas) != (2,):
+            raise ValueError(f"{type(self).__name__}: betas are two numbers, (β₁, β₂), got {betas!r}")
         need_share(type(self).__name__, beta1=betas[0], beta2=betas[1])
+        need_rates(type(self).__name__, eps=eps)
         self.betas, self.eps = (float(betas[0]), float(betas[1])), float(eps)
 
     def direction(self, k: int, g: Any) -> Any:
@@ -258,7 +265,7 @@ class AdamW(Adam):
     def __init__(self, parameters: Iterable[Node], lr: float = 1e-3, *, betas: tuple[float, float] = (0.9, 0.999),
                  eps: float = 1e-8, weight_decay: float = 1e-2) -> None:
         super().__init__(parameters, lr, betas=betas, eps=eps)
-        need_not_negative("AdamW", weight_decay=weight_decay)
+        need_rates("AdamW", weight_decay=weight_decay)
         self.weight_decay = float(weight_decay)
 
     def direction(self, k: int, g: Any) -> Any:
@@ -268,13 +275,7 @@ class AdamW(Adam):
 
 def need_share(who: str, **numbers: float) -> None:
     """Raise unless every number lies in [0, 1)."""
+    need_rates(who, **numbers)
     for name, x in numbers.items():
         if not 0 <= x < 1:
             raise ValueError(f"{who}: {name} must lie in [0, 1), got {x!r}")
-
-
-def need_not_negative(who: str, **numbers: float) -> None:
-    """Raise unless every number is 0 or more."""
-    for name, x in numbers.items():
-        if not x >= 0:
-            raise ValueError(f"{who}: {name} must not be negative, got {x!r}")

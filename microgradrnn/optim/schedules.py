@@ -14,11 +14,16 @@ and n, so they cannot go wrong that way, and n may be an epoch or a step.
 
 They are composed by handing one's rate to another: ``warm_up(n, cosine(n, 0.01, 1000), 100)``. Before a step, say
 ``optimiser.lr = cosine(optimiser.steps, 0.01, 1000)``.
+
+All raise a TypeError if a count is no whole number, and a ValueError if a count or a rate is out of range.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
+
+import numpy as np
 
 
 def staircase(n: int, lr: float, every: int, factor: float = 0.5) -> float:
@@ -27,7 +32,8 @@ def staircase(n: int, lr: float, every: int, factor: float = 0.5) -> float:
     >>> [staircase(n, 0.8, 2) for n in range(6)]
     [0.8, 0.8, 0.4, 0.4, 0.2, 0.2]
     """
-    return float(lr * factor ** (need(n, "staircase") // positive(every, "staircase: every")))
+    need_rates("staircase", lr=lr, factor=factor)
+    return float(lr * factor ** (count("staircase", "n", n) // count("staircase", "every", every, 1)))
 
 
 def exponential(n: int, lr: float, alpha: float) -> float:
@@ -36,7 +42,8 @@ def exponential(n: int, lr: float, alpha: float) -> float:
     >>> round(exponential(10, 1.0, 0.9), 4)
     0.3487
     """
-    return float(lr * alpha ** need(n, "exponential"))
+    need_rates("exponential", lr=lr, alpha=alpha)
+    return float(lr * alpha ** count("exponential", "n", n))
 
 
 def inverse(n: int, lr: float, rate: float) -> float:
@@ -45,7 +52,8 @@ def inverse(n: int, lr: float, rate: float) -> float:
     >>> inverse(10, 1.0, 0.1)
     0.5
     """
-    return float(lr / (1 + rate * need(n, "inverse")))
+    need_rates("inverse", lr=lr, rate=rate)
+    return float(lr / (1 + rate * count("inverse", "n", n)))
 
 
 def cosine(n: int, lr: float, total: int, last: float = 0.0) -> float:
@@ -54,7 +62,8 @@ def cosine(n: int, lr: float, total: int, last: float = 0.0) -> float:
     >>> cosine(0, 0.5, 10), round(cosine(5, 0.5, 10), 12), cosine(10, 0.5, 10)
     (0.5, 0.25, 0.0)
     """
-    share = min(need(n, "cosine") / positive(total, "cosine: total"), 1.0)
+    need_rates("cosine", lr=lr, last=last)
+    share = min(count("cosine", "n", n) / count("cosine", "total", total, 1), 1.0)
     return float(last + (lr - last) * (1 + math.cos(math.pi * share)) / 2)
 
 
@@ -64,18 +73,23 @@ def warm_up(n: int, lr: float, steps: int) -> float:
     >>> [warm_up(n, 0.4, 4) for n in range(6)]
     [0.1, 0.2, 0.30000000000000004, 0.4, 0.4, 0.4]
     """
-    return float(lr * min(1.0, (need(n, "warm_up") + 1) / positive(steps, "warm_up: steps")))
+    need_rates("warm_up", lr=lr)
+    return float(lr * min(1.0, (count("warm_up", "n", n) + 1) / count("warm_up", "steps", steps, 1)))
 
 
-def need(n: int, who: str) -> int:
-    """The number of an epoch or step, if it is one."""
-    if n < 0:
-        raise ValueError(f"{who}: n counts epochs or steps from 0, got {n!r}")
-    return n
+def count(who: str, name: str, n: Any, least: int = 0) -> int:
+    """A number of epochs or steps, if it is one; n counts them from 0."""
+    if isinstance(n, (bool, np.bool_)) or not isinstance(n, (int, np.integer)):
+        raise TypeError(f"{who}: {name} counts epochs or steps, so it is a whole number, got {n!r}")
+    if n < least:
+        raise ValueError(f"{who}: {name} counts epochs or steps, from {least} up, got {n}")
+    return int(n)
 
 
-def positive(x: int, who: str) -> int:
-    """A length, if it is one."""
-    if not x > 0:
-        raise ValueError(f"{who} must be positive, got {x!r}")
-    return x
+def need_rates(who: str, **rates: float) -> None:
+    """Raise unless all of them are finite numbers, not negative."""
+    for name, x in rates.items():
+        if isinstance(x, (bool, np.bool_)) or not isinstance(x, (int, float, np.integer, np.floating)):
+            raise TypeError(f"{who}: {name} must be a number, got {x!r}")
+        if not 0 <= x < math.inf:
+            raise ValueError(f"{who}: {name} must be finite and not negative, got {x!r}")

@@ -101,9 +101,12 @@ def test_nonsense_is_refused() -> None:
     for make in (lambda: SGD([], lr=0.1), lambda: Adam([])):
         with pytest.raises(ValueError, match="no parameters"):
             make()
-    for lr in (0.0, -1.0, float("nan")):
-        with pytest.raises(ValueError, match="lr must be positive"):
+    for lr in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=r"SGD: lr must be (positive|finite)"):
             SGD([p], lr=lr)
+    for wrong in ("0.1", None, True):
+        with pytest.raises(TypeError, match="SGD: lr must be a number"):
+            SGD([p], lr=wrong)  # type: ignore[arg-type]
     for norm in (0.0, -1.0, float("nan")):
         with pytest.raises(ValueError, match="max_norm must be positive"):
             clip_grad_norm([p], norm)
@@ -265,10 +268,23 @@ def test_a_state_holds_the_kind_and_the_settings() -> None:
 @pytest.mark.parametrize(("make", "words"), [
     (lambda p: SGD(p, lr=0.1, momentum=1.0), r"momentum must lie in \[0, 1\)"),
     (lambda p: SGD(p, lr=0.1, nesterov=True), "nesterov looks ahead"),
-    (lambda p: SGD(p, lr=0.1, weight_decay=-1.0), "weight_decay must not be negative"),
+    (lambda p: SGD(p, lr=0.1, weight_decay=-1.0), "weight_decay must be finite and not negative"),
+    (lambda p: Adagrad(p, eps=-1.0), "Adagrad: eps"), (lambda p: RMSprop(p, eps=-1.0), "RMSprop: eps"),
+    (lambda p: Adam(p, eps=-1.0), "Adam: eps"), (lambda p: Adam(p, betas=0.9), "Adam: betas are two numbers"),
     (lambda p: RMSprop(p, alpha=-0.1), "RMSprop: alpha"), (lambda p: Adam(p, betas=(0.9, 1.0)), "Adam: beta2"),
     (lambda p: AdamW(p, weight_decay=float("nan")), "AdamW: weight_decay"),
 ])
 def test_settings_out_of_range_are_refused(make: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         make([nn.Parameter([1.0])])
+
+
+def test_a_module_or_a_method_in_place_of_parameters_is_refused_with_what_to_write() -> None:
+    net = nn.Linear(2, 1)
+    for wrong, words in ((net, r"give module\.parameters\(\), not the module; got Linear"),
+                         (net.parameters, r"give parameters\(\), with the brackets; got method"),
+                         (net.V, ".*not a single node"), (3, "give a list of parameters; got int")):
+        with pytest.raises(TypeError, match=f"Adam: {words}"):
+            Adam(wrong)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=f"clip_grad_norm: {words}"):
+            clip_grad_norm(wrong, 1.0)  # type: ignore[arg-type]

@@ -99,13 +99,36 @@ def test_thirty_epochs_equal_pytorch(ours: Any, theirs: Any) -> None:
         schedule.step()
 
 
-@pytest.mark.parametrize("call", [
-    lambda: staircase(-1, 0.1, 3), lambda: staircase(1, 0.1, 0), lambda: exponential(-1, 0.1, 0.9),
-    lambda: inverse(-2, 0.1, 0.1), lambda: cosine(1, 0.1, 0), lambda: warm_up(1, 0.1, 0), lambda: cosine(-1, 0.1, 9),
+@pytest.mark.parametrize(("name", "call"), [
+    ("n", lambda k: staircase(k, 0.1, 3)), ("every", lambda k: staircase(1, 0.1, k)),
+    ("n", lambda k: exponential(k, 0.1, 0.9)), ("n", lambda k: inverse(k, 0.1, 0.1)),
+    ("n", lambda k: cosine(k, 0.1, 9)), ("total", lambda k: cosine(1, 0.1, k)), ("n", lambda k: warm_up(k, 0.1, 9)),
+    ("steps", lambda k: warm_up(1, 0.1, k)),
 ])
-def test_nonsense_is_refused(call: Any) -> None:
-    with pytest.raises(ValueError, match=r"counts epochs or steps from 0|must be positive"):
-        call()
+def test_a_count_is_a_whole_number_and_not_too_small(name: str, call: Any) -> None:
+    for wrong in (2.5, 3.0, True, "3", None, float("nan")):
+        with pytest.raises(TypeError, match=rf"\w+: {name} counts epochs or steps, so it is a whole number, got "):
+            call(wrong)
+    for wrong in (-1, *([] if name == "n" else [0])):
+        with pytest.raises(ValueError, match=rf"\w+: {name} counts epochs or steps, from [01] up, got {wrong}"):
+            call(wrong)
+    assert call(np.int32(3)) == call(3)
+
+
+@pytest.mark.parametrize(("name", "call"), [
+    ("lr", lambda x: staircase(1, x, 3)), ("factor", lambda x: staircase(1, 0.1, 3, x)),
+    ("lr", lambda x: exponential(1, x, 0.9)), ("alpha", lambda x: exponential(1, 0.1, x)),
+    ("lr", lambda x: inverse(1, x, 0.1)), ("rate", lambda x: inverse(1, 0.1, x)), ("lr", lambda x: cosine(1, x, 9)),
+    ("last", lambda x: cosine(1, 0.1, 9, x)), ("lr", lambda x: warm_up(1, x, 9)),
+])
+def test_a_rate_is_a_finite_number_and_not_negative(name: str, call: Any) -> None:
+    for wrong in (-0.1, math.nan, math.inf):
+        with pytest.raises(ValueError, match=rf"\w+: {name} must be finite and not negative, got "):
+            call(wrong)
+    for wrong in (True, "0.1", None, [0.1]):
+        with pytest.raises(TypeError, match=rf"\w+: {name} must be a number, got "):
+            call(wrong)
+    assert call(0) >= 0, "a schedule may hand on a rate of 0"
 
 
 def test_schedules_give_plain_floats_so_that_float32_stays_float32() -> None:
