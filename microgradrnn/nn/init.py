@@ -1,4 +1,5 @@
 """Initialisers: plain functions (rng, shape) -> array, for matrices (in, out) that are multiplied from the right.
+rng is a generator or a seed.
 
 The aim of all of them is that signals neither grow nor shrink on their way: what Xavier and Kaiming do for depth,
 orthogonal and identity matrices do for time, where the *same* matrix is applied at every step.
@@ -15,76 +16,78 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from microgradrnn.nn.module import Rng, as_rng
+
 Shape = Sequence[int]
 
 
-def zeros(rng: np.random.Generator, shape: Shape) -> np.ndarray:
+def zeros(rng: Rng, shape: Shape) -> np.ndarray:
     """All zeros: for biases. (A weight matrix of zeros makes all units alike, and they stay so.)
 
-    >>> zeros(np.random.default_rng(0), (2,))
+    >>> zeros(0, (2,))
     array([0., 0.])
     """
     return np.zeros(shape)
 
 
-def uniform(rng: np.random.Generator, shape: Shape, bound: float | None = None) -> np.ndarray:
+def uniform(rng: Rng, shape: Shape, bound: float | None = None) -> np.ndarray:
     """Uniform in ±bound; by default 1/√fan_in, PyTorch's for Linear.
 
-    >>> bool(np.abs(uniform(np.random.default_rng(0), (4, 3))).max() <= 0.5)
+    >>> bool(np.abs(uniform(0, (4, 3))).max() <= 0.5)
     True
     """
     bound = 1 / math.sqrt(fans(shape)[0]) if bound is None else bound
-    return rng.uniform(-bound, bound, shape)
+    return as_rng(rng).uniform(-bound, bound, shape)
 
 
-def normal(rng: np.random.Generator, shape: Shape, std: float = 0.01) -> np.ndarray:
+def normal(rng: Rng, shape: Shape, std: float = 0.01) -> np.ndarray:
     """Gaussian with mean 0.
 
-    >>> normal(np.random.default_rng(0), (4, 3)).shape
+    >>> normal(0, (4, 3)).shape
     (4, 3)
     """
-    return std * rng.standard_normal(shape)
+    return std * as_rng(rng).standard_normal(shape)
 
 
-def xavier(rng: np.random.Generator, shape: Shape, gain: float = 1.0) -> np.ndarray:
+def xavier(rng: Rng, shape: Shape, gain: float = 1.0) -> np.ndarray:
     """Uniform with variance gain² · 2/(fan_in + fan_out) (Glorot & Bengio 2010): for tanh.
 
-    >>> bool(np.abs(xavier(np.random.default_rng(0), (4, 2))).max() <= 1)
+    >>> bool(np.abs(xavier(0, (4, 2))).max() <= 1)
     True
     """
     bound = gain * math.sqrt(6 / sum(fans(shape)))
-    return rng.uniform(-bound, bound, shape)
+    return as_rng(rng).uniform(-bound, bound, shape)
 
 
-def kaiming(rng: np.random.Generator, shape: Shape) -> np.ndarray:
+def kaiming(rng: Rng, shape: Shape) -> np.ndarray:
     """Gaussian with variance 2/fan_in (He et al. 2015): for ReLU, which lets half of the variance through.
 
-    >>> kaiming(np.random.default_rng(0), (4, 2)).shape
+    >>> kaiming(0, (4, 2)).shape
     (4, 2)
     """
-    return math.sqrt(2 / fans(shape)[0]) * rng.standard_normal(shape)
+    return math.sqrt(2 / fans(shape)[0]) * as_rng(rng).standard_normal(shape)
 
 
-def orthogonal(rng: np.random.Generator, shape: Shape, gain: float = 1.0) -> np.ndarray:
+def orthogonal(rng: Rng, shape: Shape, gain: float = 1.0) -> np.ndarray:
     """gain times a random matrix with orthonormal rows or columns (Saxe, McClelland & Ganguli 2014).
 
     All its singular values are gain, so a product of many neither vanishes nor explodes by itself. For n gates side by
     side, concatenate n of them.
 
-    >>> W = orthogonal(np.random.default_rng(0), (4, 4))
+    >>> W = orthogonal(0, (4, 4))
     >>> bool(np.allclose(W @ W.T, np.eye(4)))
     True
     """
     rows, columns = matrix("orthogonal", shape)
-    Q, R = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
+    Q, R = np.linalg.qr(as_rng(rng).standard_normal((max(rows, columns), min(rows, columns))))
     Q = Q * np.sign(np.diagonal(R))  # so that all orthogonal matrices are equally likely (Mezzadri 2007)
     return gain * np.ascontiguousarray(Q if rows >= columns else Q.T)
 
 
-def identity(rng: np.random.Generator, shape: Shape) -> np.ndarray:
+def identity(rng: Rng, shape: Shape) -> np.ndarray:
     """Ones on the diagonal: with ReLU and b = 0, the IRNN (Le, Jaitly & Hinton 2015), which starts as a pure memory.
 
-    >>> identity(np.random.default_rng(0), (2, 2))
+    >>> identity(0, (2, 2))
     array([[1., 0.],
            [0., 1.]])
     """

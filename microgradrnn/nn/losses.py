@@ -1,7 +1,8 @@
 """Losses. Each is summed or averaged over whatever targets it is given: steps, sequences, or both.
 
 The total loss of a sequence is the sum of its steps' losses (equations.md, section 1), so its gradient is the sum of
-their gradients. ``mask`` leaves steps out: they count neither in the sum nor in the mean.
+their gradients. ``mask`` leaves steps out: they count neither in the sum nor in the mean. A list of arrays or nodes,
+such as the logits of each step, counts as one array.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from microgradrnn.engine.node import plain
 from microgradrnn.engine.rules.elementwise import softplus, where
 from microgradrnn.engine.rules.reduction import log_softmax
 from microgradrnn.nn.layers import integers
+from microgradrnn.nn.module import as_array
 
 
 def cross_entropy(logits: Any, targets: Any, *, mask: Any = None, label_smoothing: float = 0.0,
@@ -42,6 +44,7 @@ def cross_entropy(logits: Any, targets: Any, *, mask: Any = None, label_smoothin
     """
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"cross_entropy: label_smoothing must lie in [0, 1), got {label_smoothing!r}")
+    logits = as_array(logits, "cross_entropy")
     y = classes("cross_entropy", logits, "logits", targets)
     with scope("cross_entropy"):
         if mask is not None:  # what is left out may be NaN, which a softmax would hand on
@@ -68,6 +71,7 @@ def nll(log_p: Any, targets: Any, *, mask: Any = None, reduction: str = "mean") 
     >>> round(float(nll(np.log([[0.5, 0.25, 0.25]]), [0])), 6)      # log 2
     0.693147
     """
+    log_p = as_array(log_p, "nll")
     y = classes("nll", log_p, "log_p", targets)
     with scope("nll"):
         return reduce("nll", picked(log_p, y), mask, reduction)
@@ -88,6 +92,7 @@ def mse(predictions: Any, targets: Any, *, mask: Any = None, reduction: str = "m
     >>> float(mse(np.array([1.0, 2.0]), [1.0, 4.0]))
     2.0
     """
+    predictions = as_array(predictions, "mse")
     y = same_shape("mse", predictions, targets)
     with scope("mse"):
         difference = predictions - y
@@ -113,6 +118,7 @@ def binary_cross_entropy(logits: Any, targets: Any, *, mask: Any = None, reducti
     >>> float(binary_cross_entropy(np.array([1000.0, -1000.0]), [1, 0]))
     0.0
     """
+    logits = as_array(logits, "binary_cross_entropy")
     y = same_shape("binary_cross_entropy", logits, targets)
     if y.size and not (y.min() >= 0 and y.max() <= 1):
         raise ValueError(f"binary_cross_entropy: targets must lie in [0, 1], got {y.min()}..{y.max()}")

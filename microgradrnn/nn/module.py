@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from microgradrnn.engine import Node, Tensor, mark
+from microgradrnn.engine.rules.shape import stack
 
 Rng = int | np.random.Generator | None
 
@@ -105,6 +106,24 @@ def _walk(thing: Any, path: str, visited: set[int]) -> Iterator[tuple[str, Node]
 def as_rng(rng: Rng) -> np.random.Generator:
     """A generator from a seed, or the generator itself."""
     return rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
+
+
+def as_array(x: Any, who: str) -> Any:
+    """An array or node as it is; a list of them, or of numbers, as one array, along a new first axis.
+
+    >>> as_array([[1, 2], [3, 4]], "mse").shape, as_array([Tensor([1.0, 2.0]), np.zeros(2)], "mse").shape
+    ((2, 2), (2, 2))
+    """
+    if hasattr(x, "shape"):
+        return x
+    try:
+        a = stack(x) if isinstance(x, (list, tuple)) and any(isinstance(part, Node) for part in x) else np.asarray(x)
+    except ValueError:
+        raise ValueError(f"{who}: the parts of this {type(x).__name__} differ in shape, so they are no array; "
+                         "microgradrnn.data.pad fills up sequences of unequal lengths") from None
+    if a.dtype.kind not in "fiub":
+        raise TypeError(f"{who}: expected an array of numbers, got a {type(x).__name__}")
+    return a
 
 
 def uniform(rng: np.random.Generator, shape: tuple[int, ...], fan: int, dtype: Any) -> np.ndarray:

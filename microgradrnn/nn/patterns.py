@@ -17,7 +17,7 @@ from microgradrnn.engine.rules.indexing import index_update
 from microgradrnn.engine.rules.reduction import mean, softmax
 from microgradrnn.engine.rules.reduction import sum as total
 from microgradrnn.engine.rules.shape import expand_dims, pad
-from microgradrnn.nn.module import Module
+from microgradrnn.nn.module import Module, Rng, as_rng
 from microgradrnn.nn.unroll import mask
 
 
@@ -101,7 +101,10 @@ def sample(logits: Any, *, temperature: float = 1.0, rng: np.random.Generator | 
     if temperature == 0:
         return o.argmax(-1)
     if not isinstance(rng, np.random.Generator):
-        raise TypeError(f"sample: at temperature {temperature:g} rng must be a Generator, got {type(rng).__name__}")
+        raise TypeError(
+            f"sample: at temperature {temperature:g} rng must be a Generator, got {type(rng).__name__}; make one "
+            "before the loop, rng = np.random.default_rng(0) (a seed would draw alike at every step)"
+        )
     reached = np.cumsum(softmax((o - o.max(-1, keepdims=True)) / temperature, -1), -1)
     drawn = rng.random((*o.shape[:-1], 1)) * reached[..., -1:]
     return (drawn >= reached).sum(-1)
@@ -109,7 +112,7 @@ def sample(logits: Any, *, temperature: float = 1.0, rng: np.random.Generator | 
 
 def generate(
     step: Callable[[Any, Any], tuple[Any, Any]], first: Any, state: Any, T: int, *, temperature: float = 1.0,
-    rng: np.random.Generator | None = None,
+    rng: Rng = None,
 ) -> np.ndarray:  # fmt: skip
     """Let a net speak: what it says at one step is what it reads at the next. No graph is kept.
 
@@ -118,7 +121,8 @@ def generate(
         first: the B integers to begin with.
         state: the state to begin with.
         T: how many steps.
-        temperature, rng: as in `sample`.
+        temperature: as in `sample`.
+        rng: a generator, or a seed.
 
     Returns:
         What it said, integers (T, B), without `first`.
@@ -132,6 +136,7 @@ def generate(
            [3, 4]])
     """
     ids = np.asarray(first)
+    rng = None if rng is None else as_rng(rng)
     said = []
     with no_grad():
         for t in range(T):
@@ -198,9 +203,9 @@ class EncoderDecoder(Module):
 
     def generate(
         self, source: Any, S: int, *, lengths: Any = None, temperature: float = 0.0,
-        rng: np.random.Generator | None = None,
+        rng: Rng = None,
     ) -> np.ndarray:  # fmt: skip
-        """Free running: the decoder reads what it said itself. Integers (S, B); temperature and rng as in `sample`."""
+        """Free running: the decoder reads what it said itself. Integers (S, B); the options of `generate`."""
 
         def step(ids: Any, state: Any) -> tuple[Any, Any]:
             logits, state = self.decode(ids[None], state)

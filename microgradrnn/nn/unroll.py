@@ -14,6 +14,7 @@ from microgradrnn.engine.node import plain
 from microgradrnn.engine.rules.indexing import index_update
 from microgradrnn.engine.rules.shape import concat, stack
 from microgradrnn.nn.cells import Cell
+from microgradrnn.nn.module import as_array
 
 CellLike = Callable[[Any, Any], Any]
 
@@ -28,7 +29,7 @@ def unroll(
         cell: a `Cell`, or any function ``(x_t, state) -> state``. A state is one array or node, or a tuple whose
             first part is the output (the LSTM's is ``(h, c)``). Weights that a plain function uses get their gradients,
             but no ``parameters()`` finds them: hand them to the optimiser yourself, or write the cell as a `Module`.
-        xs: the inputs, time first: (T, B, D).
+        xs: the inputs, time first: (T, B, D), or a list of the T steps.
         state: the first state; a cell that has an ``initial_state(B)`` starts from that by default, a plain function
             must be given one.
         lengths: how many steps each sequence of the batch has, B numbers in 1..T; what comes after is padding. Every
@@ -53,6 +54,8 @@ def unroll(
     >>> bool((h.data[1] == hs.data[3, 1]).all()), float(abs(hs.data[4:, 1]).max())
     (True, 0.0)
     """
+    if isinstance(cell, Cell):
+        xs = as_array(xs, "unroll")
     T = len(xs)
     if T == 0:
         raise ValueError("unroll: the sequence is empty (time is the first axis)")

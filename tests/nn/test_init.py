@@ -65,3 +65,9 @@ def test_a_shape_that_is_no_matrix_is_refused(make: Any) -> None:
     for shape in ((3,), (2, 3, 4), (), (0, 3)):
         with pytest.raises(ValueError, match="the shape of a matrix"):
             make(np.random.default_rng(0), shape)
+
+
+@pytest.mark.parametrize("make", [init.uniform, init.normal, init.xavier, init.kaiming, init.orthogonal])
+def test_a_seed_does_as_well_as_a_generator(make: Any) -> None:
+    np.testing.assert_array_equal(make(3, (4, 5)), make(np.random.default_rng(3), (4, 5)))
+    assert (make(3, (4, 5)) != make(4, (4, 5))).any()

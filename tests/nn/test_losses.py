@@ -213,3 +213,30 @@ def test_what_does_not_fit_is_refused(call: Any, words: str) -> None:
 def test_every_loss_is_offered_by_nn() -> None:
     for name in ("cross_entropy", "nll", "mse", "binary_cross_entropy"):
         assert getattr(nn, name) is getattr(losses, name)
+
+
+# ------------------------------------------------------------------------------------------------ lists
+TARGETS: dict[str, Any] = {"cross_entropy": [2, 0], "nll": [1, 1], "mse": [[0.5, 1.0, 2.0], [3.0, 4.0, 5.0]],
+                          "binary_cross_entropy": [[0, 1, 0.5], [1, 1, 0]]}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_list_is_the_array_it_stands_for(name: str) -> None:
+    loss, y = getattr(nn, name), TARGETS[name]
+    numbers = [[0.1, -0.2, 0.3], [0.4, 0.5, -0.6]]
+    one = Tensor(numbers)
+    steps = [Tensor(row) for row in numbers]
+    expected = loss(one, y)
+    assert loss(numbers, y) == expected.item()
+    together = loss(steps, y)
+    assert together.item() == expected.item()
+    np.testing.assert_array_equal(np.stack(mg.grad(together, steps)), mg.grad(expected, one))
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_list_that_is_no_array_is_refused(name: str) -> None:
+    loss, y = getattr(nn, name), TARGETS[name]
+    with pytest.raises(ValueError, match=rf"{name}: the parts of this list differ in shape.*data\.pad"):
+        loss([[0.1, 0.2], [0.3]], y)
+    with pytest.raises(TypeError, match=f"{name}: expected an array of numbers, got a list"):
+        loss(["a", "b"], y)

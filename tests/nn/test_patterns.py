@@ -30,6 +30,8 @@ def test_sampling_holds_at_the_edges() -> None:
     assert nn.sample(Tensor(np.zeros((2, 3, 5))), rng=rng).shape == (2, 3)
     with pytest.raises(TypeError, match="rng must be a Generator, got NoneType"):
         nn.sample(sure)
+    with pytest.raises(TypeError, match=r"got int; make one before the loop, rng = np\.random\.default_rng"):
+        nn.sample(sure, rng=0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="temperature must be 0 or more"):
         nn.sample(sure, temperature=-1.0, rng=rng)
 
@@ -54,7 +56,9 @@ def test_a_language_model_generates_what_it_learned() -> None:
     np.testing.assert_array_equal(said, (np.arange(1, 11)[:, None] + np.arange(B)) % K)
     runs = [nn.generate(step, [0, 1], np.zeros((2, 8)), 50, temperature=5.0, rng=np.random.default_rng(s))
             for s in (0, 0, 1)]
+    runs.append(nn.generate(step, [0, 1], np.zeros((2, 8)), 50, temperature=5.0, rng=0))
     np.testing.assert_array_equal(runs[0], runs[1])
+    np.testing.assert_array_equal(runs[0], runs[3])
     assert (runs[0] != runs[2]).any()
     assert nn.generate(step, [0, 1], np.zeros((2, 8)), 0).shape == (0, 2)
 

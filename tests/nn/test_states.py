@@ -159,3 +159,17 @@ def test_weights_in_a_plain_function_get_gradients_but_only_a_module_shows_them(
     net = nn.Recurrent(lambda x, h: (h @ W).tanh())
     assert net.parameters() == []
     assert mg.grad(net(XS, ZEROS + 1)[0].sum(), W).any()
+
+
+def test_a_list_of_steps_is_the_sequence_they_make() -> None:
+    xs = np.random.default_rng(0).standard_normal((6, 2, 3))
+    for layer in (nn.RNN(3, 5, rng=0), nn.LSTM(3, 5, layers=2, bidirectional=True, rng=0)):
+        hs, _ = layer(xs)
+        nodes = [Tensor(x) for x in xs]
+        for given in (list(xs), xs.tolist(), nodes):
+            np.testing.assert_array_equal(layer(given, lengths=[6, 2])[0].data, layer(xs, lengths=[6, 2])[0].data)
+        found = mg.grad(layer(nodes)[0].sum(), nodes)
+        np.testing.assert_array_equal(np.stack(found), mg.grad(layer(x := Tensor(xs))[0].sum(), x))
+        assert hs.shape[0] == 6
+    with pytest.raises(ValueError, match="unroll: the parts of this list differ in shape"):
+        nn.unroll(nn.RNNCell(3, 5), [np.ones((2, 3)), np.ones((1, 3))])
