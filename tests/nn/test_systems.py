@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import microgradrnn as mg
-from microgradrnn import Tensor, nn
+from microgradrnn import Tensor, nn, optim
+from microgradrnn.data import adding
 from tests.nn import systems as by_hand
 from tests.nn.systems import ancestors, assert_gradients, jacobian, marked, paths
 from tests.numerics import assert_same, complex_step, relative_error
@@ -66,6 +67,28 @@ def test_s03_irnn_starts_as_the_identity_and_its_layer_too() -> None:
     assert not cell.b.data.any()
     assert 0 < np.abs(cell.U.data).max() < 0.05
     assert [p.symbol for p in cell.parameters()] == ["U", "W", "b"]
+
+
+def test_s03_irnn_learns_to_add_two_numbers_a_hundred_steps_apart() -> None:
+    """Always to say 1 has an error of 1/6; measured, it is below 0.02 after 500 updates (other seeds: 700 and 750)."""
+    net, head = nn.IRNN(2, 32, rng=1, dtype=np.float32), nn.Linear(32, 1, rng=1, dtype=np.float32)
+    adam = optim.Adam([*net.parameters(), *head.parameters()], lr=3e-3)
+    rng, held_out = np.random.default_rng([1, 1]), adding(100, 500, 2)
+
+    def error(x: Any, y: Any) -> Any:
+        return nn.mse(head(net(x.astype(np.float32))[0][-1]), y)
+
+    for n in range(1200):
+        loss = error(*adding(100, 32, rng))
+        adam.zero_grad()
+        loss.backward()
+        optim.clip_grad_norm(adam.parameters, 1.0)
+        adam.step()
+        if n % 50 == 49:
+            with mg.no_grad():
+                if error(*held_out).item() < 0.02:
+                    return
+    pytest.fail("not learned in 1200 updates")
 
 
 @pytest.mark.parametrize(("feedback", "rank"), [(None, 3), (mg.softmax, 2)])
@@ -236,8 +259,9 @@ def test_s12_a_language_model_that_knows_nothing_pays_ln_k_a_symbol() -> None:
     assert nn.cross_entropy(head(hs), ids[1:]).item() == pytest.approx(math.log(76), abs=1e-2)
 
 
-def test_s13_additive_recurrence_transports_losslessly_and_cannot_tell_the_order() -> None:
-    cell, h0, xs = nn.AdditiveCell(D, H, rng=0), Tensor(normal(1, H)), normal(1000, 1, D)
+@pytest.mark.parametrize("T", [1, 7, 1000])
+def test_s13_additive_recurrence_transports_losslessly_and_cannot_tell_the_order(T: int) -> None:
+    cell, h0, xs = nn.AdditiveCell(D, H, rng=0), Tensor(normal(1, H)), normal(T, 1, D)
     hs, h = nn.unroll(cell, xs, h0)
     np.testing.assert_array_equal(jacobian(h, marked(h, "h")[0]), np.eye(H))
     np.testing.assert_array_equal(jacobian(h, h0), np.eye(H))
@@ -263,6 +287,14 @@ def test_s14_additive_recurrence_with_state_is_no_longer_lossless(T: int) -> Non
 
     expected = np.array([complex_step(lambda h, k=k: last(h, k), [h0])[0][0] for k in range(H)])
     assert relative_error(jacobian(h, start), expected) < 1e-12
+    steps, product = [start], np.eye(H)
+    for x in xs:
+        steps.append(cell(x, steps[-1]))
+        g = steps[-1].data - steps[-2].data
+        step = jacobian(steps[-1], steps[-2])
+        assert relative_error(step, np.eye(H) + ((1 - g * g) * cell.W.data).T) < 1e-12, "I + ∂g/∂h"
+        product = step @ product
+    assert relative_error(product, expected) < 1e-12
     assert np.abs(expected - np.eye(H)).max() > 0.01
     order = nn.unroll(cell, xs[::-1].copy(), start)[1]
     assert T == 1 or np.abs(order.data - h.data).max() > 1e-3
@@ -274,6 +306,11 @@ def test_s15_in_a_linear_recurrence_the_jacobian_is_a_power_of_w() -> None:
     assert len(z) == T
     for k in range(T):
         assert_same(jacobian(z[-1], z[k]).T, np.linalg.matrix_power(cell.W.data, T - 1 - k), rel=1e-14)
+    cell.W.data = np.random.default_rng(0).integers(-2, 3, (H, H)).astype(float)  # whole numbers: nothing is rounded
+    z = marked(nn.unroll(cell, normal(T, 1, D))[1], "h")
+    for t in range(T):
+        for k in range(t + 1):
+            np.testing.assert_array_equal(jacobian(z[t], z[k]).T, np.linalg.matrix_power(cell.W.data, t - k))
 
 
 def test_s16_an_orthogonal_matrix_keeps_every_norm_for_a_thousand_steps() -> None:
