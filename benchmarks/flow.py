@@ -13,7 +13,7 @@ import viz
 from benchmarks.measure import Row, compared
 from microgradrnn import nn
 from microgradrnn.engine.backward import reverse
-from viz.trace import reachable
+from viz.graph.trace import reachable
 
 D = H = 64
 CELLS = {

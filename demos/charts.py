@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from viz.plots import COLOURS, need_matplotlib
-from viz.theme import DEFAULT
+from viz.plots.curves import COLOURS, need_matplotlib
+from viz.render.theme import DEFAULT
 
 LINES = ("-", "--", ":", "-.")  # told apart in grey as well
 

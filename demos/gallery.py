@@ -18,7 +18,7 @@ from textwrap import dedent
 from typing import Any
 
 from demos.lesson import Parser, progress
-from viz.plots import as_svg
+from viz.plots.curves import as_svg
 
 DOCS = Path(__file__).parent.parent / "docs"
 INTRODUCTION = """\

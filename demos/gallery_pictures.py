@@ -35,8 +35,8 @@ CELLS = [
     Entry("cell_lstm_flow", "LSTM: the gradient through one cell",
           "A gradient of norm {enters:.2g} at h leaves as {c:.2g} at the last c and {h:.2g} at the last h.",
           "viz.cell(nn.LSTMCell(3, 4, rng=0), flow=True)", """
-          from viz.anatomy import dissect
-          from viz.specimen import specimen
+          from viz.pictures.anatomy import dissect
+          from viz.graph.specimen import specimen
           found = dissect(specimen(nn.LSTMCell(3, 4, rng=0)), with_flow=True)
           enters = found.from_outside(found.output)
           by = {found.cell.symbols[s]: found.flow.gradients[found.before[s]] for s in found.cell.states}
@@ -227,7 +227,7 @@ FLOWS = [
           'assert any(a.carry > 0 for a in flows["lstm"].split("c"))'),
     Entry("profiles", "The norm against the lag", "Straight lines mean exponential decay: with untrained "
           "weights, after "
-          "90 steps {words}.", "import viz.plots\n" + FAR + "viz.plots.norm_against_lag(flows)", """
+          "90 steps {words}.", FAR + "viz.norm_against_lag(flows)", """
           left = {name: flow.profile("h").at(90) / flow.profile("h").at(0) for name, flow in flows.items()}
           words = ", ".join(f"{share:.0e} is left in the {name}" for name, share in left.items())
           """),

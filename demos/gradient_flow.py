@@ -27,9 +27,9 @@ import viz
 from demos.lesson import Parser, as_lines, names_from, natural, positive, progress
 from microgradrnn import Tensor, nn, no_grad, optim
 from microgradrnn.data import standard_library, windows
-from viz.scale import short
-from viz.theme import DEFAULT as THEME
-from viz.theme import recoloured
+from viz.render.scale import short
+from viz.render.theme import DEFAULT as THEME
+from viz.render.theme import recoloured
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 WINDOW = 100  # characters read in one training step
@@ -405,10 +405,10 @@ class Report:
 
     def curves(self, flows: dict[str, viz.Flow]) -> str:
         """The plot, if matplotlib is there."""
-        from viz import plots
+        from viz.plots import curves
 
         try:
-            return self.save("norm_against_lag.svg", plots.as_svg(plots.norm_against_lag(flows)))
+            return self.save("norm_against_lag.svg", curves.as_svg(curves.norm_against_lag(flows)))
         except ImportError as error:
             if str(error) not in self.notes:
                 self.notes.append(str(error))

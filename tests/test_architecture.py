@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import microgradrnn
+import viz
 
 ROOT = Path(__file__).parent.parent
 
@@ -27,6 +28,10 @@ ALLOWED = {
     "microgradrnn.data": ("microgradrnn.engine", "microgradrnn.nn", "microgradrnn.data"),
     "microgradrnn.io": ("microgradrnn.engine", "microgradrnn.nn", "microgradrnn.io"),
     "microgradrnn": ("microgradrnn",),
+    "viz.render": ("viz.render", "viz.missing"),
+    "viz.graph": ("microgradrnn.engine", "viz.graph", "viz.missing"),
+    "viz.folding": ("microgradrnn.engine", "viz.folding", "viz.graph", "viz.flow.messages"),
+    "viz.layout": ("viz.layout", "viz.graph", "viz.flow.messages", "viz.render"),
     "viz": ("microgradrnn.engine", "viz"),
 }
 OURS = ("microgradrnn", "viz", "demos", "tests", "benchmarks")
@@ -89,10 +94,10 @@ def test_imports_point_only_downwards(module: str, path: Path) -> None:
         ("microgradrnn.engine.node", "def f():\n    import microgradrnn.optim"),
         ("microgradrnn.nn.cells", "from microgradrnn.optim.clip import clip_grad_norm"),
         ("microgradrnn.nn.cells", "from .. import optim"),
-        ("microgradrnn.optim.clip", "import viz.trace"),
+        ("microgradrnn.optim.clip", "import viz.graph.trace"),
         ("microgradrnn", "import tests"),
-        ("viz.trace", "from microgradrnn.nn import LSTM"),
-        ("viz.trace", "import demos"),
+        ("viz.graph.trace", "from microgradrnn.nn import LSTM"),
+        ("viz.graph.trace", "import demos"),
     ],
 )
 def test_an_import_that_points_upwards_is_found(module: str, source: str) -> None:
@@ -112,8 +117,10 @@ def test_importing_the_library_loads_nothing_heavy() -> None:
 
 
 def modules() -> list[ModuleType]:
-    found = pkgutil.walk_packages(microgradrnn.__path__, "microgradrnn.")
-    return [microgradrnn, *(importlib.import_module(info.name) for info in found)]
+    found = [importlib.import_module(info.name)
+             for package in (microgradrnn, viz)
+             for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}.") if "__main__" not in info.name]
+    return [microgradrnn, viz, *found]
 
 
 @pytest.mark.parametrize("module", modules(), ids=lambda module: module.__name__)

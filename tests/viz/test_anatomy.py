@@ -13,11 +13,11 @@ import pytest
 from microgradrnn import Tensor, mark, nn, sigmoid, tanh
 from tests.viz.test_equations import CELLS as KNOWN
 from tests.viz.test_equations import D, H
-from viz.anatomy import cell, dissect
-from viz.formula import formula_width
-from viz.layout import lay_out
-from viz.specimen import specimen
-from viz.theme import DARK, DEFAULT, text_width
+from viz.graph.specimen import specimen
+from viz.layout.cell import lay_out
+from viz.pictures.anatomy import cell, dissect
+from viz.pictures.formula import formula_width
+from viz.render.theme import DARK, DEFAULT, text_width
 
 CELLS = {name: (net, given) for name, (net, given, _) in KNOWN.items()}
 SVG = "{http://www.w3.org/2000/svg}"

@@ -13,8 +13,8 @@ import pytest
 import viz
 from microgradrnn import Value
 from tests.viz.nets import last_loss
-from viz import arrange as module
-from viz.arrange import GraphvizError, arrange, by_graphviz
+from viz.layout import arrange as module
+from viz.layout.arrange import GraphvizError, arrange, by_graphviz
 
 TOOLS = ("dot", "pygraphviz", "viz.layered")
 

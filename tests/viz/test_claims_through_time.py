@@ -16,7 +16,7 @@ import microgradrnn as mg
 import viz
 from microgradrnn import Tensor, Value, nn, scope
 from tests.numerics import relative_error
-from viz.jacobians import StepJacobians
+from viz.flow.jacobians import StepJacobians
 
 D, H, K, B, T = 3, 5, 4, 2, 9
 

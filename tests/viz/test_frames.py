@@ -16,7 +16,7 @@ import pytest
 import viz
 from microgradrnn import Tensor, Value, grad, mark, scope
 from tests.viz.nets import last_loss
-from viz.frames import ARRIVAL, STOPS
+from viz.pictures.frames import ARRIVAL, STOPS
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -100,7 +100,7 @@ def test_the_layout_is_the_same_in_all_frames() -> None:
 
 def test_words_fit_into_their_picture() -> None:
     film = viz.backprop_frames(Value(2.0, label="a" * 60) * Value(3.0, label="b" * 60))
-    from viz.theme import text_width
+    from viz.render.theme import text_width
 
     for frame in film:
         for e in ET.fromstring(frame.svg).iter(SVG + "text"):

@@ -13,8 +13,8 @@ import viz
 from microgradrnn import Tensor, Value, nn, scope, tanh
 from tests.viz.nets import own_cell
 from tests.viz.svgs import of, points, shapes, wording
-from viz.geometry import Box, Route
-from viz.theme import DEFAULT, text_width
+from viz.render.geometry import Box, Route
+from viz.render.theme import DEFAULT, text_width
 
 T, B = 4, 2
 XS = np.random.default_rng(1).standard_normal((T, B, 3))

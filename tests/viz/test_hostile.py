@@ -20,8 +20,8 @@ import pytest
 
 import viz
 from microgradrnn import Tensor, Value, mark, nn, scope
-from viz import arrange
-from viz.export import as_dot, as_graphml, as_json, from_json
+from viz.graph.export import as_dot, as_graphml, as_json, from_json
+from viz.layout import arrange
 from viz.render.svg import FORBIDDEN
 
 LABELS = {
@@ -124,7 +124,7 @@ def test_every_drawing_holds_every_label_as_text(drawing: str, label: str) -> No
 
 def shown(label: str) -> str:
     """What stands in the picture where there is no room for more."""
-    from viz.theme import shorten
+    from viz.render.theme import shorten
 
     return FORBIDDEN.sub("\ufffd", shorten(label, 8).rstrip("…"))
 

@@ -11,7 +11,7 @@ import pytest
 
 import viz
 from tests.viz.nets import last_loss
-from viz.layered import LONG, Layered, backward_edges, layered, rank
+from viz.layout.layered import LONG, Layered, backward_edges, layered, rank
 
 
 def sizes(graph: Any) -> dict[Any, tuple[float, float]]:

@@ -8,11 +8,11 @@ import pytest
 
 import viz
 from tests.viz.nets import CELLS, last_loss, own_cell, two_layers
-from viz.cells import one_cell
-from viz.geometry import Box, apart
-from viz.layout import Tile, caption, lay_out
-from viz.steps import layers
-from viz.theme import DEFAULT, text_width
+from viz.graph.cells import one_cell
+from viz.graph.steps import layers
+from viz.layout.cell import Tile, caption, lay_out
+from viz.render.geometry import Box, apart
+from viz.render.theme import DEFAULT, text_width
 
 NETS: dict[str, Any] = {name: (lambda name=name: last_loss(name)) for name in CELLS} | {
     "own": own_cell, "own, unmarked": lambda: own_cell(marked=False), "two layers": two_layers,

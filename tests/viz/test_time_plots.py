@@ -10,11 +10,11 @@ import pytest
 
 import viz
 from microgradrnn import nn
-from viz.blame import LocalErrors, Shares
-from viz.jacobians import StepJacobians
-from viz.plots import as_svg
-from viz.scale import Scale
-from viz.theme import DEFAULT
+from viz.flow.blame import LocalErrors, Shares
+from viz.flow.jacobians import StepJacobians
+from viz.plots.curves import as_svg
+from viz.render.scale import Scale
+from viz.render.theme import DEFAULT
 
 pytest.importorskip("matplotlib")
 from matplotlib.colors import to_hex, to_rgb

@@ -16,7 +16,7 @@ import viz
 from microgradrnn import Tensor, Value, nn, scope
 from microgradrnn.engine import Node
 from tests.viz.nets import CELLS, last_loss
-from viz.trace import EDGE, GRAPH, NODE, norm
+from viz.graph.trace import EDGE, GRAPH, NODE, norm
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "graph.md"
 

@@ -16,10 +16,10 @@ from microgradrnn import nn, scope
 from tests.viz.nets import last_loss
 from tests.viz.svgs import SVG, of, shapes, wording
 from tests.viz.test_geometry import encoder_decoder, loss, own_stack, tree, wires
-from viz.lanes import Net
-from viz.layout import lay_out, mirrored
-from viz.theme import DEFAULT
-from viz.unrolled import block
+from viz.layout.cell import lay_out, mirrored
+from viz.layout.lanes import Net
+from viz.pictures.unrolled import block
+from viz.render.theme import DEFAULT
 
 XS = np.random.default_rng(0).standard_normal((5, 2, 3))
 

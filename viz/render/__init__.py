@@ -1,1 +1,1 @@
-"""Coordinates and labels to files: DOT and SVG."""
+"""Ink and paper: SVG, drawings and their files, colours, scales, boxes and the ways of wires."""

@@ -7,9 +7,9 @@ import re
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from viz.drawing import Drawing
-from viz.geometry import Route
-from viz.theme import Theme
+from viz.render.drawing import Drawing
+from viz.render.geometry import Route
+from viz.render.theme import Theme
 
 # What XML 1.0 cannot hold, not even escaped.
 FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -1,0 +1,270 @@
+"""Which time step a node belongs to, and the gradient of a leaf kept apart by time step.
+
+Rules are linear in the cotangent, so a gradient can be split wherever it is cut: what one step sends to a weight,
+or to anything worked out from weights and inputs before the loop, is kept apart, and each part is pulled back on its
+own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from microgradrnn.engine import Node
+from microgradrnn.engine.backward import ancestors, reverse
+from microgradrnn.engine.cotangent import Deferred, Scatter, fit
+from viz.graph.steps import layers, states
+from viz.graph.timeline import without_steps
+from viz.graph.trace import reachable, traced
+
+MANY = "several"
+Label = int | str | None  # a step; several steps; before any step
+Rows = dict[int, slice]
+Split = dict[Node, dict[int | None, Any]]  # for each parameter, its gradient by step; None: of no step
+
+
+class Places:
+    """To which time step the nodes of a graph belong.
+
+    Attributes:
+        root: what they lead to.
+        label: for each node its step: where it was made, or else the one step that it was worked out from; MANY if it
+            was worked out from several, None if from none (weights, and what is worked out before the loop).
+        rows: for the nodes of many steps that keep them apart along their first axis: which rows are whose.
+        steps: all steps, in the order of time.
+
+    Raises:
+        ValueError: if nothing was made inside a time step.
+    """
+
+    def __init__(self, root: Node) -> None:
+        self.root = root
+        self.label: dict[Node, Label] = {}
+        self.rows: dict[Node, Rows] = {}
+        for node in reachable(root):
+            self.label[node] = self._label(node)
+        self.steps = sorted({step for step in self.label.values() if isinstance(step, int)})
+        if not self.steps:
+            raise without_steps("time steps", self.label)
+
+    def _label(self, node: Node) -> Label:
+        if node.op is None:
+            return None
+        if node.scope.step is not None:
+            return node.scope.step
+        made_of = {self.label[x] for x in node.inputs if x is not None} - {None}
+        if len(made_of) == 1 and MANY not in made_of:
+            return made_of.pop()
+        if not made_of:
+            return None
+        rows = self._rows(node)
+        if isinstance(rows, int):
+            return rows
+        if rows is not None:
+            self.rows[node] = rows
+        return MANY
+
+    def _rows(self, node: Node) -> Rows | int | None:
+        """Which rows are whose; a step, if one row was taken out; None if it cannot be told."""
+        name, params = node.op.name, node.params
+        inputs = [x for x in node.inputs if x is not None]
+        if name == "stack" and params["axis"] == 0 and len(inputs) == len(node.inputs):
+            own = [self.label[x] for x in inputs]
+            if len(set(own)) == len(own) and all(isinstance(step, int) for step in own):
+                return {step: slice(i, i + 1) for i, step in enumerate(own)}  # type: ignore[misc]
+            return None
+        many = [x for x in inputs if self.label[x] == MANY]
+        if not many or any(self.rows.get(x) != self.rows.get(many[0]) for x in many) or many[0] not in self.rows:
+            return None
+        x, rows = many[0], self.rows[many[0]]
+        before, after = np.shape(x.data), np.shape(node.data)
+        if name == "getitem":
+            return _taken(rows, params["index"], before[0])
+        if name == "reshape" and after and after[0] and after[0] % before[0] == 0:
+            m = after[0] // before[0]
+            return {step: slice(m * own.start, m * own.stop) for step, own in rows.items()}
+        same = len(after) == len(before) and after[0] == before[0]
+        if name in ("affine", "matmul") and (node.inputs[0] is not x or len(many) > 1 or len(before) < 2):
+            return None
+        if name in ("concat", "stack") and params["axis"] == 0:
+            return None
+        kept = node.op.elementwise or name in ("affine", "matmul", "concat", "index_update")
+        return rows if kept and same else None
+
+    def by_step(self, node: Node, g: Any) -> Iterator[tuple[int, Any]]:
+        """A cotangent of a node, split by step."""
+        label = self.label[node]
+        if isinstance(label, int):
+            yield label, g
+            return
+        if node not in self.rows:
+            raise ValueError(f"{node.op.name if node.op else 'a leaf'}{node.scope} mixes several time steps, and the "
+                             "loss and the recurrence both read it: give the losses of the steps one by one")
+        for step, rows in self.rows[node].items():
+            part = np.zeros_like(g)
+            part[rows] = g[rows]
+            yield step, part
+
+    def recurrence(self) -> set[Node]:
+        """The states of all steps, and all that they were worked out from."""
+        graph, ids = traced(self.root)
+        nodes = {name: node for node, name in ids.items()}
+        found: set[Node] = set()
+        for layer in layers(graph):
+            found |= {nodes[name] for name in states(graph, layer)}
+        if not found:  # one step hands nothing on: marks must do
+            found = {node for node in ids if node.role in ("hidden", "cell") and isinstance(self.label[node], int)}
+        stack = list(found)
+        while stack:
+            for x in stack.pop().inputs:
+                if x is not None and x not in found:
+                    found.add(x)
+                    stack.append(x)
+        return found
+
+
+def _taken(rows: Rows, index: Any, length: int) -> Rows | int | None:
+    """The rows after ``x[index]``."""
+    first = index[0] if isinstance(index, tuple) and index else index
+    if isinstance(first, (int, np.integer)):
+        place = int(first) % length
+        return next((step for step, own in rows.items() if own.start <= place < own.stop), None)
+    if first is Ellipsis and isinstance(index, tuple) and len(index) > 1:
+        return None
+    if isinstance(first, slice):
+        if any(own.stop - own.start != 1 for own in rows.values()):
+            return rows if first == slice(None) else None
+        places = {place: i for i, place in enumerate(range(length)[first])}
+        return {step: slice(places[own.start], places[own.start] + 1) for step, own in rows.items()
+                if own.start in places}
+    return None
+
+
+class Sorter:
+    """Collects the gradient of some leaves, filed under keys: the steps that used them, or lags.
+
+    Args:
+        leaves: by what the roots are differentiated.
+        places: of a graph that holds the roots.
+    """
+
+    def __init__(self, leaves: Sequence[Node], places: Places) -> None:
+        self.leaves, self.wanted, self.places = leaves, set(leaves), places
+        self.leading = ancestors(places.root, leaves)
+        self.found: Split = {}
+        self.waiting: Split = {}  # what was worked out before the loop, with its parts: pulled back at the end
+
+    def differentiate(
+        self, root: Node, *, key: Callable[[int], int] = lambda step: step,
+        keep: Callable[[Node, int], bool] | None = None,
+    ) -> None:
+        """One reverse pass: what the steps send to whatever was there before the loop.
+
+        Args:
+            root: what to differentiate.
+            key: what to file a step's part under.
+            keep: as in `backward`: which messages are sent.
+        """
+        label, rows = self.places.label, self.places.rows
+
+        def observe(consumer: Node, k: int, x: Node, message: Any) -> None:
+            step = label.get(consumer)
+            if step is None or label.get(x) is not None or (step == MANY and consumer in rows):
+                return  # those with rows: in the loop below, row by row
+            known = isinstance(step, int) and not _adds_losses(consumer)
+            self._file(x, key(step) if known else None, message)  # type: ignore[arg-type]
+
+        for node, g in reverse(root, targets=self.leaves, observe=observe, keep=keep):
+            if label.get(node) == MANY and node in rows:
+                before = [k for k, x in enumerate(node.inputs) if x in self.leading and label[x] is None
+                          and (keep is None or keep(node, k))]
+                if before:
+                    for step, own in rows[node].items():
+                        self._pull_rows(node, own, g[own], key(step), before)
+
+    def split(self) -> Split:
+        """The gradient of every leaf by key."""
+        for x, parts in self.waiting.items():
+            for key, g in parts.items():
+                for node, part in reverse(x, g, targets=self.leaves):
+                    if node in self.wanted:
+                        added(self.found.setdefault(node, {}), key, part)
+        self.waiting = {}
+        return self.found
+
+    def _file(self, x: Node, key: int | None, message: Any) -> None:
+        """A part of the cotangent of something from before the loop."""
+        if x not in self.leading:
+            return
+        if x in self.wanted:
+            added(self.found.setdefault(x, {}), key, message)
+        elif isinstance(message, Scatter) and type(message.index) is int:
+            self._pull_rows(x, slice(message.index, message.index + 1), message.values[None], key)
+        else:
+            added(self.waiting.setdefault(x, {}), key, message)
+
+    def _pull_rows(
+        self, node: Node, rows: slice, g: np.ndarray, key: int | None, only: Sequence[int] | None = None
+    ) -> None:
+        """The cotangent of some rows of a node, on to its inputs (or only to some of them).
+
+        One step's rows are a T-th of the whole: T steps pulled back one by one cost no more than all at once.
+        """
+        cut = _rows_of_inputs(node, rows)
+        for k, x in enumerate(node.inputs):
+            if x not in self.leading or x is None or (only is not None and k not in only):
+                continue
+            if cut is None:
+                whole = Scatter(g, rows, node.data.shape)
+                if only is None:
+                    added(self.waiting.setdefault(node, {}), key, whole)
+                    return
+                self._file(x, key, _message(node, whole.dense(), k, x))
+                continue
+            args, params = cut
+            message = fit(node.op.vjp[k](g, node.data[rows], *args, **params), args[k])
+            if args[k] is node.args[k]:
+                self._file(x, key, message)
+            elif x.op is None:
+                added(self.found.setdefault(x, {}), key, Scatter(message, rows, x.data.shape))
+            else:
+                self._pull_rows(x, rows, np.asarray(message), key)
+
+
+def _rows_of_inputs(node: Node, rows: slice) -> tuple[list[Any], dict[str, Any]] | None:
+    """The operands and settings with which the operation makes these rows alone; None if it is not that simple."""
+    if node.op is None:
+        return None
+    args, params = list(node.args), node.params
+    if node.op.name in ("affine", "matmul") and np.ndim(args[0]) == np.ndim(node.data) > 1 and np.ndim(args[1]) == 2:
+        args[0] = args[0][rows]
+        if len(args) == 3 and np.shape(args[2]) == node.data.shape:
+            args[2] = args[2][rows]
+        return args, params
+    index = params.get("index")
+    if node.op.name == "getitem" and isinstance(index, np.ndarray) and index.dtype != bool and index.ndim:
+        return args, {"index": index[rows]}
+    return None
+
+
+def _adds_losses(node: Node) -> bool:
+    """A sum of single numbers outside the steps: a penalty that is added there belongs to no step."""
+    return node.scope.step is None and np.ndim(node.data) == 0
+
+
+def _message(node: Node, g: Any, k: int, x: Node) -> Any:
+    """What a node sends to its k-th input alone."""
+    passed = reverse(node, g, targets=[x], since=node.serial, keep=lambda consumer, j: j == k)
+    return next((message for one, message in passed if one is x), 0.0)
+
+
+def added(sums: MutableMapping[Any, Any], key: Any, g: Any) -> None:
+    """sums[key] += g, into an array of our own. What the engine put off is not worked out in full."""
+    if key not in sums:
+        sums[key] = np.array(g)
+    elif isinstance(g, Deferred):
+        g.add_to(sums[key])
+    else:
+        sums[key] += g

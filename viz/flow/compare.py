@@ -1,0 +1,343 @@
+"""Comparison: the same gradient in several nets, on one time axis and one scale. Gates against plain tanh.
+
+For each net one state is followed, the one that carries the memory (c if there is one, else h): how large ∂L/∂state is
+at every step back from the loss, by which ways it came there from the step after, and by what factor each step changed
+it. Numbers first; `Comparison.drawing` and `Comparison.curves` show them, `Comparison.verdict` says what they say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import cycle
+from typing import Any
+
+from microgradrnn.engine import Node
+from viz.flow.messages import Flow, Profile, profiles
+from viz.flow.ways import CARRY, STRAIGHT, step_ways
+from viz.graph.steps import layers
+from viz.plots.curves import COLOURS, need_matplotlib
+from viz.render.drawing import Drawing
+from viz.render.scale import Scale, short
+from viz.render.theme import DEFAULT, Theme
+
+LINES = ("-", "--", "-.")  # dotted is the carry
+
+
+@dataclass(frozen=True)
+class Track:
+    """The gradient at one state of one net, step by step, the last step first.
+
+    Attributes:
+        net, state: which.
+        lags: how many steps before the last.
+        norms: the Euclidean norm of ∂L/∂state.
+        parts: for each way by which it came from the step after, the norm of that part; the parts add up as vectors,
+            not as norms. ``straight`` came from the loss without a step back.
+        colours: for each way the symbol and the role that colour it.
+    """
+
+    net: str
+    state: str
+    lags: tuple[int, ...]
+    norms: tuple[float, ...]
+    parts: dict[str, tuple[float, ...]]
+    colours: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
+
+    def at(self, lag: int) -> float | None:
+        """The norm at a lag; None if the net does not reach that far back."""
+        return dict(zip(self.lags, self.norms, strict=True)).get(lag)
+
+    def left(self, lag: int) -> float | None:
+        """The norm at a lag, as a part of that at lag 0; None where there is no such number."""
+        start, end = self.at(0), self.at(lag)
+        if not start or end is None or not math.isfinite(start) or not math.isfinite(end):
+            return None
+        return end / start
+
+    def horizon(self, fraction: float = 0.01) -> int | None:
+        """The largest lag at which the norm is above a fraction of its start; see `Profile.horizon`."""
+        return Profile(self.state, (), self.lags, self.norms).horizon(fraction)
+
+    def factors(self) -> list[float]:
+        """By what each step back multiplied the norm: one number less than there are lags. NaN where it was zero."""
+        return [ratio(after, before) for before, after in zip(self.norms, self.norms[1:], strict=False)]
+
+    def kept(self) -> list[float]:
+        """What the carry alone would have multiplied it by: ‖f ⊙ ∂c‖ / ‖∂c‖, a mean of f weighted by the gradient."""
+        carried = self.parts.get(CARRY, (0.0,) * len(self.norms))
+        return [ratio(after, before) for before, after in zip(self.norms, carried[1:], strict=False)]
+
+    def shares(self, j: int) -> dict[str, float]:
+        """At the j-th step, each way's share of the sum of the parts' norms. Empty where nothing finite arrives."""
+        whole = sum(part[j] for part in self.parts.values())
+        if not 0 < whole < math.inf:
+            return {}
+        return {way: part[j] / whole for way, part in self.parts.items()}
+
+    @property
+    def gated(self) -> bool:
+        """Is anything carried over directly?"""
+        return any(x > 0 for x in self.parts.get(CARRY, ()))
+
+
+def ratio(after: float, before: float) -> float:
+    """after / before; NaN where that is no number."""
+    return after / before if before > 0 and math.isfinite(before) and math.isfinite(after) else math.nan
+
+
+def geometric(factors: Sequence[float]) -> float:
+    """The geometric mean of those that are positive and finite; 0 if all others are 0, NaN without any.
+
+    >>> geometric([0.5, 2.0, 4.0, 4.0]), geometric([0.0])
+    (2.0, 0.0)
+    """
+    known = [x for x in factors if x > 0 and math.isfinite(x)]
+    if not known:
+        return 0.0 if any(x == 0 for x in factors) else math.nan
+    return 2 ** (sum(map(math.log2, known)) / len(known))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several tracks that are shown together. Made by `compare_flow`.
+
+    Attributes:
+        tracks: one for each net, in the order given, cut at the same lag.
+        fraction: what a horizon is measured by.
+        scale: of all norms together.
+        name, theme: for the drawing.
+    """
+
+    tracks: tuple[Track, ...]
+    fraction: float
+    scale: Scale
+    name: str
+    theme: Theme = DEFAULT
+
+    def __repr__(self) -> str:
+        nets = ", ".join(f"{t.net}: {t.state}" for t in self.tracks)
+        return f"Comparison({nets}; {max(len(t.lags) for t in self.tracks)} steps)"
+
+    @cached_property
+    def drawing(self) -> Drawing:
+        """All tracks as lanes under one another."""
+        from viz.pictures.strips import strips  # it draws what is defined here
+
+        return strips(self)
+
+    @property
+    def verdict(self) -> str:
+        """What the numbers say, in words."""
+        return verdict(self.tracks, self.fraction)
+
+    def records(self) -> list[dict[str, Any]]:
+        """One dict for each net and step, ready for ``pandas.DataFrame``.
+
+        Keys: net, state, lag, norm, factor (from the lag before), kept (the factor of the carry alone), and ``by f``,
+        ``by carry``, ... for the norm of the part that came by each way. NaN where there is no such number.
+        """
+        rows = []
+        for track in self.tracks:
+            factors, kept = [math.nan, *track.factors()], [math.nan, *track.kept()]
+            for j, lag in enumerate(track.lags):
+                rows.append({"net": track.net, "state": track.state, "lag": lag, "norm": track.norms[j],
+                             "factor": factors[j], "kept": kept[j],
+                             **{f"by {way}": part[j] for way, part in track.parts.items()}})
+        return rows
+
+    def curves(self, ax: Any = None) -> Any:
+        """Plot the norm against the lag, a line for each net, and dotted what the carry alone passed on.
+
+        Returns the matplotlib figure. Zeros and what is not finite cannot stand on a log scale and are left out.
+
+        Raises:
+            ImportError: without matplotlib.
+        """
+        if ax is None:
+            ax = need_matplotlib()(figsize=(9, 4.6), layout="constrained").add_subplot()
+        for track, colour, line in zip(self.tracks, cycle(COLOURS), cycle(LINES), strict=False):
+            for norms, style in ((track.norms, {"linestyle": line, "linewidth": 2.0, "label": self.label(track)}),
+                                 (track.parts.get(CARRY, ()), {"linestyle": (0, (1, 1.6)), "linewidth": 1.0})):
+                if any(g > 0 for g in norms):
+                    shown = [g if g > 0 and math.isfinite(g) else math.nan for g in norms]
+                    ax.plot(track.lags, shown, color=colour, **style)
+            horizon = track.horizon(self.fraction)
+            if horizon is not None and (g := track.at(horizon)):
+                ax.plot([horizon], [g], "o", color=colour, markersize=6)
+        ax.set_yscale("log")
+        ax.invert_xaxis()  # as in the drawing: time to the right, the gradient to the left
+        ax.set_xlabel("lag: steps back from the loss")
+        ax.set_ylabel("‖∂L/∂state‖₂")
+        ax.set_title(self.name, loc="left", fontsize=11)
+        ax.grid(True, which="major", color="#d3dae1", linewidth=0.6)
+        for side in ("top", "right"):
+            ax.spines[side].set_visible(False)
+        ax.legend(frameon=False, title=f"● last above {self.fraction:g} × start; dotted: the carry alone")
+        return ax.figure
+
+    def label(self, track: Track) -> str:
+        """A net and its state."""
+        return f"{track.net}: {track.state}"
+
+
+def compare_flow(
+    nets: Mapping[str, Node | Flow], *, lags: int = 100, fraction: float = 0.01, scale: Scale | None = None,
+    name: str = "how far back the gradient reaches", theme: Theme = DEFAULT,
+) -> Comparison:  # fmt: skip
+    """Follow the gradient of several nets back through time, side by side.
+
+    Args:
+        nets: losses, by the name of the net. A `Flow` in place of a loss tells only what was carried over directly from
+            the rest, not the single gates apart.
+        lags: how many steps back.
+        fraction: the horizon is the largest lag at which the norm is above this fraction of its start.
+        scale: of the norms; by default the decades of all of them.
+        name: the title.
+        theme: sizes and colours.
+
+    Returns:
+        A `Comparison`.
+
+    Raises:
+        TypeError: if something is neither a loss nor a `Flow`.
+        ValueError: if there is no net, one has no time steps or hands nothing on, or no gradient reaches any.
+
+    >>> import numpy as np
+    >>> from microgradrnn import nn
+    >>> xs = np.random.default_rng(0).standard_normal((30, 1, 3))
+    >>> found = compare_flow({"rnn": nn.RNN(3, 8, rng=0)(xs)[1].sum(), "gru": nn.GRU(3, 8, rng=0)(xs)[1].sum()})
+    >>> found
+    Comparison(rnn: h, gru: h; 30 steps)
+    >>> [sorted(track.parts) for track in found.tracks]
+    [['straight', 'tanh'], ['carry', 'n', 'r', 'straight', 'z']]
+    >>> found.drawing.save("nets.svg")  # doctest: +SKIP
+    """
+    if not nets:
+        raise ValueError("compare_flow: no nets to compare")
+    if lags < 1:
+        raise ValueError(f"compare_flow: lags must be at least 1, got {lags}")
+    if not 0 < fraction < 1:
+        raise ValueError(f"compare_flow: fraction must lie between 0 and 1, got {fraction!r}")
+    tracks = tuple(track_of(net, of, lags) for net, of in nets.items())
+    every = [g for track in tracks for g in track.norms]
+    if not any(every):
+        raise ValueError("compare_flow: no gradient reaches any state")
+    return Comparison(tracks, fraction, scale or Scale.of(every, widest=12), name, theme)
+
+
+def track_of(net: str, of: Node | Flow, lags: int) -> Track:
+    """The track of one net."""
+    if isinstance(of, Flow):
+        return from_flow(net, of, lags)
+    if not isinstance(of, Node):
+        raise TypeError(f"compare_flow: {net!r} is a {type(of).__name__}; give the loss, or a Flow")
+    found = step_ways(of)
+    n = sum(lag <= lags for lag in found.lags)
+    parts = {way: tuple(float(g) for g in norms[:n]) for way, norms in found.norms.items()}
+    return Track(net, found.state, found.lags[:n], tuple(float(g) for g in found.whole_norms[:n]),
+                 {way: part for way, part in parts.items() if any(part)}, found.colours)
+
+
+def from_flow(net: str, flow: Flow, lags: int) -> Track:
+    """The track of a net that was measured before: what was carried over, and the rest."""
+    if not layers(flow.graph):
+        raise ValueError(f"compare_flow: the graph of {net!r} has no time steps")
+    profile = next(iter(profiles(flow)), None)
+    if profile is None:
+        raise ValueError(f"compare_flow: {net!r} hands no state from one step to a later one")
+    arrivals = {a.lag: a for a in flow.split(profile.state)}
+    shown = [lag for lag in profile.lags if lag <= lags]
+    parts = {CARRY: tuple(arrivals[lag].carry if lag in arrivals else 0.0 for lag in shown),
+             "rest": tuple(arrivals[lag].rest if lag in arrivals else 0.0 for lag in shown)}
+    return Track(net, profile.state, tuple(shown), profile.norms[: len(shown)],
+                 {way: part for way, part in parts.items() if any(part)})
+
+
+# ------------------------------------------------------------------------------------------------ in words
+def verdict(tracks: Sequence[Track], fraction: float = 0.01) -> str:
+    """How much of each gradient is left far back, who is first, and whether gates did better than plain tanh.
+
+    >>> fast, slow = (Track(name, "h", (0, 1, 2), (1.0, x, x * x), {"tanh": (1.0, x, x * x)})
+    ...               for name, x in [("a", 0.5), ("b", 0.9)])
+    >>> verdict([fast, slow])
+    '2 steps back, 81 % of the gradient is left in b and 25 % in a.'
+    """
+    known = [track for track in tracks if track.left(0)]
+    if not known:
+        return "No gradient starts at any of these states, so there is nothing to follow."
+    lag = min(max(track.lags) for track in known)
+    if lag == 0:
+        return "There is a single step, so the gradient has no way back to go."
+    ranked = sorted(known, key=lambda track: -1.0 if (left := track.left(lag)) is None else left, reverse=True)
+    fed = any(any(track.parts.get(STRAIGHT, ())[1:]) for track in known)
+    shares = [track.left(lag) for track in ranked]
+    if fed or any(share is None or share > 1 for share in shares):
+        of, start = "", "the norm is, relative to lag 0, "
+        amounts = ["not finite" if share is None else short(share) if share else "exactly 0" for share in shares]
+    else:
+        of, start = " of the gradient is left", ""
+        amounts = [percent(share or 0.0) for share in shares]
+    said = [f"{words}{of * (j == 0)} in {quoted(track.net)}"
+            for j, (words, track) in enumerate(zip(amounts, ranked, strict=True))]
+    words = f"{lag} step{'s' * (lag > 1)} back, {start}{listed(said)}."
+    words += " New gradient comes in at earlier steps too, not only at the last." * fed
+    words += what_carries(ranked, lag) + ("" if fed else faster(ranked, lag) + sooner(ranked, fraction))
+    blank = [quoted(track.net) for track in tracks if track not in known]
+    return words + (f" Nothing finite starts in {listed(blank)}." if blank else "")
+
+
+def what_carries(ranked: Sequence[Track], lag: int) -> str:
+    """How much the carries keep a step."""
+    kept = [(track, mean) for track in ranked if track.gated and math.isfinite(mean := geometric(track.kept()[:lag]))]
+    if not kept:
+        return ""
+    said = [f"{mean:.2f}{' of it a step' * (j == 0)} in {quoted(track.net)}" for j, (track, mean) in enumerate(kept)]
+    return f" The carry alone keeps {listed(said)} (geometric mean)."
+
+
+def faster(ranked: Sequence[Track], lag: int) -> str:
+    """Which gated nets forget faster than a plain one, gates or not."""
+    plain = next((track for track in ranked if not track.gated), None)
+    if plain is None:
+        return ""
+    nets = [quoted(track.net) for track in ranked
+            if track.gated and (left := track.left(lag)) is not None and left < (plain.left(lag) or 0.0)]
+    if not nets:
+        return ""
+    return (f" Gates or not, {listed(nets)} forget{'s' * (len(nets) == 1)} faster than {quoted(plain.net)}, which has "
+            "no carry.")
+
+
+def sooner(ranked: Sequence[Track], fraction: float) -> str:
+    """A net may have more left far back and yet have lost most of it earlier: say so."""
+    pairs = [(a, b, ha, hb) for j, a in enumerate(ranked) for b in ranked[j + 1:]
+             if (ha := a.horizon(fraction)) is not None and (hb := b.horizon(fraction)) is not None and ha < hb]
+    if not pairs:
+        return ""
+    a, b, ha, hb = pairs[0]
+    return (f" But {quoted(a.net)} is last above {100 * fraction:g} % at lag {ha}, sooner than {quoted(b.net)}, at lag "
+            f"{hb}.")
+
+
+def percent(share: float) -> str:
+    """A share: in percent where that reads well.
+
+    >>> percent(0.25), percent(3e-9), percent(0.0)
+    ('25 %', '3.0e-9', 'exactly nothing')
+    """
+    if share == 0:
+        return "exactly nothing"
+    return short(share) if share < 0.001 else f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:.0f} %"
+
+
+def quoted(net: str) -> str:
+    """The name of a net as part of a sentence."""
+    return net if net.isalnum() else f"“{net}”"
+
+
+def listed(words: Sequence[str]) -> str:
+    """a, b and c"""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

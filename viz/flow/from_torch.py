@@ -1,0 +1,361 @@
+"""Somebody else's graph: what PyTorch recorded, in the same graph model, and its gradient flow, measured by hooks.
+
+PyTorch links backwards: ``loss.grad_fn`` is the node that made the loss, its ``next_functions`` those that made its
+operands. What needs no gradient is not recorded: little is known of constants, and nothing of the numbers in between.
+For the messages one reverse pass is run with a hook on every node, into nobody's ``.grad``; the hooks are removed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import networkx as nx
+import numpy as np
+
+from viz.flow.messages import Arrival, Flow, Named
+from viz.graph.steps import Edge, Layer, carries, layers, state_symbols
+from viz.graph.trace import norm
+
+# PyTorch's names where ours differ; a picture and the split into carry and rest know the same operations so.
+OURS = {
+    "mul": "multiply", "sub": "subtract", "rsub": "subtract", "neg": "negative", "div": "divide", "pow": "power",
+    "mm": "matmul", "bmm": "matmul", "mv": "matmul", "t": "transpose", "permute": "transpose",
+    "cat": "concat", "select": "getitem", "slice": "getitem", "index": "getitem", "embedding": "getitem",
+    "unsafe_split": "split", "split_with_sizes": "split", "unbind": "split", "view": "reshape",
+    "unsafe_view": "reshape", "expand": "broadcast_to", "_to_copy": "astype", "to_copy": "astype",
+}
+SIGNS = {"multiply": "*", "add": "+", "subtract": "-", "negative": "-", "divide": "/", "matmul": "@", "power": "**"}
+ROLES = {"h": "hidden", "c": "cell"}
+
+
+def need_torch() -> Any:
+    """PyTorch, or an error that says how to get it."""
+    try:
+        import torch
+    except ImportError:
+        raise ImportError(
+            'from_torch reads graphs of PyTorch, which is not installed: pip install torch, or pip install '
+            '"microgradrnn[bench]". For nets of this library use viz.gradient_flow.'
+        ) from None
+    return torch
+
+
+def from_torch(
+    loss: Any, named_parameters: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None,
+    states: Sequence[Any] | Mapping[str, Sequence[Any]] | None = None, seed: Any = None,
+) -> Flow:  # fmt: skip
+    """Read the graph that PyTorch recorded for a loss, and measure how its gradient flows back.
+
+    Args:
+        loss: a tensor with a ``grad_fn``; one number, unless a seed is given. Its graph is kept: `backward` can follow.
+        named_parameters: what to call the parameters: ``model.named_parameters()``, or a dict.
+        states: the hidden states, step by step, ``[h_1, h_2, ...]``, or ``[(h_1, c_1), ...]``, or by name,
+            ``{"h": [...], "c": [...]}``: the tensors that your loop handed on. They tell which node was made in which
+            step; without them the flow has messages and gradients, but no steps.
+        seed: the cotangent of the loss; 1 by default.
+
+    Returns:
+        A `Flow`, as from `gradient_flow`; its ``graph`` has the attributes of `trace`, as far as PyTorch knows them.
+        An operand's place k counts the operands in PyTorch's order. No ``.grad`` of a parameter or a state is touched.
+        Your own hooks run, as in every reverse pass; so does ``retain_grad()`` of tensors that are no states.
+
+    Raises:
+        ImportError: without PyTorch.
+        TypeError: if the loss is no tensor.
+        ValueError: if no gradient flows into it, it holds several numbers and there is no seed, or states do not fit.
+        RuntimeError: if PyTorch has thrown away what it had recorded.
+
+    >>> import torch                                                             # doctest: +SKIP
+    >>> cell, h, states = torch.nn.GRUCell(3, 5), torch.zeros(1, 5), []           # doctest: +SKIP
+    >>> for x in torch.randn(20, 1, 3):                                           # doctest: +SKIP
+    ...     h = cell(x, h)
+    ...     states.append(h)
+    >>> flow = from_torch(h.sum(), cell.named_parameters(), states)               # doctest: +SKIP
+    >>> flow.profile().norms                                                      # doctest: +SKIP
+    """
+    torch = need_torch()
+    check(torch, loss, seed)
+    functions = reachable(loss.grad_fn)
+    named = {id(p): name for name, p in dict(named_parameters or ()).items()}
+    rows = by_step(states)
+    where, symbols = placed(functions, rows)
+    ids, graph = model(torch, functions, named, where, symbols)
+    graph.graph["root"] = ids[loss.grad_fn]
+    graph.nodes[ids[loss.grad_fn]].update(numbers(loss))
+    retained = [(x, x.grad) for x in (loss, *(x for row in rows for x in row.values())) if x.retains_grad]
+    try:
+        return measured(torch, loss, seed, functions, ids, graph)
+    finally:
+        for x, g in retained:  # PyTorch fills these in every pass
+            x.grad = g
+
+
+def check(torch: Any, loss: Any, seed: Any) -> None:
+    """Raise what can be said before anything is done."""
+    if not isinstance(loss, torch.Tensor):
+        ours = "; for a net of this library use viz.gradient_flow" if hasattr(loss, "serial") else ""
+        raise TypeError(f"from_torch: expected a torch.Tensor, got {type(loss).__name__}{ours}")
+    if loss.grad_fn is None:
+        why = "it is a leaf, nothing was computed from it" if loss.requires_grad else \
+            "it was computed under no_grad, detached, or from tensors that need no gradient"
+        raise ValueError(f"from_torch: the tensor has no grad_fn: {why}")
+    if seed is None and loss.numel() != 1:
+        raise ValueError(f"from_torch: the tensor holds {loss.numel()} numbers, shape {tuple(loss.shape)}: give one "
+                         "number, such as its .sum(), or the cotangent as seed=")
+    if seed is not None and tuple(seed.shape) != tuple(loss.shape):
+        raise ValueError(f"from_torch: the seed has shape {tuple(seed.shape)}, the tensor {tuple(loss.shape)}")
+
+
+# ------------------------------------------------------------------------------------------------ the graph
+def reachable(root: Any) -> list[Any]:
+    """All functions that lead to the root, what was made first before what was made from it."""
+    seen, stack = {root}, [root]
+    while stack:
+        for f, _ in stack.pop().next_functions:
+            if f is not None and f not in seen:
+                seen.add(f)
+                stack.append(f)
+    computed = sorted((f for f in seen if not is_leaf(f)), key=lambda f: f._sequence_nr())
+    found = dict.fromkeys(leaf for f in computed for leaf, _ in f.next_functions if leaf is not None and is_leaf(leaf))
+    first: dict[Any, list[Any]] = {}  # leaves stand just before the first that reads them
+    for f in computed:
+        for leaf, _ in f.next_functions:
+            if leaf in found:
+                first.setdefault(f, []).append(leaf)
+                del found[leaf]
+    return [g for f in computed for g in (*first.get(f, ()), f)]
+
+
+def is_leaf(f: Any) -> bool:
+    """Is it where a gradient comes to rest?"""
+    return hasattr(f, "variable")
+
+
+def by_step(states: Any) -> list[dict[str, Any]]:
+    """The states of each step by name."""
+    if states is None:
+        return []
+    if isinstance(states, Mapping):
+        lengths = {name: len(given) for name, given in states.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"from_torch: every state has the same number of steps, got {lengths}")
+        return [dict(zip(states, row, strict=True)) for row in zip(*states.values(), strict=True)]
+    rows = [row if isinstance(row, (tuple, list)) else (row,) for row in states]
+    names = ["h", "c", *[f"s{j}" for j in range(3, 10)]]
+    return [dict(zip(names, row, strict=False)) for row in rows]
+
+
+def placed(functions: list[Any], rows: list[dict[str, Any]]) -> tuple[dict[Any, int], dict[Any, str]]:
+    """The step in which each function was made, for those made in one, and the symbols of the states.
+
+    What a state was computed from, back to the states of other steps, was made in its step; what several steps were
+    computed from was made before the loop.
+    """
+    there = set(functions)
+    at: dict[Any, int] = {}
+    symbols: dict[Any, str] = {}
+    for step, row in enumerate(rows):
+        for name, x in row.items():
+            f = getattr(x, "grad_fn", None)
+            if f is None:
+                raise ValueError(f"from_torch: the state {name} of step {step} has no grad_fn; give the tensors that "
+                                 "your loop computed, not detached and not under no_grad, the first state left out")
+            if at.get(f, step) != step:
+                raise ValueError(f"from_torch: one operation ({operation(f)}) made the state {name} of steps {at[f]} "
+                                 f"and {step}; give the states that a loop over time handed on, one by one")
+            if f in there:
+                at[f], symbols[f] = step, name
+    if rows and not at:
+        raise ValueError("from_torch: the loss was not computed from any of these states")
+    steps: dict[Any, set[int]] = {f: {step} for f, step in at.items()}
+    for state, step in at.items():
+        stack = [state]
+        while stack:
+            for f, _ in stack.pop().next_functions:
+                if f is None or f in at:
+                    continue
+                known = steps.setdefault(f, set())
+                if step not in known and len(known) < 2:  # a second step settles it, for all below too
+                    known.add(step)
+                    stack.append(f)
+    return {f: next(iter(known)) for f, known in steps.items() if len(known) == 1}, symbols
+
+
+def model(torch: Any, functions: list[Any], named: dict[int, str], where: dict[Any, int],
+          symbols: dict[Any, str]) -> tuple[dict[Any, str], nx.MultiDiGraph]:
+    """The graph model, and the id of each function."""
+    graph, ids = nx.MultiDiGraph(), {}
+    taken: set[str] = set()
+    for order, f in enumerate(functions):
+        said = attributes(torch, f, named)
+        symbol = symbols.get(f)
+        if symbol is not None:
+            said |= {"symbol": symbol} | ({"role": ROLES[symbol]} if symbol in ROLES else {})
+        step = where.get(f)
+        if step is not None and said["kind"] != "parameter":
+            said["step"] = step
+        start = f"t{step}/" if "step" in said else ""
+        base = name = str(said.get("symbol") or said.get("op") or said["kind"])
+        count = 1
+        while start + name in taken:
+            count += 1
+            name = f"{base}_{count}"
+        taken.add(start + name)
+        ids[f] = start + name
+        graph.add_node(ids[f], **said, order=order, name=name)
+    for f in functions:
+        for k, (x, _) in enumerate(f.next_functions):
+            if x is not None:
+                graph.add_edge(ids[x], ids[f], key=k, k=k)
+            elif graph.nodes[ids[f]].get("op") in SIGNS:
+                said, constant = graph.nodes[ids[f]], f"{ids[f]}/{k}"
+                placed_at = {key: said[key] for key in ("step", "order") if key in said}
+                graph.add_node(constant, kind="constant", name=f"{said['name']}/{k}", **placed_at, **kept(torch, f, k))
+                graph.add_edge(constant, ids[f], key=k, k=k)
+    return ids, graph
+
+
+def kept(torch: Any, f: Any, k: int) -> dict[str, Any]:
+    """What is known of an operand that needs no gradient: PyTorch has kept it if the other one's gradient needs it."""
+    for name in (("_saved_self",), ("_saved_other", "_saved_mat2"))[min(k, 1)]:
+        try:
+            x = getattr(f, name, None)
+        except RuntimeError:  # thrown away
+            continue
+        if isinstance(x, torch.Tensor):
+            return numbers(x)
+    return {"shape": "?", "dtype": "?"}
+
+
+def attributes(torch: Any, f: Any, named: dict[int, str]) -> dict[str, Any]:
+    """What can be said of a function before anything is measured."""
+    if is_leaf(f):
+        x = f.variable
+        name = named.get(id(x))
+        parameter = name is not None or isinstance(x, torch.nn.Parameter)
+        said: dict[str, Any] = {"kind": "parameter" if parameter else "leaf"} | numbers(x)
+        return said | ({"role": "parameter"} if parameter else {}) | ({"symbol": name} if name is not None else {})
+    op = operation(f)
+    said = {"kind": "computed", "op": op, "sign": SIGNS.get(op, op)}
+    made = list(getattr(f, "_input_metadata", ()))  # the inputs of the way back are the outputs of the way there
+    if len(made) == 1:
+        said |= {"shape": str(tuple(made[0].shape)), "dtype": str(made[0].dtype).removeprefix("torch.")}
+    return said
+
+
+def operation(f: Any) -> str:
+    """The name of the operation that a function takes back.
+
+    >>> class MulBackward0: pass
+    >>> class LogSoftmaxBackward0: pass
+    >>> operation(MulBackward0()), operation(LogSoftmaxBackward0())
+    ('multiply', 'log_softmax')
+    """
+    words = re.sub(r"Backward\d*$", "", type(f).__name__)
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", words).lower()
+    return OURS.get(name, name)
+
+
+def numbers(x: Any) -> dict[str, Any]:
+    """Shape, dtype, the norm, and the number if there is just one."""
+    a = array(x)
+    said: dict[str, Any] = {"shape": str(tuple(x.shape)), "dtype": str(x.dtype).removeprefix("torch."), "norm": norm(a)}
+    if a.size == 1 and not np.iscomplexobj(a):
+        said["value"] = float(a.item())
+    return said
+
+
+def array(x: Any) -> np.ndarray:
+    """The numbers of a tensor, in double precision, wherever it lies."""
+    x = x.detach()
+    x = x.to_dense() if x.is_sparse else x
+    x = x.abs() if x.is_complex() else x
+    return np.asarray(x.double().cpu().numpy())
+
+
+# ------------------------------------------------------------------------------------------------ the measurement
+class Watch:
+    """What the hooks write down."""
+
+    def __init__(self, ids: dict[Any, str], graph: nx.MultiDiGraph) -> None:
+        recurrent = layers(graph)
+        self.ids, self.graph = ids, graph
+        self.carried = set().union(*(carries(graph, layer) for layer in recurrent))
+        self.watched: dict[str, tuple[Layer, str, int]] = {
+            names[name]: (layer, symbol, step) for layer in recurrent
+            for name, symbol in state_symbols(graph, layer).items()
+            for step, names in layer.steps.items() if name in names}
+        self.messages: dict[Edge, float] = {}
+        self.rms: dict[Edge, float] = {}
+        self.balances: dict[Edge, float] = {}
+        self.gradients: dict[str, float] = {}
+        self.parts: dict[tuple[str, bool], Any] = {}
+
+    def arrived(self, f: Any, gs: Sequence[Any]) -> None:
+        """The gradient of a function's outputs is known."""
+        sizes = [norm(array(g)) for g in gs if g is not None]
+        if sizes:
+            self.gradients[self.ids[f]] = norm(sizes)
+
+    def sent(self, f: Any, gs: Sequence[Any]) -> None:
+        """A function has sent its messages."""
+        for k, ((x, output), g) in enumerate(zip(f.next_functions, gs, strict=False)):
+            if x is None or g is None:
+                continue
+            edge, message = Edge(self.ids[f], k), array(g)
+            n = max(message.size, 1)
+            self.messages[edge] = norm(message)
+            self.rms[edge] = self.messages[edge] / math.sqrt(n)
+            self.balances[edge] = float(np.count_nonzero(message > 0) - np.count_nonzero(message < 0)) / n
+            if self.ids[x] in self.watched:  # parts for each output apart: they have their own shapes
+                outputs = self.parts.setdefault((self.ids[x], edge in self.carried), {})
+                outputs[output] = outputs[output] + message if output in outputs else message
+
+    def flow(self) -> Flow:
+        """All of it, as a `Flow` that knows its names already."""
+        found = Flow.__new__(Flow)
+        named = Named(self.graph, self.messages, self.rms, self.balances, self.gradients, self.arrivals(), {}, {})
+        found.__dict__ |= {"_named": named, "_passed": None}  # as a Flow that was pickled comes back
+        return found
+
+    def arrivals(self) -> dict[str, Arrival]:
+        """What arrived at the states, split in carry and rest; the last step first."""
+        found = {}
+        for node in sorted(self.watched.keys() & self.gradients.keys(),
+                           key=lambda node: self.graph.nodes[node]["order"], reverse=True):
+            layer, symbol, step = self.watched[node]
+            carry, rest = (norm([norm(part) for part in self.parts.get((node, way), {}).values()])
+                           for way in (True, False))
+            found[node] = Arrival(symbol, step, abs(layer.last - step), self.gradients[node], carry, rest)
+        return found
+
+
+def measured(torch: Any, loss: Any, seed: Any, functions: list[Any], ids: dict[Any, str],
+             graph: nx.MultiDiGraph) -> Flow:
+    """Run the reverse pass with hooks, and take them off again."""
+    watch = Watch(ids, graph)
+    leaves = [f for f in functions if is_leaf(f)]
+    handles = []
+    try:
+        for f in functions:
+            if not is_leaf(f):
+                handles.append(f.register_prehook(lambda gs, f=f: watch.arrived(f, gs)))
+                handles.append(f.register_hook(lambda sent, _, f=f: watch.sent(f, sent)))
+        found = torch.autograd.grad(loss, [f.variable for f in leaves], seed, retain_graph=True, allow_unused=True)
+    except RuntimeError as error:
+        if "second time" not in str(error):
+            raise
+        raise RuntimeError(
+            "from_torch: PyTorch has thrown this graph away after an earlier backward(); call viz.from_torch first, "
+            "or backward(retain_graph=True)"
+        ) from None
+    finally:
+        for handle in handles:
+            handle.remove()
+    for f, g in zip(leaves, found, strict=True):
+        if g is not None:
+            watch.arrived(f, [g])
+    return watch.flow()

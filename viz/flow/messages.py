@@ -1,0 +1,423 @@
+"""Gradient flow: what went along every edge in one reverse pass, and how far back in time it reached. Numbers only.
+
+A *message* is what one consumer sends to its k-th input, and the gradient of a node is the sum of the messages it
+receives. Of every message there are the norm, the root mean square (RMS) of its entries, and the balance of signs: the
+share of positive minus the share of negative entries, -1..1; on request the message itself. Norms are Euclidean
+(Frobenius) norms over everything in the message, the batch included. The norm of a sum is not the sum of the norms,
+because messages may cancel; both are kept.
+
+To measure costs about as much as the pass itself. To give every node its name costs more (`trace`), so that is put off
+until somebody asks by name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import networkx as nx
+import numpy as np
+
+from microgradrnn.engine import Node, collector_paused
+from microgradrnn.engine.backward import reverse
+from microgradrnn.engine.cotangent import Scatter, repeats
+from viz.flow.gauge import Gauge
+from viz.graph.steps import NO_STEPS, Edge, Layer, carries, layers, state_symbols
+from viz.graph.trace import attributes, norm, traced
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The norm of the gradient at one state, step by step, the last step first.
+
+    Attributes:
+        state: the symbol of the state, ``h``.
+        steps, lags: the time steps, and how far each lies before the last step.
+        norms: the norm of the gradient there, ‖∂L/∂h_t‖₂.
+    """
+
+    state: str
+    steps: tuple[int, ...]
+    lags: tuple[int, ...]
+    norms: tuple[float, ...]
+
+    def at(self, lag: int) -> float | None:
+        """The norm at a lag; None if the graph does not reach that far back."""
+        return dict(zip(self.lags, self.norms, strict=True)).get(lag)
+
+    def horizon(self, fraction: float = 0.01) -> int | None:
+        """The largest lag at which the norm is above a fraction of its value at lag 0.
+
+        A profile may dip below and come back: the *largest* lag counts. A lag whose norm is NaN is not above
+        anything; an infinite one is. None if the norm at lag 0 is zero, NaN or infinite, so that there is no
+        fraction of it. If the result is the largest lag there is, the true horizon may lie further back.
+
+        >>> Profile("h", (3, 2, 1, 0), (0, 1, 2, 3), (1.0, 0.005, 0.02, 0.001)).horizon()
+        2
+        """
+        if not 0 < fraction < 1:
+            raise ValueError(f"horizon: fraction must lie between 0 and 1, got {fraction!r}")
+        start = self.at(0)
+        if start is None or start == 0 or not math.isfinite(start):
+            return None
+        return max(lag for lag, size in zip(self.lags, self.norms, strict=True) if size > fraction * start)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What arrives at one state, split in two: norms of ∂L/∂(state) and of its two parts, which add up as vectors.
+
+    Attributes:
+        state, step, lag: which state, and when.
+        total: the norm of the gradient.
+        carry: of the part that comes from the next step's state through products and sums alone (LSTM: f ⊙ ∂c).
+        rest: of everything else: through gates, candidates and matrices, and straight from the loss.
+    """
+
+    state: str
+    step: int
+    lag: int
+    total: float
+    carry: float
+    rest: float
+
+
+@dataclass
+class Passed:
+    """What a reverse pass left behind, in the order in which it came, before anything has a name.
+
+    The messages to every node that is read outside its step are kept, for `Arrival`: no copies, and only until
+    they have been added up.
+    """
+
+    root: Node
+    edges: list[tuple[Node, int, Node]] = field(default_factory=list)  # consumer, k, input
+    nodes: list[Node] = field(default_factory=list)
+    leaves: dict[Node, dict[str, Any]] = field(default_factory=dict)  # as they were: training changes them
+    to_states: dict[Node, list[tuple[Node, int, Any]]] = field(default_factory=dict)
+    arrays: dict[tuple[Node, int], Any] = field(default_factory=dict)
+    gradient_arrays: dict[Node, Any] = field(default_factory=dict)
+    gauge: Gauge = field(default_factory=Gauge)
+    shown: list[int] = field(default_factory=list)  # where in the gauge each message is
+    arrived: list[int] = field(default_factory=list)  # and each gradient
+
+
+@dataclass(frozen=True)
+class Named:
+    """The same by name: the attributes of a `Flow`."""
+
+    graph: nx.MultiDiGraph
+    messages: dict[Edge, float]
+    rms: dict[Edge, float]
+    balances: dict[Edge, float]
+    gradients: dict[str, float]
+    arrivals: dict[str, Arrival]
+    arrays: dict[Edge, np.ndarray]
+    gradient_arrays: dict[str, np.ndarray]
+
+
+class Flow:
+    """The result of `gradient_flow`.
+
+    Attributes:
+        graph: the graph model (`trace`).
+        messages: for each edge ``(consumer id, k)``, the norm of what was sent along it.
+        rms: for each edge, the root mean square of the message's entries: its norm over the root of their number.
+        balances: for each edge, the share of positive minus the share of negative entries, -1..1.
+        gradients: for each node id, the norm of the gradient that arrived. Nodes that no gradient reaches are missing.
+        arrivals: every state of every step, split in carry and rest, by node id.
+        arrays: for each edge that was to be kept, the message.
+        gradient_arrays: for each node that a kept message goes to, the gradient.
+    """
+
+    def __init__(self, passed: Passed) -> None:
+        self._passed: Passed | None = passed
+
+    @cached_property
+    def _named(self) -> Named:
+        """Everything by name; from now on the computation itself may be forgotten."""
+        passed, self._passed = self._passed, None
+        assert passed is not None
+        with collector_paused():
+            return named(passed)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name not in Named.__dataclass_fields__:
+            raise AttributeError(f"Flow has no attribute {name!r}; it has {', '.join(Named.__dataclass_fields__)}")
+        return getattr(self._named, name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_named": self._named, "_passed": None}
+
+    def __repr__(self) -> str:
+        found = layers(self.graph)
+        if not found:
+            return f"Flow(no time steps, {len(self.messages)} edges)"
+        return f"Flow(T={len(found[-1].steps)}, states={', '.join(self.state_names()) or 'none'}, " \
+               f"{len(self.messages)} edges)"
+
+    @property
+    def root(self) -> str:
+        """The id of the node that was differentiated."""
+        return str(self.graph.graph["root"])
+
+    def profile(self, state: str | None = None, layer: int = -1) -> Profile:
+        """The norm at a state against the time step.
+
+        Args:
+            state: a role (``"hidden"``, ``"cell"``), a symbol (``"h"``) or a node's name; by default the hidden
+                state, or the only one.
+            layer: which unrolled layer, the last by default.
+
+        Raises:
+            ValueError: if the graph has no such state.
+        """
+        found = layers(self.graph)
+        if not found:
+            raise ValueError(f"profile: {NO_STEPS}")
+        one = found[layer]
+        name = self._name_of_state(one, state)
+        ids = {step: names[name] for step, names in one.steps.items() if name in names}
+        end = one.last
+        steps = sorted(ids, key=lambda step: abs(end - step))
+        return Profile(
+            state_symbols(self.graph, one).get(name) or self.graph.nodes[ids[steps[0]]].get("symbol", name),
+            tuple(steps),
+            tuple(abs(end - step) for step in steps),
+            tuple(self.gradients.get(ids[step], 0.0) for step in steps),
+        )
+
+    def _name_of_state(self, layer: Layer, state: str | None) -> str:
+        said = {name: self.graph.nodes[node] for name, node in layer.steps[layer.last].items()}
+        for key in ("role", "symbol", "name"):
+            found = [name for name in said if said[name].get(key) == (state or "hidden")]
+            if found:
+                return found[-1]
+        symbols = state_symbols(self.graph, layer)
+        named = [name for name, symbol in symbols.items() if state is None or symbol == state]
+        if named:
+            return named[-1]
+        raise ValueError(f"profile: no state {state!r}; this layer hands on {', '.join(symbols.values()) or 'nothing'}")
+
+    def state_names(self, layer: int = -1) -> list[str]:
+        """The symbols (or names) of the states of a layer."""
+        found = layers(self.graph)
+        if not found:
+            return []
+        return list(state_symbols(self.graph, found[layer]).values())
+
+    def horizon(self, state: str | None = None, fraction: float = 0.01) -> int | None:
+        """`Profile.horizon` of a state."""
+        return self.profile(state).horizon(fraction)
+
+    def split(self, state: str | None = None, layer: int = -1) -> list[Arrival]:
+        """For each step, what arrives at the state: the part that was carried, and the rest. The last step first."""
+        wanted = set(self.profile(state, layer).steps)
+        one = layers(self.graph)[layer]
+        name = self._name_of_state(one, state)
+        ids = [one.steps[step][name] for step in sorted(wanted, key=lambda step: abs(one.last - step))]
+        return [self.arrivals[node] for node in ids if node in self.arrivals]
+
+    def records(self) -> list[dict[str, Any]]:
+        """One dict for each message, ready for ``pandas.DataFrame``: where it went, its numbers, and its share.
+
+        ``gradient`` is the norm of the sum that it became part of, ``share`` its part of the sum of norms there.
+        """
+        together: dict[str, float] = {}
+        ends = {Edge(v, k): u for u, v, k in self.graph.edges(keys=True)}
+        for edge, size in self.messages.items():
+            together[ends[edge]] = together.get(ends[edge], 0.0) + size
+        rows = []
+        for edge, size in self.messages.items():
+            source, said = ends[edge], self.graph.nodes[edge.consumer]
+            rows.append({
+                "from": source, "to": edge.consumer, "k": edge.k, "op": said["op"], "path": said.get("path", ""),
+                "step": said.get("step"), "norm": size, "rms": self.rms[edge], "balance": self.balances[edge],
+                "gradient": self.gradients[source],
+                "share": size / together[source] if together[source] else math.nan,
+            })
+        return rows
+
+    def check(self, tolerance: float = 1e-12) -> float:
+        """How far the messages are from adding up: the largest ‖Σ messages − gradient‖ / ‖gradient‖ of all nodes.
+
+        Raises:
+            ValueError: if the messages were not kept.
+            ArithmeticError: if one node is off by more than the tolerance; a hook may have changed its gradient.
+        """
+        sums: dict[str, Any] = {}
+        for source, v, k in self.graph.edges(keys=True):
+            edge = Edge(v, k)
+            if edge in self.arrays:
+                sums[source] = sums.get(source, 0.0) + self.arrays[edge]
+            elif edge in self.messages:
+                raise ValueError("check: adding up takes the messages themselves; gradient_flow(..., keep_arrays=True)")
+        worst = 0.0
+        for node, total in sums.items():
+            gap = norm(total - self.gradient_arrays[node])
+            error = gap / self.gradients[node] if gap else 0.0
+            if not error <= tolerance:
+                raise ArithmeticError(
+                    f"check: the messages to {node} differ from its gradient by {error:.1e} of its norm, more than "
+                    f"{tolerance:g}; has a hook changed it? (float32 rounds at 1e-7, infinities do not add up)"
+                )
+            worst = max(worst, error)
+        return worst
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every number, ready for JSON: edges, nodes, and the split at the states. NaN and infinities as strings."""
+        return {
+            "root": self.root,
+            "norm": "Euclidean (Frobenius), over the batch too",
+            "edges": [
+                {"from": u, "to": v, "k": k, "message": number(self.messages[Edge(v, k)])}
+                for u, v, k in self.graph.edges(keys=True) if Edge(v, k) in self.messages
+            ],
+            "nodes": [{"id": node, "gradient": number(size)} for node, size in self.gradients.items()],
+            "states": [
+                {"id": node, "state": a.state, "step": a.step, "lag": a.lag, "gradient": number(a.total),
+                 "carry": number(a.carry), "rest": number(a.rest)}
+                for node, a in self.arrivals.items()
+            ],
+        }
+
+
+def number(x: float) -> float | str:
+    """x as JSON can hold it."""
+    return x if math.isfinite(x) else str(x)
+
+
+Wanted = bool | Callable[[Node, int], bool]
+
+
+def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) -> Flow:
+    """Run the reverse pass from the root once and write down the size of every message. Touches no ``.grad``.
+
+    Args:
+        root: what to differentiate; one number, unless a seed is given.
+        seed: the cotangent of the root; 1 by default.
+        keep_arrays: True keeps the messages themselves, in `Flow.arrays`; a function ``keep_arrays(consumer, k)`` says
+            which. All of them take as much memory as the computation, and weights' messages are large.
+
+    Returns:
+        A `Flow`: norms of messages by edge, norms of gradients by node, profiles over time. The nodes get their names
+        when they are first asked for; until then it keeps the computation alive.
+
+    Raises:
+        TypeError: if the root is not a node.
+
+    >>> from microgradrnn import Value
+    >>> x, y = Value(3.0, label="x"), Value(4.0, label="y")
+    >>> flow = gradient_flow(x * y + x)
+    >>> flow.gradients["x"], flow.messages["multiply", 0], flow.messages["add", 1]
+    (5.0, 4.0, 1.0)
+    """
+    if not isinstance(root, Node):
+        raise TypeError(f"gradient_flow: expected a Value or a Tensor, got {type(root).__name__}")
+    passed = Passed(root)
+    gauge, shown, arrived = passed.gauge, passed.shown, passed.arrived
+    edges, to_states, arrays, show, sizes = passed.edges, passed.to_states, passed.arrays, gauge.show, gauge.sizes
+    only: dict[Node, int] = {}  # where the only message to a node is, which is its gradient; -1 if there are several
+
+    passing: Any = None  # the array that holds the consumer's gradient; a rule may hand it on as it is, as + does
+
+    def observe(consumer: Node, k: int, x: Node, message: Any) -> None:
+        edges.append((consumer, k, x))
+        place = len(sizes)
+        shown.append(place)
+        only[x] = -1 if x in only else place
+        if passing is not None and holder(message) is passing:
+            gauge.show_again(arrived[-1], math.prod(message.shape))
+        else:
+            show(message)
+        if x.scope.step is not None and (x.scope is not consumer.scope or x in to_states):
+            to_states.setdefault(x, []).append((consumer, k, message))
+        if keep_arrays is not False and (keep_arrays is True or keep_arrays(consumer, k)):
+            arrays[consumer, k] = np.asarray(message)
+            passed.gradient_arrays[x] = None
+
+    with collector_paused():
+        for node, g in reverse(root, seed, observe=observe):
+            passed.nodes.append(node)
+            arrived.append(len(sizes))
+            place = only.pop(node, -1)
+            if place < 0 or node.hooks:
+                show(g)
+            else:
+                gauge.show_again(place)
+            passing = holder(g)
+            if node in passed.gradient_arrays:
+                passed.gradient_arrays[node] = np.asarray(g)
+            if node.op is None:
+                passed.leaves[node] = attributes(node)
+    return Flow(passed)
+
+
+def holder(message: Any) -> Any:
+    """The array that holds just the entries of a message (of an ``x[t]``, its values); None if there is none."""
+    values = message.values if type(message) is Scatter and not repeats(message.index) else message
+    if type(values) is not np.ndarray:
+        return None
+    base = values if values.base is None else values.base
+    return base if type(base) is np.ndarray and base.size == values.size else None
+
+
+def named(passed: Passed) -> Named:
+    """The graph model of a pass, and its numbers by the names of nodes."""
+    graph, ids = traced(passed.root)
+    for leaf, said in passed.leaves.items():
+        graph.nodes[ids[leaf]].update(said)
+    edges = [Edge(ids[consumer], k) for consumer, k, _ in passed.edges]
+    columns = passed.gauge.columns()
+    norms, sizes, balances = (column[passed.shown] for column in columns)
+    gradients = dict(zip((ids[node] for node in passed.nodes), columns[0][passed.arrived].tolist(), strict=True))
+    return Named(
+        graph,
+        dict(zip(edges, norms.tolist(), strict=True)),
+        dict(zip(edges, (norms / np.sqrt(np.maximum(sizes, 1))).tolist(), strict=True)),
+        dict(zip(edges, balances.tolist(), strict=True)),
+        gradients,
+        arrivals_of(passed, graph, ids, gradients),
+        {Edge(ids[consumer], k): array for (consumer, k), array in passed.arrays.items()},
+        {ids[node]: array for node, array in passed.gradient_arrays.items()},
+    )
+
+
+def arrivals_of(
+    passed: Passed, graph: nx.MultiDiGraph, ids: dict[Node, str], gradients: dict[str, float]
+) -> dict[str, Arrival]:
+    """What arrives at every state, in two parts."""
+    recurrent = layers(graph)
+    carried = set().union(*(carries(graph, layer) for layer in recurrent))
+    watched: dict[str, tuple[Layer, str]] = {}
+    for layer in recurrent:
+        symbols = state_symbols(graph, layer)
+        watched |= {names[name]: (layer, symbol) for names in layer.steps.values() for name, symbol in symbols.items()
+                    if name in names}
+    found = {}
+    for node in passed.nodes:
+        name = ids[node]
+        if name not in watched:
+            continue
+        size = gradients[name]
+        parts: dict[bool, Any] = {True: 0.0, False: 0.0}
+        for consumer, k, message in passed.to_states.get(node, ()):
+            way = Edge(ids[consumer], k) in carried
+            parts[way] = parts[way] + np.asarray(message)
+        layer, symbol = watched[name]
+        step = graph.nodes[name]["step"]
+        if node not in passed.to_states:  # nothing outside its step reads it
+            parts[False] = size
+        found[name] = Arrival(symbol, step, abs(layer.last - step), size, norm(parts[True]), norm(parts[False]))
+    return found
+
+
+def profiles(flow: Flow, layer: int = -1) -> Iterator[Profile]:
+    """The profile of every state of a layer, the cell state first if there is one."""
+    names = flow.state_names(layer)
+    roles = {said.get("symbol"): said.get("role") for _, said in flow.graph.nodes(data=True)}
+    for name in sorted(names, key=lambda name: roles.get(name) != "cell"):
+        yield flow.profile(name, layer)

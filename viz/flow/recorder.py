@@ -1,0 +1,296 @@
+"""The recorder: how far back the gradient reaches while a net is trained. One sees memory grow, or not.
+
+Inside your training step::
+
+    recorder = viz.Recorder(every=50)
+
+    def step(batch):
+        x, y = batch
+        hs, _ = net(x)
+        loss = nn.cross_entropy(head(hs), y)
+        recorder(lambda: nn.cross_entropy(head(hs[-1]), y[-1]))   # of the last step alone; made only when it is due
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        return loss.item()
+
+A profile over lags is that of *one* loss, so record the loss of the last step, not the sum over all steps, to which
+every step adds. Put the recorder into ``fit(..., saved={"recorder": recorder, ...})`` and a run that is killed and
+taken up again goes on recording where it was.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from microgradrnn.engine import Node
+from microgradrnn.engine.backward import reverse
+from viz.flow.messages import Arrival, Profile, gradient_flow
+from viz.graph.steps import LINEAR
+from viz.graph.trace import norm, reachable
+from viz.render.drawing import Drawing
+from viz.render.theme import DEFAULT, Theme
+
+
+class Recorder:
+    """Writes down, every n updates, the profile of a state, its horizon, the share of its carry and the gates' means.
+
+    Args:
+        every: after how many updates to record; the first one is recorded too.
+        state: which state of the last layer to follow, by its symbol or role; by default the cell state if there is
+            one, else the hidden state.
+        fraction: the horizon is the largest lag at which the norm is above this fraction of its start.
+
+    Attributes:
+        count: how many updates were seen.
+        updates: the numbers of those that were recorded, from 0.
+
+    Raises:
+        ValueError: if every is below 1.
+
+    >>> from microgradrnn import nn
+    >>> recorder, lstm = Recorder(every=2), nn.LSTM(3, 4, rng=0)
+    >>> for update in range(5):
+    ...     hs, (h, c) = lstm(np.ones((6, 1, 3)))
+    ...     recorder(h.sum())
+    >>> recorder
+    Recorder(every=2, 3 of 5 updates recorded, ∂L/∂c, 6 lags, gates f, i, o)
+    >>> recorder.norms.shape, recorder.gates["f"].shape
+    ((3, 6), (3, 6))
+    """
+
+    def __init__(self, every: int = 50, *, state: str | None = None, fraction: float = 0.01) -> None:
+        if every < 1:
+            raise ValueError(f"Recorder: every must be at least 1, got {every}")
+        if not 0 < fraction < 1:
+            raise ValueError(f"Recorder: fraction must lie between 0 and 1, got {fraction!r}")
+        self.every, self.state, self.fraction = every, state, fraction
+        self.count = 0
+        self.updates: list[int] = []
+        self.symbol = ""
+        self._rows: dict[str, list[list[float]]] = {"norms": [], "carry": []}  # by lag; also one for each gate
+        self._horizons: list[float] = []
+
+    def __repr__(self) -> str:
+        return (f"Recorder(every={self.every}, {len(self.updates)} of {self.count} updates recorded, "
+                f"∂L/∂{self.symbol or '?'}, {self.norms.shape[1]} lags, gates {', '.join(self.gates) or 'none'})")
+
+    @property
+    def due(self) -> bool:
+        """Will the next call record?"""
+        return self.count % self.every == 0
+
+    def __call__(self, loss: Node | Callable[[], Node]) -> None:
+        """Count an update, and record it if it is due. Touches no ``.grad``; `backward` may come before or after.
+
+        Args:
+            loss: the loss, or a function that makes it, which is called only if a record is due.
+
+        Raises:
+            TypeError: if that is no loss.
+            ValueError: if its graph has no time steps or no such state.
+            RuntimeError: if no state is marked, and the optimiser has already changed the weights that the loss was
+                computed from.
+        """
+        update, due = self.count, self.due
+        if due:
+            self._record(loss() if callable(loss) and not isinstance(loss, Node) else loss, update)
+        self.count += 1
+
+    def _record(self, loss: Any, update: int) -> None:
+        if not isinstance(loss, Node):
+            raise TypeError(f"Recorder: expected a loss (or a function that makes one), got {type(loss).__name__}")
+        nodes = reachable(loss)
+        at = marked_states(nodes, self.state)
+        symbol, arrivals = watched(loss, at) if at else from_flow(loss, self.state)
+        lags = range(max(arrivals) + 1)
+        said = [arrivals.get(lag) for lag in lags]
+        norms = [a.total if a else math.nan for a in said]
+        carry = [a.carry / (a.carry + a.rest) if a and a.carry + a.rest > 0 else math.nan for a in said]
+        horizon = Profile(symbol, (), tuple(arrivals), tuple(a.total for a in arrivals.values())).horizon(self.fraction)
+        steps = {a.step: lag for lag, a in arrivals.items()}
+        found = {"norms": norms, "carry": carry, **gate_means(nodes, steps, len(lags))}
+        for name in {**self._rows, **found}:
+            rows = self._rows.setdefault(name, [[] for _ in self.updates])
+            rows.append(found.get(name, []))
+        self.symbol = symbol
+        self.updates.append(update)
+        self._horizons.append(math.nan if horizon is None else float(horizon))
+
+    # -------------------------------------------------------------------------------------------- the numbers
+    @property
+    def norms(self) -> np.ndarray:
+        """The norm of the gradient at the state, (records, lags). NaN where a record did not reach that far back."""
+        return table(self._rows["norms"])
+
+    @property
+    def carry(self) -> np.ndarray:
+        """The share that was carried over directly from the step after, by norm, (records, lags)."""
+        return table(self._rows["carry"])
+
+    @property
+    def gates(self) -> dict[str, np.ndarray]:
+        """For each marked gate its mean over batch and units, (records, lags)."""
+        return {name[5:]: table(rows) for name, rows in sorted(self._rows.items()) if name.startswith("gate ")}
+
+    @property
+    def horizons(self) -> np.ndarray:
+        """The horizon of each record; NaN where there was none."""
+        return np.array(self._horizons, float)
+
+    def records(self) -> list[dict[str, Any]]:
+        """One dict for each record and lag, ready for ``pandas.DataFrame``."""
+        norms, carry, gates = self.norms, self.carry, self.gates
+        return [
+            {"update": update, "state": self.symbol, "lag": lag, "norm": float(norms[j, lag]),
+             "carry": float(carry[j, lag]), "horizon": self._horizons[j],
+             **{f"mean {name}": float(means[j, lag]) for name, means in gates.items()}}
+            for j, update in enumerate(self.updates) for lag in range(norms.shape[1]) if not math.isnan(norms[j, lag])
+            or lag == 0
+        ]
+
+    # -------------------------------------------------------------------------------------------- to files and back
+    def state_dict(self) -> dict[str, Any]:
+        """All that was recorded, as arrays, for checkpoints."""
+        return {"count": self.count, "updates": np.array(self.updates, int), "horizons": self.horizons,
+                "symbol": self.symbol, "every": self.every, "fraction": self.fraction,
+                **{name: table(rows) for name, rows in self._rows.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what was recorded.
+
+        Raises:
+            ValueError: if it was recorded at other intervals or with another fraction, or is no recorder's.
+        """
+        missing = {"count", "updates", "horizons", "symbol", "every", "fraction", "norms", "carry"} - state.keys()
+        if missing:
+            raise ValueError(f"Recorder: this is not what a recorder wrote; it has no {', '.join(sorted(missing))}")
+        for name in ("every", "fraction"):
+            if float(state[name]) != getattr(self, name):
+                raise ValueError(f"Recorder: this was recorded with {name}={float(state[name]):g} and is to go on with "
+                                 f"{name}={getattr(self, name):g}; mixed records would mislead")
+        self.count, self.symbol = int(state["count"]), str(state["symbol"])
+        self.updates = [int(n) for n in state["updates"]]
+        self._horizons = [float(x) for x in state["horizons"]]
+        self._rows = {name: [[float(x) for x in row] for row in state[name]] for name in state
+                      if name in ("norms", "carry") or name.startswith("gate ")}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a plain ``.npz`` file: arrays and no program."""
+        arrays: dict[str, Any] = {name: np.asarray(value) for name, value in self.state_dict().items()}
+        with open(path, "wb") as file:
+            np.savez_compressed(file, **arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Recorder:
+        """A recorder from a file that `save` wrote.
+
+        Raises:
+            ValueError: if the file is something else.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                state = {name: file[name] for name in file.files}
+        except (AttributeError, EOFError, ValueError) as error:
+            raise ValueError(f"Recorder: {os.fspath(path)} is not a file that Recorder.save wrote") from error
+        made = cls(int(state["every"]), fraction=float(state["fraction"])) if "every" in state else cls()
+        made.load_state_dict(state)
+        return made
+
+    def drawing(self, name: str = "how far back the gradient reaches, while training",
+                theme: Theme = DEFAULT) -> Drawing:
+        """A heat map, lag against update, the horizon as a line, and below it the means of the gates.
+
+        Raises:
+            ValueError: if nothing was recorded.
+        """
+        if not self.updates:
+            raise ValueError("Recorder: nothing was recorded yet; call the recorder with the loss of every update")
+        from viz.pictures.recording import heat_map  # it draws what is defined here
+
+        return heat_map(self, name, theme)
+
+
+# ------------------------------------------------------------------------------------------------ the measurement
+def marked_states(nodes: list[Node], wanted: str | None) -> dict[int, Node]:
+    """The states to follow, step by step, as they are marked; of layers of one name the last one's."""
+    found = [x for x in nodes if x.op is not None and x.scope.step is not None
+             and (x.role in ("cell", "hidden") if wanted is None else wanted in (x.symbol, x.role))]
+    if not found:
+        return {}
+    found = [x for x in found if x.scope.path == found[-1].scope.path]
+    role = "cell" if any(x.role == "cell" for x in found) else found[-1].role
+    return {x.scope.step: x for x in found if x.role == role and x.scope.step is not None}
+
+
+def watched(loss: Node, at: dict[int, Node]) -> tuple[str, dict[int, Arrival]]:
+    """What arrives at these states, by lag: one reverse pass that leaves the weights out, and builds no graph."""
+    states = set(at.values())
+    carried = {edge for state in states for edge in carried_into(state, states)}
+    parts: dict[tuple[Node, bool], Any] = {}
+
+    def observe(consumer: Node, k: int, x: Node, message: Any) -> None:
+        if x in states:
+            part, dense = (x, (consumer, k) in carried), np.asarray(message)
+            parts[part] = parts[part] + dense if part in parts else dense
+
+    gradients = {x: norm(g) for x, g in reverse(loss, targets=list(states), observe=observe) if x in states}
+    youngest = max(states, key=lambda x: x.serial)
+    last, symbol = youngest.scope.step or 0, youngest.symbol or str(youngest.role)
+    return symbol, {
+        abs(last - step): Arrival(symbol, step, abs(last - step), gradients.get(x, 0.0),
+                                  norm(parts.get((x, True), 0.0)), norm(parts.get((x, False), 0.0)))
+        for step, x in sorted(at.items(), key=lambda pair: abs(last - pair[0]))
+    }
+
+
+def carried_into(state: Node, states: set[Node]) -> Iterator[tuple[Node, int]]:
+    """The edges by which states of other steps come into this one through products and sums alone."""
+    stack, seen = [state], {state}
+    while stack:
+        node = stack.pop()
+        if node.op is None or node.op.name not in LINEAR or node.scope.step != state.scope.step:
+            continue
+        for k, x in enumerate(node.inputs):
+            if x in states and x is not state:
+                yield node, k
+            elif x is not None and x not in seen:
+                seen.add(x)
+                stack.append(x)
+
+
+def from_flow(loss: Node, wanted: str | None) -> tuple[str, dict[int, Arrival]]:
+    """The same for loops in which no state is marked: slower, because the graph must be searched for them."""
+    flow = gradient_flow(loss)
+    return flow.profile(wanted).state, {a.lag: a for a in flow.split(wanted)}
+
+
+def gate_means(nodes: list[Node], lag_at: dict[int, int], lags: int) -> dict[str, list[float]]:
+    """For each marked gate the mean over batch and units, by lag. Of gates of one name the youngest counts."""
+    found: dict[str, list[float]] = {}
+    for node in nodes:
+        if node.role == "gate" and node.scope.step in lag_at and node.symbol is not None:
+            row = found.setdefault(f"gate {node.symbol}", [math.nan] * lags)
+            row[lag_at[node.scope.step]] = float(np.mean(node.data))
+    return found
+
+
+def table(rows: list[list[float]]) -> np.ndarray:
+    """Rows of different lengths as one array, filled up with NaN.
+
+    >>> table([[1.0], [2.0, 3.0]])
+    array([[ 1., nan],
+           [ 2.,  3.]])
+    """
+    filled = np.full((len(rows), max(map(len, rows), default=0)), math.nan)
+    for j, row in enumerate(rows):
+        filled[j, : len(row)] = row
+    return filled
+
+
+# ------------------------------------------------------------------------------------------------ the drawing

@@ -1,0 +1,362 @@
+"""Ways through a cell: the gradient that arrives at a state, split by how it got there. The parts add up exactly.
+
+Walk from the loss backwards. Once a path has come to a state of the layer it may stay on the *carry*: c_t to c_{t-1}
+through the product with f in an LSTM, h_t to h_{t-1} through the product with z in a GRU, nothing but products and
+sums. Or it leaves the carry, through a gate or a candidate, and comes to the step before by a *way*. Every step back
+is one such passage; which passages a path made decides its class:
+
+=============  ========================================================================================
+``"first"``    the way by which it left the carry for the first time, or ``carry`` if it never did
+``"last"``     how it came in its last step back, from t to t - 1; ``straight`` if it made none
+``"set"``      all ways it used: ``carry``, ``f``, ``f+o``, ...
+``"number"``   how many times it left the carry: ``0``, ``1``, ``2``, ``3+``
+=============  ========================================================================================
+
+A way is called after the gate or candidate that read the earlier state: of those that a passage goes through, the last
+one (in a GRU a path to h_{t-1} through n and then r has the way r). Where nothing is marked, after the function or the
+product: ``tanh`` is the only way of the simple net. docs/ways.md works an example by hand.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+import networkx as nx
+import numpy as np
+
+from microgradrnn.engine import Node
+from microgradrnn.engine.backward import reverse
+from viz.flow.paths import split_reverse
+from viz.graph.steps import LINEAR, NO_STEPS, Layer, layers, states
+from viz.graph.trace import norm, traced
+
+MOVES = {  # operations that pass entries on as they are
+    "where", "getitem", "scatter", "index_update", "reshape", "transpose", "broadcast_to", "astype", "concat", "stack",
+    "pad", "roll",
+}
+PRODUCTS = {"matmul", "matmul_transposed", "affine", "einsum"}
+CARRY, STRAIGHT = "carry", "straight"
+
+Classify = Callable[[Node, int], str | None]
+
+
+class Label(NamedTuple):
+    """What an edge says about the way: a name, and how strongly it says so."""
+
+    name: str
+    strength: int
+
+
+OTHER, FUNCTION, MARKED = range(3)
+
+
+class State(NamedTuple):
+    """What is remembered of a path: a digest of its passages so far, and the way it is on just now, if any.
+
+    A path that has not come to the layer yet has None instead.
+    """
+
+    past: Hashable
+    now: Label | None = None
+
+
+class Rule(NamedTuple):
+    """How passages make a class: where to start, how to add one (a way, or None for the carry), what to call it."""
+
+    start: Hashable
+    add: Callable[[Any, str | None], Hashable]
+    name: Callable[[Any, list[str]], str]
+    done: Callable[[Any], bool] = lambda past: False  # can nothing change the digest any more?
+
+
+RULES: dict[str, Rule] = {
+    "first": Rule(
+        None, lambda past, way: past or way, lambda past, ways: past or CARRY, lambda past: past is not None
+    ),
+    "last": Rule(STRAIGHT, lambda past, way: way or CARRY, lambda past, ways: past),
+    "set": Rule(
+        frozenset(),
+        lambda past, way: past if way is None else past | {way},
+        lambda past, ways: "+".join(way for way in ways if way in past) or CARRY,
+    ),
+    "number": Rule(
+        0, lambda past, way: min(past + (way is not None), 3), lambda past, ways: "3+" if past == 3 else str(past),
+        lambda past: past == 3,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Ways:
+    """The gradient at one state, step by step, the last step first, and its parts.
+
+    Attributes:
+        state, by: which state, and what decides the class of a path.
+        steps, lags: the time steps, and how far each lies before the last step of the layer.
+        parts: for each class the arrays, (number of steps, *shape of the state).
+        whole: the gradient itself, of the same shape, from a pass of its own; the parts add up to it.
+        norms: for each class the Euclidean norm at each step, over the whole batch.
+        colours: for each class the symbol and the role by which a picture colours it.
+    """
+
+    state: str
+    by: str
+    steps: tuple[int, ...]
+    lags: tuple[int, ...]
+    parts: dict[str, np.ndarray]
+    whole: np.ndarray
+    norms: dict[str, np.ndarray] = field(init=False)
+    colours: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "norms", {name: sizes(part) for name, part in self.parts.items()})
+
+    def __repr__(self) -> str:
+        return f"Ways(∂L/∂{self.state}, {len(self.steps)} steps, by {self.by}: {', '.join(self.parts) or 'nothing'})"
+
+    @property
+    def whole_norms(self) -> np.ndarray:
+        """The norm of the gradient at each step: the norm of the sum."""
+        return sizes(self.whole)
+
+    @property
+    def sum_of_norms(self) -> np.ndarray:
+        """The sum of the parts' norms at each step. Where it is larger than the norm of the sum, parts cancel."""
+        return sum(self.norms.values(), np.zeros(len(self.steps)))
+
+    def shares(self, name: str) -> np.ndarray:
+        """A class's share of the sum of norms at each step; NaN where nothing arrives."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(self.norms[name] / self.sum_of_norms)
+
+    def check(self, tolerance: float = 1e-10) -> float:
+        """How far the parts are from adding up: the largest ‖Σ parts − whole‖ / ‖whole‖ of all steps.
+
+        Raises:
+            ArithmeticError: if that is above the tolerance.
+        """
+        gap = sizes(sum(self.parts.values(), np.zeros_like(self.whole)) - self.whole)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            error = float(np.max(np.where(gap == 0, 0, gap / self.whole_norms), initial=0.0))
+        if not error <= tolerance:
+            raise ArithmeticError(
+                f"ways: the parts of ∂L/∂{self.state} miss the whole by {error:.1e} of its norm, more than "
+                f"{tolerance:g}; in float32 that is rounding, with float64 please report it"
+            )
+        return error
+
+    def draw(self, **options: Any) -> Any:
+        """The picture: `viz.draw_ways`."""
+        from viz.pictures.stacks import draw_ways
+
+        return draw_ways(self, **options)
+
+    def records(self) -> list[dict[str, Any]]:
+        """One dict for each step and class, ready for ``pandas.DataFrame``."""
+        whole, together = self.whole_norms, self.sum_of_norms
+        return [
+            {"state": self.state, "step": step, "lag": lag, "by": self.by, "class": name,
+             "norm": float(norms[j]), "share": float(norms[j] / together[j]) if together[j] else math.nan,
+             "whole": float(whole[j])}
+            for j, (step, lag) in enumerate(zip(self.steps, self.lags, strict=True))
+            for name, norms in self.norms.items()
+        ]
+
+
+def ways(
+    root: Node, state: str | None = None, by: str = "first", *, layer: int = -1, classify: Classify | None = None,
+    seed: Any = None,
+) -> Ways:  # fmt: skip
+    """Split the gradient that arrives at a state by the ways it came, at every step.
+
+    Args:
+        root: the loss; or any node, with a seed: ``ways(c_T, "c", seed=v)`` splits the product of v with ∂c_T/∂c_t.
+        state: its symbol (``"c"``, ``"h"``) or role (``"cell"``); by default the cell state if there is one, else the
+            hidden state, or the only one.
+        by: ``"first"``, ``"last"``, ``"set"`` or ``"number"``, see the module's docstring.
+        layer: which unrolled layer, the last by default. Ways through other layers, between the loss and this one, are
+            not told apart.
+        classify: ``classify(consumer, k)`` names the way that an edge belongs to, or says None. By default the symbol
+            of a gate or candidate.
+        seed: the cotangent of the root; 1 by default.
+
+    Returns:
+        A `Ways`.
+
+    Raises:
+        TypeError: if root is not a node.
+        ValueError: if the graph has no time steps or no such state, or ``by`` is something else.
+
+    >>> from microgradrnn import nn
+    >>> hs, (h, c) = nn.LSTM(3, 5, rng=0)(np.ones((7, 2, 3)))
+    >>> found = ways(h.sum())
+    >>> found
+    Ways(∂L/∂c, 7 steps, by first: carry, i, f, g, o)
+    >>> found.parts["f"].shape, found.lags
+    ((7, 2, 5), (0, 1, 2, 3, 4, 5, 6))
+    >>> found.check() < 1e-14
+    True
+    """
+    if by not in RULES:
+        raise ValueError(f"ways: by is one of {', '.join(map(repr, RULES))}, got {by!r}")
+    rule = RULES[by]
+    graph, ids = traced(root)
+    found = layers(graph)
+    if not found:
+        raise ValueError(f"ways: {NO_STEPS}")
+    if not -len(found) <= layer < len(found):
+        raise ValueError(f"ways: there is no layer {layer}; this graph has {len(found)}, counted from 0")
+    one = found[layer]
+    symbol, at = steps_of(graph, one, state)
+    nodes = {name: node for node, name in ids.items()}
+    targets = [nodes[name] for name in at.values()]
+    reader = Reader(
+        rule,
+        {nodes[name]: step for step, names in one.steps.items() for name in names.values()},
+        {nodes[name] for name in held(graph, one)},
+        classify,
+    )
+    wanted = set(targets)
+    parts = {node: part for node, part in split_reverse(root, reader.start(root), reader, targets, seed)
+             if node in wanted}
+    whole = {node: g for node, g in reverse(root, seed, targets=targets) if node in wanted}
+    lags = tuple(abs(one.last - step) for step in at)
+    return Ways(symbol, by, tuple(at), lags, reader.by_name(parts, targets),
+                np.array([whole.get(x, zeros(x)) for x in targets]), colours=reader.colours())
+
+
+def step_ways(
+    root: Node, state: str | None = None, *, layer: int = -1, classify: Classify | None = None, seed: Any = None
+) -> Ways:
+    """What comes to a state of step t - 1 from the states of step t, by each way: `ways` with ``by="last"``.
+
+    The class ``straight`` is what takes no step back: it comes from the loss of that step itself, or from the layer
+    above. What comes to c_{t-1} by a gate comes to h_{t-1} first, and from there through tanh.
+
+    >>> from microgradrnn import nn
+    >>> hs, _ = nn.GRU(3, 5, rng=0)(np.ones((7, 2, 3)))
+    >>> step_ways(hs.sum())
+    Ways(∂L/∂h, 7 steps, by last: straight, carry, r, z, n)
+    """
+    return ways(root, state, "last", layer=layer, classify=classify, seed=seed)
+
+
+class Reader:
+    """The automaton: reads the edges of paths, from the loss backwards, and keeps a `State` of each.
+
+    A path counts from the first state of the layer that it comes to. From there on, an edge out of a marked gate or
+    candidate puts it on that way; an edge to another step (or out of the layer) ends the passage, and so does coming to
+    another state of the same step. Unmarked functions and products say so less strongly: they do not take the place of
+    what is marked, and a path that comes to a state of the *same* step has not left the carry through them (the tanh
+    between h_t and c_t of an LSTM).
+    """
+
+    def __init__(self, rule: Rule, step: dict[Node, int], is_state: set[Node], classify: Classify | None) -> None:
+        self.rule, self.step, self.is_state, self.classify = rule, step, is_state, classify
+        self.seen: dict[str, Node] = {}  # for each way, the oldest node that named it
+
+    def start(self, root: Node) -> State | None:
+        """The state of a path that has not set out yet."""
+        return State(self.rule.start) if root in self.is_state else None
+
+    def __call__(self, consumer: Node, k: int, x: Node) -> Callable[[Any], Hashable]:
+        """The function from the state before an edge to the state behind it."""
+        step = self.step.get(consumer)
+        label = self.label(consumer, k) if step is not None else None
+        if label is not None:
+            self.seen[label.name] = consumer
+        crosses = step is not None and self.step.get(x) != step
+        return partial(self.after, label, crosses, x in self.is_state)
+
+    def after(self, label: Label | None, crosses: bool, to_state: bool, state: State | None) -> State | None:
+        """The state behind an edge with this label."""
+        if state is None:
+            return State(self.rule.start) if to_state else None
+        past, now = state
+        if self.rule.done(past):
+            return state
+        if label is not None and (now is None or label.strength == MARKED or label.strength > now.strength):
+            now = label
+        if crosses:
+            return State(self.rule.add(past, now and now.name))
+        if to_state:
+            return State(self.rule.add(past, now.name) if now and now.strength == MARKED else past)
+        return State(past, now)
+
+    def label(self, consumer: Node, k: int) -> Label | None:
+        """The way that an edge belongs to."""
+        if self.classify is not None:
+            said = self.classify(consumer, k)
+            if said in (CARRY, STRAIGHT):
+                raise ValueError(f"ways: {said!r} is what a path that takes no way is called; say None instead")
+            return None if said is None else Label(said, MARKED)
+        op = consumer.op.name
+        if consumer.role in ("gate", "candidate"):
+            return Label(consumer.symbol or op, MARKED)
+        if op in LINEAR or op in MOVES or (op == "divide" and k == 0):
+            return None
+        if consumer.op.elementwise and len(consumer.inputs) == 1:
+            return Label(op, FUNCTION)
+        return Label("matrix" if op in PRODUCTS else op, OTHER)
+
+    def by_name(self, parts: dict[Node, dict[Any, Any]], targets: list[Node]) -> dict[str, np.ndarray]:
+        """For each class its part at each target, stacked; the carry first, then as the cell was made."""
+        order = self.order()
+        nothing = np.zeros((len(targets), *np.shape(targets[0].data)), np.asarray(targets[0].data).dtype)
+        summed: dict[str, np.ndarray] = {}
+        for j, x in enumerate(targets):
+            for state, g in parts.get(x, {}).items():
+                name = self.rule.name(state.past, order)
+                if name not in summed:
+                    summed[name] = nothing.copy()
+                summed[name][j] += g
+        place = {name: j for j, name in enumerate([STRAIGHT, CARRY, *order])}
+        known = sorted(summed, key=lambda name: (name.count("+"), [place.get(w, -1) for w in name.split("+")], name))
+        return {name: summed[name] for name in known}
+
+    def order(self) -> list[str]:
+        """The ways, in the order in which a step makes them."""
+        return sorted(self.seen, key=lambda name: self.seen[name].serial)
+
+    def colours(self) -> dict[str, tuple[str | None, str | None]]:
+        """The symbol and the role of the ways that marks name."""
+        return {name: (node.symbol, node.role) for name, node in self.seen.items() if node.symbol == name}
+
+
+def steps_of(graph: nx.MultiDiGraph, layer: Layer, wanted: str | None) -> tuple[str, dict[int, str]]:
+    """The symbol of a state, and its node at each step that has it, the last step first."""
+    handed_on = held(graph, layer)
+    at: dict[str, dict[int, str]] = {}
+    for step in sorted(layer.steps, key=lambda step: abs(layer.last - step)):
+        for name, node in layer.steps[step].items():
+            if node in handed_on:
+                at.setdefault(name, {})[step] = node
+    said = {name: graph.nodes[next(iter(ids.values()))] for name, ids in at.items()}
+    for key, value in [("role", wanted), ("symbol", wanted), ("name", wanted)] if wanted else [
+        ("role", "cell"), ("role", "hidden"), ("kind", "computed")
+    ]:
+        if named := [name for name in at if said[name].get(key) == value]:
+            return said[named[-1]].get("symbol", named[-1]), at[named[-1]]
+    there = ", ".join(said[name].get("symbol", name) for name in at) or "nothing"
+    raise ValueError(f"ways: no state {wanted!r}; this layer hands on {there}")
+
+
+def held(graph: nx.MultiDiGraph, layer: Layer) -> set[str]:
+    """The nodes that are states: what is handed from step to step; of a single step, what marks say."""
+    marked = (node for ids in layer.steps.values() for node in ids.values()
+              if graph.nodes[node].get("role") in ("hidden", "cell"))
+    return states(graph, layer) or set(marked)
+
+
+def zeros(x: Node) -> Any:
+    """A gradient of nothing."""
+    return np.zeros_like(x.data)
+
+
+def sizes(parts: np.ndarray) -> np.ndarray:
+    """The norm of each row, over all its entries."""
+    return np.array([norm(part) for part in parts])

@@ -1,0 +1,385 @@
+"""One cell: the steps of a layer, folded into the boxes, circles and wires that each of them has.
+
+`one_cell` turns a layer into a `Cell`, ready to be laid out once and stamped for every step. What is a weight is seen
+from what was computed from parameters alone.
+
+Folded away: slices and reshapes (a wire goes through them), ``h @ W`` and the sums around it (one box), and plain
+numbers (they become part of the label). Every wire still stands for exactly one edge of the graph, the one that
+enters its target, so the number drawn on it is the message of that edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import networkx as nx
+
+from viz.graph.steps import Layer, state_symbols, states, uses, weight_names
+
+PLUMBING = {"getitem", "reshape", "transpose", "astype", "index_update"}  # they move numbers about, and change none
+POINTWISE = {"multiply": "×", "add": "+", "subtract": "−", "divide": "÷"}
+SIGNS = {"sigmoid": "σ"}
+
+
+@dataclass(frozen=True)
+class Glyph:
+    """Something to draw in a cell. Its shape is ``box``, ``circle`` or ``input``."""
+
+    name: str
+    shape: str
+    label: str
+    symbol: str | None = None
+    role: str | None = None
+
+
+@dataclass(frozen=True)
+class Wire:
+    """From what (a glyph, or a state of an earlier step) to which glyph; ``port`` orders the wires into one glyph.
+
+    ``edge`` is the edge it stands for: the name, within the step, of the node it enters, and k.
+    """
+
+    source: str
+    target: str
+    edge: tuple[str, int]
+    delay: int = 0
+
+    @property
+    def recurrent(self) -> bool:
+        """Does it come from an earlier step?"""
+        return self.delay > 0
+
+
+@dataclass
+class Cell:
+    """One step of a layer, ready to be laid out."""
+
+    glyphs: dict[str, Glyph]
+    wires: list[Wire]
+    states: list[str]  # the glyphs that a later step reads (or the loss, for a net of one step)
+    weights: list[str]  # the ids of the parameters it uses
+    names: dict[str, str] = field(default_factory=dict)  # what weights without a symbol are called: W1, W2, ...
+    symbols: dict[str, str] = field(default_factory=dict)  # what each state is called
+    words: dict[str, str] = field(default_factory=dict)  # what each glyph is, in a few words: i × g
+    borrowed: list[str] = field(default_factory=list)  # inputs that are another layer's output, or a plain array
+
+    def main_line(self) -> list[str]:
+        """The glyphs on the straight line along the top: how the gradient gets from a state to the same state one
+        step back. A pure carry, through products and sums only, if there is one (the LSTM's c, the GRU's h);
+        else the shortest way there is (the simple RNN's, through its matrix and tanh).
+        """
+        ways = [way for state in self.states for way in [self.way(state)] if way]
+        carries = [way for way in ways if all(self.glyphs[name].shape == "circle" for name in way)]
+        by_role = {"cell": 0, "hidden": 1}
+        return min(carries or ways, key=lambda way: (by_role.get(self.glyphs[way[-1]].role or "", 2), len(way)),
+                   default=[])
+
+    def way(self, state: str) -> list[str]:
+        """The shortest way through one step from a state to itself; circles only, if that is possible."""
+        graph: nx.DiGraph = nx.DiGraph()
+        graph.add_nodes_from(self.glyphs)
+        for wire in self.wires:
+            source = ("last", wire.source) if wire.recurrent else wire.source
+            graph.add_edge(source, wire.target, weight=1 if self.glyphs[wire.target].shape == "circle" else 100)
+        try:
+            return list(nx.shortest_path(graph, ("last", state), state, weight="weight")[1:])
+        except (nx.NetworkXNoPath, nx.NodeNotFound):
+            return []
+
+
+def one_cell(graph: nx.MultiDiGraph, layer: Layer, steps: Iterable[int]) -> Cell:
+    """One cell that every given step of the layer fits into: the union of what they hold."""
+    folder = _Folder(graph, layer)
+    glyphs: dict[str, Glyph] = {}
+    wires: dict[tuple[str, int], Wire] = {}
+    words: dict[str, str] = {}
+    alike: set[Hashable] = set()
+    for step in steps:
+        if (shape := folder.shape(step)) in alike:
+            continue  # as an earlier step: nothing new
+        alike.add(shape)
+        for glyph in folder.glyphs(step):
+            glyphs[glyph.name] = glyph
+            node = layer.steps[step].get(glyph.name)
+            words[glyph.name] = glyph.label if node is None else folder.words(node, glyph)
+        for wire in folder.wires(step):
+            wires[wire.edge] = wire
+    read = {wire.source for wire in wires.values()}
+    borrowed = [name for name in glyphs if name not in layer.steps[layer.last] and name in folder.borrowed]
+    for name in borrowed:
+        if name not in read:  # at the first step alone: the first state
+            del glyphs[name]
+    handed_on = {graph.nodes[node]["name"] for node in folder.states} | folder.outputs()
+    return Cell(
+        glyphs,
+        [wire for wire in wires.values() if wire.target in glyphs],
+        [name for name in glyphs if name in handed_on],
+        sorted(folder.weights, key=lambda node: graph.nodes[node]["order"]),
+        folder.names,
+        folder.symbols,
+        words,
+        [name for name in borrowed if name in glyphs],
+    )
+
+
+class _Folder:
+    """What folding needs to know about the graph and one layer of it."""
+
+    def __init__(self, graph: nx.MultiDiGraph, layer: Layer) -> None:
+        self.graph, self.layer = graph, layer
+        self.where = {node: (step, name) for step, ids in layer.steps.items() for name, node in ids.items()}
+        self.turn = {step: i for i, step in enumerate(layer.order)}
+        self.states = states(graph, layer)
+        self.symbols = state_symbols(graph, layer)
+        self.names = weight_names(graph)
+        self.uses = uses(graph)
+        self.several = len({said["step"] for _, said in graph.nodes(data=True) if "step" in said}) > 1
+        self.weights: set[str] = set()
+        self.borrowed: set[str] = set()
+        self._constant: dict[str, bool] = {}
+        self._same: dict[str, bool] = {}
+        self._host: dict[str, str] = {}
+        self._near: dict[str, set[str]] = {}
+
+    def shape(self, step: int) -> Hashable:
+        """All that a cell is drawn from. Steps that look alike have the same."""
+        nodes, turn, where = self.graph.nodes, self.turn[step], self.where
+        found: list[tuple[Any, ...]] = []
+        for name, node in self.layer.steps[step].items():
+            said = nodes[node]
+            found.append((name, said.get("op"), said.get("symbol"), said.get("role")))
+            for u, keys in self.graph.pred[node].items():
+                if u in where:
+                    then, other = where[u]
+                    found.extend((k, turn - self.turn[then], other) for k in keys)
+                else:
+                    constant = nodes[u]["kind"] == "constant"
+                    found.extend((k, nodes[u]["shape"] if constant else nodes[u].get("step", u) == step,
+                                  nodes[u]["name"]) for k in keys)
+        return tuple(found)
+
+    # -- what a node is
+    def said(self, node: str) -> dict[str, Any]:
+        result: dict[str, Any] = self.graph.nodes[node]
+        return result
+
+    def operands(self, node: str) -> list[tuple[int, str]]:
+        return sorted((k, u) for u, _, k in self.graph.in_edges(node, keys=True))
+
+    def is_weight(self, node: str) -> bool:
+        """A parameter, a leaf that is not just the first state, or computed outside the steps from such alone?
+
+        A slice or transpose of a weight, the same at every step, is one too, even if it is made anew at each.
+        """
+        if node not in self._constant:
+            said = self.said(node)
+            if node in self.where:
+                self._constant[node] = said.get("op") in PLUMBING and node not in self.states and all(
+                    self.is_weight(u) for u in self.graph.predecessors(node)) and self.is_the_same(node)
+            elif said["kind"] == "computed":
+                self._constant[node] = "step" not in said and all(
+                    self.is_weight(u) or self.said(u)["kind"] == "constant" for u in self.graph.predecessors(node))
+            else:
+                self._constant[node] = said["kind"] == "parameter" or (
+                    said["kind"] == "leaf" and not (self.several and len(self.uses[node]) == 1
+                                                    and self.uses[node] == {next(iter(self.layer.steps))}))
+        return self._constant[node]
+
+    def is_the_same(self, node: str) -> bool:
+        """Is this slice or transpose the same at every step? (``xs[t]`` is not; with one step only, who knows.)"""
+        if self.said(node)["op"] == "getitem" and not self.several:
+            return False
+        name = self.where[node][1]
+        if name not in self._same:
+            self._same[name] = len({self.said(ids[name]).get("params") for ids in self.layer.steps.values()
+                                    if name in ids}) == 1
+        return self._same[name]
+
+    def is_plain(self, node: str) -> bool:
+        return bool(self.said(node)["kind"] == "constant")
+
+    def is_plumbing(self, node: str) -> bool:
+        return (self.said(node).get("op") in PLUMBING and "symbol" not in self.said(node)
+                and node not in self.states)
+
+    def is_input(self, node: str) -> bool:
+        """A slice, in this step, of something that lies outside: the input of the step."""
+        if self.said(node)["kind"] in ("leaf", "parameter"):
+            return node in self.where
+        return (self.is_plumbing(node) and all(u not in self.where for u in self.graph.predecessors(node))
+                and self.said(node)["op"] != "index_update" and not self.is_weight(node))
+
+    def origin(self, node: str) -> str:
+        """Back through slices and reshapes to what they were taken from."""
+        while node in self.where and self.is_plumbing(node) and not self.is_input(node):
+            node = next(iter(self.graph.predecessors(node)))
+        return node
+
+    def outputs(self) -> set[str]:
+        """Names of the nodes of the last step that something outside reads."""
+        return {name for name, node in self.layer.steps[self.layer.last].items()
+                if any(v not in self.where for v in self.graph.successors(node))
+                or node == self.graph.graph["root"]}
+
+    # -- affine boxes: a product with a weight, and the sums around it
+    def is_product(self, node: str) -> bool:
+        return (self.said(node).get("op") in ("matmul", "affine")
+                and any(self.is_weight(u) for k, u in self.operands(node) if k < 2))
+
+    def is_affine(self, node: str) -> bool:
+        """A product with a weight, or a sum of such products, inputs and weights."""
+        if self.is_product(node):
+            return True
+        if self.said(node).get("op") != "add" or node not in self.where:
+            return False
+        terms = [self.origin(u) for _, u in self.operands(node)]
+        step = self.where[node][0]
+        inside = [u for u in terms if u in self.where and not self.is_input(u)]
+        return bool(inside) and all(
+            self.where[u][0] == step and self.is_affine(u) and self.consumers(u) == 1 for u in inside
+        ) and not any(self.is_plain(u) and u in self.where for u in terms)
+
+    def consumers(self, node: str) -> int:
+        """How many operands, behind slices and reshapes, it becomes."""
+        return sum(self.consumers(v) if v in self.where and self.is_plumbing(v) and not self.is_input(v) else 1
+                   for _, v in self.graph.out_edges(node))
+
+    def host(self, node: str) -> str:
+        """The node whose glyph this one is part of: itself, but for products inside a sum."""
+        if node not in self._host:
+            self._host[node] = node
+            if self.is_affine(node) and self.consumers(node) == 1 and node not in self.states:
+                v = next(iter(self.graph.successors(node)))
+                while v in self.where and self.is_plumbing(v):
+                    v = next(iter(self.graph.successors(v)))
+                if v in self.where and self.where[v][0] == self.where[node][0] and self.is_affine(v):
+                    self._host[node] = self.host(v)
+        return self._host[node]
+
+    # -- what to draw
+    def drawn(self, step: int) -> list[str]:
+        return [node for node in self.layer.steps[step].values()
+                if self.is_input(node) or not (self.is_plumbing(node) or self.is_weight(node))]
+
+    def glyphs(self, step: int) -> Iterable[Glyph]:
+        for node in self.drawn(step):
+            if not self.is_input(node):
+                for _, operand in self.operands(node):
+                    if (name := self.lender(self.origin(operand), step)) is not None:
+                        self.borrowed.add(name)
+                        yield Glyph(name, "input", self.said(self.origin(operand)).get("symbol", "x"))
+            if self.host(node) == node:
+                yield self.glyph(node)
+
+    def lender(self, node: str, step: int) -> str | None:
+        """A name for what another layer computed at the same step, or for an array that was given to it. Else None."""
+        said = self.said(node)
+        if node in self.where or said.get("step") != step:
+            return None
+        if said["kind"] == "constant" and (not self.several or said["shape"] == "()"):
+            return None
+        return f"{said.get('path', '')}:{said['name']}" if said["kind"] in ("computed", "constant") else None
+
+    def glyph(self, node: str) -> Glyph:
+        said = self.said(node)
+        name, symbol, role = self.where[node][1], said.get("symbol"), said.get("role")
+        if self.is_input(node):
+            return Glyph(name, "input", "x" if said["kind"] == "computed" else self.names.get(node, "x"), symbol, role)
+        operands = [u for _, u in self.operands(node)]
+        if self.is_affine(node):
+            return Glyph(name, "box", self.text(node, top=True), symbol, role)
+        fixed = [self.is_weight(u) or (self.is_plain(u) and self.said(u).get("shape") == "()") for u in operands]
+        if said["op"] in POINTWISE:
+            if any(fixed):
+                a, b = (self.word(u) for u in operands)
+                return Glyph(name, "box", f"{a} {POINTWISE[said['op']]} {b}", symbol, role)
+            return Glyph(name, "circle", POINTWISE[said["op"]], symbol, role)
+        return Glyph(name, "box", SIGNS.get(said["op"], said["op"]), symbol, role)
+
+    def words(self, node: str, glyph: Glyph) -> str:
+        """What a glyph is, in a few words, for someone who points at it."""
+        if glyph.symbol or glyph.name in self.symbols:
+            return glyph.symbol or self.symbols[glyph.name]
+        if glyph.shape == "circle":
+            return f" {glyph.label} ".join(self.word(u) for _, u in self.operands(node))
+        if glyph.shape == "input" or " " in glyph.label:
+            return glyph.label
+        return f"{glyph.label}({', '.join(self.word(u) for _, u in self.operands(node))})"
+
+    def wires(self, step: int) -> Iterable[Wire]:
+        for node in self.drawn(step):
+            if self.is_input(node):
+                for u in self.graph.predecessors(node):
+                    self.weights |= self.nearby_parameters(u)
+                continue
+            for k, operand in self.operands(node):
+                u = self.origin(operand)
+                if self.is_weight(u):
+                    self.weights |= self.parameters(u)
+                    continue
+                if (name := self.lender(u, step)) is not None:
+                    yield Wire(name, self.where[self.host(node)][1], (self.where[node][1], k))
+                if u not in self.where:
+                    continue  # a plain number, the first state, or an input that is the same for all steps
+                if self.host(u) == self.host(node):
+                    continue
+                then, name = self.where[self.host(u)]
+                delay = self.turn[step] - self.turn[then]
+                yield Wire(name, self.where[self.host(node)][1], (self.where[node][1], k), delay)
+
+    def parameters(self, node: str) -> set[str]:
+        """The parameters that a weight was computed from."""
+        return {u for u in {node, *nx.ancestors(self.graph, node)} if self.said(u)["kind"] in ("parameter", "leaf")}
+
+    def nearby_parameters(self, node: str) -> set[str]:
+        """The parameters of what was worked out for all steps at once, under the layer's own name (``x U + b``)."""
+        if node in self._near:
+            return self._near[node]
+        self._near[node] = set()
+        said = self.said(node)
+        if said.get("path", "") == self.layer.path and said["kind"] == "computed" and "step" not in said:
+            for u in self.graph.predecessors(node):
+                self._near[node] |= {u} if self.said(u)["kind"] == "parameter" else self.nearby_parameters(u)
+        return self._near[node]
+
+    def text(self, node: str, *, top: bool = False, depth: int = 6) -> str:
+        """How the equations write a node, as far as symbols allow."""
+        said = self.said(node)
+        if "symbol" in said and not top:
+            return str(said["symbol"])
+        if said["kind"] == "constant":
+            return f"{said['value']:g}" if "value" in said and said["shape"] == "()" else "x"
+        if not top and node in self.where:
+            name = self.where[node][1]
+            if node in self.states and name in self.symbols:
+                return self.symbols[name]
+            if self.is_input(node) and all(self.said(u)["kind"] != "computed" for u in self.graph.predecessors(node)):
+                return self.names.get(node, "x")
+        if said["kind"] in ("leaf", "parameter"):
+            return self.names.get(node, "x")
+        if node not in self.where and said["op"] not in ("matmul", "affine", "add") and not self.is_weight(node):
+            return "x"  # whatever was worked out before the steps, they read it as their input
+        if depth == 0:
+            return str(said["op"])
+        parts = [self.text(u, depth=depth - 1) for _, u in self.operands(node)]
+        op = said["op"]
+        if op in PLUMBING:
+            return f"{parts[0]}ᵀ" if op == "transpose" and self.is_weight(node) else parts[0]
+        if op in ("matmul", "affine"):
+            parts = [self.word(u, depth) for _, u in self.operands(node)]
+            return " + ".join([f"{parts[0]} {parts[1]}", *parts[2:]])
+        if op == "add":
+            return " + ".join(parts)
+        if op == "multiply":
+            return f"({parts[0]}⊙{parts[1]})"
+        if op == "subtract":
+            return f"({' − '.join(parts)})"
+        return f"{SIGNS.get(op, op)}({parts[0]})" if len(parts) == 1 else str(op)
+
+    def word(self, node: str, depth: int = 6) -> str:
+        """A node in at most twelve characters: as the equations write it, else the name of its operation."""
+        words = self.text(node, depth=depth - 1)
+        said = self.said(self.origin(node))
+        return words if len(words) <= 12 or "op" not in said else SIGNS.get(said["op"], str(said["op"]))

@@ -1,0 +1,220 @@
+"""Time steps: where in a graph the runs of steps are, what is handed from one to the next, and what it is called.
+
+An unrolled net is the same cell T times. `layers` finds the runs. Nothing here knows an LSTM: what is a state is seen
+from which edges cross from one step to a later one; what is carried, from the products and sums it goes through.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import networkx as nx
+
+NO_STEPS = "this graph has no time steps: wrap each step of your loop in `with scope(step=t):`, or use nn.unroll"
+LINEAR = {"multiply", "add", "subtract", "negative"}  # ways along which a state is carried
+
+
+class Edge(NamedTuple):
+    """One edge of the graph: the k-th operand of a node."""
+
+    consumer: str
+    k: int
+
+
+@dataclass
+class Layer:
+    """The steps of one unrolled cell: for each step, the ids of its nodes by name, oldest first."""
+
+    path: str
+    steps: dict[int, dict[str, str]] = field(default_factory=dict)
+
+    @property
+    def last(self) -> int:
+        """The youngest step, where the loop ends."""
+        return next(reversed(self.steps))
+
+    @property
+    def order(self) -> list[int]:
+        """The steps as the loop took them: forwards in time, or backwards."""
+        backwards = len(self.steps) > 1 and self.last < next(iter(self.steps))
+        return sorted(self.steps, reverse=backwards)
+
+
+def layers(graph: nx.MultiDiGraph) -> list[Layer]:
+    """The unrolled layers of a graph, in the order of making. Empty if nothing was made inside a time step.
+
+    A layer is what one scope path made, step by step. It ends where a step comes round a second time (another layer
+    of the same name). Paths that hand nothing from step to step (an output layer called inside the loop) belong to
+    the layer they exchange most with.
+    """
+    found: list[Layer] = []
+    current: dict[str, Layer] = {}
+    now: dict[str, int] = {}
+    at = uses(graph)
+    for node, said in sorted(graph.nodes(data=True), key=lambda item: item[1]["order"]):
+        if "step" not in said or said["kind"] in ("constant", "parameter") or len(at.get(node, ())) > 1:
+            continue  # a leaf that several steps read is a weight, wherever it was made
+        path, step = said.get("path", ""), said["step"]
+        if path not in current or (step in current[path].steps and step != now[path]):
+            current[path] = Layer(path)
+            found.append(current[path])
+        now[path] = step
+        current[path].steps.setdefault(step, {})[_free(current[path].steps.get(step, {}), said["name"])] = node
+    found = _merged(graph, found)
+    _adopt(graph, found, at)
+    return found
+
+
+def uses(graph: nx.MultiDiGraph) -> dict[str, set[int]]:
+    """For each leaf: the steps that read it, directly or through something made outside the steps."""
+    found = {}
+    for leaf, said in graph.nodes(data=True):
+        if said["kind"] != "leaf":
+            continue
+        steps: set[int] = set()
+        seen, stack = {leaf}, [leaf]
+        while stack:
+            for v in graph.successors(stack.pop()):
+                if "step" in graph.nodes[v]:
+                    steps.add(graph.nodes[v]["step"])
+                elif v not in seen:
+                    seen.add(v)
+                    stack.append(v)
+        found[leaf] = steps
+    return found
+
+
+def _adopt(graph: nx.MultiDiGraph, found: list[Layer], at: dict[str, set[int]]) -> None:
+    """Leaves made before the loop, one for each step and all read at the same place, are the inputs of the steps."""
+    where = {node: (i, step, name) for i, layer in enumerate(found)
+             for step, ids in layer.steps.items() for name, node in ids.items()}
+    places: dict[tuple[int, str, int], dict[int, str]] = {}
+    for leaf, steps in at.items():
+        if len(steps) == 1 and leaf not in where:
+            for _, v, k in graph.out_edges(leaf, keys=True):
+                if v in where:
+                    i, step, name = where[v]
+                    places.setdefault((i, name, k), {})[step] = leaf
+    for (i, name, k), leaves in places.items():
+        if len(leaves) > 1:
+            for step, leaf in leaves.items():
+                if leaf not in where:
+                    found[i].steps[step][f"{name}/{k}"] = leaf
+                    where[leaf] = (i, step, f"{name}/{k}")
+
+
+def weight_names(graph: nx.MultiDiGraph) -> dict[str, str]:
+    """What to call parameters and leaves: their symbol, else W1, W2, ... in the order of making."""
+    leaves = sorted((said["order"], node) for node, said in graph.nodes(data=True)
+                    if said["kind"] in ("parameter", "leaf"))
+    names = {node: graph.nodes[node].get("symbol") for _, node in leaves}
+    taken, count, at = set(names.values()), 0, uses(graph)
+    several = len({said["step"] for _, said in graph.nodes(data=True) if "step" in said}) > 1
+    for _, node in leaves:
+        if names[node] is not None or _is_read_by_weights(graph, node):
+            continue
+        if graph.nodes[node]["kind"] == "parameter" or len(at[node]) > 1 or not several:
+            count += 1
+            while f"W{count}" in taken:
+                count += 1
+            names[node] = f"W{count}"
+    return {node: name for node, name in names.items() if name is not None}
+
+
+def _is_read_by_weights(graph: nx.MultiDiGraph, node: str) -> bool:
+    """Is it the x of ``x @ W``, a product of two things that are there before any step? Then it is no weight."""
+    return graph.nodes[node]["kind"] == "leaf" and any(
+        k == 0 and graph.nodes[v]["op"] in ("matmul", "affine") and "step" not in graph.nodes[v]
+        and all(graph.nodes[u]["kind"] in ("leaf", "parameter") for u in graph.predecessors(v))
+        for _, v, k in graph.out_edges(node, keys=True)
+    )
+
+
+def state_symbols(graph: nx.MultiDiGraph, layer: Layer) -> dict[str, str]:
+    """What to call each state, by its name in the layer: as marked; of the others the youngest is h, then s2, ..."""
+    handed_on = states(graph, layer)
+    names = {name: graph.nodes[node].get("symbol", "ΣL" if is_running_sum(graph, node) else None)
+             for name, node in layer.steps[layer.last].items() if node in handed_on}
+    taken = set(names.values())
+    for name in reversed(names):
+        if names[name] is None:
+            free = ("h" if j == 1 else f"s{j}" for j in range(1, len(names) + len(taken) + 2))
+            names[name] = next(word for word in free if word not in taken)
+            taken.add(names[name])
+    return {name: str(symbol) for name, symbol in names.items()}
+
+
+def is_running_sum(graph: nx.MultiDiGraph, node: str) -> bool:
+    """Is it the root, a single number that a loop summed up step by step, as in ``L = L + L_t``?"""
+    return node == graph.graph["root"] and graph.nodes[node]["op"] == "add" and graph.nodes[node]["shape"] == "()"
+
+
+def _free(taken: dict[str, str], name: str) -> str:
+    while name in taken:
+        name += "'"
+    return name
+
+
+def _merged(graph: nx.MultiDiGraph, found: list[Layer]) -> list[Layer]:
+    """Layers without a recurrence of their own, taken into the one they exchange most with."""
+    if len(found) < 2:
+        return found
+    home = {node: (i, step) for i, layer in enumerate(found)
+            for step, ids in layer.steps.items() for node in ids.values()}
+    shared: dict[tuple[int, int], int] = {}
+    recurrent: set[int] = set()
+    for u, v in graph.edges():
+        if u in home and v in home:
+            (i, s), (j, t) = home[u], home[v]
+            if i == j and s != t:
+                recurrent.add(i)
+            elif i != j and s == t:
+                shared[i, j] = shared[j, i] = shared.get((i, j), 0) + 1
+    if not recurrent:
+        return found
+    kept = {i: found[i] for i in sorted(recurrent)}
+    for i, layer in enumerate(found):
+        if i in recurrent:
+            continue
+        host = max(recurrent, key=lambda j: (shared.get((i, j), 0), -j))
+        for step, ids in layer.steps.items():
+            inside = kept[host].steps.setdefault(step, {})
+            for name, node in ids.items():
+                inside[_free(inside, f"{layer.path}/{name}" if layer.path else name)] = node
+    return list(kept.values())
+
+
+def carries(graph: nx.MultiDiGraph, layer: Layer) -> set[Edge]:
+    """The edges by which a state of one step goes into a state of the next through products and sums alone."""
+    where = {node: step for step, ids in layer.steps.items() for node in ids.values()}
+    handed_on = states(graph, layer)
+    found = set()
+    for state in handed_on:
+        for _, consumer, k in graph.out_edges(state, keys=True):
+            if where.get(consumer, where[state]) != where[state] and _leads_to_state(graph, consumer, handed_on, where):
+                found.add(Edge(consumer, k))
+    return found
+
+
+def states(graph: nx.MultiDiGraph, layer: Layer) -> set[str]:
+    """The nodes that are handed from one step to another, and those of the last step that bear the same names."""
+    where = {node: step for step, ids in layer.steps.items() for node in ids.values()}
+    names = {
+        name
+        for step, ids in layer.steps.items() for name, node in ids.items()
+        if any(where.get(consumer, step) != step for consumer in graph.successors(node))
+    }
+    return {ids[name] for ids in layer.steps.values() for name in names if name in ids}
+
+
+def _leads_to_state(graph: nx.MultiDiGraph, node: str, handed_on: set[str], where: dict[str, int]) -> bool:
+    step, stack = where[node], [node]
+    while stack:
+        v = stack.pop()
+        if where.get(v) != step or graph.nodes[v].get("op") not in LINEAR:
+            continue
+        if v in handed_on:
+            return True
+        stack.extend(graph.successors(v))
+    return False

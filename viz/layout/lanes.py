@@ -1,0 +1,372 @@
+"""Lanes: an unrolled net, ready to be painted. Which layer stands in which row, what joins them, what comes after.
+
+Every unrolled layer is a lane, all lanes share one time axis, and columns are time steps. A layer stands above those
+it reads. A decoder, whose first state is an encoder's last, goes on in the encoder's row. A layer that runs backwards
+in time has the same axis and a mirrored cell.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import networkx as nx
+
+from viz.flow.messages import Flow
+from viz.graph.cells import PLUMBING, Wire, one_cell
+from viz.graph.steps import Edge, Layer
+from viz.layout.cell import Tile, lay_out, mirrored
+from viz.render.scale import short
+from viz.render.theme import Theme, shorten
+
+JOINING = PLUMBING | {"stack", "concat", "pad"}  # what lies between a layer and who reads it, and is not worth a box
+
+
+@dataclass
+class Group:
+    """A box after the last step: what computes the outputs and the loss."""
+
+    nodes: list[str]
+    title: str
+    note: str
+
+
+class Output(NamedTuple):
+    """An edge by which something outside a layer reads it: at which step, which glyph, and who gets it in the end."""
+
+    step: int
+    name: str
+    edge: Edge
+    lanes: frozenset[int]
+    after: bool  # do the boxes after the last step get it?
+
+
+@dataclass
+class Lane:
+    """One unrolled layer. Columns are steps plus ``offset``; ``shown`` are those drawn, in the order of time."""
+
+    layer: Layer
+    offset: int
+    outputs: list[Output]
+    after: int | None  # the lane whose last state it starts from
+    feeds: dict[str, frozenset[int]]  # for each input, the lanes that it comes from
+    tile: Tile = field(init=False)
+    shown: list[int] = field(default_factory=list)
+    label: str = ""
+    row: int = 0
+
+    @property
+    def backwards(self) -> bool:
+        """Does it run from the last step to the first?"""
+        return self.tile.mirrored
+
+    @cached_property
+    def order(self) -> list[int]:
+        """The steps as they were taken."""
+        return self.layer.order
+
+    @cached_property
+    def turn(self) -> dict[int, int]:
+        """Which step is taken when."""
+        return {step: j for j, step in enumerate(self.order)}
+
+    def node(self, step: int, name: str) -> str | None:
+        """The id of a node of a step."""
+        return self.layer.steps.get(step, {}).get(name)
+
+
+@dataclass
+class Net:
+    """A net to be drawn: its lanes from the bottom up, and the boxes after the last step."""
+
+    graph: nx.MultiDiGraph
+    flow: Flow | None
+    title: str
+    labels: Mapping[int, object]
+    lanes: list[Lane]
+    groups: list[Group]
+    columns: list[int]
+
+    @property
+    def T(self) -> int:
+        """How many steps the longest layer took."""
+        return max(len(lane.layer.steps) for lane in self.lanes)
+
+    @cached_property
+    def sources(self) -> dict[Edge, bool]:
+        """All edges; does it come from a plain number or array?"""
+        kind = {node: said["kind"] for node, said in self.graph.nodes(data=True)}
+        return {Edge(v, k): kind[u] == "constant" for u, v, k in self.graph.edges(keys=True)}
+
+    def edge(self, lane: Lane, step: int, wire: Wire) -> Edge | None:
+        """The edge that a wire stands for at this step; None if the step has no such edge."""
+        consumer = lane.node(step, wire.edge[0])
+        if consumer is None:
+            return None
+        edge = Edge(consumer, wire.edge[1])
+        return edge if edge in self.sources and not (wire.recurrent and self.sources[edge]) else None
+
+    def message(self, edge: Edge | None) -> float | None:
+        """The norm of the message along an edge: None without a flow, or where no gradient flows."""
+        return None if self.flow is None or edge is None else self.flow.messages.get(edge)
+
+    def norms(self) -> Iterable[float]:
+        """Every norm that will be drawn."""
+        for lane in self.lanes:
+            edges = [self.edge(lane, step, wire) for step in lane.shown for wire in lane.tile.cell.wires]
+            shown = set(lane.shown)
+            edges += [output.edge for output in lane.outputs if output.step in shown]
+            for edge in edges:
+                if (g := self.message(edge)) is not None:
+                    yield g
+
+
+def net(graph: nx.MultiDiGraph, found: list[Layer], flow: Flow | None, steps: tuple[int, int] | None, last: int,
+        labels: Sequence[object] | Mapping[int, object] | None, name: str | None, theme: Theme) -> Net:
+    """All that a picture of these layers shows.
+
+    Raises:
+        ValueError: if the steps are not in the graph.
+    """
+    reading = Reading(graph, found)
+    lanes: list[Lane] = []
+    for j, layer in enumerate(found):
+        before = reading.continues(j)
+        offset = lanes[before].offset + max(found[before].steps) + 1 - min(layer.steps) if before is not None else 0
+        lanes.append(Lane(layer, offset, reading.outputs[j], before, reading.feeds(j)))
+    for j, lane in enumerate(lanes):
+        heirs = {i for i, other in enumerate(lanes) if other.after == j}
+        lane.outputs = [output._replace(lanes=output.lanes - heirs) for output in lane.outputs]
+    for j, lane in enumerate(lanes):
+        below = [lanes[i].row for i in range(j) if any(j in output.lanes for output in lanes[i].outputs)]
+        lane.row = max(below, default=-1) + 1
+        if lane.after is not None:
+            lane.row = max(lane.row, lanes[lane.after].row)
+        taken = {other.row for other in lanes[:j] if overlap(other, lane)}
+        while lane.row in taken:
+            lane.row += 1
+    columns = chosen(lanes, steps, last)
+    window = set(columns)
+    for lane, layer in zip(lanes, found, strict=True):
+        lane.shown = [step for step in sorted(layer.steps) if step + lane.offset in window]
+    lanes = kept(lanes)
+    names = labelled([lane.layer.path for lane in lanes], [is_backwards(lane.layer) for lane in lanes])
+    for lane, label in zip(lanes, names, strict=True):
+        seen = set(lane.shown)
+        tile = lay_out(one_cell(graph, lane.layer, [step for step in lane.layer.order if step in seen]), theme)
+        lane.tile, lane.label = mirrored(tile) if is_backwards(lane.layer) else tile, label
+    said = dict(labels) if isinstance(labels, Mapping) else dict(enumerate(labels or ()))
+    title = name or called(found) or "graph"
+    return Net(graph, flow, title, said, lanes, reading.groups(), columns)
+
+
+def kept(lanes: list[Lane]) -> list[Lane]:
+    """The lanes that are seen, numbered anew."""
+    place = {j: n for n, j in enumerate(j for j, lane in enumerate(lanes) if lane.shown)}
+    for lane in lanes:
+        lane.after = None if lane.after is None else place.get(lane.after)
+        lane.outputs = [output._replace(lanes=frozenset(place[j] for j in output.lanes if j in place))
+                        for output in lane.outputs]
+        lane.feeds = {name: frozenset(place[j] for j in comes if j in place) for name, comes in lane.feeds.items()}
+    return [lane for lane in lanes if lane.shown]
+
+
+def is_backwards(layer: Layer) -> bool:
+    """Were its steps taken from the last to the first?"""
+    return layer.order[0] > layer.order[-1]
+
+
+def overlap(one: Lane, other: Lane) -> bool:
+    """Do two lanes have a column in common?"""
+    spans = [(min(lane.layer.steps) + lane.offset, max(lane.layer.steps) + lane.offset) for lane in (one, other)]
+    return spans[0][0] <= spans[1][1] and spans[1][0] <= spans[0][1]
+
+
+def chosen(lanes: Sequence[Lane], steps: tuple[int, int] | None, last: int) -> list[int]:
+    """The columns to draw: those asked for, else the last ones taken."""
+    have = sorted({step + lane.offset for lane in lanes for step in lane.layer.steps})
+    if steps is None:
+        if last < 1:
+            raise ValueError(f"unrolled: last must be at least 1, got {last}")
+        return have[:last] if all(is_backwards(lane.layer) for lane in lanes) else have[-last:]
+    first, final = steps
+    columns = [column for column in have if first <= column <= final]
+    if not columns:
+        raise ValueError(f"unrolled: no steps {first}..{final}; the graph has steps {have[0]}..{have[-1]}")
+    return columns
+
+
+def called(found: Sequence[Layer]) -> str:
+    """What all layers together are called: their common scope, or the kind of their cells."""
+    ends = list(dict.fromkeys(layer.path.split("/")[-1] for layer in found))
+    return " and ".join(ends[:3]) if all(ends) else next(filter(None, ends), "")
+
+
+def labelled(paths: Sequence[str], backwards: Sequence[bool]) -> list[str]:
+    """What to write on each lane, if there are several: what tells it from the others.
+
+    >>> labelled(["layers.0/forwards/rnn", "layers.0/backwards/rnn"], [False, True])
+    ['layer 1, forwards →', 'layer 1, ← backwards']
+    >>> labelled(["encoder/rnn", "decoder/rnn"], [False, False])
+    ['encoder', 'decoder']
+    """
+    if len(paths) == 1:
+        return ["← backwards" if backwards[0] else ""]
+    split = [path.split("/") for path in paths]
+    common = set.intersection(*map(set, split))
+    both = len(set(backwards)) > 1
+    found = []
+    for parts, back in zip(split, backwards, strict=True):
+        words = [re.sub(r"^layers\.(\d+)$", lambda m: f"layer {int(m[1]) + 1}", part) for part in parts
+                 if part not in common | {"forwards", "backwards"} or part.startswith("layers.")]
+        if both or back:
+            words.append("← backwards" if back else "forwards →")
+        found.append(", ".join(filter(None, words)))
+    again = {label for label in found if found.count(label) > 1}
+    return [f"layer {j + 1}{', ' * bool(label)}{label}" if label in again else label for j, label in enumerate(found)]
+
+
+class Reading:
+    """Who reads whom: what lies outside the layers, which layers it comes from, and which it leads to."""
+
+    def __init__(self, graph: nx.MultiDiGraph, found: list[Layer]) -> None:
+        self.graph, self.found = graph, found
+        self.where = {node: (j, step, name) for j, layer in enumerate(found)
+                      for step, ids in layer.steps.items() for name, node in ids.items()}
+        self.outside = sorted((node for node, said in graph.nodes(data=True)
+                               if said["kind"] == "computed" and node not in self.where),
+                              key=lambda node: graph.nodes[node]["order"])
+        self.comes: dict[str, set[int]] = {}  # the layers it was computed from
+        for node in self.outside:
+            self.comes[node] = set().union(*(self._lanes_of(u) for u in graph.predecessors(node)))
+        self.leads: dict[str, set[int]] = {}  # the layers that read it
+        for node in reversed(self.outside):
+            self.leads[node] = set().union(*(
+                {self.where[v][0]} if v in self.where else self.leads.get(v, set()) for v in graph.successors(node)))
+        self.ends = self._ends()
+        self.outputs = [self._outputs(j) for j in range(len(found))]
+
+    def _lanes_of(self, node: str) -> set[int]:
+        return {self.where[node][0]} if node in self.where else self.comes.get(node, set())
+
+    def _ends(self) -> set[str]:
+        """What lies between the layers and the root, or is the root, and goes nowhere else."""
+        root = self.graph.graph["root"]
+        found = {root} - set(self.where)
+        for node in reversed(self.outside):
+            if any(v in found for v in self.graph.successors(node)):
+                found.add(node)
+        return {node for node in found if self.comes.get(node)}
+
+    def _outputs(self, j: int) -> list[Output]:
+        found = []
+        for step, ids in self.found[j].steps.items():
+            for node in ids.values():
+                for _, v, k in self.graph.out_edges(node, keys=True):
+                    if v not in self.where:
+                        if (only := self._taken(v)) is None or only == k:
+                            lanes = frozenset(self.leads.get(v, ()))
+                            found.append(Output(step, self._drawn(node), Edge(v, k), lanes, v in self.ends))
+                    elif self.where[v][0] != j and self.where[v][1] == step and "step" in self.graph.nodes[v]:
+                        found.append(Output(step, self._drawn(node), Edge(v, k), frozenset({self.where[v][0]}), False))
+        return found
+
+    def feeds(self, j: int) -> dict[str, frozenset[int]]:
+        """For each input of a cell, the layers that it comes from: by its own name, or the name of what it borrows."""
+        found: dict[str, frozenset[int]] = {}
+        for name, node in self.found[j].steps[self.found[j].last].items():
+            for u in self.graph.predecessors(node):
+                comes = frozenset(self._lanes_of(u) - {j})
+                if comes and u in self.where:
+                    said = self.graph.nodes[u]
+                    found[f"{said.get('path', '')}:{said['name']}"] = comes
+                elif comes:
+                    found[name] = comes
+        return found
+
+    def _taken(self, node: str) -> int | None:
+        """Which operand of a stack is all that is taken from it, as in ``hs[-1]``; None if it is not just one."""
+        said = self.graph.nodes[node]
+        if said["op"] != "stack" or said.get("params") != "axis=0":
+            return None
+        n = len(self.graph.in_edges(node))
+        while len(readers := list(self.graph.successors(node))) == 1:
+            node = readers[0]
+            said = self.graph.nodes[node]
+            if said["op"] == "getitem" and (index := re.fullmatch(r"index=(-?\d+)", said["params"])):
+                return int(index[1]) % n
+            if said["op"] != "concat" or said["params"].startswith("axis=0"):
+                return None
+        return None
+
+    def _drawn(self, node: str) -> str:
+        """The name of what a slice was taken from, within its step."""
+        while self.graph.nodes[node].get("op") in PLUMBING and "symbol" not in self.graph.nodes[node]:
+            u = next(iter(self.graph.predecessors(node)))
+            if u not in self.where or self.where[u][:2] != self.where[node][:2]:
+                break
+            node = u
+        return self.where[node][2]
+
+    def continues(self, j: int) -> int | None:
+        """The layer whose last state this one starts from, as a decoder does from its encoder's."""
+        layer = self.found[j]
+        if len(layer.steps) < 2 and len(self.found) < 2:
+            return None
+        first, *others = layer.order
+        for name, node in layer.steps[first].items():
+            for u, _, k in self.graph.in_edges(node, keys=True):
+                before = max((i for i in self._lanes_of(u) if i < j), default=None)
+                if before is None or not others or name not in layer.steps[others[0]]:
+                    continue
+                then = [w for w, _, n in self.graph.in_edges(layer.steps[others[0]][name], keys=True) if n == k]
+                if then and then[0] in self.where and self.where[then[0]][0] == j and self._is_last(u, before):
+                    return before
+        return None
+
+    def _is_last(self, node: str, lane: int) -> bool:
+        """Is it the state after the last step of a layer (or of each sequence, where they differ in length)?"""
+        return node not in self.where or self.where[node][1] == self.found[lane].order[-1]
+
+    # ------------------------------------------------------------------------------------------------ the boxes after
+    def groups(self) -> list[Group]:
+        """The boxes after the last step: by scope, if that makes a chain, else one box for everything."""
+        nodes = [node for node in self.outside if node in self.ends and not self.leads[node]]
+        worth = [node for node in nodes if not self._joins(node)] or nodes[-1:]
+        if not worth:
+            return []
+        by_scope: dict[str, list[str]] = {}
+        for node in worth:
+            by_scope.setdefault(self.graph.nodes[node].get("path", "").split("/")[0] or node, []).append(node)
+        parts = list(by_scope.values())
+        home = {node: i for i, part in enumerate(parts) for node in part}
+        jumps = [home[v] - home[u] for u, v in self.graph.edges() if u in home and v in home and home[u] != home[v]]
+        entered = {home[v] for u, v in self.graph.edges() if v in home and u not in home and self._lanes_of(u)}
+        if len(parts) > 4 or any(jump != 1 for jump in jumps) or len(jumps) != len(parts) - 1 or entered - {0}:
+            parts = [worth]
+        return [self._group(part) for part in parts]
+
+    def _joins(self, node: str) -> bool:
+        """Does it only put the layers' outputs side by side, or take slices of them?"""
+        return self.graph.nodes[node]["op"] in JOINING and all(
+            u in self.where or (u in self.ends and self._joins(u)) for u in self.graph.predecessors(node))
+
+    def _group(self, nodes: list[str]) -> Group:
+        return group(self.graph, nodes)
+
+
+def group(graph: nx.MultiDiGraph, nodes: list[str]) -> Group:
+    """A box for nodes that belong together, the last one's name and value on it."""
+    end = graph.nodes[nodes[-1]]
+    heading = end.get("path", "").split("/")[0] or (end["op"] if len(nodes) == 1 else "outputs and loss")
+    if end.get("role") == "output" and any("entropy" in graph.nodes[v].get("path", "") + graph.nodes[v].get("op", "")
+                                           for v in graph.successors(nodes[-1])):
+        heading, note = f"{heading} (logits)", end["shape"]  # its o would be taken for the output gate
+    elif "value" in end:
+        note = f"{end.get('symbol', 'value')} = {short(end['value'])}"
+    else:
+        note = f"{end['symbol']} {end['shape']}" if "symbol" in end else end["shape"]
+    return Group(nodes, shorten(heading, 24), shorten(note, 24))

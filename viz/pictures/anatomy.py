@@ -1,0 +1,606 @@
+"""Anatomy of a cell: the textbook picture of one step, made from the graph that the step left.
+
+States come in from the left and go out to the right: a carried state along the top, as a straight line, the others
+along the bottom. The input comes from below, the output also leaves upwards. Under the picture stand the equations
+(`viz.equations`) and a key with what is in the picture and nothing else (`viz.meanings`). All three are read from the
+graph, so a cell that somebody just wrote has them too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import networkx as nx
+import numpy as np
+
+from microgradrnn.engine import Node
+from viz.flow.messages import Flow, gradient_flow
+from viz.graph.cells import Cell, Glyph, Wire, one_cell
+from viz.graph.specimen import Specimen, specimen
+from viz.graph.steps import Edge, Layer, layers
+from viz.graph.trace import traced
+from viz.layout.cell import lay_out
+from viz.pictures.equations import Block, Equations, Expr, Reader
+from viz.pictures.formula import formula, formula_width
+from viz.pictures.glyphs import paint_glyph
+from viz.pictures.meanings import meanings
+from viz.render.drawing import Drawing
+from viz.render.geometry import Point, Route
+from viz.render.scale import Scale, short
+from viz.render.svg import arrowhead, document, element, path, text, title
+from viz.render.theme import DEFAULT, Theme, mixed
+
+LONGEST = 34  # characters of a weighted sum that a box still holds
+
+
+def cell(
+    net: Callable[[Any, Any], Any],
+    x: Any = None,
+    state: Any = None,
+    *,
+    flow: Any = False,
+    rng: int = 0,
+    name: str | None = None,
+    scale: Scale | None = None,
+    theme: Theme = DEFAULT,
+) -> Drawing:
+    """Draw one cell: its parts, its equations, and what each part is for.
+
+    The cell is run for two steps on small random numbers; the second one is drawn.
+
+    Args:
+        net: a cell of `nn`, a `Module`, or any function ``(x, state) -> state``.
+        x: an example of its input, where the cell has no length ``D``: an array (B, D), or a list of numbers.
+        state: an example of its first state, where it has no ``initial_state``.
+        flow: True draws the gradient that flows back through the cell when it is 1 at every entry of the output; an
+            array (or one for each part of the state) is the gradient to start from.
+        rng: a seed for the random numbers.
+        name: the title.
+        scale: of the gradient: norms to widths and colours.
+        theme: sizes and colours.
+
+    Raises:
+        ValueError: if an example is needed, or this is no recurrent cell.
+
+    >>> from microgradrnn import nn
+    >>> picture = cell(nn.GRUCell(3, 4, rng=0))
+    >>> "update gate" in picture.svg
+    True
+    """
+    step = specimen(net, x, state, seed=None if flow is True or flow is False else flow, rng=rng)
+    anatomy = dissect(step, with_flow=flow is not False)
+    entering = f"1 enters at every entry of {step.symbols[0]}_t" if flow is True else "as given, at the states"
+    return _Painter(anatomy, name or type_name(net, step), entering, scale, theme).paint()
+
+
+def type_name(net: Any, step: Specimen) -> str:
+    """The title: the class of a cell, the name of a function."""
+    return step.name if hasattr(net, "__name__") else type(net).__name__
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """One step of a cell, taken apart.
+
+    Attributes:
+        cell: its boxes, circles and wires.
+        equations: what it computes.
+        nodes: the nodes of the step, by name.
+        ids: their ids in the graph, by name.
+        before: the same of the step before.
+        flow: what flowed back, if that is to be drawn.
+    """
+
+    cell: Cell
+    equations: Equations
+    nodes: dict[str, Node]
+    graph: nx.MultiDiGraph
+    ids: dict[str, str]
+    before: dict[str, str]
+    flow: Flow | None
+
+    @property
+    def output(self) -> str | None:
+        """The glyph of the first part of the state, which is also what the cell puts out."""
+        node = self.equations.specimen.after[0]
+        return next((name for name in self.cell.states if self.nodes.get(name) is node), None)
+
+    def message(self, wire: Wire) -> float | None:
+        """The norm of what flowed back along a wire."""
+        return None if self.flow is None else self.flow.messages.get(Edge(self.ids[wire.edge[0]], wire.edge[1]))
+
+    def from_outside(self, state: str) -> float | None:
+        """The norm of the gradient that comes to a state from outside the cell."""
+        if self.flow is None:
+            return None
+        inside = set(self.ids.values())
+        edges = [Edge(v, k) for _, v, k in self.graph.out_edges(self.ids[state], keys=True) if v not in inside]
+        found = [self.flow.messages[edge] for edge in edges if edge in self.flow.messages]
+        return found[0] if found else None
+
+
+def dissect(step: Specimen, with_flow: bool = False) -> Anatomy:
+    """Glyphs and wires of the second step, with weighted sums written as the equations write them."""
+    graph, ids = traced(step.whole)
+    layer: Layer = layers(graph)[-1]
+    nodes = {node_id: node for node, node_id in ids.items()}
+    reader = Reader(step)
+    found = reader.read()
+    drawn = one_cell(graph, layer, [1])
+    here = {name: nodes[node_id] for name, node_id in layer.steps[1].items()}
+    drawn = without_weights(drawn, here, reader)
+    drawn = with_sums_as_boxes(drawn, here, reader)
+    drawn = relabelled(drawn, here, reader)
+    flow = gradient_flow(step.whole) if with_flow else None
+    return Anatomy(drawn, found, here, graph, layer.steps[1], layer.steps[0], flow)
+
+
+# ------------------------------------------------------------------------------------------------ folding and naming
+def without_weights(drawn: Cell, nodes: dict[str, Node], reader: Reader) -> Cell:
+    """Without what depends on weights alone, a slice of them for instance: that is part of the box that uses it."""
+    glyphs = {name: glyph for name, glyph in drawn.glyphs.items() if nodes.get(name) in reader.changing}
+    return replace(drawn, glyphs=glyphs, wires=[
+        wire for wire in drawn.wires if wire.target in glyphs and (wire.recurrent or wire.source in glyphs)])
+
+
+def with_sums_as_boxes(drawn: Cell, nodes: dict[str, Node], reader: Reader) -> Cell:
+    """Single numbers times weights, and the sums of those, become one box: the net input of one unit."""
+    readers: dict[str, list[str]] = defaultdict(list)
+    for wire in drawn.wires:
+        if not wire.recurrent:
+            readers[wire.source].append(wire.target)
+    by_node = {node: name for name, node in nodes.items()}
+
+    def weighted(name: str) -> bool:
+        node = nodes[name]
+        if node.op is None or np.ndim(node.data):
+            return False
+        changing = [u for u in node.inputs if u is not None and u in reader.changing]
+        if node.op.name == "multiply":
+            return len(changing) == 1 and None not in node.inputs
+        return node.op.name == "add" and all(
+            u in by_node and by_node[u] in drawn.glyphs and weighted(by_node[u]) and len(readers[by_node[u]]) == 1
+            and u.symbol is None and u not in reader.before for u in changing)
+
+    host: dict[str, str] = {}
+    for name in reversed(list(drawn.glyphs)):
+        inside = drawn.glyphs[name].shape != "input" and weighted(name)
+        into = readers[name][0] if len(readers[name]) == 1 else None
+        joins = (inside and into is not None and nodes[name].symbol is None and weighted(into)
+                 and nodes[into].op.name == "add" and name not in drawn.states)
+        host[name] = host[str(into)] if joins else name
+    glyphs = {name: replace(glyph, shape="box") if name in host.values() and list(host.values()).count(name) > 1
+              else glyph for name, glyph in drawn.glyphs.items() if host[name] == name}
+    wires = [replace(wire, target=host[wire.target]) for wire in drawn.wires
+             if wire.recurrent or host[wire.source] != host[wire.target]]
+    return replace(drawn, glyphs=glyphs, wires=wires)
+
+
+def relabelled(drawn: Cell, nodes: dict[str, Node], reader: Reader) -> Cell:
+    """Boxes of weighted sums say what they add up, in the order and with the names of the equations."""
+    sums = [name for name, glyph in drawn.glyphs.items() if glyph.shape == "box" and _adds_up(nodes[name], reader)]
+    named = dict(reader.named)
+    try:
+        for name in sums:
+            reader.named.setdefault(nodes[name], "·")  # where one box reads another, only what is added is said
+        expressions = {name: _without_read(_read_sum(nodes[name], reader)) for name in sums}
+        reader.names = reader._names()
+        labels = {name: _label(e, plus, reader) for name, (e, plus) in expressions.items()}
+    finally:
+        reader.named.clear()
+        reader.named.update(named)
+    labels |= {name: said for name, glyph in drawn.glyphs.items() if name not in labels and glyph.shape == "box"
+               and (said := _with_a_number(nodes[name], reader)) is not None}
+    return replace(drawn, glyphs={
+        name: replace(glyph, label=labels.get(name, glyph.label), symbol=reader.named.get(nodes[name]) or glyph.symbol)
+        for name, glyph in drawn.glyphs.items()
+    })
+
+
+def _with_a_number(node: Node, reader: Reader) -> str | None:
+    """What a box says that joins something with a plain number: ``1 − z``; ``× 0.5`` if that thing has no name."""
+    signs = {"multiply": "×", "add": "+", "subtract": "−", "divide": "÷"}
+    if node.op is None or node.op.name not in signs or len(node.inputs) != 2:
+        return None
+    names = {**reader.before, **reader.inputs, **reader.named, **reader.after}
+    words = [f"{float(arg):g}" if u is None and getattr(arg, "ndim", 0) == 0 else names.get(u, "") if u is not None
+             else None for u, arg in zip(node.inputs, node.args, strict=True)]
+    if None in words or None not in node.inputs:
+        return None
+    a, b = (str(word).split("_{t")[0] for word in words)
+    if node.op.name in ("multiply", "add") and not b:
+        a, b = b, a
+    return f"{a or ''} {signs[node.op.name]} {b or '·'}".strip()
+
+
+def _adds_up(node: Node, reader: Reader) -> bool:
+    """Is it a product with weights, or a sum with one?"""
+    if node.op is None or node.op.name not in ("matmul", "affine", "add", "multiply"):
+        return False
+    known = dict(reader.blocks)
+    e = reader.expr(node, None, top=True)
+    reader.blocks = known
+    terms = e.parts if e.kind == "sum" else (e,)
+    return any(term.kind == "beside" and term.parts[0].kind != "number" for term in terms) and all(
+        part.kind != "apply" for term in terms if term.kind == "product" for part in term.parts)
+
+
+def _read_sum(node: Node, reader: Reader) -> Expr:
+    """The expression; a block that several gates share is named after them all."""
+    known = dict(reader.blocks)
+    reader.symbol = ""
+    e = reader.expr(node, None, top=True)
+    for (leaf, cut), by in list(reader.blocks.items()):
+        if by == "" and cut is not None:
+            parts = [(c[1], s) for (u, c), s in known.items() if u is leaf and c is not None
+                     and c[0] == cut[0] and cut[1] <= c[1] and c[2] <= cut[2]]
+            reader.blocks[leaf, cut] = "".join(s for _, s in sorted(parts)) or f"{cut[1]}:{cut[2]}"
+    return e
+
+
+def _without_read(e: Expr) -> tuple[Expr, bool]:
+    """Without the terms that another box brings; were there any?"""
+    if e.kind != "sum":
+        return e, False
+    kept = [(sign, part) for sign, part in zip(e.word, e.parts, strict=True)
+            if not any(inner.word == "·" for inner in part.walk())]
+    if not kept or len(kept) == len(e.parts):
+        return e, False
+    if len(kept) == 1:
+        return kept[0][1], True
+    return Expr("sum", tuple(part for _, part in kept), "".join(sign for sign, _ in kept)), True
+
+
+def _label(e: Expr, plus: bool, reader: Reader) -> str:
+    states = "|".join(map(re.escape, reader.of.symbols))
+    words = re.sub(rf"\b({states})_(t\b|\{{t-1\}})", r"\1", reader.text(e))
+    words = f"+ {words}" if plus else words
+    return words if len(words) <= LONGEST else "weighted sum"
+
+
+# ------------------------------------------------------------------------------------------------ painting
+@dataclass
+class Stroke:
+    """One wire on the canvas: its way, what flows along it (None: structure only), and what it is."""
+
+    route: Route
+    norm: float | None
+    words: str
+    faint: bool = False
+
+
+class _Painter:
+    """Paints an anatomy. Everything is in the coordinates of the canvas."""
+
+    def __init__(self, anatomy: Anatomy, name: str, entering: str, scale: Scale | None, theme: Theme) -> None:
+        self.anatomy, self.name, self.entering, self.theme = anatomy, name, entering, theme
+        self.size = theme.size
+        self.tile = lay_out(anatomy.cell, theme)
+        self.lines = anatomy.equations.lines
+        self.key_lines = list(self.key())
+        below = max(self.equations_width() + 40 + self.key_width(), 420.0)
+        self.width = max(self.tile.width + 2 * 118, below) + 2 * theme.margin
+        self.x0 = (self.width - self.tile.width) / 2
+        self.y0 = 84.0
+        inputs = [box for n, box in self.tile.boxes.items() if anatomy.cell.glyphs[n].shape == "input"]
+        self.frame = min([box.top - 7 for box in inputs], default=self.tile.height)  # inputs stand below the frame
+        strokes = list(self.strokes())
+        self.scale = scale or Scale.of(s.norm for s in strokes if s.norm is not None)
+        self.all_strokes = strokes
+
+    @property
+    def flowing(self) -> bool:
+        return self.anatomy.flow is not None
+
+    def paint(self) -> Drawing:
+        """The whole picture."""
+        theme, tile = self.theme, self.tile
+        parts = [text(theme.margin, 28, self.name, anchor="start", font_size="17", font_weight="bold")]
+        parts.append(element("rect", x=self.x0, y=self.y0, width=tile.width, height=self.frame, rx=12, fill=theme.tile,
+                             stroke=theme.rim))
+        for stroke in sorted(self.all_strokes, key=lambda s: -1.0 if s.norm is None else self.scale.width(s.norm)):
+            parts.append(self.stroke(stroke))
+        parts += [element("circle", cx=x, cy=y, r=3.2, fill=theme.wire) for x, y in self.forks()]
+        parts += [self.glyph(glyph) for glyph in self.anatomy.cell.glyphs.values()]
+        parts += self.labels()
+        bottom = self.y0 + max([self.frame, *(box.bottom for box in tile.boxes.values())])
+        y = bottom + (52 if self.flowing else 40)
+        markup, height = self.below(y)
+        parts.append(markup)
+        y += height
+        if self.flowing:
+            parts.append(self.legend(y + 14))
+            y += 14 + 62
+        return document("".join(parts), self.width, y + theme.margin, theme, self.name)
+
+    # -- glyphs
+    def glyph(self, glyph: Glyph) -> str:
+        box = self.tile.boxes[glyph.name]
+        box = replace(box, x=box.x + self.x0, y=box.y + self.y0)
+        note = title(self.anatomy.cell.words.get(glyph.name, glyph.label))
+        if "_" not in glyph.label + (glyph.symbol or ""):
+            return element("g", note + paint_glyph(glyph, box, self.theme))
+        bare = paint_glyph(replace(glyph, label="", symbol=None), box, self.theme)  # the frame, its words follow
+        if glyph.shape == "input":
+            bare = element("rect", x=box.left, y=box.top, width=box.w, height=box.h, rx=box.h / 2,
+                           fill=self.theme.paper, stroke=self.theme.colour(None, "input"), stroke_width=1.4)
+        between = " = " if " " in glyph.label else " "
+        named = f"{glyph.symbol}{between}" if glyph.symbol and glyph.shape == "box" else ""
+        return element("g", note + bare + formula(box.x, box.y + 4.5, named + glyph.label, size=self.size,
+                                                  anchor="middle"))
+
+    # -- wires
+    def strokes(self) -> Iterable[Stroke]:
+        """Every wire: inside, from the left, to the right, and up."""
+        tile, drawn, at = self.tile, self.anatomy.cell, (self.x0, self.y0)
+        words = drawn.words
+        for wire in drawn.wires:
+            said = f"from {words.get(wire.source, wire.source)} to {words.get(wire.target, wire.target)}"
+            if wire.recurrent:
+                entry = tile.entries[wire.edge].shifted(*at)
+                way = Route((self.x0 - 50, entry.start[1]), [(entry.start,), *entry.pieces])
+                said = f"from {drawn.symbols.get(wire.source, wire.source)} of the step before" + said[
+                    said.index(" to "):]
+            else:
+                way = tile.routes[wire.edge].shifted(*at)
+            yield Stroke(way, self.anatomy.message(wire), said)
+        for state in drawn.states:
+            way = tile.exits[state].shifted(*at)
+            right = replace(way, pieces=[*way.pieces]).line(self.x0 + tile.width + 52, way.end[1])
+            norm, symbol = self.anatomy.from_outside(state), drawn.symbols.get(state, state)
+            if state != self.anatomy.output:
+                yield Stroke(right, norm, f"{symbol} to the next step")
+                continue
+            yield Stroke(right, None, f"{symbol} to the next step", faint=self.flowing)
+            x = self.x0 + tile.width + 26  # a copy, out of the top
+            up = replace(way, pieces=[*way.pieces]).line(x - 9, way.end[1])
+            yield Stroke(up.corner(x, self.y0 - 22, 9, level_first=True), norm, f"{symbol} to what reads the output")
+
+    def stroke(self, stroke: Stroke) -> str:
+        """A wire as structure, with an arrow forwards; or with what flowed back along it, and an arrow backwards."""
+        theme, route = self.theme, stroke.route
+        d, note = path(route), title(stroke.words if stroke.norm is None else f"{stroke.words}: {stroke.norm:.4g}")
+        bridge = ""
+        if self.is_up(route):  # a bridge over what it crosses
+            top = route.pieces[-1][-1]
+            turn = route.pieces[-2][-1] if len(route.pieces) > 1 else route.start
+            bridge = element("path", d=path(Route(turn).line(*top)), fill="none", stroke=theme.paper, stroke_width=9.0)
+        if not self.flowing:
+            line = element("path", note, d=d, fill="none", stroke=theme.wire, stroke_width=1.5)
+            return bridge + line + arrowhead(route.end, _direction_at_end(route), 7.5, fill=theme.wire)
+        if stroke.faint or stroke.norm is None:
+            return bridge + element("path", note, d=d, fill="none", stroke=theme.rim, stroke_width=1.3)
+        if stroke.norm == 0:
+            return bridge + element("path", note, d=d, fill="none", stroke=theme.nothing, stroke_width=1.5,
+                                    stroke_dasharray="1.5 3.5", stroke_linecap="round")
+        if not stroke.norm < float("inf"):
+            return bridge + element("path", note, d=d, fill="none", stroke=theme.alarm, stroke_width=6.0)
+        width, colour = self.scale.width(stroke.norm), theme.magnitude(self.scale.place(stroke.norm))
+        casing = element("path", d=d, fill="none", stroke=theme.wire, stroke_width=width + 1.3, stroke_opacity=0.6)
+        line = element("path", note, d=d, fill="none", stroke=colour, stroke_width=width)
+        return bridge + casing + line + arrowhead(route.start, _direction_at_start(route), 6 + 1.25 * width,
+                                                  fill=colour, stroke=theme.wire, stroke_width=0.7)
+
+    def is_up(self, route: Route) -> bool:
+        """Is it the copy of the output that leaves through the top?"""
+        return route.end[1] < self.y0 - 10
+
+    def forks(self) -> Iterable[Point]:
+        """Where one wire becomes two: the ways that begin at the same place, and the point where they part."""
+        if self.flowing:
+            return
+        begin: dict[Point, list[Route]] = defaultdict(list)
+        for stroke in self.all_strokes:
+            begin[stroke.route.start].append(stroke.route)
+        found = {parting(a, b) for routes in begin.values() for a, b in combinations(routes, 2)}
+        yield from sorted(point for point in found if point is not None)
+
+    # -- names
+    def labels(self) -> list[str]:
+        """What comes in and goes out, by name; with a flow, the norm of the gradient there."""
+        drawn, tile, parts = self.anatomy.cell, self.tile, []
+        flow = self.anatomy.flow
+        for source in dict.fromkeys(wire.source for wire in drawn.wires if wire.recurrent):
+            y = next(tile.entries[w.edge].start[1] for w in drawn.wires if w.recurrent and w.source == source)
+            symbol = drawn.symbols.get(source, source)
+            parts.append(self.label(self.x0 - 58, self.y0 + y, f"{symbol}_{{t-1}}", "end",
+                                    flow.gradients.get(self.anatomy.before.get(source, "")) if flow else None))
+        for state in drawn.states:
+            symbol = drawn.symbols.get(state, state)
+            y = self.y0 + tile.exits[state].end[1]
+            size = flow.gradients.get(self.anatomy.ids[state]) if flow else None
+            parts.append(self.label(self.x0 + tile.width + 60, y, f"{symbol}_t", "start", size))
+            if state == self.anatomy.output:
+                parts.append(formula(self.x0 + tile.width + 26, self.y0 - 30, f"{symbol}_t", size=self.size + 2,
+                                     anchor="middle", font_style="italic"))
+        for glyph in drawn.glyphs.values():
+            if flow is not None and glyph.shape == "input" and self.anatomy.ids.get(glyph.name) in flow.gradients:
+                box = tile.boxes[glyph.name]
+                parts.append(text(self.x0 + box.x, self.y0 + box.bottom + 14,
+                                  short(flow.gradients[self.anatomy.ids[glyph.name]]), font_size="11"))
+        return parts
+
+    def label(self, x: float, y: float, words: str, anchor: str, norm: float | None) -> str:
+        """A name beside a wire, and a norm under it."""
+        name = formula(x, y + 5, words, size=self.size + 2, anchor=anchor, font_style="italic")
+        if norm is None:
+            return name
+        return name + text(x, y + 21, short(norm), anchor=anchor, font_size="11")
+
+    # -- below the picture: equations and key
+    def equations_width(self) -> float:
+        """How wide the equations are."""
+        left = max(formula_width(line.left, self.size) for line in self.lines)
+        return left + 22 + max(max(formula_width(line.right, self.size) for line in self.lines), 120)
+
+    def below(self, y: float) -> tuple[str, float]:
+        """Equations on the left, the key on the right."""
+        theme, parts, row = self.theme, [], 23.0
+        x = theme.margin
+        parts.append(text(x, y, "what it computes", anchor="start", font_size="12", font_weight="bold",
+                          fill=theme.faint))
+        left = max(formula_width(line.left, self.size) for line in self.lines)
+        for j, line in enumerate(self.lines):
+            at = y + 26 + j * row
+            parts.append(formula(x + left, at, line.left, size=self.size, anchor="end", font_weight="bold"))
+            parts.append(formula(x + left + 5, at, f"= {line.right}", size=self.size))
+        height = 26 + len(self.lines) * row
+        x += self.equations_width() + 40
+        parts.append(text(x, y, "what is what", anchor="start", font_size="12", font_weight="bold", fill=theme.faint))
+        for j, (chip, words) in enumerate(self.key_lines):
+            at = y + 26 + j * row
+            parts.append(self.chip(chip, x, at))
+            parts.append(formula(x + 36, at, words, size=12.0))
+        return "".join(parts), max(height, 26 + len(self.key_lines) * row)
+
+    def key_width(self) -> float:
+        """How wide the key is."""
+        return 36 + max(formula_width(words, 12.0) for _, words in self.key_lines)
+
+    def chip(self, chip: tuple[str, str | None, str | None, str], x: float, y: float) -> str:
+        """A small glyph: shape, symbol, role, and what is written on it."""
+        shape, symbol, role, words = chip
+        theme, colour = self.theme, self.theme.colour(symbol, role)
+        if shape == "dot":
+            return element("circle", cx=x + 14, cy=y - 4.5, r=3.2, fill=theme.wire)
+        if shape == "none":
+            return ""
+        if shape == "circle":
+            out = element("circle", cx=x + 14, cy=y - 4.5, r=9.5, fill=theme.paper, stroke=colour or theme.ink,
+                          stroke_width=1.8 if colour else 1.1)
+        else:
+            rounded = 9.5 if shape == "input" else 4
+            out = element("rect", x=x, y=y - 14, width=28, height=19, rx=rounded,
+                          fill=mixed(theme.paper, colour, 0.22) if colour and shape == "box" else theme.paper,
+                          stroke=colour or theme.ink, stroke_width=1.8 if colour else 1.1)
+        return out + formula(x + 14, y, words, size=12.0, anchor="middle",
+                             font_weight="bold" if colour and shape != "input" else None)
+
+    def key(self) -> Iterable[tuple[tuple[str, str | None, str | None, str], str]]:
+        """What is in the picture: chips, and words."""
+        said, drawn = meanings(self.anatomy.equations), self.anatomy.cell
+        nodes = self.anatomy.nodes
+        shapes = {nodes[name]: glyph.shape for name, glyph in drawn.glyphs.items()}
+        for line in self.lines:
+            if line.symbol in said:
+                role = line.role if line.role in self.theme.roles else None
+                yield (shapes.get(line.node, "box"), line.symbol, role, line.symbol), said[line.symbol]
+        for node in self.anatomy.equations.specimen.inputs:
+            if node in nodes.values():
+                yield ("input", None, "input", str(node.symbol)), "input of this step"
+        labels = [glyph.label for glyph in drawn.glyphs.values()]
+        if "σ" in labels:
+            yield ("box", None, None, "σ"), "logistic function: from 0 (shut) to 1 (open)"
+        circles = {"×": "product", "+": "sum", "−": "difference", "÷": "quotient"}
+        used = [sign for sign in circles if any(g.shape == "circle" and g.label == sign for g in drawn.glyphs.values())]
+        if used:
+            yield ("circle", None, None, used[0]), "entry by entry: " + ", ".join(f"{s} {circles[s]}" for s in used)
+        if any(_is_sum(drawn.glyphs[name]) and len(self.readers(name)) > 1 for name in drawn.glyphs):
+            yield ("none", None, None, ""), "a box that fans out: one product for several parts, each has its columns"
+        if any(self.reads_both(name) for name in drawn.glyphs):
+            state = self.anatomy.equations.specimen.symbols[0]
+            yield ("none", None, None, ""), f"wires into one box are read side by side, as [{state}, x]"
+        if not self.flowing:
+            yield ("dot", None, None, ""), "a copy: the wire goes both ways"
+        if self.anatomy.equations.weights:
+            yield ("none", None, None, ""), self.weights_line()
+        for start, stop, names in self.unread():
+            yield ("none", None, None, ""), f"columns {start + 1} to {stop} of {names}: nothing here depends on them"
+
+    def readers(self, name: str) -> list[str]:
+        """The glyphs of this step that a glyph is wired to."""
+        return [w.target for w in self.anatomy.cell.wires if w.source == name and not w.recurrent]
+
+    def reads_both(self, name: str) -> bool:
+        """Is it a weighted sum of an input and a state?"""
+        glyphs, into = self.anatomy.cell.glyphs, [w for w in self.anatomy.cell.wires if w.target == name]
+        return _is_sum(glyphs[name]) and any(w.recurrent for w in into) and any(
+            not w.recurrent and glyphs[w.source].shape == "input" for w in into)
+
+    def weights_line(self) -> str:
+        """The weights and their shapes."""
+        names: dict[str, Block] = {}
+        weights = self.anatomy.equations.weights
+        for name, block in sorted(weights.items(), key=lambda item: item[1].leaf.serial):
+            whole = name if block.cut is None else name.split("_")[0]
+            names.setdefault(whole, block)
+        words = []
+        for name, block in names.items():
+            shape = "×".join(map(str, getattr(block.leaf.data, "shape", ())))
+            words.append(f"{name} ({shape})" if shape else name)
+        if len(words) > 6:
+            words = [*words[:5], f"and {len(words) - 5} more"]
+        kind = "weights: the same at every step"
+        return f"{', '.join(words)}: {kind}"
+
+    def unread(self) -> list[tuple[int, int, str]]:
+        """Columns that nothing reads, by range."""
+        found: dict[tuple[int, int], list[str]] = defaultdict(list)
+        for name, start, stop in self.anatomy.equations.unread:
+            found[start, stop].append(name)
+        return [(start, stop, ", ".join(sorted(names))) for (start, stop), names in found.items()]
+
+    # -- the scale of the flow
+    def legend(self, y: float) -> str:
+        """Widths and colours of the gradient, decade by decade."""
+        theme, scale, unit, x0 = self.theme, self.scale, 34.0, self.theme.margin + 14
+        heading = f"gradient sent back along each wire (Euclidean norm, log scale): {self.entering}"
+        parts = [formula(theme.margin, y, heading, size=12.0, font_weight="bold")]
+        for j in range(8 * (scale.high - scale.low)):
+            place = scale.place(10 ** (scale.low + (j + 0.5) / 8))
+            w = scale.width(10 ** (scale.low + (j + 0.5) / 8))
+            parts.append(element("rect", x=x0 + j * unit / 8, y=y + 20 - w / 2, width=unit / 8 + 0.3, height=w,
+                                 fill=theme.magnitude(place)))
+        for j, decade in enumerate(scale.decades):
+            parts.append(text(x0 + j * unit, y + 42, f"1e{decade}", font_size="11"))
+        x = x0 + unit * (scale.high - scale.low) + 30
+        parts.append(text(x, y + 20, "beside a name: the norm of the whole gradient there", anchor="start",
+                          font_size="11"))
+        norms = [stroke.norm for stroke in self.all_strokes if stroke.norm is not None]
+        if 0.0 in norms:
+            parts.append(element("line", x1=x, y1=y + 38, x2=x + 36, y2=y + 38, stroke=theme.nothing, stroke_width=1.6,
+                                 stroke_dasharray="1.5 3.5", stroke_linecap="round"))
+            parts.append(text(x + 42, y + 42, "exactly zero", anchor="start", font_size="11"))
+        if not np.isfinite(norms).all():
+            parts.append(element("line", x1=x + 130, y1=y + 38, x2=x + 166, y2=y + 38, stroke=theme.alarm,
+                                 stroke_width=6.0))
+            parts.append(text(x + 172, y + 42, "NaN or infinite", anchor="start", font_size="11"))
+        return "".join(parts)
+
+
+def parting(a: Route, b: Route) -> Point | None:
+    """Where two ways part that begin as one; None if they part at once, or are the same.
+
+    >>> parting(Route((0, 0)).line(5, 0), Route((0, 0)).line(3, 0).line(3, 9))
+    (3, 0)
+    """
+    here = a.start
+    for p, q in zip(a.pieces, b.pieces, strict=False):
+        if p != q:
+            straight = len(p) == len(q) == 1 and (p[0][1] == q[0][1] == here[1] or p[0][0] == q[0][0] == here[0])
+            if straight:
+                here = min(p[0], q[0], key=lambda end: abs(end[0] - here[0]) + abs(end[1] - here[1]))
+            return here if here != a.start else None
+        here = p[-1]
+    return None
+
+
+def _is_sum(glyph: Glyph) -> bool:
+    return glyph.shape == "box" and ("+ " in glyph.label or glyph.label == "weighted sum")
+
+
+def _direction_at_end(route: Route) -> Point:
+    points = [route.start, *(p for piece in route.pieces for p in piece)]
+    before = next((p for p in reversed(points) if p != points[-1]), (points[-1][0] - 1, points[-1][1]))
+    return points[-1][0] - before[0], points[-1][1] - before[1]
+
+
+def _direction_at_start(route: Route) -> Point:
+    points = [route.start, *(p for piece in route.pieces for p in piece)]
+    after = next((p for p in points if p != points[0]), (points[0][0] + 1, points[0][1]))
+    return points[0][0] - after[0], points[0][1] - after[1]

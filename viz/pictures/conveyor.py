@@ -1,0 +1,645 @@
+"""The conveyor: lanes of equal cells, the wires between them, and what comes after, as SVG.
+
+A column is a time step. From the bottom up: the weights, named once; the time and what is read; the lowest layer; the
+next; a rail that gathers what the loss reads at many steps. Between two rows lies a channel, between two columns a gap:
+wires that go past a layer go through these, so that none runs through a box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property, partial
+
+from viz.graph.cells import Wire
+from viz.graph.steps import Edge
+from viz.layout.lanes import Lane, Net, Output
+from viz.pictures.glyphs import paint_glyph, paint_glyphs
+from viz.pictures.strands import FORWARDS, NONE, PLAIN, Look, Stamps, look, strand, strength
+from viz.render.geometry import Box, Point, Route
+from viz.render.scale import Scale, short
+from viz.render.svg import element, number, text, title
+from viz.render.theme import Theme, shorten, text_width
+
+SPOKEN = 120  # up to so many cells, every wire says what it is when pointed at; beyond, every cell does
+CHANNEL, JOINT = 34.0, 84.0  # the height of a channel between two rows: without, and with joints
+HEAD = 28.0  # the room that the title takes
+RAIL = 46.0  # the room that the rail takes
+Joint = tuple[int, int]  # two lanes, the lower first, whose outputs are put side by side
+
+
+def natural_pitch(net: Net, theme: Theme) -> float:
+    """From one column to the next."""
+    return cell_width(net) + theme.between + 2 * passing(net)
+
+
+def cell_width(net: Net) -> float:
+    """The width of the widest cell."""
+    return max(lane.tile.width for lane in net.lanes)
+
+
+def passing(net: Net) -> float:
+    """The room at each side of a gap for wires that go past a row."""
+    rows = max(lane.row for lane in net.lanes)
+    return 6.0 + 6.0 * rows if rows else 0.0
+
+
+class Painter:
+    """Paints one net. The origin is its upper left corner."""
+
+    def __init__(self, net: Net, pitch: float, scale: Scale, theme: Theme, stamps: Stamps) -> None:
+        self.net, self.pitch, self.scale, self.theme, self.stamps = net, pitch, scale, theme, stamps
+        self.flow, self.lanes = net.flow, net.lanes
+        self.column = {column: j for j, column in enumerate(net.columns)}
+        self.width = cell_width(net)
+        past = any(min(lane.layer.steps) < lane.shown[0] or (lane.offset and lane.after is None) for lane in self.lanes)
+        back = any(lane.backwards for lane in self.lanes)
+        first = [lane for lane in self.lanes if lane.label and lane.shown[0] + lane.offset == net.columns[0]]
+        self.margin = max([52.0 * past, *(text_width(line, 11) + 6 for lane in first for line in lines(lane.label))])
+        self.x0 = max(self.margin + 26.0, 46.0) + 20.0 * back + passing(net)
+        self.rows = 1 + max(lane.row for lane in self.lanes)
+        self.spoken = sum(len(lane.shown) for lane in self.lanes) <= SPOKEN
+        self.index = {id(lane): j for j, lane in enumerate(self.lanes)}
+        self.joints = self._joints()
+        self.y = self._levels()
+
+    # ------------------------------------------------------------------------------------------------ where things are
+    def _levels(self) -> list[float]:
+        """The y of the upper edge of each row, the lowest row first."""
+        y = HEAD + (RAIL + (JOINT - CHANNEL) * any(lanes[1] in self._top for lanes in self.joints)
+                    if self.railed else 14.0)
+        found = []
+        for row in reversed(range(self.rows)):
+            found.append(y)
+            joined = any(self.lanes[b].row == row - 1 for _, b in self.joints)
+            y += self.height(row) + (JOINT if joined else CHANNEL)
+        return found[::-1]
+
+    @property
+    def _top(self) -> set[int]:
+        return {j for j, lane in enumerate(self.lanes) if lane.row == self.rows - 1}
+
+    def height(self, row: int) -> float:
+        """The height of the highest cell of a row."""
+        return max((lane.tile.height for lane in self.lanes if lane.row == row), default=0.0)
+
+    @property
+    def bottom(self) -> float:
+        """The lower edge of the lowest row."""
+        return self.y[0] + self.height(0)
+
+    def left(self, lane: Lane, step: int) -> float:
+        """The x of the left edge of a cell."""
+        return self.at(step + lane.offset) + (self.width - lane.tile.width) / 2
+
+    def at(self, column: int) -> float:
+        """The x of the left edge of a column."""
+        return self.x0 + self.column[column] * self.pitch
+
+    @property
+    def right(self) -> float:
+        """The right edge of the last column."""
+        return self.at(self.net.columns[-1]) + self.width
+
+    @cached_property
+    def between(self) -> float:
+        """The width of a gap."""
+        return self.pitch - self.width
+
+    def _joints(self) -> list[Joint]:
+        """Pairs of lanes, one each way, whose outputs go to the same places: side by side."""
+        found = []
+        for a, lane in enumerate(self.lanes):
+            for b, other in enumerate(self.lanes):
+                if (other.row == lane.row + 1 and lane.backwards != other.backwards
+                        and self.readers(lane) == self.readers(other) != (frozenset(), False)
+                        and {out.step for out in lane.outputs} & {out.step for out in other.outputs}
+                        and not any(lane_.row == other.row for lane_ in self.lanes if lane_ is not other)):
+                    found.append((a, b))
+        return found
+
+    def readers(self, lane: Lane) -> tuple[frozenset[int], bool]:
+        """Who reads a lane: which lanes, and do the boxes after the last step?"""
+        return (frozenset().union(*(out.lanes for out in lane.outputs)), any(out.after for out in lane.outputs))
+
+    def joint_of(self, lane: Lane) -> Joint | None:
+        """The joint that a lane's outputs go to, if there is one."""
+        return next((pair for pair in self.joints if self.index[id(lane)] in pair), None)
+
+    # ------------------------------------------------------------------------------------------------ everything
+    def paint(self) -> tuple[str, float, float]:
+        """Markup, width, height."""
+        backs, wires, glyphs, notes = [], [], [], []
+        for lane in self.lanes:
+            for step in lane.shown:
+                x, y = self.left(lane, step), self.y[lane.row]
+                backs.append(self.stamps.use((id(lane), "back"), partial(self.back, lane), x=x, y=y))
+                wires.append(self.cell_wires(lane, step))
+                if all(lane.node(step, name) for name in lane.tile.cell.glyphs if name not in lane.tile.cell.borrowed):
+                    glyphs.append(self.stamps.use((id(lane), "cell"), partial(paint_glyphs, lane.tile, self.theme),
+                                                  x=x, y=y))
+                else:
+                    glyphs.append(element("g", "".join(
+                        paint_glyph(glyph, lane.tile.boxes[name], self.theme)
+                        for name, glyph in lane.tile.cell.glyphs.items() if lane.node(step, name)
+                    ), transform=f"translate({number(x)},{number(y)})"))
+                notes.append(self.states(lane, step))
+            notes.append(self.margins(lane))
+        loose, joints = self.between_lanes()
+        out, risers = self.out()
+        boxes, right = self.boxes()
+        captions, low = self.captions()
+        rails, bottom, far = self.weights(low)
+        heading = text(0, 16, self.net.title, anchor="start", font_size="16", font_weight="bold")
+        markup = (heading + "".join(backs) + "".join(wires) + "".join(strands([*loose, *out, *risers]))
+                  + "".join(glyphs) + joints + boxes + "".join(notes) + captions + rails)
+        return markup, max(right, far, text_width(self.net.title, 16) * 1.1), bottom
+
+    def back(self, lane: Lane) -> str:
+        """The ground that a cell stands on."""
+        return element("rect", width=lane.tile.width, height=lane.tile.height, rx=10, fill=self.theme.tile,
+                       stroke=self.theme.rim)
+
+    def look(self, edge: Edge | None) -> Look:
+        """How the wire of an edge looks."""
+        return FORWARDS if self.flow is None else PLAIN if edge is None else look(self.net.message(edge), self.scale)
+
+    def note(self, words: str, edge: Edge | None) -> str:
+        """What a wire says when pointed at."""
+        g = self.net.message(edge)
+        return title(f"{words}: {g:.4g}") if self.spoken and g is not None else ""
+
+    # ------------------------------------------------------------------------------------------------ inside cells
+    def cell_wires(self, lane: Lane, step: int) -> str:
+        """The wires into one cell, the strongest on top."""
+        found: list[tuple[int, str]] = []
+        turn = lane.turn[step]
+        for j, wire in enumerate(lane.tile.cell.wires):
+            edge = self.net.edge(lane, step, wire)
+            before = lane.order[turn - wire.delay] if turn >= wire.delay else None
+            if edge is None:
+                if wire.recurrent and before is None and lane.node(step, wire.edge[0]):
+                    found.append((-2, self.stamps.use((id(lane), j, "first"), partial(self.first_state, lane, wire))))
+                continue
+            if wire.recurrent and before is None and lane.after is not None:
+                continue  # from the lane before: drawn with what joins lanes
+            seen = not wire.recurrent or (before is not None and before + lane.offset in self.column)
+            how = self.look(edge)
+            markup = self.stamps.use(
+                (id(lane), j, how, seen),
+                partial(self.inner_strand, lane, wire, how, seen),
+                self.note(self.said(lane, step, wire, before), edge) if self.spoken else "")
+            found.append((strength(how), markup))
+        said = "" if self.spoken or self.flow is None else title(self.told(lane, step))
+        there = f"translate({number(self.left(lane, step))},{number(self.y[lane.row])})"
+        return element("g", said + "".join(strands(found)), transform=there)
+
+    def said(self, lane: Lane, step: int, wire: Wire, before: int | None) -> str:
+        """What a wire is, in words."""
+        words = lane.tile.cell.words
+        a, b = (words.get(name, name) for name in (wire.source, wire.target))
+        if not wire.recurrent:
+            return f"from {a} to {b} at t = {step}"
+        return f"from {a} at t = {before} to {b} at t = {step}" if before is not None else f"from before to {b} at " \
+                                                                                          f"t = {step}"
+
+    def told(self, lane: Lane, step: int) -> str:
+        """What a cell says when pointed at, where there are too many wires to say it."""
+        assert self.flow is not None
+        parts = [f"t = {step}"]
+        for state in lane.tile.cell.states:
+            node = lane.node(step, state)
+            if node is not None:
+                size = short(self.flow.gradients.get(node, 0.0))
+                parts.append(f"‖∂L/∂{lane.tile.cell.symbols.get(state, state)}‖ {size}")
+        return ", ".join(parts)
+
+    def inner_strand(self, lane: Lane, wire: Wire, how: Look, seen: bool) -> str:
+        """A wire in the coordinates of the cell it leads into."""
+        route = self.recurrent_route(lane, wire, seen) if wire.recurrent else lane.tile.routes[wire.edge]
+        return strand(route, how, self.theme, self.joins(lane, wire))
+
+    def joins(self, lane: Lane, wire: Wire) -> Point | None:
+        """Where what comes up from below flows into the main line."""
+        tile = lane.tile
+        if tile.main is None or wire.source != tile.main:
+            return None
+        y = tile.exits[tile.main].start[1]
+        if wire.recurrent:
+            if tile.entries[wire.edge].end[1] <= y + 1:
+                return None
+            return (tile.width - 14.0 if tile.mirrored else 14.0), y + 14
+        end = tile.routes[wire.edge].end
+        return (end[0], y + 12) if end[1] > y + 20 else None
+
+    def recurrent_route(self, lane: Lane, wire: Wire, seen: bool) -> Route:
+        """From an earlier cell, across the gap; if that one is not seen, from the gap alone."""
+        entry, side = lane.tile.entries[wire.edge], -1 if lane.backwards else 1
+        if not seen:
+            return Route((entry.start[0] - side * (self.theme.between - 12), entry.start[1]),
+                         [(entry.start,), *entry.pieces])
+        way = lane.tile.exits[wire.source].shifted(-side * wire.delay * self.pitch)
+        if wire.delay > 1:  # a skip: an arc over the cells between
+            (x1, y1), (x2, y2) = way.end, entry.start
+            way.pieces.append(((x1 + 40 * side, y1 - 60), (x2 - 40 * side, y2 - 60), (x2, y2)))
+        return Route(way.start, [*way.pieces, (entry.start,), *entry.pieces])
+
+    def first_state(self, lane: Lane, wire: Wire) -> str:
+        """A stub for the state that the net starts from, through which no gradient needs to flow."""
+        entry = lane.tile.entries[wire.edge]
+        (x, y), side = entry.start, -1 if lane.backwards else 1
+        stub = Route((x - 22 * side, y), [(entry.start,), *entry.pieces])
+        return strand(stub, NONE, self.theme)
+
+    # ------------------------------------------------------------------------------------------------ beside cells
+    def states(self, lane: Lane, step: int) -> str:
+        """The name of each state, and the norm of its gradient, in the gap that it crosses."""
+        parts, cell, side = [], lane.tile.cell, -1 if lane.backwards else 1
+        for state in cell.states:
+            node = lane.node(step, state)
+            if node is None or not any(w.recurrent and w.source == state for w in cell.wires):
+                continue
+            x, y = lane.tile.exits[state].end
+            x += self.left(lane, step) + side * (self.pitch - lane.tile.width) / 2
+            y += self.y[lane.row]
+            parts.append(text(x, y - 9, shorten(cell.symbols.get(state, state), 6), sub=step, font_style="italic"))
+            if self.flow is not None:
+                parts.append(text(x, y + 19, short(self.flow.gradients.get(node, 0.0)), font_size="11"))
+        return "".join(parts)
+
+    def margins(self, lane: Lane) -> str:
+        """The name of the lane, and how much of it lies before and after what is drawn."""
+        theme, parts = self.theme, []
+        middle = self.y[lane.row] + lane.tile.height / 2
+        earlier = sum(step < lane.shown[0] for step in lane.layer.steps) + (lane.offset if lane.after is None else 0)
+        later = sum(step > lane.shown[-1] for step in lane.layer.steps)
+        said = [(line, "bold") for line in lines(lane.label)]
+        if earlier:
+            said += [(f"⋯ {earlier}", "normal"), ("earlier", "normal")]
+        column = lane.shown[0] + lane.offset
+        x = 0.0 if column == self.net.columns[0] else self.at(column) - self.between / 2
+        for j, (line, weight) in enumerate(said):
+            parts.append(text(x, middle + 15 * (j - (len(said) - 1) / 2) + 4, line, anchor="middle" if x else "start",
+                              font_size="11", font_weight=weight, fill=theme.faint))
+        if later:
+            x = self.right + self.between - 6
+            parts.append(text(x, middle, f"{later} ⋯", anchor="start", fill=theme.faint, font_size="11")
+                         + text(x, middle + 15, "later", anchor="start", fill=theme.faint, font_size="11"))
+        return "".join(parts)
+
+    def captions(self) -> tuple[str, float]:
+        """The time, and what is read, under each column; the y below them."""
+        parts, theme = [], self.theme
+        lowest = {column: lane for lane in sorted(self.lanes, key=lambda lane: -lane.row)
+                  for column in (step + lane.offset for step in lane.shown)}
+        for column, lane in lowest.items():
+            x = self.at(column) + self.width / 2
+            parts.append(text(x, self.bottom + 17, f"t = {column - lane.offset}", font_size="12", fill=theme.faint))
+            if column in self.net.labels:
+                words = f"“{shorten(str(self.net.labels[column]), 14)}”"
+                parts.append(text(x, self.bottom + 37, words, font_family="DejaVu Sans Mono, monospace"))
+        return "".join(parts), self.bottom + (48 if self.net.labels else 28)
+
+    def weights(self, y: float) -> tuple[str, float, float]:
+        """The weights of each lane, named once for all steps; the y below them, and how far they reach."""
+        theme, parts, far = self.theme, [], 0.0
+        for lane in reversed(self.lanes):
+            cell = lane.tile.cell
+            if not cell.weights:
+                continue
+            y += 14
+            x = self.x0 + 8
+            if lane.label:
+                words = shorten(lane.label, 30)
+                parts.append(text(x, y + 4, words, anchor="start", font_size="11", fill=theme.faint))
+                x += text_width(words, 11) + 10
+            for node in cell.weights:
+                words = self.chip(lane, node)
+                w = text_width(words, 11) + 16
+                parts.append(element("rect", x=x, y=y - 10, width=w, height=20, rx=10, fill=theme.paper,
+                                     stroke=theme.wire))
+                parts.append(text(x + w / 2, y + 4, words, font_size="11"))
+                x += w + 10
+            T = len(lane.layer.steps)
+            words = f"the same weights at all {T} steps" if T > 1 else "the weights"
+            parts.append(text(x, y + 4, words, anchor="start", font_size="11", fill=theme.faint))
+            far = max(far, x + text_width(words, 11))
+            y += 14
+        return "".join(parts), y + 6, far
+
+    def chip(self, lane: Lane, node: str) -> str:
+        """What is said of a weight."""
+        said = self.net.graph.nodes[node]
+        called = shorten(lane.tile.cell.names.get(node, said["name"]), 12)
+        words = f"{called} {said['shape'].strip('(),').replace(', ', '×')}".rstrip()
+        if self.flow is not None and node in self.flow.gradients:
+            words += f"  ‖∂L/∂{called}‖ = {short(self.flow.gradients[node])}"
+        return words
+
+    # ------------------------------------------------------------------------------------------------ between lanes
+    def climb(self, route: Route, column: int, row: int, target: int, side: int) -> Route:
+        """From the top of a row up through the gap beside the column, past the rows between, below the target row."""
+        for j in range(row + 1, target):
+            slot = 7.0 + 6.0 * min(row, target) if side > 0 else 7.0 + 6.0 * target
+            slot = min(slot, self.between / 2 - 4)
+            x = self.at(column) + (self.width + slot if side > 0 else -slot)
+            route.rise(x, self.y[j] + self.height(j)).line(x, self.y[j])
+        return route
+
+    def outlet(self, lane: Lane, step: int, name: str) -> Route:
+        """From a glyph to the upper edge of its cell, in the coordinates of the picture."""
+        return lane.tile.outlet(name).shifted(self.left(lane, step), self.y[lane.row])
+
+    def inlets(self, lane: Lane, step: int, source: int) -> list[tuple[Route, Edge | None]]:
+        """Where what lies below enters a cell: the way from the cell's lower edge, and the edge it stands for."""
+        found: list[tuple[Route, Edge | None]] = []
+        cell = lane.tile.cell
+        for name, glyph in cell.glyphs.items():
+            if glyph.shape != "input" or source not in lane.feeds.get(name, ()):
+                continue
+            node = lane.node(step, name)
+            if name in cell.borrowed:
+                edges = [edge for wire in cell.wires if wire.source == name
+                         if (edge := self.net.edge(lane, step, wire)) is not None]
+                edge = edges[0] if len(edges) == 1 else None
+            else:
+                edge = Edge(node, 0) if node is not None and Edge(node, 0) in self.net.sources else None
+                if edge is None:
+                    continue
+            found.append((lane.tile.inlet(name).shifted(self.left(lane, step), self.y[lane.row]), edge))
+        return found
+
+    def between_lanes(self) -> tuple[list[tuple[int, str]], str]:
+        """The wires from layer to layer, and the joints where two directions are put side by side."""
+        found: list[tuple[int, str]] = []
+        joints: list[str] = []
+        for lane in self.lanes:
+            found.extend(self.from_before(lane))
+        for lane in self.lanes:
+            if self.joint_of(lane) is None:
+                for output in self.upward(lane):
+                    for j in sorted(output.lanes):
+                        found.extend(self.into(lane, output, self.lanes[j]))
+        for pair in self.joints:
+            for column in self.net.columns:
+                wires, dot = self.joint(pair, column)
+                found.extend(wires)
+                joints.append(dot)
+        return found, "".join(joints)
+
+    def upward(self, lane: Lane) -> list[Output]:
+        """One output a step and glyph, of those drawn, that other lanes get."""
+        shown = set(lane.shown)
+        found: dict[tuple[int, str], Output] = {}
+        for output in lane.outputs:
+            if output.lanes and output.step in shown:
+                found.setdefault((output.step, output.name), output)
+        return list(found.values())
+
+    def into(self, lane: Lane, output: Output, target: Lane) -> Iterable[tuple[int, str]]:
+        """From a layer to the one that reads it, at the same step."""
+        column = output.step + lane.offset
+        step = column - target.offset
+        if step not in target.shown or target.row <= lane.row:
+            return
+        entering = self.inlets(target, step, self.index[id(lane)])
+        alone = len(output.lanes) == 1 and not output.after and len(entering) == 1
+        for inlet, own in entering:
+            route = self.outlet(lane, output.step, output.name)
+            self.climb(route, column, lane.row, target.row, 1)
+            route.rise(inlet.start[0], self.y[target.row] + self.height(target.row)).line(*inlet.start)
+            route.pieces.extend(inlet.pieces)
+            edge = output.edge if alone else own
+            words = f"from {self.word(lane, output.name)} to {target.label or 'the next layer'} at t = {step}"
+            yield self.free(route, edge, words)
+
+    def word(self, lane: Lane, name: str) -> str:
+        """What a glyph is, in words, and of which lane."""
+        words = lane.tile.cell.words.get(name, name)
+        return f"{words} ({lane.label})" if lane.label else words
+
+    def free(self, route: Route, edge: Edge | None, words: str) -> tuple[int, str]:
+        """A wire that is no stamp: strength and markup."""
+        how = self.look(edge)
+        note = self.note(words, edge)
+        markup = strand(route, how, self.theme)
+        return strength(how), element("g", note + markup) if note else markup
+
+    def joint(self, pair: Joint, column: int) -> tuple[list[tuple[int, str]], str]:
+        """At one step: the outputs of two directions, side by side, and on to who reads them."""
+        lower, upper = (self.lanes[j] for j in pair)
+        x, y = self.dot(pair, column)
+        found: list[tuple[int, str]] = []
+        reached = False
+        for lane, port in ((upper, -5.0 if upper.backwards else 5.0), (lower, 5.0 if upper.backwards else -5.0)):
+            step = column - lane.offset
+            for output in lane.outputs:
+                if output.step == step and step in lane.shown and (output.lanes or output.after):
+                    route = self.outlet(lane, step, output.name)
+                    self.climb(route, column, lane.row, upper.row + 1, -1 if lane.backwards else 1)
+                    route.rise(x + port, y + 8)
+                    found.append(self.free(route, output.edge, f"from {self.word(lane, output.name)} at t = {step}"))
+                    reached = True
+                    break
+        if not reached:
+            return [], ""
+        for j in sorted(self.readers(lower)[0]):
+            target = self.lanes[j]
+            step = column - target.offset
+            if step not in target.shown or target.row <= upper.row:
+                continue
+            for inlet, edge in self.inlets(target, step, pair[0]):
+                route = Route((x, y - 11))
+                self.climb(route, column, upper.row, target.row, -1)
+                route.rise(inlet.start[0], self.y[target.row] + self.height(target.row)).line(*inlet.start)
+                route.pieces.extend(inlet.pieces)
+                found.append(self.free(route, edge, f"from both directions to {target.label} at t = {step}"))
+        if self.readers(lower)[1]:
+            route = Route((x, y - 11))
+            self.climb(route, column, upper.row, self.rows, -1).rise(x, self.rail_y)
+            found.append(self.free(route, None, ""))
+        dot = self.stamps.use("joint", lambda: element("circle", r=11, fill=self.theme.paper, stroke=self.theme.ink,
+                                                       stroke_width=1.3)
+                              + text(0, 4.5, "‖", font_size="13"), title("side by side") if self.spoken else "", x, y)
+        return found, dot
+
+    def joined(self, pair: Joint, column: int) -> bool:
+        """Is anything put side by side at this column?"""
+        return any(output.step == column - self.lanes[j].offset and (output.lanes or output.after)
+                   for j in pair for output in self.lanes[j].outputs)
+
+    def dot(self, pair: Joint, column: int) -> Point:
+        """Where a joint stands."""
+        upper = self.lanes[pair[1]]
+        return self.at(column) + self.width / 2, self.y[upper.row] - 34
+
+    def from_before(self, lane: Lane) -> Iterable[tuple[int, str]]:
+        """The first state of a decoder: its encoder's last."""
+        if lane.after is None or lane.order[0] not in lane.shown or lane.after >= len(self.lanes):
+            return
+        other, first = self.lanes[lane.after], lane.order[0]
+        for wire in lane.tile.cell.wires:
+            edge = self.net.edge(lane, first, wire)
+            if not wire.recurrent or edge is None:
+                continue
+            entry = lane.tile.entries[wire.edge].shifted(self.left(lane, first), self.y[lane.row])
+            state = wire.source if wire.source in other.tile.exits else other.tile.main
+            if state is None or other.order[-1] not in other.shown:
+                route = Route((entry.start[0] - 30, entry.start[1]), [(entry.start,)])
+            else:
+                route = other.tile.exits[state].shifted(self.left(other, other.order[-1]), self.y[other.row])
+                (x1, y1), (x2, y2) = route.end, entry.start
+                if abs(y1 - y2) < 0.5:
+                    route.line(x2, y2)
+                else:
+                    m = (x1 + x2) / 2
+                    route.pieces.append(((m, y1), (m, y2), (x2, y2)))
+            route.pieces.extend(entry.pieces)
+            words = f"from the last state of {other.label or 'the layer before'} to the first of {lane.label}"
+            yield self.free(route, edge, words)
+
+    # ------------------------------------------------------------------------------------------------ to the loss
+    @cached_property
+    def straight(self) -> list[tuple[Lane, Output]]:
+        """What the boxes after the last step read from a last state alone: it goes there straight."""
+        found = []
+        for lane in self.lanes:
+            steps: dict[str, set[int]] = {}
+            for output in lane.outputs:
+                steps.setdefault(output.edge.consumer, set()).add(output.step)
+            for output in lane.outputs:
+                if (output.after and steps[output.edge.consumer] == {lane.shown[-1]} and not lane.backwards
+                        and self.joint_of(lane) is None
+                        and lane.shown[-1] + lane.offset == self.net.columns[-1] and output.name in lane.tile.exits):
+                    found.append((lane, output))
+        return found
+
+    @cached_property
+    def rising(self) -> list[tuple[Lane, Output]]:
+        """What they read at other steps, or from glyphs that are no states: it goes up to the rail."""
+        straight = {output for _, output in self.straight}
+        return [(lane, output) for lane in self.lanes if self.joint_of(lane) is None for output in lane.outputs
+                if output.after and output not in straight and output.step in lane.shown]
+
+    @property
+    def railed(self) -> bool:
+        """Is there a rail?"""
+        return bool(self.net.groups) and (bool(self.rising) or any(
+            self.readers(self.lanes[a])[1] for a, _ in self.joints))
+
+    @property
+    def rail_y(self) -> float:
+        """Where the rail runs."""
+        return HEAD + 16
+
+    @cached_property
+    def places(self) -> list[Box]:
+        """Where the boxes after the last step stand."""
+        lane, output = max(self.straight, key=lambda item: item[0].row, default=(self.lanes[-1], None))
+        y = self.y[lane.row] + (lane.tile.exits[output.name].end[1] if output is not None else 34.0)
+        later = any(max(lane.layer.steps) > lane.shown[-1] for lane in self.lanes)
+        x = self.right + self.between + (44 if later else 0)
+        boxes = []
+        for group in self.net.groups:
+            w = max(text_width(group.title, 12), text_width(group.note, 12), 60) + 18
+            boxes.append(Box(x + w / 2, y, w, 42))
+            x += w + 40
+        return boxes
+
+    def out(self) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
+        """The wires straight to the boxes and between them; and those up to the rail, with the rail."""
+        boxes, groups = self.places, self.net.groups
+        straight: list[tuple[int, str]] = []
+        if not boxes:
+            return self.ends(), []
+        for slot, (lane, output) in enumerate(sorted(self.straight, key=lambda item: -item[0].row)):
+            way = lane.tile.exits[output.name].shifted(self.left(lane, output.step), self.y[lane.row])
+            (_x1, y1), box = way.end, boxes[0]
+            if abs(y1 - box.y) > box.h / 2 - 2:
+                port = min(box.left + 12 + 10 * slot, box.right - 4)
+                way.corner(port, box.bottom if y1 > box.y else box.top, 12, level_first=True)
+            else:
+                way.line(box.left, y1)
+            straight.append(self.free(way, output.edge, f"from {self.word(lane, output.name)} at t = {output.step} to "
+                                                        f"{groups[0].title}"))
+        for a, b, group, following in zip(boxes, boxes[1:], groups, groups[1:], strict=False):
+            edges = [Edge(v, k) for v in following.nodes for u, _, k in self.net.graph.in_edges(v, keys=True)
+                     if u in group.nodes]
+            straight.append(self.free(Route((a.right, a.y)).line(b.left, b.y), edges[0] if edges else None,
+                                      f"from {group.title} to {following.title}"))
+        return straight + self.ends(), self.risers() if self.railed else []
+
+    def risers(self) -> list[tuple[int, str]]:
+        """The wires up to the rail, and the rail to the first box."""
+        found, xs = [], []
+        for lane, output in self.rising:
+            route = self.outlet(lane, output.step, output.name)
+            column = output.step + lane.offset
+            self.climb(route, column, lane.row, self.rows, -1 if lane.backwards else 1)
+            route.line(route.end[0], self.rail_y)
+            xs.append(route.end[0])
+            found.append(self.free(route, output.edge, f"from {self.word(lane, output.name)} at t = {output.step} to "
+                                                       f"{self.net.groups[0].title}"))
+        if any(self.readers(self.lanes[a])[1] for a, _ in self.joints):
+            xs += [self.at(column) + self.width / 2 for column in self.net.columns
+                   if any(self.joined(pair, column) for pair in self.joints if self.readers(self.lanes[pair[0]])[1])]
+        box = self.places[0]
+        rail = Route((min(xs), self.rail_y)).line(box.x - 12, self.rail_y)
+        rail.corner(box.x, box.top, 12, level_first=True)
+        edges = self.entering()
+        found.append(self.free(rail, edges[0] if len(edges) == 1 else None,
+                               f"from all steps to {self.net.groups[0].title}"))
+        return found
+
+    def entering(self) -> list[Edge]:
+        """The edges by which what gathers the layers' outputs enters the first box."""
+        inside, straight = set(self.net.groups[0].nodes), {output.edge for _, output in self.straight}
+        step = self.net.graph.nodes
+        return [edge for v in self.net.groups[0].nodes for u, _, k in self.net.graph.in_edges(v, keys=True)
+                if (edge := Edge(v, k)) not in straight and u not in inside and step[u]["kind"] == "computed"]
+
+    def ends(self) -> list[tuple[int, str]]:
+        """The last states, where nobody reads them: loose ends."""
+        found = []
+        for lane in self.lanes:
+            last = lane.order[-1]
+            if last not in lane.shown:
+                continue
+            read = {output.name for other, output in self.straight if other is lane}
+            heirs = {wire.source for other in self.lanes if other.after == self.index[id(lane)]
+                     for wire in other.tile.cell.wires if wire.recurrent}
+            for state in lane.tile.cell.states:
+                handed_on = any(wire.recurrent and wire.source == state for wire in lane.tile.cell.wires)
+                if handed_on and state not in read | heirs and lane.node(last, state):
+                    route = lane.tile.exits[state].shifted(self.left(lane, last), self.y[lane.row])
+                    route.line(route.end[0] + (-10 if lane.backwards else 10), route.end[1])
+                    found.append((-2, strand(route, NONE, self.theme)))
+        return found
+
+    def boxes(self) -> tuple[str, float]:
+        """The boxes after the last step, and how far to the right the picture reaches."""
+        parts, theme = [], self.theme
+        right = self.right + (self.between if any(max(lane.layer.steps) > lane.shown[-1] for lane in self.lanes)
+                              else 0) + max(self.between / 2 + 26, 42)
+        for group, box in zip(self.net.groups, self.places, strict=True):
+            end = self.net.graph.nodes[group.nodes[-1]]
+            colour = theme.colour(None, end.get("role")) or theme.ink
+            parts.append(element("rect", x=box.left, y=box.top, width=box.w, height=box.h, rx=5, fill=theme.paper,
+                                 stroke=colour, stroke_width=1.8))
+            parts.append(text(box.x, box.y - 3, group.title, font_size="12"))
+            parts.append(text(box.x, box.y + 14, group.note, font_size="12", font_weight="bold"))
+            right = max(right, box.right + 4)
+        return "".join(parts), right
+
+
+def strands(found: Iterable[tuple[int, str]]) -> list[str]:
+    """The strongest on top."""
+    return [markup for _, markup in sorted(found, key=lambda item: item[0])]
+
+
+def lines(label: str) -> list[str]:
+    """A label in short lines.
+
+    >>> lines("encoder, layer 1, forwards →")
+    ['encoder', 'layer 1', 'forwards →']
+    """
+    return [shorten(line, 14) for line in label.split(", ") if line]

@@ -1,0 +1,218 @@
+"""DOT: a small graph as micrograd draws it, a record for every number and a circle for every operation.
+
+`draw` gives a `graphviz.Digraph`, whose text anybody may change and give to Graphviz. What it saves and shows in a
+notebook is painted by us (`viz.records`), wherever Graphviz is there or not; only ``render`` and ``pipe``, graphviz'
+own, need the ``dot`` program. Names in the text are n0, n1, ... so that no label can be taken for a port (``a:b``),
+and every label is escaped: in a record ``{ } | < >`` and the backslash have a meaning of their own, and a label in
+angle brackets would be HTML.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import graphviz
+import networkx as nx
+
+from microgradrnn.engine import Node
+from viz.flow.messages import Flow
+from viz.graph.trace import trace
+from viz.layout.arrange import GraphvizError, by_graphviz
+from viz.missing import MissingToolError
+from viz.pictures.records import fields_of, messages, picture
+from viz.render.drawing import Drawing
+from viz.render.scale import short
+from viz.render.svg import clean
+from viz.render.theme import DEFAULT, Theme
+
+NO_DOT = (
+    "this needs Graphviz' dot program, which was not found. Install it (apt install graphviz, brew install graphviz, "
+    "winget install Graphviz.Graphviz) and see that it is on the PATH. Without it: .save(\"x.svg\") draws all the "
+    "same, viz.unrolled(...).save(\"x.svg\") draws long graphs, and .source holds the DOT text."
+)
+RENDERED = (".svg", ".png", ".pdf")
+LABEL, TIP = 200, 12_000  # characters of a label, bytes of a tooltip: Graphviz reads no string of more than 16,384
+
+
+class Digraph(graphviz.Digraph):  # type: ignore[misc]
+    """A `graphviz.Digraph` that can paint itself.
+
+    ``save("x.svg")`` (or ``.png``, ``.pdf``) writes the picture; under any other name the DOT text is written.
+    """
+
+    _paint: Callable[[], Drawing] | None = None
+    _painted: tuple[str, Drawing] | None = None
+    _original = ""
+    _writing = False  # inside render(), which calls save() to write the text
+
+    @property
+    def drawing(self) -> Drawing:
+        """The picture.
+
+        Raises:
+            MissingToolError: if the text was changed since `draw`, so that only Graphviz can draw it, and there is
+                none.
+        """
+        if self._painted is None or self._painted[0] != self.source:
+            if self._paint is not None and self.source == self._original:
+                made = self._paint()
+            else:
+                svg, tool = graphviz_makes(self.source, "svg")
+                made = Drawing(svg.decode(), *size_of(svg.decode()), laid_out_by=tool)
+            self._painted = self.source, made
+        return self._painted[1]
+
+    @property
+    def laid_out_by(self) -> str:
+        """What found the places: ``dot``, ``pygraphviz`` or ``viz.layered``. The file says so too, in a comment."""
+        return self.drawing.laid_out_by
+
+    def save(self, filename: Any = None, directory: Any = None, **how: Any) -> str:
+        """Write the picture, if the name ends in .svg, .png or .pdf, else the DOT text. Returns the path.
+
+        Raises:
+            MissingToolError: for .png and .pdf, if there is neither what `Drawing.save` needs nor Graphviz.
+        """
+        ending = Path(filename).suffix.lower() if filename is not None else ""
+        if self._writing or ending not in RENDERED:
+            return str(super().save(filename, directory=directory, **how))
+        path = Path(directory or self.directory or "", filename)
+        try:
+            self.drawing.save(path)
+        except MissingToolError:
+            try:
+                picture, _ = graphviz_makes(self.source, ending[1:])
+            except MissingToolError:
+                picture = None
+            if picture is None:
+                raise
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(picture)
+        return str(path)
+
+    def render(self, *args: Any, **how: Any) -> str:
+        """As in graphviz; needs the ``dot`` program."""
+        self._writing = True
+        try:
+            return str(super().render(*args, **how))
+        except graphviz.ExecutableNotFound as error:
+            raise MissingToolError(f"render: {NO_DOT}") from error
+        finally:
+            self._writing = False
+
+    def pipe(self, *args: Any, **how: Any) -> Any:
+        """As in graphviz; needs the ``dot`` program."""
+        try:
+            return super().pipe(*args, **how)
+        except graphviz.ExecutableNotFound as error:
+            raise MissingToolError(f"pipe: {NO_DOT}") from error
+
+    def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> dict[str, str]:
+        try:
+            return {"image/svg+xml": self.drawing.svg, "text/plain": str(self.source)}
+        except MissingToolError:
+            return {"text/plain": str(self.source)}
+
+
+def graphviz_makes(source: str, format: str) -> tuple[bytes, str]:
+    """A picture by Graphviz, and which Graphviz it was."""
+    try:
+        return by_graphviz(source, format)[:2]
+    except GraphvizError as error:
+        why = "; ".join(f"{tool}: {words}" for tool, words in error.args[0].items())
+        raise MissingToolError(f"{NO_DOT} ({why})") from None
+
+
+def size_of(svg: str) -> tuple[float, float]:
+    """The width and height that an SVG says it has, in pixels (Graphviz gives points)."""
+    width, height = (float(re.search(rf'<svg[^>]*\b{side}="([\d.]+)', svg)[1])  # type: ignore[index]
+                     for side in ("width", "height"))
+    return width * 4 / 3, height * 4 / 3
+
+
+def draw(root: Node | nx.MultiDiGraph, *, flow: Flow | None = None, rankdir: str = "LR",
+         theme: Theme = DEFAULT) -> graphviz.Digraph:
+    """Every value, gradient and operation of a graph. Meant for small graphs; see `viz.unrolled` for long ones.
+
+    Args:
+        root: a `Value` or a `Tensor`, or a graph from `trace`.
+        flow: shows the norms of a `gradient_flow` where ``.grad`` holds nothing, and on every edge.
+        rankdir: ``LR``, left to right, or ``TB``, downwards.
+        theme: colours.
+
+    Returns:
+        A `graphviz.Digraph`. ``.save("x.svg")`` (or .png, .pdf, .gv) writes it, ``.drawing`` is the picture as a
+        `Drawing`, ``.laid_out_by`` says what arranged it, ``.source`` is the DOT text.
+
+    Raises:
+        ValueError: if rankdir is neither.
+
+    >>> from microgradrnn import Value
+    >>> y = Value(2.0, label="a") * Value(3.0, label="b")
+    >>> y.backward()
+    >>> "a | data 2.0000 | grad 3.0000" in draw(y).source
+    True
+    """
+    if rankdir not in ("LR", "TB"):
+        raise ValueError(f"draw: rankdir is 'LR' or 'TB', got {rankdir!r}")
+    graph = root if isinstance(root, nx.MultiDiGraph) else trace(root)
+    dot = as_digraph(graph, flow, rankdir, theme)
+    dot._paint = lambda: picture(graph, flow, rankdir, theme)
+    dot._original = dot.source
+    return dot
+
+
+draw_dot = draw  # micrograd's name
+
+
+def as_digraph(graph: nx.MultiDiGraph, flow: Flow | None, rankdir: str, theme: Theme) -> Digraph:
+    """The picture in DOT."""
+    dot = Digraph(
+        graph_attr={"rankdir": rankdir, "bgcolor": theme.paper},
+        node_attr={"fontname": "Helvetica", "fontsize": "11", "color": theme.ink, "fontcolor": theme.ink},
+        edge_attr={"color": theme.wire, "fontname": "Helvetica", "fontsize": "9", "fontcolor": theme.ink},
+    )
+    names = {node: f"n{j}" for j, node in enumerate(graph)}
+    for node, said in graph.nodes(data=True):
+        colour = theme.colour(said.get("symbol"), said.get("role")) or theme.ink
+        fields = " | ".join(map(record_text, fields_of(node, said, flow)))
+        record = f"{{ {fields} }}" if rankdir == "LR" else fields  # braces turn a record round
+        dot.node(names[node], label=record, shape="record", color=colour, tooltip=graphviz.nohtml(tip(node)),
+                 style="dashed" if said["kind"] == "constant" else "solid")
+        if "op" in said:
+            dot.node(names[node] + "op", label=graphviz.nohtml(plain_text(said["sign"])), shape="circle",
+                     margin="0.02", tooltip=graphviz.nohtml(plain_text(said["op"])))
+            dot.edge(names[node] + "op", names[node])
+    sent = messages(graph, flow)
+    for u, v, k, said in graph.edges(keys=True, data=True):
+        count = f"×{said['count']}" if said.get("count", 1) > 1 else ""
+        dot.edge(names[u], names[v] + ("op" if "op" in graph.nodes[v] else ""),
+                 label=short(sent[v, k]) if (v, k) in sent else count)
+    return dot
+
+
+def plain_text(text: str, longest: int = LABEL) -> str:
+    r"""Text for an ordinary label: a backslash is a backslash, a new line is a new line.
+
+    >>> print(plain_text(r"a\b"))
+    a\\b
+    """
+    text = clean(text if len(text) <= longest else text[: longest - 1] + "…")
+    return text.replace("\\", "\\\\").replace("\r", "").replace("\n", "\\n").replace("\0", "\ufffd")
+
+
+def tip(text: str) -> str:
+    """Text for a tooltip, where there is room for more."""
+    return plain_text(text, TIP // 4)
+
+
+def record_text(text: str) -> str:
+    r"""Text for a field of a record.
+
+    >>> print(record_text("a|b {c}"))
+    a\|b \{c\}
+    """
+    return re.sub(r"([{}|<>])", r"\\\1", plain_text(text))

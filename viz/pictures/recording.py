@@ -1,0 +1,117 @@
+"""A recording, drawn: lag by update as a heat map, the horizon over it, the gates below."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from viz.flow.recorder import Recorder
+from viz.pictures.strips import power
+from viz.render.drawing import Drawing
+from viz.render.scale import Scale
+from viz.render.svg import document, element, text, title
+from viz.render.theme import Theme
+
+LEFT, RIGHT, HEIGHT, GATES = 76.0, 760.0, 260.0, 90.0
+
+
+def heat_map(of: Recorder, name: str, theme: Theme) -> Drawing:
+    """Lag against update; colour is the norm relative to lag 0 of the same update."""
+    norms = of.norms
+    with np.errstate(invalid="ignore", divide="ignore"):
+        left = norms / norms[:, :1]
+    n, lags = left.shape
+    scale = Scale.of((float(x) for x in left[left > 0]), widest=8)
+    wide, high, top = (RIGHT - LEFT) / n, HEIGHT / lags, 86.0
+    parts = [
+        text(16, 30, name, anchor="start", font_size="17", font_weight="bold"),
+        text(16, 52, f"‖∂L/∂{of.symbol}‖ relative to lag 0 of the same update; line: the horizon, the last lag above "
+             f"{100 * of.fraction:g} %", anchor="start", font_size="12", fill=theme.faint),
+        element("rect", x=LEFT, y=top, width=RIGHT - LEFT, height=HEIGHT, fill=theme.tile),
+        squares(left, wide, high, top, scale, theme),
+    ]
+    known = [(j, h) for j, h in enumerate(of.horizons) if math.isfinite(h)]
+    d = "".join(f"{'L' if k else 'M'}{LEFT + j * wide:.1f},{top + HEIGHT - (h + 1) * high:.1f}h{wide:.1f}"
+                for k, (j, h) in enumerate(known))
+    for colour, width in ((theme.paper, 3.6), (theme.ink, 1.6)) if known else ():
+        parts.append(element("path", d=d, fill="none", stroke=colour, stroke_width=width, stroke_linejoin="round"))
+    parts.extend(lag_ticks(lags, high, top, theme))
+    if known:
+        last = int(known[-1][1])
+        words = f"≥ lag {last}" if last == lags - 1 else f"lag {last}"
+        parts.append(text(RIGHT + 10, top + HEIGHT - (last + 0.5) * high + 4, words, anchor="start", font_size="11"))
+    y = top + HEIGHT + 14
+    if of.gates:
+        parts.extend(gate_lines(of, wide, y, theme))
+        y += GATES + 14
+    parts.extend(update_ticks(of.updates, wide, y - 10, theme))
+    markup, bottom = legend(scale, bool((left == 0).any()), y + 34, theme)
+    return document("".join([*parts, markup]), 900, bottom, theme, name)
+
+
+def squares(left: np.ndarray, wide: float, high: float, top: float, scale: Scale, theme: Theme) -> str:
+    """One path for each colour."""
+    paths: dict[str, list[str]] = {}
+    for (j, lag), g in np.ndenumerate(left):
+        if math.isnan(g):
+            continue
+        colour = theme.alarm if not math.isfinite(g) else theme.nothing if g == 0 else theme.magnitude(scale.place(g))
+        x, y = LEFT + j * wide, top + HEIGHT - (lag + 0.5) * high
+        paths.setdefault(colour, []).append(f"M{x:.2f},{y:.2f}h{wide:.2f}")
+    return element("g", "".join(element("path", d="".join(d), stroke=colour, stroke_width=f"{high + 0.3:.2f}")
+                                for colour, d in paths.items()), shape_rendering="crispEdges")
+
+
+def lag_ticks(lags: int, high: float, top: float, theme: Theme) -> list[str]:
+    """The lags, from the loss at the bottom upwards."""
+    step = next(s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10**9) if lags / s <= 10)
+    parts = [text(LEFT - 8, top + HEIGHT - (lag + 0.5) * high + 4, lag, anchor="end", font_size="11")
+             for lag in range(0, lags, step)]
+    return [*parts, text(16, top - 9, "steps back", anchor="start", font_size="11", fill=theme.faint)]
+
+
+def update_ticks(updates: list[int], wide: float, y: float, theme: Theme) -> list[str]:
+    """The numbers of the updates."""
+    each = max(1, math.ceil(len(updates) / 10))
+    parts = [text(LEFT + (j + 0.5) * wide, y + 16, updates[j], font_size="11") for j in range(0, len(updates), each)]
+    return [*parts, text(RIGHT + 10, y + 16, "updates", anchor="start", font_size="11", fill=theme.faint)]
+
+
+def gate_lines(of: Recorder, wide: float, top: float, theme: Theme) -> list[str]:
+    """The mean of each gate over all steps, update by update, from 0 to 1."""
+    parts = [element("rect", x=LEFT, y=top, width=RIGHT - LEFT, height=GATES, fill=theme.tile)]
+    for level in (0, 0.5, 1):
+        y = top + GATES * (1 - level)
+        parts.append(element("line", x1=LEFT, y1=y, x2=RIGHT, y2=y, stroke=theme.rim, stroke_width=0.8))
+        parts.append(text(LEFT - 8, y + 4, f"{level:g}", anchor="end", font_size="11"))
+    parts.append(text(16, top + GATES / 4 + 4, "gates", anchor="start", font_size="11", fill=theme.faint))
+    ends: list[tuple[float, str, str]] = []
+    for symbol, means in of.gates.items():
+        colour = theme.colour(symbol, "gate") or theme.ink
+        points = [(j, float(np.nanmean(row))) for j, row in enumerate(means) if not np.isnan(row).all()]
+        d = "".join(f"{'L' if k else 'M'}{LEFT + (j + 0.5) * wide:.1f},{top + GATES * (1 - x):.1f}"
+                    for k, (j, x) in enumerate(points))
+        note = title(f"mean of {symbol}: {points[0][1]:.3f} at first, {points[-1][1]:.3f} at last")
+        parts.append(element("path", note, d=d, fill="none", stroke=colour, stroke_width=2.0))
+        ends.append((top + GATES * (1 - points[-1][1]), f"{symbol}  {points[-1][1]:.2f}", colour))
+    last = -math.inf
+    for y, words, colour in sorted(ends):
+        last = max(y + 4, last + 13)  # labels that would lie on one another stand below one another
+        parts.append(text(RIGHT + 10, last, words, anchor="start", font_size="11", font_weight="bold", fill=colour))
+    return parts
+
+
+def legend(scale: Scale, zeros: bool, y: float, theme: Theme) -> tuple[str, float]:
+    """The colours, decade by decade. Returns the lower edge too."""
+    decades = scale.high - scale.low
+    unit = (RIGHT - LEFT) / decades
+    parts = [element("rect", x=LEFT + j * unit / 8, y=y, width=unit / 8 + 0.3, height=9.0,
+                     fill=theme.magnitude((j + 0.5) / (8 * decades)), shape_rendering="crispEdges")
+             for j in range(8 * decades)]
+    for j, decade in enumerate(scale.decades):
+        parts.append(text(LEFT + j * unit, y + 23, f"{'≤ ' * (j == 0)}{power(decade)}", font_size="11"))
+    parts.append(text(RIGHT + 10, y + 9, "of lag 0", anchor="start", font_size="11", fill=theme.faint))
+    if zeros:
+        parts.append(text(RIGHT + 10, y + 23, "grey: exactly 0", anchor="start", font_size="11", fill=theme.faint))
+    return "".join(parts), y + 36

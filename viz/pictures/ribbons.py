@@ -1,0 +1,158 @@
+"""Ribbons: the gated path against the plain tanh path, over many steps, on one time axis and one scale.
+
+One lane for each state. At every step a lane is split by how the gradient arrived there: carried over directly
+(LSTM: through f ⊙ c, GRU: through z ⊙ h), or by every other way (through gates, candidate, matrix and tanh).
+Thickness is the share of each, by norm; colour is its size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from statistics import median
+
+from viz.flow.messages import Arrival, Flow, profiles
+from viz.graph.steps import NO_STEPS, layers
+from viz.pictures.unrolled import label_of
+from viz.render.drawing import Drawing
+from viz.render.scale import Scale, short
+from viz.render.svg import document, element, text, title
+from viz.render.theme import DEFAULT, Theme, shorten, text_width
+
+LEFT, HEIGHT = 180.0, 40.0
+NOTES = (
+    "The part of each column above the white line is the share carried over directly (through products with a gate "
+    "and sums only), by norm.",
+    "The part below it came by every other way: through gates, candidate, matrix and tanh. No line: no direct carry.",
+    "Red line: the last lag at which the whole norm is above 1 % of that state's own value at lag 0. "
+    "Grey dots: exactly zero.",
+    "Euclidean norms, over the whole batch.",
+)
+
+
+def ribbons(flows: Mapping[str, Flow] | Flow, *, lags: int = 100, scale: Scale | None = None, fraction: float = 0.01,
+            name: str = "how far back the gradient reaches", theme: Theme = DEFAULT) -> Drawing:
+    """Draw how much of the gradient arrives at each state, and by which way, against time.
+
+    Args:
+        flows: by the name of the net; or just one.
+        lags: how many steps back to draw.
+        scale: norms to colours; by default the decades of all norms drawn.
+        fraction: a mark shows each state's horizon, the largest lag at which its norm is above this fraction of its
+            start.
+        name: the title.
+        theme: sizes and colours.
+
+    Raises:
+        ValueError: if there is nothing to draw.
+    """
+    flows = {label_of(flows): flows} if isinstance(flows, Flow) else flows
+    if flows and not any(layers(flow.graph) for flow in flows.values()):
+        raise ValueError(f"ribbons: {NO_STEPS}")
+    lanes = [(net, p.state, flow.split(p.state), p.horizon(fraction)) for net, flow in flows.items()
+             if layers(flow.graph) for p in profiles(flow)]
+    lanes = [(net, state, [a for a in arrivals if a.lag <= lags], horizon) for net, state, arrivals, horizon in lanes]
+    if not lanes:
+        raise ValueError("ribbons: nothing to draw: no state is handed from one step to a later one")
+    if not any(arrivals for _, _, arrivals, _ in lanes):
+        raise ValueError("ribbons: no gradient reaches any state")
+    every = (x for _, _, arrivals, _ in lanes for a in arrivals for x in (a.carry, a.rest))
+    scale = scale or Scale.of(every, widest=12)
+    furthest = max(a.lag for _, _, arrivals, _ in lanes for a in arrivals)
+    unit = min(max(900.0 / (furthest + 1), 4.0), 26.0)
+    right = LEFT + unit * (furthest + 1)
+    parts = [text(16, 28, name, anchor="start", font_size="16", font_weight="bold")]
+    y = 52.0
+    for net, state, arrivals, horizon in lanes:
+        parts.append(text(16, y + 18, shorten(net, 12), anchor="start", font_weight="bold"))
+        parts.append(text(16, y + 34, f"∂L/∂{shorten(state, 8)}", anchor="start", font_size="12", fill=theme.faint))
+        parts.append(element("rect", x=LEFT, y=y, width=right - LEFT, height=HEIGHT, fill=theme.tile))
+        parts.extend(lane(arrivals, y, right, unit, scale, theme))
+        parts.append(mark(horizon, arrivals, y, right, unit, fraction, theme))
+        y += HEIGHT + 24
+    parts.append(axis(furthest, y - 8, right, unit, theme))
+    parts.append(text(right + 10, y + 10, "← the loss", anchor="start", font_size="11", fill=theme.faint))
+    markup, h = legend(scale, y + 36, theme)
+    width = max(right + 150, 16 + max(text_width(line, 12) for line in NOTES))
+    return document("".join([*parts, markup]), width, h, theme, name)
+
+
+def lane(arrivals: Iterable[Arrival], y: float, right: float, unit: float, scale: Scale, theme: Theme) -> Iterable[str]:
+    """One column a step: the carried share above, the rest below, and between them one line."""
+    arrivals = list(arrivals)
+    line, pen_down = "", False
+    for a in arrivals:
+        x = right - (a.lag + 1) * unit
+        note = title(f"{a.state} at t = {a.step} (lag {a.lag}): {a.total:.3g}; "
+                     f"carried over {a.carry:.3g}, else {a.rest:.3g}")
+        whole = a.carry + a.rest
+        if not 0 < whole < math.inf or a.lag == 0:
+            pen_down = False
+        if not math.isfinite(whole):
+            yield element("rect", note, x=x, y=y, width=unit, height=HEIGHT, fill=theme.alarm)
+            continue
+        if whole == 0:
+            yield element("line", note, x1=x, y1=y + HEIGHT / 2, x2=x + unit, y2=y + HEIGHT / 2, stroke=theme.nothing,
+                          stroke_width=1.4, stroke_dasharray="1.5 3")
+            continue
+        carried = HEIGHT * a.carry / whole
+        for top, height, norm in ((y, carried, a.carry), (y + carried, HEIGHT - carried, a.rest)):
+            if height > 0.05:
+                yield element("rect", note, x=x, y=top, width=unit + 0.3, height=height,
+                              fill=theme.magnitude(scale.place(norm)), shape_rendering="crispEdges")
+        if a.lag:
+            line += f"{'L' if pen_down else 'M'}{x + unit:.1f},{y + carried:.1f}H{x:.1f}"
+            pen_down = True
+    if any(a.carry > 0 for a in arrivals):
+        for colour, width in ((theme.ink, 3.2), (theme.paper, 1.8)):
+            yield element("path", d=line, fill="none", stroke=colour, stroke_width=width, stroke_linejoin="round")
+
+
+def mark(horizon: int | None, arrivals: list[Arrival], y: float, right: float, unit: float, fraction: float,
+         theme: Theme) -> str:
+    """Where the norm is last above the fraction of its start."""
+    start = next((a.total for a in arrivals if a.lag == 0), 0.0)
+    words = text(right + 10, y + 12, f"{short(start)} at lag 0", anchor="start", font_size="11")
+    shares = [a.carry / (a.carry + a.rest) for a in arrivals if a.lag and 0 < a.carry + a.rest < math.inf]
+    if shares:
+        said = f"{median(shares):.0%} carried (median)" if any(shares) else "no direct carry"
+        words += text(right + 10, y + 42, said, anchor="start", font_size="11", fill=theme.faint)
+    if horizon is None:
+        return words
+    reached = arrivals and horizon <= max(a.lag for a in arrivals)
+    words += text(right + 10, y + 27, f"> {fraction:.0%} to lag {horizon}", anchor="start", font_size="11",
+                  fill=theme.faint)
+    if not reached:
+        return words
+    x = right - (horizon + 1) * unit
+    return words + element("path", d=f"M{x:.1f},{y - 4:.1f}V{y + HEIGHT + 4:.1f}", stroke=theme.alarm, stroke_width=2.0)
+
+
+def axis(furthest: int, y: float, right: float, unit: float, theme: Theme) -> str:
+    """The lags, from the loss on the right backwards."""
+    step = next(s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10**9) if furthest / s <= 12)
+    parts = []
+    for lag in range(0, furthest + 1, step):
+        x = right - (lag + 0.5) * unit
+        parts.append(element("line", x1=x, y1=y, x2=x, y2=y + 5, stroke=theme.wire))
+        parts.append(text(x, y + 18, lag, font_size="11"))
+    parts.append(text(16, y + 18, "steps back from the loss", anchor="start", font_size="11", fill=theme.faint))
+    return "".join(parts)
+
+
+def legend(scale: Scale, y: float, theme: Theme) -> tuple[str, float]:
+    """The colours, decade by decade, and what thickness means."""
+    unit = 42.0
+    parts = []
+    for j in range(8 * (scale.high - scale.low)):
+        x = LEFT + j * unit / 8
+        parts.append(element("rect", x=x, y=y, width=unit / 8 + 0.3, height=12.0,
+                             fill=theme.magnitude(scale.place(10 ** (scale.low + (j + 0.5) / 8)))))
+    for j, decade in enumerate(scale.decades):
+        parts.append(text(LEFT + j * unit, y + 27, f"1e{decade}", font_size="11"))
+    parts.append(text(16, y + 10, "colour: norm, log scale", anchor="start", font_size="12", font_weight="bold"))
+    parts.append(text(LEFT + unit * (scale.high - scale.low) + 26, y + 10, f"dark blue: 1e{scale.low} or less",
+                      anchor="start", font_size="11"))
+    for j, words in enumerate(NOTES):
+        parts.append(text(16, y + 52 + 17 * j, words, anchor="start", font_size="12", fill=theme.faint))
+    return "".join(parts), y + 52 + 17 * len(NOTES) + 8

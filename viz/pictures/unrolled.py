@@ -1,0 +1,141 @@
+"""The unrolled net as a picture: cells, stamped along the time axis, and the gradient drawn over them.
+
+Time runs from left to right, the gradient of a layer that runs forwards from right to left. A cell is laid out once
+(`viz.layout`), so that every step looks the same; weights are named once and never drawn as edges to every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import networkx as nx
+
+from microgradrnn.engine import Node, collector_paused
+from viz.flow.messages import Flow
+from viz.graph.steps import layers
+from viz.graph.trace import trace
+from viz.layout.lanes import Net, net
+from viz.pictures.conveyor import Painter, natural_pitch
+from viz.pictures.legend import legend
+from viz.pictures.strands import Stamps
+from viz.pictures.whole import Whole, whole
+from viz.render.drawing import Drawing
+from viz.render.scale import Scale
+from viz.render.svg import document, element
+from viz.render.theme import DEFAULT, Theme
+
+
+def unrolled(
+    root: Node | Flow | nx.MultiDiGraph,
+    flow: Flow | None = None,
+    steps: tuple[int, int] | None = None,
+    *,
+    last: int = 8,
+    labels: Sequence[object] | Mapping[int, object] | None = None,
+    name: str | None = None,
+    scale: Scale | None = None,
+    theme: Theme = DEFAULT,
+) -> Drawing:
+    """Draw an unrolled net, time from left to right.
+
+    Args:
+        root: the loss (or a graph from `trace`, or a `Flow`).
+        flow: from `gradient_flow`: then every edge shows the gradient that flowed back along it.
+        steps: the first and the last step to draw; by default the last ``last`` ones (of a layer that runs backwards
+            alone, the first). A decoder's steps count on from its encoder's.
+        labels: what to write under each step, by step: the characters read, for instance.
+        name: the title.
+        scale: norms to widths and colours; by default the decades of the norms that are drawn.
+        theme: sizes and colours.
+
+    Returns:
+        A `Drawing`. Each unrolled layer is a lane above those it reads, with the wires between them; a layer that runs
+        backwards in time is mirrored. A tree (`nn.recurse`) is drawn as a tree, the root on top; any other graph
+        without time steps in ranks, from left to right.
+
+    Raises:
+        TypeError: if root is none of these.
+        ValueError: if the steps are not in the graph.
+
+    >>> import numpy as np
+    >>> from microgradrnn import nn
+    >>> hs, h = nn.RNN(3, 4, rng=0)(np.ones((5, 1, 3)))
+    >>> unrolled(h.sum(), steps=(2, 4)).svg.startswith("<svg")
+    True
+    """
+    with collector_paused():  # it would walk the growing picture again and again
+        one = block(root, flow, steps, last, labels, name, theme)
+        return stacked([one], scale, theme, name or one.title)
+
+
+def side_by_side(
+    nets: Mapping[str, Node | Flow] | Node | Flow,
+    steps: tuple[int, int] | None = None,
+    *,
+    last: int = 8,
+    labels: Sequence[object] | Mapping[int, object] | None = None,
+    name: str = "side by side",
+    scale: Scale | None = None,
+    theme: Theme = DEFAULT,
+) -> Drawing:
+    """Several unrolled nets, one above another, under one scale: the same width and colour mean the same norm.
+
+    Args:
+        nets: losses or flows, by the name to write over each; or just one.
+        steps, last, labels, scale, theme: as in `unrolled`.
+
+    Raises:
+        ValueError: if there are no nets.
+    """
+    nets = nets if isinstance(nets, Mapping) else {label_of(nets): nets}
+    if not nets:
+        raise ValueError("side_by_side: no nets to draw")
+    blocks = [block(root, None, steps, last, labels, title, theme) for title, root in nets.items()]
+    return stacked(blocks, scale, theme, name)
+
+
+def label_of(net: Node | Flow) -> str:
+    """What to call a net that was given without a name."""
+    found = layers(net.graph if isinstance(net, Flow) else trace(net))
+    return found[-1].path if found and found[-1].path else "net"
+
+
+def common_scale(flows: Iterable[Flow], *, last: int = 8) -> Scale:
+    """The scale for pictures that are to be compared: the decades of the norms on the last steps of all flows."""
+    return Scale.of(g for flow in flows for g in block(flow, None, None, last, None, None, DEFAULT).norms())
+
+
+def block(root: Any, flow: Flow | None, steps: tuple[int, int] | None, last: int, labels: Any, name: str | None,
+          theme: Theme) -> Net | Whole:
+    """What is to be drawn: a net, or a graph without time steps."""
+    if isinstance(root, Flow):
+        root, flow = root.graph, root
+    graph = flow.graph if flow is not None else root if isinstance(root, nx.MultiDiGraph) else trace(root)
+    found = layers(graph)
+    if not found:
+        return whole(graph, flow, name or "graph", labels, theme)
+    return net(graph, found, flow, steps, last, labels, name, theme)
+
+
+def stacked(blocks: Sequence[Net | Whole], scale: Scale | None, theme: Theme, name: str) -> Drawing:
+    """Nets one above another, under one legend; equal steps of all nets stand in one column."""
+    flow = next((one.flow for one in blocks if one.flow is not None), None)
+    if scale is None:
+        scale = Scale.of(g for one in blocks for g in one.norms()) if flow is not None else Scale()
+    nets = [one for one in blocks if isinstance(one, Net)]
+    pitch = max((natural_pitch(one, theme) for one in nets), default=0.0)
+    parts, y, width, stamps = [], theme.margin, 480.0, Stamps()
+    if flow is not None:
+        key, height, legend_width = legend(flow, max((one.T for one in nets), default=0), scale, theme)
+        y += height + 18
+        width = max(width, legend_width + 2 * theme.margin)
+    for one in blocks:
+        markup, w, h = (Painter(one, pitch, scale, theme, stamps).paint() if isinstance(one, Net)
+                        else one.paint(scale, theme, stamps))
+        parts.append(element("g", markup, transform=f"translate({theme.margin:g},{y:.1f})"))
+        y, width = y + h + 14, max(width, w + 2 * theme.margin)
+    if flow is not None:
+        x = theme.margin if width < 1500 else width - legend_width - theme.margin  # beside the loss: read from there
+        parts.insert(0, element("g", key, transform=f"translate({x:.1f},{theme.margin:g})"))
+    return document(stamps.finished("".join(parts)), width, y, theme, name)

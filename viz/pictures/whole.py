@@ -1,0 +1,232 @@
+"""A graph without time steps: a tree as a tree, anything else in ranks from left to right.
+
+A recursive net's tree (`nn.recurse`) is seen from its shape: hidden states that are computed from hidden states, each
+of which is read once. What lies between two of them is one step, and is drawn as one node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import networkx as nx
+
+from viz.flow.messages import Flow
+from viz.graph.cells import Cell, Glyph, one_cell
+from viz.graph.steps import Edge, Layer
+from viz.layout.cell import size
+from viz.layout.lanes import group
+from viz.layout.layered import layered
+from viz.pictures.glyphs import paint_glyph
+from viz.pictures.strands import FORWARDS, Stamps, look, strand, strength
+from viz.render.geometry import Box, Route
+from viz.render.scale import Scale, short
+from viz.render.svg import element, text, title
+from viz.render.theme import Theme, shorten, text_width
+
+HEAD = 34.0
+GAP, ROW = 16.0, 62.0  # of a tree: between leaves, and from a row to the next
+
+
+@dataclass
+class Whole:
+    """A graph without steps, laid out. The origin is the upper left corner.
+
+    Attributes:
+        glyphs: what is drawn, by name.
+        boxes: where it stands.
+        wires: from where, to where, the edge it stands for, and its way.
+        notes: what is written under a glyph.
+    """
+
+    graph: nx.MultiDiGraph
+    flow: Flow | None
+    title: str
+    width: float
+    height: float
+    glyphs: dict[str, Glyph]
+    boxes: dict[str, Box]
+    wires: list[tuple[str, str, Edge, Route]]
+    words: Mapping[str, str]
+    weights: list[tuple[str, str]]  # the id of each, and what it is called
+    notes: dict[str, str] = field(default_factory=dict)
+    nodes: int = 0  # how many nodes of a tree share the weights
+
+    def norms(self) -> Iterable[float]:
+        """Every norm that will be drawn."""
+        if self.flow is not None:
+            for _, _, edge, _ in self.wires:
+                if (g := self.flow.messages.get(edge)) is not None:
+                    yield g
+
+    def paint(self, scale: Scale, theme: Theme, stamps: Stamps) -> tuple[str, float, float]:
+        """Markup, width, height."""
+        strokes = []
+        for u, v, edge, route in self.wires:
+            g = None if self.flow is None else self.flow.messages.get(edge)
+            how = FORWARDS if self.flow is None else look(g, scale)
+            a, b = (self.words.get(name, name) for name in (u, v))
+            note = title(f"from {a} to {b}: {g:.4g}") if g is not None else ""
+            markup = strand(route.shifted(0, HEAD), how, theme)
+            strokes.append((strength(how), element("g", note + markup) if note else markup))
+        glyphs = []
+        for name, glyph in self.glyphs.items():
+            box = self.boxes[name]
+            glyphs.append(paint_glyph(glyph, Box(box.x, box.y + HEAD, box.w, box.h), theme))
+            if name in self.notes:
+                glyphs.append(text(box.x, box.bottom + HEAD + 14, self.notes[name], font_size="11",
+                                   font_family="DejaVu Sans Mono, monospace"))
+        chips, right, low = self.chips(theme)
+        heading = text(0, 16, self.title, anchor="start", font_size="16", font_weight="bold")
+        lines = [markup for _, markup in sorted(strokes, key=lambda item: item[0])]
+        return heading + "".join(lines) + "".join(glyphs) + chips, max(self.width, right), low
+
+    def chips(self, theme: Theme) -> tuple[str, float, float]:
+        """The weights, named once; how far right and down they reach."""
+        y = HEAD + self.height + 40 if self.notes else HEAD + self.height + 28
+        parts, x, far = [], 0.0, 0.0
+        for node, called in self.weights:
+            said = self.graph.nodes[node]
+            words = f"{shorten(called, 12)} {said['shape'].strip('(),').replace(', ', '×')}".rstrip()
+            if self.flow is not None and node in self.flow.gradients:
+                words += f"  ‖∂L/∂{shorten(called, 12)}‖ = {short(self.flow.gradients[node])}"
+            w = text_width(words, 11) + 16
+            if x and x + w > max(self.width, 700):
+                x, y = 0.0, y + 28
+            parts.append(element("rect", x=x, y=y - 10, width=w, height=20, rx=10, fill=theme.paper, stroke=theme.wire))
+            parts.append(text(x + w / 2, y + 4, words, font_size="11"))
+            x += w + 10
+            far = max(far, x)
+        if self.nodes and self.weights:
+            words = f"the same weights at all {self.nodes} nodes of the tree"
+            parts.append(text(x, y + 4, words, anchor="start", font_size="11", fill=theme.faint))
+            far = max(far, x + text_width(words, 11))
+        return "".join(parts), far, y + 16 if self.weights else HEAD + self.height + 30 * bool(self.notes)
+
+
+def whole(graph: nx.MultiDiGraph, flow: Flow | None, name: str, labels: Sequence[object] | Mapping[int, object] | None,
+          theme: Theme) -> Whole:
+    """Lay a graph without steps out. The labels are written under the leaves of a tree, in the order of making."""
+    layer = as_layer(graph)
+    cell = one_cell(graph, layer, [0])
+    tree = as_tree(graph, layer, cell)
+    if tree is None:
+        return in_ranks(graph, flow, name, layer, cell, theme)
+    return as_drawn(graph, flow, name, labels, layer, cell, tree, theme)
+
+
+def as_layer(graph: nx.MultiDiGraph) -> Layer:
+    """The graph as one step. Parameters, and leaves that are read at several places, are weights."""
+    return Layer("", {0: {
+        said.get("path", "") + said["name"] if "path" in said else said["name"]: node
+        for node, said in graph.nodes(data=True)
+        if said["kind"] == "computed" or (said["kind"] == "leaf" and graph.out_degree(node) == 1)
+    }})
+
+
+def in_ranks(graph: nx.MultiDiGraph, flow: Flow | None, name: str, layer: Layer, cell: Cell, theme: Theme) -> Whole:
+    """Ranks, from left to right."""
+    wired: nx.MultiDiGraph = nx.MultiDiGraph()
+    wired.add_nodes_from(cell.glyphs)
+    for wire in cell.wires:
+        wired.add_edge(wire.source, wire.target, key=wire.edge)
+    places = layered(wired, {key: size(glyph, theme) for key, glyph in cell.glyphs.items()})
+    wires = [(wire.source, wire.target, Edge(layer.steps[0][wire.edge[0]], wire.edge[1]),
+              places.routes[wire.source, wire.target, wire.edge]) for wire in cell.wires]
+    boxes = {str(key): box for key, box in places.boxes.items()}
+    return Whole(graph, flow, name, places.width, places.height, cell.glyphs, boxes, wires, cell.words,
+                 named_weights(graph, cell))
+
+
+def named_weights(graph: nx.MultiDiGraph, cell: Cell) -> list[tuple[str, str]]:
+    """The weights of a cell, and what they are called."""
+    return [(node, str(cell.names.get(node, graph.nodes[node]["name"]))) for node in cell.weights]
+
+
+# ------------------------------------------------------------------------------------------------ trees
+def as_tree(graph: nx.MultiDiGraph, layer: Layer, cell: Cell) -> dict[str, str] | None:
+    """For each glyph, the node of the tree that it belongs to; None if the graph is no tree of hidden states.
+
+    What only leads to one hidden state belongs to it; what comes after the last one is one node, "".
+    """
+    hidden = {name for name, glyph in cell.glyphs.items() if glyph.role == "hidden"}
+    wired = nx.DiGraph()
+    wired.add_nodes_from(cell.glyphs)
+    wired.add_edges_from((wire.source, wire.target) for wire in cell.wires)
+    home: dict[str, str] = {}
+    for name in reversed(list(nx.topological_sort(wired))):
+        above = {home[v] for v in wired.successors(name)}
+        if name in hidden or (wired.in_degree(name) == 0 and above != {""}):
+            home[name] = name
+        elif len(above) > 1:
+            return None
+        else:
+            home[name] = above.pop() if above else ""
+    edges = {(home[wire.source], home[wire.target]) for wire in cell.wires} - {(node, node) for node in home.values()}
+    parents = [u for u, _ in edges]
+    joined = {v for v in hidden if sum(target == v for _, target in edges) > 1}
+    return home if joined and len(parents) == len(set(parents)) else None
+
+
+def as_drawn(graph: nx.MultiDiGraph, flow: Flow | None, name: str,
+             labels: Sequence[object] | Mapping[int, object] | None, layer: Layer, cell: Cell, home: dict[str, str],
+             theme: Theme) -> Whole:
+    """A tree, its root on top: leaves side by side in one row, every parent above the middle of its children."""
+    wires = [wire for wire in cell.wires if home[wire.source] != home[wire.target]]
+    children: dict[str, list[str]] = {node: [] for node in dict.fromkeys(home.values())}
+    for wire in sorted(wires, key=lambda wire: graph.nodes[layer.steps[0][wire.source]]["order"]):
+        if home[wire.source] not in children[home[wire.target]]:
+            children[home[wire.target]].append(home[wire.source])
+    glyphs = {node: glyph_of(graph, layer, cell, home, node) for node in children}
+    words = dict(enumerate(labels or ())) if not isinstance(labels, Mapping) else dict(labels)
+    upwards = list(nx.topological_sort(nx.DiGraph([(u, v) for v, below in children.items() for u in below])))
+    leaves = leaves_in_order(children, upwards[-1])
+    notes = {leaf: shorten(str(words[j]), 12) for j, leaf in enumerate(leaves) if j in words}
+    sizes = {node: size(glyph, theme) for node, glyph in glyphs.items()}
+    unit = GAP + max([sizes[leaf][0] for leaf in leaves] + [text_width(note, 11) for note in notes.values()])
+    x = {leaf: unit * (j + 0.5) for j, leaf in enumerate(leaves)}
+    rise = dict.fromkeys(leaves, 0)
+    for node in upwards:
+        if children[node]:
+            x[node] = sum(x[child] for child in children[node]) / len(children[node])
+            rise[node] = 1 + max(rise[child] for child in children[node])
+    top = max(rise.values())
+    left = max(0.0, max(sizes[node][0] / 2 - x[node] for node in x))
+    boxes = {node: Box(x[node] + left, 16 + (top - rise[node]) * ROW, *sizes[node]) for node in children}
+    drawn = []
+    for wire in wires:
+        u, v = home[wire.source], home[wire.target]
+        a, b, n = boxes[u], boxes[v], len(children[v])
+        port = b.x + (children[v].index(u) - (n - 1) / 2) * min(14.0, b.w / (n + 1))
+        below = 16 + (top - rise[v] + 1) * ROW
+        route = Route((a.x, a.top)).line(a.x, min(a.top, below - a.h / 2)).rise(port, b.bottom)
+        drawn.append((wire.source, wire.target, Edge(layer.steps[0][wire.edge[0]], wire.edge[1]), route))
+    width = max(max(box.right for box in boxes.values()), unit * len(leaves) + left)
+    height = max(box.bottom for box in boxes.values()) + 4
+    count = sum(glyph.role == "hidden" for glyph in glyphs.values())
+    return Whole(graph, flow, name, width, height, glyphs, boxes, drawn, cell.words, named_weights(graph, cell), notes,
+                 count)
+
+
+def glyph_of(graph: nx.MultiDiGraph, layer: Layer, cell: Cell, home: dict[str, str], node: str) -> Glyph:
+    """How a node of the tree is drawn: a parent as a box with its letter, a leaf as an input, the end as its own."""
+    if not node:
+        inside = [layer.steps[0][name] for name in cell.glyphs if home[name] == ""]
+        end = group(graph, sorted(inside, key=lambda one: graph.nodes[one]["order"]))
+        return Glyph("", "box", f"{end.title}: {end.note}", None, "loss")
+    own = cell.glyphs[node]
+    if own.role != "hidden":
+        return Glyph(node, "input", own.symbol or (own.label if own.shape == "input" else "x"), own.symbol, own.role)
+    return Glyph(node, "box", "", own.symbol or "h", "hidden")
+
+
+def leaves_in_order(children: Mapping[str, Sequence[str]], root: str) -> list[Any]:
+    """The leaves from left to right. No recursion: a tree may be deeper than Python's limit."""
+    found, stack = [], [root]
+    while stack:
+        node = stack.pop()
+        if not children[node]:
+            found.append(node)
+        stack.extend(reversed(children[node]))
+    return found

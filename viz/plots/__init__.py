@@ -1,0 +1,1 @@
+"""Curves and maps with matplotlib (the extra ``plots``), imported where used."""

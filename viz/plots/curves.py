@@ -1,0 +1,82 @@
+"""Curves, with matplotlib (the extra ``plots``): the norm of the gradient against the lag."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from itertools import cycle
+from typing import Any
+
+from viz.flow.messages import Flow, profiles
+from viz.missing import MissingToolError
+
+# Okabe and Ito's colours; the cell state is dashed, to be told from h in grey as well.
+COLOURS = ("#cc79a7", "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9")
+DASHES = {"cell": (5.0, 2.0)}
+
+
+def need_matplotlib() -> Any:
+    """The class Figure, or an error that says how to get it. (No pyplot: nothing is opened, nothing global.)"""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingToolError(
+            'plots need matplotlib: pip install "microgradrnn[plots]". Without it, viz.unrolled and viz.side_by_side '
+            "still draw, and Flow.profile has the numbers."
+        ) from None
+    return Figure
+
+
+def norm_against_lag(flows: Mapping[str, Flow], *, fraction: float = 0.01, ax: Any = None) -> Any:
+    """Plot the norm of the gradient at every state against how far back it lies; log scale.
+
+    Args:
+        flows: by the name of the net.
+        fraction: a dot marks each curve's horizon, the largest lag at which it is above this fraction of its start.
+        ax: the axes to draw on; a new figure by default.
+
+    Returns:
+        The matplotlib figure. Zeros and non-finite norms are left out of the curves and counted in the legend.
+
+    Raises:
+        MissingToolError: without matplotlib.
+        ValueError: if there are no flows.
+    """
+    if not flows:
+        raise ValueError("norm_against_lag: no flows to plot")
+    if ax is None:
+        ax = need_matplotlib()(figsize=(9, 4.6), layout="constrained").add_subplot()
+    for (name, flow), colour in zip(flows.items(), cycle(COLOURS), strict=False):
+        for profile in profiles(flow):
+            role = next((said.get("role") for _, said in flow.graph.nodes(data=True)
+                         if said.get("symbol") == profile.state), None)
+            pairs = [(lag, g) for lag, g in zip(profile.lags, profile.norms, strict=True) if g > 0 and math.isfinite(g)]
+            missing = len(profile.norms) - len(pairs)
+            label = f"{name}: {profile.state}" + (f" ({missing} zero or not finite)" if missing else "")
+            lags, norms = zip(*pairs, strict=True) if pairs else ((), ())
+            (line,) = ax.plot(lags, norms, color=colour, label=label, linewidth=1.8)
+            if role == "cell":
+                line.set_dashes(DASHES["cell"])
+            horizon = profile.horizon(fraction)
+            if horizon is not None and (g := profile.at(horizon)):
+                ax.plot([horizon], [g], "o", color=colour, markersize=6)
+    ax.set_yscale("log")
+    ax.set_xlabel("lag: steps back from the loss")
+    ax.set_ylabel("‖∂L/∂state‖₂")
+    ax.grid(True, which="major", color="#d3dae1", linewidth=0.6)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    ax.legend(frameon=False, title=f"● horizon: last lag above {fraction:g} × start")
+    return ax.figure
+
+
+def as_svg(figure: Any) -> str:
+    """A figure as SVG whose text is text, the same in every run."""
+    import io
+
+    from matplotlib import rc_context
+
+    buffer = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "microgradrnn"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()

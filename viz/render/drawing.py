@@ -1,0 +1,101 @@
+"""Drawing: a finished picture. An SVG text that knows how to save and to show itself."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from viz.missing import MissingToolError
+
+SHARE = re.compile(r"([\d.]+)%$")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture as SVG.
+
+    Attributes:
+        svg: the whole file, as text.
+        width, height: in pixels.
+        laid_out_by: what found the places, if that was not our own layout of unrolled nets; see `viz.draw`.
+
+    >>> Drawing('<svg xmlns="http://www.w3.org/2000/svg"/>', 1, 1)
+    Drawing(1 x 1 pixels, 41 characters of SVG)
+    """
+
+    svg: str
+    width: float
+    height: float
+    laid_out_by: str = ""
+
+    def save(self, path: str | Path) -> Path:
+        """Write it to a file; the ending says how: ``.svg``, ``.png`` (needs resvg-py) or ``.pdf`` (needs svglib).
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: if the ending is another one.
+            MissingToolError: for ``.png`` and ``.pdf`` without what they need.
+        """
+        path = Path(path)
+        ending = path.suffix.lower()
+        if ending not in (".svg", ".png", ".pdf"):
+            raise ValueError(f"save: {path.name!r} ends in {ending or 'nothing'}; a drawing is saved as .svg, .png "
+                             "or .pdf")
+        content = self.svg.encode() if ending == ".svg" else self.png() if ending == ".png" else self.pdf()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+    def png(self, zoom: int = 2) -> bytes:
+        """The picture as PNG, two pixels for one by default."""
+        try:
+            import resvg_py
+        except ImportError:
+            raise MissingToolError(
+                'PNG needs resvg-py: pip install "microgradrnn[png]". Without it, save as .svg, '
+                "which every browser opens and prints."
+            ) from None
+        return bytes(resvg_py.svg_to_bytes(svg_string=self.svg, zoom=zoom))
+
+    def pdf(self) -> bytes:
+        """The picture as one page of PDF; its text is text, its fonts are in the file."""
+        try:
+            from reportlab.graphics import renderPDF
+            from svglib.svglib import svg2rlg
+        except ImportError:
+            raise MissingToolError(
+                'PDF needs svglib: pip install "microgradrnn[pdf]". Without it, save as .svg, '
+                "which every browser opens and prints, into a PDF too."
+            ) from None
+        page = svg2rlg(io.BytesIO(in_pixels(self.svg, self.width, self.height)))
+        return bytes(renderPDF.drawToString(page, invariant=1))
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"image/svg+xml": self.svg, "text/plain": repr(self)}
+
+    def __repr__(self) -> str:
+        return f"Drawing({self.width:.0f} x {self.height:.0f} pixels, {len(self.svg)} characters of SVG)"
+
+
+def in_pixels(svg: str, width: float, height: float) -> bytes:
+    """The picture with its per cents worked out, which svglib does not do: of the page, and of the parent's font."""
+    ElementTree.register_namespace("", "http://www.w3.org/2000/svg")
+    root = ElementTree.fromstring(svg)
+    todo = [(root, 16.0)]
+    while todo:
+        element, size = todo.pop()
+        for key, whole in (("width", width), ("height", height), ("font-size", size)):
+            if share := SHARE.match(element.get(key, "")):
+                element.set(key, f"{float(share[1]) / 100 * whole:g}")
+        own = float(element.get("font-size", size))
+        todo += [(child, own) for child in element]
+    return ElementTree.tostring(root)
