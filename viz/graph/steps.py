@@ -49,18 +49,22 @@ def layers(graph: nx.MultiDiGraph) -> list[Layer]:
     the layer they exchange most with.
     """
     found: list[Layer] = []
-    current: dict[str, Layer] = {}
-    now: dict[str, int] = {}
+    here: dict[str, tuple[Layer, int, dict[str, str]]] = {}  # by path: the layer, its step, and what that holds so far
     at = uses(graph)
     for node, said in sorted(graph.nodes(data=True), key=lambda item: item[1]["order"]):
-        if "step" not in said or said["kind"] in ("constant", "parameter") or len(at.get(node, ())) > 1:
+        step = said.get("step")
+        if step is None or said["kind"] in ("constant", "parameter") or len(at.get(node, ())) > 1:
             continue  # a leaf that several steps read is a weight, wherever it was made
-        path, step = said.get("path", ""), said["step"]
-        if path not in current or (step in current[path].steps and step != now[path]):
-            current[path] = Layer(path)
-            found.append(current[path])
-        now[path] = step
-        current[path].steps.setdefault(step, {})[_free(current[path].steps.get(step, {}), said["name"])] = node
+        path, name = said.get("path", ""), said["name"]
+        if path not in here or here[path][1] != step:
+            if path not in here or step in here[path][0].steps:
+                found.append(Layer(path))
+                layer = found[-1]
+            else:
+                layer = here[path][0]
+            here[path] = layer, step, layer.steps.setdefault(step, {})
+        inside = here[path][2]
+        inside[name if name not in inside else _free(inside, name)] = node
     found = _merged(graph, found)
     _adopt(graph, found, at)
     return found
@@ -87,6 +91,8 @@ def uses(graph: nx.MultiDiGraph) -> dict[str, set[int]]:
 
 def _adopt(graph: nx.MultiDiGraph, found: list[Layer], at: dict[str, set[int]]) -> None:
     """Leaves made before the loop, one for each step and all read at the same place, are the inputs of the steps."""
+    if not any(len(steps) == 1 for steps in at.values()):
+        return
     where = {node: (i, step, name) for i, layer in enumerate(found)
              for step, ids in layer.steps.items() for name, node in ids.items()}
     places: dict[tuple[int, str, int], dict[int, str]] = {}

@@ -168,7 +168,7 @@ class Row:
         """The edges by which the readers, or (if there are none) what lies outside the layer, read a state."""
         sources = [v for step in steps if (v := self.layer.steps[step].get(state)) is not None]
         wanted = {v for step in readers for v in self.layer.steps[step].values()}
-        return [Edge(v, k) for u in sources for _, v, k in self.graph.out_edges(u, keys=True)
+        return [Edge(v, k) for _, v, k in self.graph.out_edges(sources, keys=True)
                 if (v in wanted if wanted else v not in self.inside)]
 
     def sent(self, route: Route, state: str, edges: Sequence[Edge], scale: Scale) -> Stroke:
