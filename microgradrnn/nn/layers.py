@@ -8,7 +8,7 @@ import numpy as np
 
 from microgradrnn.engine import mark, scope
 from microgradrnn.engine.rules.linalg import affine
-from microgradrnn.nn.module import Module, Parameter, Rng, as_rng, need_sizes, uniform
+from microgradrnn.nn.module import Module, Parameter, Rng, as_array, as_rng, need_float, need_sizes, uniform
 
 
 class Linear(Module):
@@ -34,6 +34,7 @@ class Linear(Module):
         self.d = Parameter(uniform(rng, (out_features,), in_features, dtype), symbol="d") if bias else None
 
     def __call__(self, h: Any) -> Any:
+        h = as_array(h, "Linear")
         with scope("linear"):
             o = h @ self.V if self.d is None else affine(h, self.V, self.d)
         return mark(o, "o", role="output")
@@ -54,6 +55,7 @@ class Embedding(Module):
 
     def __init__(self, n: int, D: int, *, rng: Rng = None, dtype: Any = np.float64) -> None:
         need_sizes("Embedding", n=n, D=D)
+        need_float(dtype)
         self.E = Parameter(as_rng(rng).standard_normal((n, D)).astype(dtype), symbol="E")
 
     def __call__(self, ids: Any) -> Any:

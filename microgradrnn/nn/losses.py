@@ -135,6 +135,14 @@ def picked(log_p: Any, y: np.ndarray) -> Any:
 
 def classes(who: str, scores: Any, name: str, targets: Any) -> np.ndarray:
     """Targets as integers, one for each row of scores."""
+    given = np.asarray(plain(targets))
+    if given.dtype.kind == "f" and given.shape in (scores.shape, scores.shape[:-1]):
+        how = "argmax(-1)" if given.shape == scores.shape else "astype(int)"
+        raise TypeError(f"{who}, targets: expected integers, the numbers of the classes, got {given.dtype} of shape "
+                        f"{given.shape}; y.{how} makes them")
+    if given.dtype.kind == "i" and given.size and given.min() < 0:
+        raise ValueError(f"{who}: targets must lie in 0..{scores.shape[-1] - 1}, got {given.min()}; to leave some out, "
+                         "put any class there, such as 0, and give mask=, False where they do not count")
     y = integers(targets, f"{who}, targets", scores.shape[-1])
     if y.shape != scores.shape[:-1]:
         raise ValueError(f"{who}: {name} {scores.shape} need targets {scores.shape[:-1]}, got {y.shape}")
@@ -170,7 +178,8 @@ def counted(who: str, mask: Any, shape: tuple[int, ...]) -> np.ndarray:
     """The mask as bools, stretched over trailing axes that it does not have."""
     m = np.asarray(plain(mask))
     if m.shape != shape[: m.ndim]:
-        raise ValueError(f"{who}: mask {m.shape} does not fit losses {shape}")
+        hint = "; from lengths, np.arange(T)[:, None] < lengths makes one" if m.shape == shape[1:2] else ""
+        raise ValueError(f"{who}: mask {m.shape} does not fit losses {shape}{hint}")
     if m.dtype != bool and not np.isin(m, (0, 1)).all():
         raise ValueError(f"{who}: mask holds True or False (or 1 and 0), got other numbers")
     return np.broadcast_to(m.astype(bool).reshape(m.shape + (1,) * (len(shape) - m.ndim)), shape)

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from microgradrnn.engine import Node, Tensor, mark
+from microgradrnn.engine import Node, Tensor, Value, mark
 from microgradrnn.engine.rules.shape import stack
 
 Rng = int | np.random.Generator | None
+
+
+# What PyTorch's modules have and these do not, and what to do here.
+HINTS = {
+    **dict.fromkeys(("train", "eval"), "there are no modes: dropout acts in calls with rng=, and in no others"),
+    **dict.fromkeys(("to", "cuda", "cpu", "float", "double", "half"), "say dtype= where a layer is made"),
+    **dict.fromkeys(("modules", "children", "named_modules"), "look at vars(module), or named_parameters()"),
+    "forward": "call the module itself; the method is __call__",
+}
 
 
 class Parameter(Tensor):
@@ -36,6 +45,8 @@ class Module:
     >>> net = nn.Linear(3, 2, rng=0)
     >>> [(name, p.shape) for name, p in net.named_parameters()]
     [('V', (3, 2)), ('d', (2,))]
+    >>> net
+    Linear, 8 parameters: V (3, 2), d (2,)
     """
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Node]]:
@@ -80,7 +91,19 @@ class Module:
             p.data = np.asarray(state[name], dtype=np.asarray(p.data).dtype)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError(f"{type(self).__name__} defines no __call__")
+        forward = "; what PyTorch calls forward is called __call__ here" if "forward" in dir(self) else ""
+        raise NotImplementedError(f"{type(self).__name__} defines no __call__{forward}")
+
+    def __repr__(self) -> str:
+        named = list(self.named_parameters())
+        listed = ", ".join(f"{name} {np.shape(p.data)}" for name, p in named)
+        return f"{type(self).__name__}, {sum(np.size(p.data) for _, p in named):,} parameters: {listed or 'none'}"
+
+    if not TYPE_CHECKING:  # else nothing would be checked
+
+        def __getattr__(self, name: str) -> Any:
+            hint = f": {HINTS[name]}" if name in HINTS else ""
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}", name=name, obj=self)
 
 
 def _walk(thing: Any, path: str, visited: set[int]) -> Iterator[tuple[str, Node]]:
@@ -114,6 +137,11 @@ def as_array(x: Any, who: str) -> Any:
     >>> as_array([[1, 2], [3, 4]], "mse").shape, as_array([Tensor([1.0, 2.0]), np.zeros(2)], "mse").shape
     ((2, 2), (2, 2))
     """
+    if isinstance(x, tuple) and any(isinstance(part, (Node, tuple)) for part in x):
+        raise TypeError(f"{who}: expected an array, got a tuple; a recurrent layer returns two things, "
+                        "hs, state = layer(xs)")
+    if isinstance(x, Value) or (isinstance(x, list) and any(isinstance(part, Value) for part in x)):
+        raise TypeError(f"{who}: works on Tensors and arrays, not on Values; write their formula out, as in (y - t)**2")
     if hasattr(x, "shape"):
         return x
     try:
@@ -128,8 +156,15 @@ def as_array(x: Any, who: str) -> Any:
 
 def uniform(rng: np.random.Generator, shape: tuple[int, ...], fan: int, dtype: Any) -> np.ndarray:
     """Uniform in ±1/sqrt(fan), PyTorch's default for layers and recurrent cells."""
+    need_float(dtype)
     bound = 1 / np.sqrt(fan)
     return rng.uniform(-bound, bound, shape).astype(dtype)
+
+
+def need_float(dtype: Any) -> None:
+    """Raise unless parameters can have this dtype: integers would all be 0, and could not learn."""
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise TypeError(f"parameters are float32 or float64, got dtype={np.dtype(dtype).name}")
 
 
 def need_sizes(who: str, **sizes: Any) -> None:

@@ -17,7 +17,7 @@ from microgradrnn.engine.rules.indexing import index_update
 from microgradrnn.engine.rules.reduction import mean, softmax
 from microgradrnn.engine.rules.reduction import sum as total
 from microgradrnn.engine.rules.shape import expand_dims, pad
-from microgradrnn.nn.module import Module, Rng, as_rng
+from microgradrnn.nn.module import Module, Rng, as_rng, need_sizes
 from microgradrnn.nn.unroll import mask
 
 
@@ -33,6 +33,7 @@ def last_step(hs: Any, lengths: Any = None) -> Any:
     array([[4.],
            [1.]])
     """
+    need_outputs("last_step", hs)
     if lengths is None:
         return hs[-1]
     mask(lengths, hs.shape[0], hs.shape[1])
@@ -53,10 +54,18 @@ def mean_over_steps(hs: Any, lengths: Any = None) -> Any:
     array([[2.],
            [1.]])
     """
+    need_outputs("mean_over_steps", hs)
     if lengths is None:
         return mean(hs, 0)
     padding = ~mask(lengths, hs.shape[0], hs.shape[1])
     return total(index_update(hs, padding, 0.0), 0) * (1 / np.asarray(lengths)[:, None]).astype(hs.dtype)
+
+
+def need_outputs(who: str, hs: Any) -> None:
+    """Raise if these are not the outputs alone."""
+    if isinstance(hs, tuple):
+        raise TypeError(f"{who}: expected the outputs of all steps, got a tuple; a recurrent layer returns two things, "
+                        "hs, state = layer(xs)")
 
 
 def one_to_many(x: Any, T: int) -> Any:
@@ -68,8 +77,7 @@ def one_to_many(x: Any, T: int) -> Any:
            [0., 0.],
            [0., 0.]])
     """
-    if T < 1:
-        raise ValueError(f"one_to_many: T must be at least 1, got {T}")
+    need_sizes("one_to_many", T=T)
     return pad(expand_dims(x, 0), [(0, T - 1)] + [(0, 0)] * np.ndim(plain(x)))
 
 
@@ -135,13 +143,19 @@ def generate(
            [2, 4],
            [3, 4]])
     """
+    if T != 0:
+        need_sizes("generate", T=T)
     ids = np.asarray(first)
     rng = None if rng is None else as_rng(rng)
     said = []
     with no_grad():
         for t in range(T):
             with scope(step=t):
-                logits, state = step(ids, state)
+                said_now = step(ids, state)
+                if not isinstance(said_now, tuple) or len(said_now) != 2:
+                    raise TypeError("generate: step must return a pair, (logits, state), got "
+                                    f"{type(said_now).__name__}")
+                logits, state = said_now
                 ids = sample(logits, temperature=temperature, rng=rng)
             said.append(ids)
     return np.array(said, dtype=np.intp).reshape(T, *ids.shape)
@@ -197,7 +211,10 @@ class EncoderDecoder(Module):
         Returns:
             Logits (S, B, K), to be compared with target.
         """
-        target = np.asarray(target)
+        source, target = np.asarray(source), np.asarray(target)
+        if source.shape[1:] != target.shape[1:]:
+            raise ValueError(f"EncoderDecoder: source (T, B) and target (S, B) need as many sequences, got shapes "
+                             f"{source.shape} and {target.shape}")
         inputs = np.concatenate([np.full_like(target[:1], self.start), target[:-1]])
         return self.decode(inputs, self.encode(source, lengths, rng=rng), rng=rng)[0]
 

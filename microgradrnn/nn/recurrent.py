@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,9 @@ from microgradrnn.nn.module import Module, Rng, as_rng, need_sizes
 from microgradrnn.nn.unroll import CellLike, unroll
 
 DIRECTIONS = ("forwards", "backwards")
+PYTORCH = {"num_layers": "say layers=", "batch_first": "time always comes first, (T, B, D)",
+           "nonlinearity": "say activation=", "input_size": "it is D, the first argument",
+           "hidden_size": "it is H, the second argument"}
 
 
 class Recurrent(Module):
@@ -34,18 +38,6 @@ class Recurrent(Module):
         cell: the cell, if there is just one; otherwise
         layers: a list with a cell, or a dict of the cells ``forwards`` and ``backwards``, for each layer.
 
-    Calls take
-
-    * xs: the inputs (T, B, D);
-    * state: the first state. One layer: its cell's, or the pair for both directions. Several: a tuple, one a layer.
-      The last state comes back in the same form;
-    * lengths, reverse, checkpoint: as in `unroll`;
-    * rng: the generator that dropout draws from. Without one nothing is dropped: that is how to evaluate. There is no
-      hidden mode to forget.
-
-    Returns:
-        The outputs of the last layer (T, B, H) or (T, B, 2H), and the last states.
-
     >>> import numpy as np
     >>> from microgradrnn import nn
     >>> net = Recurrent((nn.MGUCell(3, 5), nn.RNNCell(3, 4)), nn.LSTMCell(9, 6))
@@ -57,8 +49,15 @@ class Recurrent(Module):
     def __init__(self, *layers: CellLike | tuple[CellLike, CellLike], dropout: float = 0.0) -> None:
         if not layers:
             raise ValueError("Recurrent: give at least one cell")
+        for layer in layers:
+            for cell in layer if isinstance(layer, tuple) else (layer,):
+                if isinstance(cell, (Recurrent, type)) or not callable(cell):
+                    what = f"the class {cell.__name__}" if isinstance(cell, type) else f"a {type(cell).__name__}"
+                    raise TypeError(f"Recurrent: a layer is made of cells, such as nn.LSTMCell(D, H), got {what}")
         if not 0 <= dropout < 1:
             raise ValueError(f"Recurrent: dropout must lie in [0, 1), got {dropout!r}")
+        if dropout and len(layers) == 1:
+            warnings.warn(f"dropout={dropout!r} acts between layers, and there is only one", stacklevel=2)
         self.dropout = dropout
         if len(layers) == 1 and not isinstance(layers[0], tuple):
             self.cell: Any = layers[0]
@@ -77,6 +76,19 @@ class Recurrent(Module):
         self, xs: Any, state: Any = None, *, lengths: Any = None, reverse: bool = False,
         checkpoint: bool | int = False, rng: np.random.Generator | None = None,
     ) -> tuple[Any, Any]:  # fmt: skip
+        """Run the net over sequences.
+
+        Args:
+            xs: the inputs, time first: (T, B, D).
+            state: the first state, zeros by default. One layer: its cell's, or the pair for both directions. Several:
+                a tuple, one a layer. The last state comes back in the same form.
+            lengths, reverse, checkpoint: as in `unroll`.
+            rng: the generator that dropout draws from. Without one nothing is dropped: that is how to evaluate. There
+                is no hidden mode to forget.
+
+        Returns:
+            The outputs of the last layer (T, B, H) or (T, B, 2H), and the last states.
+        """
         options = {"lengths": lengths, "checkpoint": checkpoint}
         if not hasattr(self, "layers"):
             return one_way(self.cell, xs, state, reverse=reverse, **options)
@@ -120,8 +132,9 @@ def both_ways(pair: dict[str, CellLike], xs: Any, state: Any, *, reverse: bool, 
     """One cell forwards in time, the other backwards; the outputs side by side, and the pair of last states."""
     if state is None:
         state = (None, None)
-    if not isinstance(state, tuple) or len(state) != 2:
-        raise ValueError("a bidirectional layer: the state is a pair, (forwards, backwards)")
+    if not isinstance(state, (tuple, list)) or len(state) != 2:
+        raise ValueError("a bidirectional layer: the state is a pair, (forwards, backwards), got "
+                         f"{type(state).__name__}")
     ways = []
     for k, (direction, cell) in enumerate(pair.items()):
         with scope(direction):
@@ -139,16 +152,7 @@ def name_of(cell: CellLike) -> str:
 
 
 class OneKind(Recurrent):
-    """A net of one kind of cell.
-
-    Args:
-        D, H: lengths of the input and of the state, in each direction.
-        layers: how many, on top of each other.
-        bidirectional: one cell in each direction in every layer; the outputs are then (T, B, 2H).
-        dropout: between layers, see `Recurrent`.
-        rng: a seed or a `numpy.random.Generator`.
-        options: of the cell.
-    """
+    """A net of one kind of cell."""
 
     cell_type: Callable[..., Cell]
 
@@ -156,6 +160,18 @@ class OneKind(Recurrent):
         self, D: int, H: int, *, layers: int = 1, bidirectional: bool = False, dropout: float = 0.0, rng: Rng = None,
         **options: Any,
     ) -> None:  # fmt: skip
+        """Make the cells.
+
+        Args:
+            D, H: lengths of the input and of the state, in each direction.
+            layers: how many, on top of each other.
+            bidirectional: one cell in each direction in every layer; the outputs are then (T, B, 2H).
+            dropout: between layers, see `Recurrent`.
+            rng: a seed or a `numpy.random.Generator`.
+            options: of the cell.
+        """
+        for theirs in options.keys() & PYTORCH.keys():
+            raise TypeError(f"{type(self).__name__}: PyTorch's {theirs}= is not an option here: {PYTORCH[theirs]}")
         need_sizes(type(self).__name__, layers=layers)
         rng = as_rng(rng)
 

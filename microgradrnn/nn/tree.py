@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from microgradrnn.engine import mark, scope
+from microgradrnn.engine.node import plain
 from microgradrnn.engine.rules.linalg import affine
 from microgradrnn.nn.cells.base import Activation, as_function
 from microgradrnn.nn.module import Module, Parameter, Rng, as_rng, need_sizes, uniform
@@ -84,6 +85,13 @@ class TreeCell(Module):
         self.b = Parameter(uniform(rng, (H,), H, dtype), symbol="b")
 
     def __call__(self, left: Any, right: Any) -> Any:
+        for vector in (left, right):
+            if np.shape(plain(vector))[-1:] != self.b.shape:
+                raise ValueError(
+                    f"TreeCell: leaves and parents are vectors of length {self.b.shape[0]}, got "
+                    f"{np.shape(plain(vector)) or type(vector).__name__}; leaf= of recurse makes vectors of words, an "
+                    "nn.Embedding for instance"
+                )
         with scope("tree"):
             z = mark(affine(left, self.U_l, affine(right, self.U_r, self.b)), "z")
             return mark(self.activation(z), "h", role="hidden")

@@ -14,6 +14,7 @@ from microgradrnn.engine.node import plain
 from microgradrnn.engine.rules.indexing import index_update
 from microgradrnn.engine.rules.shape import concat, stack
 from microgradrnn.nn.cells import Cell
+from microgradrnn.nn.cells.base import input_hint
 from microgradrnn.nn.module import as_array
 
 CellLike = Callable[[Any, Any], Any]
@@ -54,15 +55,19 @@ def unroll(
     >>> bool((h.data[1] == hs.data[3, 1]).all()), float(abs(hs.data[4:, 1]).max())
     (True, 0.0)
     """
+    if isinstance(cell, type):
+        raise TypeError(f"unroll: got the class {cell.__name__}, not a cell; make one, as in nn.RNNCell(D, H)")
     if isinstance(cell, Cell):
         xs = as_array(xs, "unroll")
+        if len(xs.shape) != 3:
+            raise ValueError(f"unroll: expected xs of shape (T, B, {cell.D}), got {xs.shape}{input_hint(xs, cell.D)}")
     T = len(xs)
     if T == 0:
         raise ValueError("unroll: the sequence is empty (time is the first axis)")
     state = first_state(cell, xs, state)
     if isinstance(state, (list, dict)):
         raise ValueError(f"unroll: a state is one array or node, or a tuple of them, not a {type(state).__name__}")
-    if checkpoint is not True and checkpoint is not False and checkpoint < 1:
+    if not isinstance(checkpoint, (bool, int, np.integer)) or (checkpoint is not False and checkpoint < 1):
         raise ValueError(f"unroll: checkpoint is True, False or the length of a stretch, got {checkpoint!r}")
     times = range(T)[::-1] if reverse else range(T)
     ends: Ends = {}
@@ -141,15 +146,15 @@ def join(outputs: list[Any]) -> Any:
 
 def first_state(cell: CellLike, xs: Any, state: Any) -> Any:
     """The state to start from, checked where the cell can tell."""
-    if isinstance(cell, Cell):
-        if len(xs.shape) != 3:
-            raise ValueError(f"unroll: expected xs of shape (T, B, {cell.D}), got {xs.shape}")
-        if state is not None:
-            return cell.check_state(state, xs.shape[1])
+    if isinstance(cell, Cell) and state is not None:
+        return cell.check_state(state, xs.shape[1])
     if state is None:
         begin = getattr(cell, "initial_state", None)
         if begin is None:
-            raise ValueError("unroll: a cell that is a plain function needs its first state")
+            raise ValueError(
+                f"unroll: {getattr(cell, '__name__', type(cell).__name__)} has no initial_state(B), a plain function "
+                "never has, so it needs its first state (a whole layer is called by itself: layer(xs))"
+            )
         state = begin(np.shape(plain(xs))[1] if hasattr(xs, "shape") else 1)
     return state
 
@@ -188,9 +193,10 @@ def mask(lengths: Any, T: int, B: int) -> np.ndarray:
            [1, 0],
            [1, 0]])
     """
-    n = np.asarray(lengths)
+    n = np.asarray(plain(lengths))
     if n.shape != (B,) or n.dtype.kind not in "iu":
-        raise ValueError(f"lengths: expected {B} integers, one a sequence, got {n.dtype} of shape {n.shape}")
+        hint = f"; xs is ({T}, {B}, ...): time comes first, then the batch" if n.shape == (T,) else ""
+        raise ValueError(f"lengths: expected {B} integers, one a sequence, got {n.dtype} of shape {n.shape}{hint}")
     if n.min() < 1 or n.max() > T:
         raise ValueError(f"lengths: must lie in 1..{T}, the number of steps, got {n.min()}..{n.max()}")
     return np.arange(T)[:, None] < n

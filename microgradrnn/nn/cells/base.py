@@ -113,21 +113,26 @@ class Cell(Module):
     def __call__(self, x: Any, state: Any = None) -> Any:
         with scope(self.name):
             z, step = self.prepare(x)
+            if len(x.shape) != 2:
+                raise ValueError(f"{type(self).__name__}: a call is one step, x of shape (B, {self.D}), got {x.shape}; "
+                                 "nn.unroll(cell, xs) runs it over a sequence")
             B = x.shape[-2]
             return step(z, self.initial_state(B) if state is None else self.check_state(state, B))
 
     def check_state(self, state: Any, B: int) -> Any:
         """The state, if its parts and their shapes are right."""
         expected = self.state[0] if len(self.state) == 1 else f"({', '.join(self.state)})"
-        if isinstance(state, (list, dict)):
+        if isinstance(state, (list, dict)) or (isinstance(state, tuple) and len(self.state) == 1):
             give = f"one array {expected}" if len(self.state) == 1 else f"a tuple {expected}"
             raise ValueError(f"{type(self).__name__}: give {give} as the state, not a {type(state).__name__}")
         parts = state if isinstance(state, tuple) else (state,)
-        shapes = [getattr(part, "shape", None) for part in parts]
+        shapes = [getattr(part, "shape", type(part).__name__) for part in parts]
         if shapes != [(B, self.state_size)] * len(self.state):
+            stacked = any(len(shape) == 3 for shape in shapes if isinstance(shape, tuple))
+            hint = " (PyTorch stacks the states of all layers and directions; here each has its own)" * stacked
             raise ValueError(
                 f"{type(self).__name__}: the state is {expected}, of shape {(B, self.state_size)}"
-                f"{' each' * (len(self.state) > 1)}; got {', '.join(map(str, shapes))}"
+                f"{' each' * (len(self.state) > 1)}; got {', '.join(map(str, shapes))}{hint}"
             )
         return state
 
@@ -136,8 +141,18 @@ class Cell(Module):
         if shape is None or len(shape) not in (2, 3) or shape[-1] != self.D:
             raise ValueError(
                 f"{type(self).__name__}: expected x of shape (B, {self.D}) or (T, B, {self.D}), got "
-                f"{shape if shape is not None else type(x).__name__}"
+                f"{shape if shape is not None else type(x).__name__}{input_hint(x, self.D)}"
             )
+
+
+def input_hint(x: Any, D: int) -> str:
+    """What may have gone wrong with inputs of another shape."""
+    shape = getattr(x, "shape", ())
+    if len(shape) == 3 and D in shape:
+        return "; time is the first axis, and features the last: see transpose"
+    if getattr(x, "dtype", np.dtype(float)).kind in "iu" and len(shape) < 3:
+        return "; numbers of symbols become vectors in an nn.Embedding"
+    return ""
 
 
 def as_function(activation: Activation, who: str) -> Callable[[Any], Any]:
