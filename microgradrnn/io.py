@@ -301,7 +301,11 @@ def parsed(raw: bytes, path: Path) -> tuple[dict[str, np.ndarray], dict[str, str
             raise ValueError("its metadata are no table")
         arrays = library.load(raw)
     except Exception as error:  # whatever a damaged file makes the readers raise
-        raise DamagedFileError(f"{path}: damaged, or no safetensors file ({error})") from None
+        hint = ""
+        if raw.startswith((b"PK", b"\x80")):
+            hint = ("; torch.save seems to have written it, and such a file, which can run any program, is never "
+                    "opened: write another there, with safetensors.torch.save_file(model.state_dict(), path)")
+        raise DamagedFileError(f"{path}: damaged, or no safetensors file ({error}){hint}") from None
     if metadata.get("format") == FORMAT and metadata.get("sha256") != digest(metadata.get("tree", ""), arrays):
         raise DamagedFileError(f"{path}: damaged: its content does not agree with its checksum")
     return arrays, metadata
@@ -347,8 +351,10 @@ def load_torch(layer: Module, state: Mapping[str, Any] | str | os.PathLike[str])
     if not any(name.startswith("bias_") for name in arrays):  # a recurrent net without biases has biases of 0
         arrays |= {name: np.zeros(a.shape) for name, a in expected.items() if name.startswith("bias_")}
     if wrong := sorted(arrays.keys() ^ expected.keys()):
+        part = next((k.removesuffix(name) for k in arrays for name in expected if k.endswith("." + name)), "")
+        hint = f"; of a whole model take one part, the names after {part!r}: see help(load_torch)" * bool(part)
         raise KeyError(f"load_torch: {type(layer).__name__} needs {', '.join(expected)}; only one side has "
-                       f"{', '.join(wrong)}")
+                       f"{', '.join(wrong)}{hint}")
     for name, a in expected.items():
         if a.shape != arrays[name].shape:
             raise ValueError(f"load_torch: {type(layer).__name__} needs {name} of shape {a.shape}, "

@@ -125,7 +125,7 @@ def fit(
             if patience is not None and history.without_improvement() >= patience:
                 break
             said = step(draw(n))
-            loss, *norm = (float(x) for x in said) if isinstance(said, tuple) else (float(said),)
+            loss, *norm = numbers(said)
             if not all(map(math.isfinite, (loss, *norm))):
                 raise FloatingPointError(
                     f"fit: the loss is {loss} at step {n}{f', the gradient norm {norm[0]}' if norm else ''}; lower the "
@@ -142,6 +142,17 @@ def fit(
     return history
 
 
+def numbers(said: Any) -> list[float]:
+    """What a step returned: the loss, or the loss and the norm."""
+    parts = said if isinstance(said, tuple) else (said,)
+    try:
+        if len(parts) in (1, 2):
+            return [float(x) for x in parts]
+    except (TypeError, ValueError):  # no numbers
+        pass
+    raise TypeError(f"fit: step must return the loss, or the pair (loss, norm), as numbers; got {said!r}")
+
+
 def checked(
     batches: Batches, steps: int, every: int, evaluate: Any, patience: int | None, checkpoint: Any,
     saved: dict[str, Any] | None, history: History,
@@ -152,8 +163,8 @@ def checked(
                         f"{type(batches).__name__} cannot be taken up again in the middle")
     if not callable(batches) and not len(batches):
         raise ValueError("fit: there are no batches")
-    if steps < 1 or every < 1:
-        raise ValueError(f"fit: steps and every must be at least 1, got {steps} and {every}")
+    if not all(isinstance(n, (int, np.integer)) for n in (steps, every)) or steps < 1 or every < 1:
+        raise ValueError(f"fit: steps and every must be whole numbers, at least 1, got {steps} and {every}")
     if patience is not None and (evaluate is None or patience < 1):
         raise ValueError("fit: patience counts evaluations: it must be at least 1, and needs evaluate=")
     if (checkpoint is None) != (not saved):

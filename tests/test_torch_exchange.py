@@ -137,6 +137,11 @@ def test_a_part_of_a_model_is_read_from_a_safetensors_file(tmp_path: Path) -> No
     safetensors.save_file(model["rnn"].state_dict(), tmp_path / "rnn.safetensors")
     mine, again = (nn.GRU(D, H, reset="after", dtype=np.float32) for _ in range(2))
     io.load_torch(mine, tmp_path / "rnn.safetensors")
+    with pytest.raises(KeyError, match=r"of a whole model take one part, the names after 'rnn\.'"):
+        io.load_torch(mine, tmp_path / "model.safetensors")
+    torch.save(model.state_dict(), tmp_path / "model.pt")
+    with pytest.raises(io.DamagedFileError, match=r"torch\.save seems to have .*safetensors\.torch\.save_file"):
+        io.load_torch(mine, tmp_path / "model.pt")
     whole = io.read(tmp_path / "model.safetensors")
     io.load_torch(again, {k.removeprefix("rnn."): a for k, a in whole.items() if k.startswith("rnn.")})
     for name, a in mine.state_dict().items():

@@ -175,6 +175,7 @@ def test_without_tqdm_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(("options", "kind", "words"), [
     ({"batches": iter(BATCHES)}, TypeError, "cannot be taken up again in the middle"),
+    ({"steps": 2.5}, ValueError, "whole numbers"),
     ({"batches": []}, ValueError, "no batches"), ({"steps": 0}, ValueError, "at least 1"),
     ({"every": 0}, ValueError, "at least 1"), ({"patience": 3}, ValueError, "needs evaluate="),
     ({"patience": 0, "evaluate": lambda: 1.0}, ValueError, "patience"),
@@ -184,6 +185,12 @@ def test_without_tqdm_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch)
 def test_arguments_that_do_not_fit_are_refused(options: dict[str, Any], kind: Any, words: str) -> None:
     with pytest.raises(kind, match=words):
         fit(lambda batch: 1.0, **{"batches": BATCHES, "steps": 3, **options})
+
+
+@pytest.mark.parametrize("said", [None, "much", (1.0, 2.0, 3.0), np.ones(2), ()])
+def test_a_step_that_returns_no_loss_is_told_what_to_return(said: Any) -> None:
+    with pytest.raises(TypeError, match=r"step must return the loss, or the pair \(loss, norm\), as numbers; got"):
+        fit(lambda batch: said, BATCHES, 3)
 
 
 def test_the_run_of_the_benchmark_learns(tmp_path: Path) -> None:
