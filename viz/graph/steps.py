@@ -138,9 +138,12 @@ def _is_read_by_weights(graph: nx.MultiDiGraph, node: str) -> bool:
 
 
 def state_symbols(graph: nx.MultiDiGraph, layer: Layer) -> dict[str, str]:
-    """What to call each state, by its name in the layer: as marked; of the others the youngest is h, then s2, ..."""
+    """What to call each state, by its name in the layer: as marked; of the others the youngest is h, then s2, ...
+
+    A mark of no letter at all, ``mark(h, "")``, is none.
+    """
     handed_on = states(graph, layer)
-    names = {name: graph.nodes[node].get("symbol", "ΣL" if is_running_sum(graph, node) else None)
+    names = {name: graph.nodes[node].get("symbol") or ("ΣL" if is_running_sum(graph, node) else None)
              for name, node in layer.steps[layer.last].items() if node in handed_on}
     taken = set(names.values())
     for name in reversed(names):
