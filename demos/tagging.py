@@ -1,11 +1,12 @@
 """Which kind of token does a character belong to? Often only what follows can tell.
 
-    python -m demos.tagging [--steps N] [--hidden H] [--seed N]
+    python -m demos.tagging [--steps N] [--hidden H] [--seeds N] [--seed N]
 
 Source of Python's standard library, cut into passages; for every character a net says whether it is part of a name, a
 keyword, a number, a string, an operator, a comment, or of nothing (`tokenize` knows the answers). A net that reads
 from left to right does not know, at the first letter of ``import``, that it will not be ``imports``; one that reads in
-both directions does. Both have about the same number of parameters, the same data and the same updates.
+both directions does. Both have about the same number of parameters, the same data and the same updates; every seed is
+another pair of nets and other passages.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class Result(NamedTuple):
     """What came of one net."""
 
     name: str
+    seed: int
     parameters: int
     accuracy: float
     by_label: list[float]
@@ -97,7 +99,7 @@ def train(net: Tagger, data: Corpus, steps: int, seed: int, name: str) -> None:
         adam.step()
         return loss.item(), norm
 
-    fit(step, batch, steps, bar=name)
+    fit(step, batch, steps, bar=f"{name} {seed}")
 
 
 def accuracy(net: Tagger, data: Corpus) -> tuple[float, list[float]]:
@@ -118,7 +120,7 @@ def run(name: str, bidirectional: bool, H: int, data: Corpus, steps: int, seed: 
     train(net, data, steps, seed, name)
     share, by_label = accuracy(net, data)
     count = sum(p.data.size for p in net.parameters())
-    return Result(name, count, share, by_label, time.perf_counter() - start)
+    return Result(name, seed, count, share, by_label, time.perf_counter() - start)
 
 
 def same_size(H: int) -> int:
@@ -133,21 +135,33 @@ def percent(x: float) -> str:
 
 
 def table(results: Sequence[Result]) -> list[list[str]]:
-    """One row a net."""
-    rows = [["net", "parameters", "accuracy", *LABELS, "seconds"]]
-    for r in results:
-        rows.append([r.name, f"{r.parameters:,}", percent(r.accuracy), *map(percent, r.by_label), f"{r.seconds:.0f}"])
+    """One row a net, and one for the mean of each kind."""
+    rows = [["net", "seed", "parameters", "accuracy", *LABELS, "seconds"]]
+    for name in dict.fromkeys(r.name for r in results):
+        own = [r for r in results if r.name == name]
+        for r in own:
+            rows.append([name, str(r.seed), f"{r.parameters:,}", *map(percent, (r.accuracy, *r.by_label)),
+                         f"{r.seconds:.0f}"])
+        means = mean_accuracy(own), *np.mean([r.by_label for r in own], axis=0)
+        rows.append([name, "mean", "", *map(percent, means), ""])
     return rows
 
 
-def verdict(one: Result, both: Result) -> str:
-    """Which net was right more often."""
-    if one.accuracy == both.accuracy:
-        return f"Both nets are right for {percent(one.accuracy)} of the held-out characters."
-    better, worse = (both, one) if both.accuracy > one.accuracy else (one, both)
-    return (f"Held-out characters: the {better.name} net is right for {percent(better.accuracy)}, the {worse.name} one "
-            f"for {percent(worse.accuracy)}; it makes {(1 - worse.accuracy) / max(1 - better.accuracy, 1e-9):.1f} "
-            f"times fewer mistakes.")
+def mean_accuracy(results: Sequence[Result]) -> float:
+    """Over the seeds."""
+    return float(np.mean([r.accuracy for r in results]))
+
+
+def verdict(one: Sequence[Result], both: Sequence[Result]) -> str:
+    """Which kind of net was right more often, on the mean and seed by seed."""
+    if mean_accuracy(one) == mean_accuracy(both):
+        return f"Both kinds of net are right for {percent(mean_accuracy(one))} of the held-out characters."
+    better, worse = (both, one) if mean_accuracy(both) > mean_accuracy(one) else (one, both)
+    high, low = mean_accuracy(better), mean_accuracy(worse)
+    ahead = sum(a.accuracy > b.accuracy for a, b in zip(better, worse, strict=True))
+    return (f"Held-out characters, mean of {len(one)} seeds: the {better[0].name} net is right for {percent(high)}, "
+            f"the {worse[0].name} one for {percent(low)}; it makes {(1 - low) / max(1 - high, 1e-9):.1f} times fewer "
+            f"mistakes, and is ahead for {ahead} of the {len(one)} seeds.")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -155,7 +169,8 @@ def parser() -> argparse.ArgumentParser:
     p = Parser(prog="python -m demos.tagging", description=(__doc__ or "").split("\n")[0])
     p.add_argument("--steps", type=positive, default=600, help="updates for each net (default: 600)")
     p.add_argument("--hidden", type=positive, default=32, help="length of the state in each direction (default: 32)")
-    p.add_argument("--seed", type=natural, default=0, help="of weights and passages (default: 0)")
+    p.add_argument("--seeds", type=positive, default=3, help="how many nets of each kind (default: 3)")
+    p.add_argument("--seed", type=natural, default=0, help="the first seed (default: 0)")
     return p
 
 
@@ -164,9 +179,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     data = corpus()
     print(f"{len(data.train[0]):,} characters to train on, {len(data.held_out[0]):,} held out", flush=True)
-    one = run("one-way", False, same_size(options.hidden), data, options.steps, options.seed)
-    both = run("two-way", True, options.hidden, data, options.steps, options.seed)
-    print(as_lines(table([one, both])))
+    seeds = range(options.seed, options.seed + options.seeds)
+    one = [run("one-way", False, same_size(options.hidden), data, options.steps, seed) for seed in seeds]
+    both = [run("two-way", True, options.hidden, data, options.steps, seed) for seed in seeds]
+    print(as_lines(table([*one, *both])))
     print(verdict(one, both))
     return 0
 

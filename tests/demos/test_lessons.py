@@ -49,10 +49,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> tagging.Corpus:
 
 
 def test_tagging_prints_both_accuracies(small: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert tagging.main(["--steps", "3", "--hidden", "6"]) == 0
+    assert tagging.main(["--steps", "3", "--hidden", "6", "--seeds", "2", "--seed", "4"]) == 0
     out = capsys.readouterr().out
-    for word in ("one-way", "two-way", "accuracy", "keyword", "Held-out characters: the", "times fewer mistakes"):
+    for word in ("accuracy", "keyword", "Held-out characters, mean of 2 seeds: the", "times fewer mistakes"):
         assert word in out
+    rows = [line.split()[:2] for line in out.splitlines() if line.startswith(("one-way", "two-way"))]
+    assert rows == [[name, seed] for name in ("one-way", "two-way") for seed in ("4", "5", "mean")]
 
 
 def test_whole_modules_are_held_out_and_labels_stand_beside_their_characters(small: tagging.Corpus) -> None:
@@ -70,21 +72,28 @@ def test_both_taggers_have_about_the_same_number_of_parameters(H: int) -> None:
 
 
 def test_the_verdict_names_the_better_net() -> None:
-    one = tagging.Result("one-way", 1, 0.8, [], 1.0)
-    both = one._replace(name="two-way", accuracy=0.9)
-    assert "the two-way net is right for 90.0 %, the one-way one for 80.0 %; it makes 2.0 times" in (
-        tagging.verdict(one, both))
-    assert "the one-way net is right for 90.0 %" in tagging.verdict(one._replace(accuracy=0.9),
-                                                                    both._replace(accuracy=0.8))
-    assert "Both nets" in tagging.verdict(one, both._replace(accuracy=0.8))
+    def three(name: str, *accuracies: float) -> list[tagging.Result]:
+        return [tagging.Result(name, seed, 1, a, [a], 1.0) for seed, a in enumerate(accuracies)]
+
+    one, both = three("one-way", 0.8, 0.7, 0.9), three("two-way", 0.95, 0.9, 0.85)
+    said = tagging.verdict(one, both)
+    assert "the two-way net is right for 90.0 %, the one-way one for 80.0 %; it makes 2.0 times" in said
+    assert "ahead for 2 of the 3 seeds" in said
+    assert "the one-way net is right for 90.0 %" in tagging.verdict(three("one-way", 0.9), three("two-way", 0.8))
+    assert "Both kinds" in tagging.verdict(three("one-way", 0.8), three("two-way", 0.8))
+    assert [row[3] for row in tagging.table([*one, *both])[1:]] == [
+        "80.0 %", "70.0 %", "90.0 %", "80.0 %", "95.0 %", "90.0 %", "85.0 %", "90.0 %"]
 
 
 # ------------------------------------------------------------------------------------------------ dates
 def test_dates_prints_what_the_net_wrote(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(dates, "TESTED", 40)
-    assert dates.main(["--steps", "3", "--hidden", "6"]) == 0
+    shares = iter([0.25, 0.75])
+    monkeypatch.setattr(dates, "exact", lambda found: next(shares))
+    assert dates.main(["--steps", "3", "--hidden", "6", "--seeds", "2", "--seed", "7"]) == 0
     out = capsys.readouterr().out
-    for word in ("read", "wrote", "% of 40 held-out dates in 8 formats"):
+    for word in ("read", "wrote", "seed 7: 25.00 % right", "seed 8: 75.00 % right",
+                 "mean of 2 nets, 50.00 % of 40 held-out dates in 8 formats"):
         assert word in out
 
 
