@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import microgradrnn as mg
+from microgradrnn import nn
 from microgradrnn.engine import PRIMITIVES
 
 ROOT = Path(__file__).parent.parent
@@ -35,7 +36,7 @@ def blocks(page: Path) -> list[tuple[str, str | None]]:
 
 def run(code: str) -> BaseException | None:
     """What the code raises; the operations it declares are forgotten."""
-    names: dict[str, Any] = {"np": np, "mg": mg, "Tensor": mg.Tensor, "Value": mg.Value}
+    names: dict[str, Any] = {"np": np, "mg": mg, "Tensor": mg.Tensor, "Value": mg.Value, "nn": nn}
     table = dict(PRIMITIVES)
     try:
         with warnings.catch_warnings():
