@@ -12,7 +12,12 @@ from typing import NamedTuple
 import networkx as nx
 
 NO_STEPS = "this graph has no time steps: wrap each step of your loop in `with scope(step=t):`, or use nn.unroll"
-LINEAR = {"multiply", "add", "subtract", "negative"}  # ways along which a state is carried
+LINEAR = {"multiply", "add", "subtract", "negative", "addcmul"}  # ways along which a state is carried
+MOVES = {  # operations that pass entries on as they are; the second line has PyTorch's names
+    "where", "getitem", "scatter", "index_update", "reshape", "transpose", "broadcast_to", "astype", "concat", "stack",
+    "pad", "roll", "split", "clone", "squeeze", "unsqueeze", "index_select", "index_put", "index_copy", "masked_fill",
+}
+SOME = {"divide": 1, "lerp": 2, "addcdiv": 2}  # linear in their first operands only
 
 
 class Edge(NamedTuple):
@@ -194,14 +199,28 @@ def _merged(graph: nx.MultiDiGraph, found: list[Layer]) -> list[Layer]:
     return list(kept.values())
 
 
+def is_linear(op: str | None, k: int) -> bool:
+    """Is the k-th operand passed on by products, sums and moves of entries alone? That is what a carry goes through.
+
+    >>> is_linear("multiply", 0), is_linear("where", 2), is_linear("divide", 0), is_linear("divide", 1)
+    (True, True, True, False)
+    """
+    return op in LINEAR or op in MOVES or k < SOME.get(op or "", 0)
+
+
 def carries(graph: nx.MultiDiGraph, layer: Layer) -> set[Edge]:
-    """The edges by which a state of one step goes into a state of the next through products and sums alone."""
+    """The edges by which a state of one step goes into a state of the next through products, sums and moves alone.
+
+    A node that is marked as a gate or a candidate is a way of its own, whatever its operation is.
+    """
     where = {node: step for step, ids in layer.steps.items() for node in ids.values()}
     handed_on = states(graph, layer)
     found = set()
     for state in handed_on:
         for _, consumer, k in graph.out_edges(state, keys=True):
-            if where.get(consumer, where[state]) != where[state] and _leads_to_state(graph, consumer, handed_on, where):
+            if where.get(consumer, where[state]) != where[state] and _is_carry(
+                graph, Edge(consumer, k), handed_on, where
+            ):
                 found.add(Edge(consumer, k))
     return found
 
@@ -217,13 +236,16 @@ def states(graph: nx.MultiDiGraph, layer: Layer) -> set[str]:
     return {ids[name] for ids in layer.steps.values() for name in names if name in ids}
 
 
-def _leads_to_state(graph: nx.MultiDiGraph, node: str, handed_on: set[str], where: dict[str, int]) -> bool:
-    step, stack = where[node], [node]
+def _is_carry(graph: nx.MultiDiGraph, edge: Edge, handed_on: set[str], where: dict[str, int]) -> bool:
+    step, stack, seen = where[edge.consumer], [edge], {edge}
     while stack:
-        v = stack.pop()
-        if where.get(v) != step or graph.nodes[v].get("op") not in LINEAR:
+        node, k = stack.pop()
+        said = graph.nodes[node]
+        if where.get(node) != step or said.get("role") in ("gate", "candidate") or not is_linear(said.get("op"), k):
             continue
-        if v in handed_on:
+        if node in handed_on:
             return True
-        stack.extend(graph.successors(v))
+        after = {Edge(v, j) for _, v, j in graph.out_edges(node, keys=True)} - seen
+        seen |= after
+        stack.extend(after)
     return False
