@@ -127,14 +127,13 @@ def shown(label: str) -> str:
     return FORBIDDEN.sub("\ufffd", shorten(label, 8).rstrip("…"))
 
 
-@pytest.mark.parametrize("drawing", ["draw", "draw with flow", "draw folded", "film", "frame", "ribbons", "rolled",
-                                     "folded"])
+@pytest.mark.parametrize("drawing", DRAWINGS)
 @pytest.mark.usefixtures("no_graphviz")
 def test_a_long_label_makes_no_picture_wide(drawing: str) -> None:
     assert float(check_svg(DRAWINGS[drawing]("x" * 10_000)).get("width") or "inf") < 6000
 
 
-@pytest.mark.parametrize("drawing", ["draw", "film"])
+@pytest.mark.parametrize("drawing", ["draw", "film", "unrolled", "side by side", "rolled", "folded", "cell"])
 @pytest.mark.usefixtures("no_graphviz")
 def test_a_shortened_label_is_whole_where_the_pointer_rests(drawing: str) -> None:
     root = check_svg(DRAWINGS[drawing]("x" * 10_000))

@@ -32,7 +32,7 @@ from viz.pictures.meanings import meanings
 from viz.render.drawing import Drawing
 from viz.render.geometry import Point, Route
 from viz.render.scale import Scale, short
-from viz.render.svg import arrowhead, document, element, path, text, title
+from viz.render.svg import arrowhead, document, element, heading, path, text, title
 from viz.render.theme import DEFAULT, Theme, mixed
 
 LONGEST = 34  # characters of a weighted sum that a box still holds
@@ -284,7 +284,8 @@ class _Painter:
         self.lines = anatomy.equations.lines
         self.key_lines = list(self.key())
         below = max(self.equations_width() + 40 + self.key_width(), 420.0)
-        self.width = max(self.tile.width + 2 * 118, below) + 2 * theme.margin
+        title_width = heading(theme.margin, 28, name, 17)[1]
+        self.width = max(self.tile.width + 2 * 118, below, title_width) + 2 * theme.margin
         self.x0 = (self.width - self.tile.width) / 2
         self.y0 = 84.0
         inputs = [box for n, box in self.tile.boxes.items() if anatomy.cell.glyphs[n].shape == "input"]
@@ -300,7 +301,7 @@ class _Painter:
     def paint(self) -> Drawing:
         """The whole picture."""
         theme, tile = self.theme, self.tile
-        parts = [text(theme.margin, 28, self.name, anchor="start", font_size="17", font_weight="bold")]
+        parts = [heading(theme.margin, 28, self.name, 17)[0]]
         parts.append(element("rect", x=self.x0, y=self.y0, width=tile.width, height=self.frame, rx=12, fill=theme.tile,
                              stroke=theme.rim))
         for stroke in sorted(self.all_strokes, key=lambda s: -1.0 if s.norm is None else self.scale.width(s.norm)):
@@ -455,30 +456,36 @@ class _Painter:
         for j, (chip, words) in enumerate(self.key_lines):
             at = y + 26 + j * row
             parts.append(self.chip(chip, x, at))
-            parts.append(formula(x + 36, at, words, size=12.0))
+            parts.append(formula(x + self.chip_width + 8, at, words, size=12.0))
         return "".join(parts), max(height, 26 + len(self.key_lines) * row)
 
     def key_width(self) -> float:
         """How wide the key is."""
-        return 36 + max(formula_width(words, 12.0) for _, words in self.key_lines)
+        return self.chip_width + 8 + max(formula_width(words, 12.0) for _, words in self.key_lines)
+
+    @property
+    def chip_width(self) -> float:
+        """How wide the small glyphs of the key are: as the widest name on one."""
+        return max([28.0, *(formula_width(chip[3], 12.0) + 8 for chip, _ in self.key_lines)])
 
     def chip(self, chip: tuple[str, str | None, str | None, str], x: float, y: float) -> str:
         """A small glyph: shape, symbol, role, and what is written on it."""
         shape, symbol, role, words = chip
-        theme, colour = self.theme, self.theme.colour(symbol, role)
+        theme, colour, width = self.theme, self.theme.colour(symbol, role), self.chip_width
+        middle = x + width / 2
         if shape == "dot":
-            return element("circle", cx=x + 14, cy=y - 4.5, r=3.2, fill=theme.wire)
+            return element("circle", cx=middle, cy=y - 4.5, r=3.2, fill=theme.wire)
         if shape == "none":
             return ""
         if shape == "circle":
-            out = element("circle", cx=x + 14, cy=y - 4.5, r=9.5, fill=theme.paper, stroke=colour or theme.ink,
+            out = element("circle", cx=middle, cy=y - 4.5, r=9.5, fill=theme.paper, stroke=colour or theme.ink,
                           stroke_width=1.8 if colour else 1.1)
         else:
             rounded = 9.5 if shape == "input" else 4
-            out = element("rect", x=x, y=y - 14, width=28, height=19, rx=rounded,
+            out = element("rect", x=x, y=y - 14, width=width, height=19, rx=rounded,
                           fill=mixed(theme.paper, colour, 0.22) if colour and shape == "box" else theme.paper,
                           stroke=colour or theme.ink, stroke_width=1.8 if colour else 1.1)
-        return out + formula(x + 14, y, words, size=12.0, anchor="middle",
+        return out + formula(middle, y, words, size=12.0, anchor="middle",
                              font_weight="bold" if colour and shape != "input" else None)
 
     def key(self) -> Iterable[tuple[tuple[str, str | None, str | None, str], str]]:

@@ -17,7 +17,7 @@ from viz.pictures.glyphs import paint_glyph, paint_glyphs
 from viz.pictures.strands import FORWARDS, NONE, PLAIN, Look, Stamps, look, strand, strength
 from viz.render.geometry import Box, Point, Route
 from viz.render.scale import Scale, short
-from viz.render.svg import element, number, text, title
+from viz.render.svg import element, heading, number, text, title
 from viz.render.theme import Theme, shorten, text_width
 
 SPOKEN = 120  # up to so many cells, every wire says what it is when pointed at; beyond, every cell does
@@ -149,10 +149,10 @@ class Painter:
         boxes, right = self.boxes()
         captions, low = self.captions()
         rails, bottom, far = self.weights(low)
-        heading = text(0, 16, self.net.title, anchor="start", font_size="16", font_weight="bold")
-        markup = (heading + "".join(backs) + "".join(wires) + "".join(strands([*loose, *out, *risers]))
+        top, wide = heading(0, 16, self.net.title)
+        markup = (top + "".join(backs) + "".join(wires) + "".join(strands([*loose, *out, *risers]))
                   + "".join(glyphs) + joints + boxes + "".join(notes) + captions + rails)
-        return markup, max(right, far, text_width(self.net.title, 16) * 1.1), bottom
+        return markup, max(right, far, wide), bottom
 
     def back(self, lane: Lane) -> str:
         """The ground that a cell stands on."""
@@ -295,8 +295,10 @@ class Painter:
             x = self.at(column) + self.width / 2
             parts.append(text(x, self.bottom + 17, f"t = {column - lane.offset}", font_size="12", fill=theme.faint))
             if column in self.net.labels:
-                words = f"“{shorten(str(self.net.labels[column]), 14)}”"
-                parts.append(text(x, self.bottom + 37, words, font_family="DejaVu Sans Mono, monospace"))
+                whole = str(self.net.labels[column])
+                seen = shorten(whole, 14)
+                said = text(x, self.bottom + 37, f"“{seen}”", font_family="DejaVu Sans Mono, monospace")
+                parts.append(said if seen == whole else element("g", title(whole) + said))
         return "".join(parts), self.bottom + (48 if self.net.labels else 28)
 
     def weights(self, y: float) -> tuple[str, float, float]:

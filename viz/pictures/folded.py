@@ -24,7 +24,7 @@ from viz.pictures.row import Row, wedge
 from viz.pictures.strands import Stamps
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale, short
-from viz.render.svg import document, element, text, title
+from viz.render.svg import document, element, heading, text, title
 from viz.render.theme import DEFAULT, LEVELS, Theme, shorten
 
 ROLES = ("cell", "gate", "candidate", "hidden")  # the rows, from the top
@@ -92,8 +92,8 @@ def _drawn(root: Any, flow: Flow | None, cells: int, name: str | None, scale: Sc
     steps = sorted({step for layer in found for step in layer.steps})
     axis = Axis(steps, LEFT, max(900.0, *(lane.strip_width(theme) for lane in lanes)))
     stamps = Stamps()
-    heading = name or f"{_called(found)}, T = {len(steps)}"
-    parts, y = [text(theme.margin, 28, heading, anchor="start", font_size="16", font_weight="bold")], 44.0
+    called = name or f"{_called(found)}, T = {len(steps)}"
+    parts, y = [heading(theme.margin, 28, called)[0]], 44.0
     markup, height = measure.legend(axis, theme)
     parts.append(element("g", markup, transform=f"translate({theme.margin:g},{y:g})"))
     y += height + 16
@@ -101,7 +101,7 @@ def _drawn(root: Any, flow: Flow | None, cells: int, name: str | None, scale: Sc
         markup, height = lane.paint(axis, y, measure, stamps, len(lanes) > 1)
         parts.append(markup)
         y += height + 24
-    return document(stamps.finished("".join(parts)), LEFT + axis.width + RIGHT, y, theme, heading)
+    return document(stamps.finished("".join(parts)), LEFT + axis.width + RIGHT, y, theme, called)
 
 
 def _called(found: list[Layer]) -> str:

@@ -6,10 +6,11 @@ import re
 from typing import Any
 from xml.sax.saxutils import escape
 
-from viz.render.svg import clean, element
+from viz.render.svg import clean, element, title
 from viz.render.theme import text_width
 
 SUBSCRIPT = re.compile(r"_(\{[^}]*\}|\w)")
+SYMBOL = re.compile(r"[^\W_]{25,}")  # a symbol of so many characters is a sentence: it is cut
 SMALL = 0.74
 
 
@@ -26,13 +27,22 @@ def pieces(formula: str) -> list[tuple[str, bool]]:
 
 def formula_width(formula: str, size: float) -> float:
     """About how wide it is drawn, on the safe side."""
-    return sum(text_width(part, size * SMALL if sub else size) for part, sub in pieces(formula))
+    return sum(text_width(part, size * SMALL if sub else size) for part, sub in pieces(brief(formula)))
+
+
+def brief(formula: str) -> str:
+    """The formula, very long symbols in it cut with ….
+
+    >>> brief("h_t = tanh(x W + " + 99 * "b" + ")")
+    'h_t = tanh(x W + bbbbbbbbbbbbbbb…)'
+    """
+    return SYMBOL.sub(lambda found: found[0][:15] + "…", formula)
 
 
 def formula(x: float, y: float, words: str, *, size: float, anchor: str = "start", **attributes: Any) -> str:
-    """A line of text with subscripts; what comes from outside is escaped."""
+    """A line of text with subscripts; what comes from outside is escaped. What is cut is whole under the pointer."""
     content, drop = "", 0.0
-    for part, sub in pieces(words):
+    for part, sub in pieces(brief(words)):
         level = 0.25 * size if sub else 0.0
         step = None if level == drop else round(level - drop, 2)
         said = escape(clean(part))
@@ -41,5 +51,6 @@ def formula(x: float, y: float, words: str, *, size: float, anchor: str = "start
         else:
             content += said
         drop = level
-    return element("text", content or " ", x=float(x), y=float(y), font_size=size,
-                   text_anchor=None if anchor == "start" else anchor, **attributes)
+    markup = element("text", content or " ", x=float(x), y=float(y), font_size=size,
+                     text_anchor=None if anchor == "start" else anchor, **attributes)
+    return markup if brief(words) == words else element("g", title(words) + markup)

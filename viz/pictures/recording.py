@@ -10,7 +10,7 @@ from viz.flow.recorder import Recorder
 from viz.pictures.strips import power
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale
-from viz.render.svg import document, element, text, title
+from viz.render.svg import document, element, heading, text, title
 from viz.render.theme import Theme
 
 LEFT, RIGHT, HEIGHT, GATES = 76.0, 760.0, 260.0, 90.0
@@ -25,7 +25,7 @@ def heat_map(of: Recorder, name: str, theme: Theme) -> Drawing:
     scale = Scale.of((float(x) for x in left[left > 0]), widest=8)
     wide, high, top = (RIGHT - LEFT) / n, HEIGHT / lags, 86.0
     parts = [
-        text(16, 30, name, anchor="start", font_size="17", font_weight="bold"),
+        heading(16, 30, name, 17)[0],
         text(16, 52, f"‖∂L/∂{of.symbol}‖ relative to lag 0 of the same update; line: the horizon, the last lag above "
              f"{100 * of.fraction:g} %", anchor="start", font_size="12", fill=theme.faint),
         element("rect", x=LEFT, y=top, width=RIGHT - LEFT, height=HEIGHT, fill=theme.tile),

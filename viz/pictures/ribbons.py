@@ -16,7 +16,7 @@ from viz.graph.steps import NO_STEPS, layers
 from viz.pictures.unrolled import label_of
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale, short
-from viz.render.svg import document, element, text, title
+from viz.render.svg import document, element, heading, text, title
 from viz.render.theme import DEFAULT, Theme, shorten, text_width
 
 LEFT, HEIGHT = 180.0, 40.0
@@ -61,7 +61,7 @@ def ribbons(flows: Mapping[str, Flow] | Flow, *, lags: int = 100, scale: Scale |
     furthest = max(a.lag for _, _, arrivals, _ in lanes for a in arrivals)
     unit = min(max(900.0 / (furthest + 1), 4.0), 26.0)
     right = LEFT + unit * (furthest + 1)
-    parts = [text(16, 28, name, anchor="start", font_size="16", font_weight="bold")]
+    parts = [heading(16, 28, name)[0]]
     y = 52.0
     for net, state, arrivals, horizon in lanes:
         parts.append(text(16, y + 18, shorten(net, 12), anchor="start", font_weight="bold"))

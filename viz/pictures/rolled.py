@@ -22,7 +22,7 @@ from viz.pictures.strands import FORWARDS, Stamps, look, strand, strength
 from viz.render.drawing import Drawing
 from viz.render.geometry import Route
 from viz.render.scale import Scale
-from viz.render.svg import document, element, text, title
+from viz.render.svg import document, element, heading, text, title
 from viz.render.theme import DEFAULT, Theme, shorten, text_width
 
 GAP = 19.0  # between two loops one round the other
@@ -82,12 +82,12 @@ def _drawn(root: Node | nx.MultiDiGraph, flow: Flow | None, beside: bool, steps:
         drawn = [g for loop in loops for g in loop.norms()]
         scale = Scale.of(drawn + [g for loop in loops if beside for g in loop.row.norms()])
     stamps = Stamps()
-    parts, y, width = [text(theme.margin, 28, name or f"{_called(loops)}, rolled up", anchor="start", font_size="16",
-                            font_weight="bold")], 44.0, 420.0
+    top, wide = heading(theme.margin, 28, name or f"{_called(loops)}, rolled up")
+    parts, y, width = [top], 44.0, max(420.0, wide + theme.margin)
     if flow is not None:
         markup, height = _legend(scale, flow, beside, theme)
         parts.append(element("g", markup, transform=f"translate({theme.margin:g},{y:g})"))
-        y, width = y + height + 14, 820.0
+        y, width = y + height + 14, max(820.0, width)
     pitch = max(loop.width for loop in loops)
     for loop in reversed(loops):
         parts.append(loop.paint(theme.margin + (pitch - loop.width) / 2, y, scale))
@@ -167,7 +167,7 @@ class Loop:
         T = len(order)
         span = f"t = {min(order)}" if T == 1 else f"t = {min(order)} … {max(order)}"
         way = ", backwards in time" if row.way < 0 else ""
-        words = f"{row.layer.path or 'cell'}: one cell for {T} step{'s' * (T > 1)}, {span}{way}"
+        words = f"{shorten(row.layer.path or 'cell', 30)}: one cell for {T} step{'s' * (T > 1)}, {span}{way}"
         notes.append(text(tile.width / 2, self.height - self.top - 22, words, font_size="12", fill=theme.faint))
         notes.append(text(tile.width / 2, self.height - self.top - 6, self.weights(), font_size="11", fill=theme.faint))
         back = element("rect", width=tile.width, height=tile.height, rx=10, fill=theme.tile, stroke=theme.rim)

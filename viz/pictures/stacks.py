@@ -15,7 +15,7 @@ import numpy as np
 from viz.flow.ways import CARRY, STRAIGHT, Ways
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale, short
-from viz.render.svg import document, element, text, title
+from viz.render.svg import document, element, heading, text, title
 from viz.render.theme import DEFAULT, Theme, mixed, text_width
 
 LEFT, TOP, BANDS, CURVES, WIDE = 84.0, 58.0, 150.0, 130.0, 760.0
@@ -57,7 +57,7 @@ def draw_ways(
     scale = Scale.of(every, widest=14)
     furthest = max(panel.lags[-1] for panel in panels.values())
     unit = WIDE / (furthest + 1)
-    body = [text(16, 28, name, anchor="start", font_size="16", font_weight="bold")]
+    body = [heading(16, 28, name)[0]]
     y = TOP
     for net, panel in panels.items():
         bands, h = drawn_panel(net, panel, y, unit, scale, theme)

@@ -17,7 +17,7 @@ from viz.flow.ways import CARRY, STRAIGHT
 from viz.pictures.text import ink_on
 from viz.render.drawing import Drawing
 from viz.render.scale import short
-from viz.render.svg import document, element, text, title
+from viz.render.svg import document, element, heading, text, title
 from viz.render.theme import Theme, shorten, text_width
 
 WIDTH, LEFT, RIGHT = 900.0, 70.0, 758.0
@@ -76,7 +76,7 @@ def strips(of: Comparison) -> Drawing:
     unit = (RIGHT - LEFT) / (furthest + 1)
     size = max(1, math.ceil(2 / unit))
     limit = reach([x for track in of.tracks for x in (*track.factors(), *track.kept())])
-    parts = [text(16, 30, of.name, anchor="start", font_size="17", font_weight="bold")]
+    parts = [heading(16, 30, of.name, 17)[0]]
     y = 52.0
     for line in wrapped(of.verdict, WIDTH, 13):
         parts.append(text(16, y, line, anchor="start"))

@@ -8,7 +8,7 @@ import numpy as np
 
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale, short
-from viz.render.svg import document, element, text, title
+from viz.render.svg import document, element, heading, text, title
 from viz.render.theme import DEFAULT, Theme, shorten, text_width
 
 MONO = "DejaVu Sans Mono, Menlo, Consolas, Liberation Mono, monospace"
@@ -41,7 +41,7 @@ def shaded_text(
     if not shown or not all(0 <= t < len(C) for t in shown):
         raise ValueError(f"shaded_text: steps lie in 0..{len(C) - 1}, got {shown}")
     scale = scale or Scale.of((g for t in shown for g in C[t]), widest=8)
-    parts = [text(16, 28, name, anchor="start", font_size="16", font_weight="bold")]
+    parts = [heading(16, 28, name)[0]]
     y = 44.0
     for t in shown:
         said, y = paragraph(tokens, C[t], t, y, width, scale, theme)
@@ -149,7 +149,7 @@ def text_map(
     rim = 8 + max(text_width(visible(token), min(unit, 13.0)) for token in tokens)
     left, top = 16 + rim, 62 + rim
     said = "a row for each right answer, top down; a column for each step read, from the left"
-    parts = [text(16, 28, name, anchor="start", font_size="16", font_weight="bold"),
+    parts = [heading(16, 28, name)[0],
              text(16, 48, said, anchor="start", font_size="12", fill=theme.faint),
              element("rect", x=left, y=top, width=unit * T, height=unit * T, fill=theme.tile)]
     parts.extend(squares(C, left, top, unit, scale, theme))

@@ -22,7 +22,7 @@ from viz.pictures.glyphs import paint_glyph
 from viz.pictures.strands import FORWARDS, Stamps, look, strand, strength
 from viz.render.geometry import Box, Route
 from viz.render.scale import Scale, short
-from viz.render.svg import element, text, title
+from viz.render.svg import element, heading, text, title
 from viz.render.theme import Theme, shorten, text_width
 
 HEAD = 34.0
@@ -78,9 +78,9 @@ class Whole:
                 glyphs.append(text(box.x, box.bottom + HEAD + 14, self.notes[name], font_size="11",
                                    font_family="DejaVu Sans Mono, monospace"))
         chips, right, low = self.chips(theme)
-        heading = text(0, 16, self.title, anchor="start", font_size="16", font_weight="bold")
+        top, wide = heading(0, 16, self.title)
         lines = [markup for _, markup in sorted(strokes, key=lambda item: item[0])]
-        return heading + "".join(lines) + "".join(glyphs) + chips, max(self.width, right), low
+        return top + "".join(lines) + "".join(glyphs) + chips, max(self.width, right, wide), low
 
     def chips(self, theme: Theme) -> tuple[str, float, float]:
         """The weights, named once; how far right and down they reach."""

@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from viz.render.drawing import Drawing
 from viz.render.geometry import Route
-from viz.render.theme import Theme
+from viz.render.theme import Theme, shorten, text_width
 
 # What XML 1.0 cannot hold, not even escaped.
 FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -47,6 +47,23 @@ def text(x: float, y: float, words: object, *, anchor: str = "middle", sub: obje
         content += f'<tspan dy="3" font-size="72%">{escape(clean(sub))}</tspan>'
     return element("text", content or " ", x=float(x), y=float(y), text_anchor=None if anchor == "start" else anchor,
                    **attributes)
+
+
+def brief(x: float, y: float, words: str, longest: int, **attributes: Any) -> str:
+    """A line of text, cut with … after so many characters; the whole of it where the pointer rests.
+
+    >>> brief(0, 0, "to be or not to be", 9, anchor="start")
+    '<g><title>to be or not to be</title><text x="0" y="0">to be or…</text></g>'
+    """
+    seen = shorten(words, longest)
+    markup = text(x, y, seen, **attributes)
+    return markup if seen == words else element("g", title(words) + markup)
+
+
+def heading(x: float, y: float, words: str, size: int = 16) -> tuple[str, float]:
+    """The title of a picture, and how far to the right it may reach."""
+    markup = brief(x, y, words, 60, anchor="start", font_size=str(size), font_weight="bold")
+    return markup, x + text_width(shorten(words, 60), size) * 1.1
 
 
 def title(words: object) -> str:
