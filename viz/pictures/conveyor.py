@@ -1,4 +1,4 @@
-"""The conveyor: lanes of equal cells, the wires between them, and what comes after, as SVG.
+"""The conveyor: lanes of equal cells and the wires between them, as SVG. The way to the loss is in `to_loss`.
 
 A column is a time step. From the bottom up: the weights, named once; the time and what is read; the lowest layer; the
 next; a rail that gathers what the loss reads at many steps. Between two rows lies a channel, between two columns a gap:
@@ -15,14 +15,14 @@ from viz.graph.steps import Edge
 from viz.layout.lanes import Lane, Net, Output
 from viz.pictures.glyphs import paint_glyph, paint_glyphs
 from viz.pictures.strands import FORWARDS, NONE, PLAIN, Look, Stamps, look, strand, strength
-from viz.render.geometry import Box, Point, Route
+from viz.pictures.to_loss import HEAD, ToLoss
+from viz.render.geometry import Point, Route
 from viz.render.scale import Scale, short
 from viz.render.svg import element, heading, number, text, title
 from viz.render.theme import Theme, shorten, text_width
 
 SPOKEN = 120  # up to so many cells, every wire says what it is when pointed at; beyond, every cell does
 CHANNEL, JOINT = 34.0, 84.0  # the height of a channel between two rows: without, and with joints
-HEAD = 28.0  # the room that the title takes
 RAIL = 46.0  # the room that the rail takes
 Joint = tuple[int, int]  # two lanes, the lower first, whose outputs are put side by side
 
@@ -60,13 +60,14 @@ class Painter:
         self.spoken = sum(len(lane.shown) for lane in self.lanes) <= SPOKEN
         self.index = {id(lane): j for j, lane in enumerate(self.lanes)}
         self.joints = self._joints()
+        self.loss = ToLoss(self)
         self.y = self._levels()
 
     # ------------------------------------------------------------------------------------------------ where things are
     def _levels(self) -> list[float]:
         """The y of the upper edge of each row, the lowest row first."""
         y = HEAD + (RAIL + (JOINT - CHANNEL) * any(lanes[1] in self._top for lanes in self.joints)
-                    if self.railed else 14.0)
+                    if self.loss.railed else 14.0)
         found = []
         for row in reversed(range(self.rows)):
             found.append(y)
@@ -145,8 +146,8 @@ class Painter:
                 notes.append(self.states(lane, step))
             notes.append(self.margins(lane))
         loose, joints = self.between_lanes()
-        out, risers = self.out()
-        boxes, right = self.boxes()
+        out, risers = self.loss.out()
+        boxes, right = self.loss.boxes()
         captions, low = self.captions()
         rails, bottom, far = self.weights(low)
         top, wide = heading(0, 16, self.net.title)
@@ -457,7 +458,7 @@ class Painter:
                 found.append(self.free(route, edge, f"from both directions to {target.label} at t = {step}"))
         if self.readers(lower)[1]:
             route = Route((x, y - 11))
-            self.climb(route, column, upper.row, self.rows, -1).rise(x, self.rail_y)
+            self.climb(route, column, upper.row, self.rows, -1).rise(x, self.loss.rail_y)
             found.append(self.free(route, None, ""))
         dot = self.stamps.use("joint", lambda: element("circle", r=11, fill=self.theme.paper, stroke=self.theme.ink,
                                                        stroke_width=1.3)
@@ -498,139 +499,6 @@ class Painter:
             route.pieces.extend(entry.pieces)
             words = f"from the last state of {other.label or 'the layer before'} to the first of {lane.label}"
             yield self.free(route, edge, words)
-
-    # ------------------------------------------------------------------------------------------------ to the loss
-    @cached_property
-    def straight(self) -> list[tuple[Lane, Output]]:
-        """What the boxes after the last step read from a last state alone: it goes there straight."""
-        found = []
-        for lane in self.lanes:
-            steps: dict[str, set[int]] = {}
-            for output in lane.outputs:
-                steps.setdefault(output.edge.consumer, set()).add(output.step)
-            for output in lane.outputs:
-                if (output.after and steps[output.edge.consumer] == {lane.shown[-1]} and not lane.backwards
-                        and self.joint_of(lane) is None
-                        and lane.shown[-1] + lane.offset == self.net.columns[-1] and output.name in lane.tile.exits):
-                    found.append((lane, output))
-        return found
-
-    @cached_property
-    def rising(self) -> list[tuple[Lane, Output]]:
-        """What they read at other steps, or from glyphs that are no states: it goes up to the rail."""
-        straight = {output for _, output in self.straight}
-        return [(lane, output) for lane in self.lanes if self.joint_of(lane) is None for output in lane.outputs
-                if output.after and output not in straight and output.step in lane.shown]
-
-    @property
-    def railed(self) -> bool:
-        """Is there a rail?"""
-        return bool(self.net.groups) and (bool(self.rising) or any(
-            self.readers(self.lanes[a])[1] for a, _ in self.joints))
-
-    @property
-    def rail_y(self) -> float:
-        """Where the rail runs."""
-        return HEAD + 16
-
-    @cached_property
-    def places(self) -> list[Box]:
-        """Where the boxes after the last step stand."""
-        lane, output = max(self.straight, key=lambda item: item[0].row, default=(self.lanes[-1], None))
-        y = self.y[lane.row] + (lane.tile.exits[output.name].end[1] if output is not None else 34.0)
-        later = any(max(lane.layer.steps) > lane.shown[-1] for lane in self.lanes)
-        x = self.right + self.between + (44 if later else 0)
-        boxes = []
-        for group in self.net.groups:
-            w = max(text_width(group.title, 12), text_width(group.note, 12), 60) + 18
-            boxes.append(Box(x + w / 2, y, w, 42))
-            x += w + 40
-        return boxes
-
-    def out(self) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
-        """The wires straight to the boxes and between them; and those up to the rail, with the rail."""
-        boxes, groups = self.places, self.net.groups
-        straight: list[tuple[int, str]] = []
-        if not boxes:
-            return self.ends(), []
-        for slot, (lane, output) in enumerate(sorted(self.straight, key=lambda item: -item[0].row)):
-            way = lane.tile.exits[output.name].shifted(self.left(lane, output.step), self.y[lane.row])
-            (_x1, y1), box = way.end, boxes[0]
-            if abs(y1 - box.y) > box.h / 2 - 2:
-                port = min(box.left + 12 + 10 * slot, box.right - 4)
-                way.corner(port, box.bottom if y1 > box.y else box.top, 12, level_first=True)
-            else:
-                way.line(box.left, y1)
-            straight.append(self.free(way, output.edge, f"from {self.word(lane, output.name)} at t = {output.step} to "
-                                                        f"{groups[0].title}"))
-        for a, b, group, following in zip(boxes, boxes[1:], groups, groups[1:], strict=False):
-            edges = [Edge(v, k) for v in following.nodes for u, _, k in self.net.graph.in_edges(v, keys=True)
-                     if u in group.nodes]
-            straight.append(self.free(Route((a.right, a.y)).line(b.left, b.y), edges[0] if edges else None,
-                                      f"from {group.title} to {following.title}"))
-        return straight + self.ends(), self.risers() if self.railed else []
-
-    def risers(self) -> list[tuple[int, str]]:
-        """The wires up to the rail, and the rail to the first box."""
-        found, xs = [], []
-        for lane, output in self.rising:
-            route = self.outlet(lane, output.step, output.name)
-            column = output.step + lane.offset
-            self.climb(route, column, lane.row, self.rows, -1 if lane.backwards else 1)
-            route.line(route.end[0], self.rail_y)
-            xs.append(route.end[0])
-            found.append(self.free(route, output.edge, f"from {self.word(lane, output.name)} at t = {output.step} to "
-                                                       f"{self.net.groups[0].title}"))
-        if any(self.readers(self.lanes[a])[1] for a, _ in self.joints):
-            xs += [self.at(column) + self.width / 2 for column in self.net.columns
-                   if any(self.joined(pair, column) for pair in self.joints if self.readers(self.lanes[pair[0]])[1])]
-        box = self.places[0]
-        rail = Route((min(xs), self.rail_y)).line(box.x - 12, self.rail_y)
-        rail.corner(box.x, box.top, 12, level_first=True)
-        edges = self.entering()
-        found.append(self.free(rail, edges[0] if len(edges) == 1 else None,
-                               f"from all steps to {self.net.groups[0].title}"))
-        return found
-
-    def entering(self) -> list[Edge]:
-        """The edges by which what gathers the layers' outputs enters the first box."""
-        inside, straight = set(self.net.groups[0].nodes), {output.edge for _, output in self.straight}
-        step = self.net.graph.nodes
-        return [edge for v in self.net.groups[0].nodes for u, _, k in self.net.graph.in_edges(v, keys=True)
-                if (edge := Edge(v, k)) not in straight and u not in inside and step[u]["kind"] == "computed"]
-
-    def ends(self) -> list[tuple[int, str]]:
-        """The last states, where nobody reads them: loose ends."""
-        found = []
-        for lane in self.lanes:
-            last = lane.order[-1]
-            if last not in lane.shown:
-                continue
-            read = {output.name for other, output in self.straight if other is lane}
-            heirs = {wire.source for other in self.lanes if other.after == self.index[id(lane)]
-                     for wire in other.tile.cell.wires if wire.recurrent}
-            for state in lane.tile.cell.states:
-                handed_on = any(wire.recurrent and wire.source == state for wire in lane.tile.cell.wires)
-                if handed_on and state not in read | heirs and lane.node(last, state):
-                    route = lane.tile.exits[state].shifted(self.left(lane, last), self.y[lane.row])
-                    route.line(route.end[0] + (-10 if lane.backwards else 10), route.end[1])
-                    found.append((-2, strand(route, NONE, self.theme)))
-        return found
-
-    def boxes(self) -> tuple[str, float]:
-        """The boxes after the last step, and how far to the right the picture reaches."""
-        parts, theme = [], self.theme
-        right = self.right + (self.between if any(max(lane.layer.steps) > lane.shown[-1] for lane in self.lanes)
-                              else 0) + max(self.between / 2 + 26, 42)
-        for group, box in zip(self.net.groups, self.places, strict=True):
-            end = self.net.graph.nodes[group.nodes[-1]]
-            colour = theme.colour(None, end.get("role")) or theme.ink
-            parts.append(element("rect", x=box.left, y=box.top, width=box.w, height=box.h, rx=5, fill=theme.paper,
-                                 stroke=colour, stroke_width=1.8))
-            parts.append(text(box.x, box.y - 3, group.title, font_size="12"))
-            parts.append(text(box.x, box.y + 14, group.note, font_size="12", font_weight="bold"))
-            right = max(right, box.right + 4)
-        return "".join(parts), right
 
 
 def strands(found: Iterable[tuple[int, str]]) -> list[str]:
