@@ -70,7 +70,7 @@ class Primitive:
         PRIMITIVES[name] = self
 
     def __reduce__(self) -> Any:
-        return PRIMITIVES.__getitem__, (self.name,)
+        return primitive, (self.name,)
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -154,6 +154,11 @@ class Primitive:
             f"{self.name}: a Value and a Tensor do not mix{SCOPE.get()}; a Value holds one float, a Tensor an array. "
             "Use Tensor(value.data) for a constant, or build the whole expression of one kind."
         )
+
+
+def primitive(name: str) -> Primitive:
+    """The operation of that name; pickled operations are found again by it."""
+    return PRIMITIVES[name]
 
 
 class Every:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -104,3 +106,13 @@ def test_frozen_parameters_are_in_the_state_dict_but_not_trained() -> None:
     b.load_state_dict(a.state_dict())
     np.testing.assert_array_equal(b.V.data, a.V.data)
     nn.Linear(3, 2).load_state_dict(a.state_dict())
+
+
+@pytest.mark.parametrize("make", [nn.RNN, nn.LSTM, nn.GRU])
+def test_a_module_can_be_pickled_and_copied(make: Any) -> None:
+    """Its activation is an operation of the engine, found again by name."""
+    net = make(3, 4, rng=0)
+    xs = np.ones((2, 1, 3))
+    for other in (pickle.loads(pickle.dumps(net)), copy.deepcopy(net)):
+        np.testing.assert_array_equal(other(xs)[0].data, net(xs)[0].data)
+        assert not set(other.parameters()) & set(net.parameters())
