@@ -297,5 +297,5 @@ def test_states_that_do_not_fit_are_refused() -> None:
 
 def test_without_torch_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(ImportError, match="pip install torch"):
+    with pytest.raises(viz.MissingToolError, match="pip install torch"):
         viz.from_torch(None)

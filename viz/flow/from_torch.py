@@ -18,6 +18,7 @@ import numpy as np
 from viz.flow.messages import Arrival, Flow, Named
 from viz.graph.steps import Edge, Layer, carries, layers, state_symbols
 from viz.graph.trace import norm
+from viz.missing import MissingToolError
 
 # PyTorch's names where ours differ; a picture and the split into carry and rest know the same operations so.
 OURS = {
@@ -36,7 +37,7 @@ def need_torch() -> Any:
     try:
         import torch
     except ImportError:
-        raise ImportError(
+        raise MissingToolError(
             'from_torch reads graphs of PyTorch, which is not installed: pip install torch, or pip install '
             '"microgradrnn[bench]". For nets of this library use viz.gradient_flow.'
         ) from None
@@ -63,7 +64,7 @@ def from_torch(
         Your own hooks run, as in every reverse pass; so does ``retain_grad()`` of tensors that are no states.
 
     Raises:
-        ImportError: without PyTorch.
+        MissingToolError: without PyTorch.
         TypeError: if the loss is no tensor.
         ValueError: if no gradient flows into it, it holds several numbers and there is no seed, or states do not fit.
         RuntimeError: if PyTorch has thrown away what it had recorded.
