@@ -6,13 +6,14 @@ import json
 import math
 import pickle
 import re
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import pytest
 
 import viz
-from microgradrnn import Tensor, Value, backward
+from microgradrnn import Tensor, Value, backward, grad, mark, nn, scope, tanh
 from microgradrnn.engine.backward import reverse
 from microgradrnn.engine.cotangent import Product, Scatter
 from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
@@ -247,6 +248,87 @@ def test_carries_and_states_are_found_without_marks() -> None:
     (layer,) = layers(g)
     assert len({g.nodes[n]["name"] for n in states(g, layer)}) == 2
     assert len(carries(g, layer)) == 2 * 4
+
+
+# ------------------------------------------------------------------------------------- losses summed in the loop
+def tanh_loop(how: str, marked: bool = True, T: int = 12) -> tuple[Any, Any, list[Any]]:
+    """A simple net by hand with a loss at every step, added up inside the steps or behind the loop."""
+    rng = np.random.default_rng(0)
+    W, V = Tensor(rng.standard_normal((4, 4)) / 4, label="W"), Tensor(rng.standard_normal((4, 2)), label="V")
+    h: Any = rng.standard_normal((3, 4))
+    total: Any = 0.0
+    hidden, losses = [], []
+    for t in range(T):
+        with scope("mine", step=t):
+            h = tanh(rng.standard_normal((3, 4)) + h @ W)
+            if marked:
+                mark(h, "h", role="hidden")
+            hidden.append(h)
+            losses.append(((h @ V) ** 2).sum())
+            if how != "behind the loop":
+                total = total - losses[-1] if how == "subtracted" else total + losses[-1]
+    if how == "behind the loop":
+        total = sum(losses[1:], losses[0])
+    return (total / T if how == "mean" else total), W, hidden
+
+
+@pytest.mark.parametrize("marked", [True, False])
+@pytest.mark.parametrize("how", ["summed", "subtracted", "mean"])
+def test_losses_added_up_inside_the_steps_are_no_state(how: str, marked: bool) -> None:
+    inside, W, hidden = tanh_loop(how, marked)
+    behind, W_behind, _ = tanh_loop("behind the loop", marked)
+    flow, scale = viz.gradient_flow(inside), 12 if how == "mean" else 1
+    assert flow.state_names() == ["h"]
+    truth = [np.linalg.norm(g) for g in grad(inside, hidden[::-1])]
+    assert flow.profile().norms == pytest.approx(truth, rel=1e-12)
+    jacobians = viz.step_jacobians(inside, batch=1)
+    assert jacobians.states == ("h",)
+    expected = [W.data * (1 - h.data[1] ** 2) for h in hidden[1:]]
+    np.testing.assert_allclose(jacobians.arrays, expected, rtol=1e-12)
+    errors, apart = viz.local_errors(inside), viz.local_errors(behind)
+    assert errors.losses == apart.losses
+    np.testing.assert_allclose(errors.norms * scale, apart.norms, rtol=1e-12)
+    np.testing.assert_allclose(viz.shares_by_lag(inside, {"W": W})["W"].norms * scale,
+                               viz.shares_by_lag(behind, {"W": W_behind})["W"].norms, rtol=1e-12)
+    found = viz.ways(inside)
+    assert found.state == viz.ways(behind).state
+    np.testing.assert_allclose(found.whole_norms, truth, rtol=1e-12)
+
+
+def test_a_loop_that_sums_up_the_losses_of_a_layer_is_no_layer_of_its_own() -> None:
+    net, head = nn.LSTM(3, 4, rng=0), nn.Linear(4, 2, rng=1)
+    xs = np.random.default_rng(0).standard_normal((7, 2, 3))
+
+    def loss(stepped: bool) -> Any:
+        (hs, _), total = net(xs), 0.0
+        for t in range(7):
+            with scope(step=t) if stepped else nullcontext():
+                total = total + (head(hs[t]) ** 2).sum()
+        return total
+
+    inside, behind = loss(True), loss(False)
+    for state in ("h", "c"):
+        assert viz.gradient_flow(inside).profile(state).norms == viz.gradient_flow(behind).profile(state).norms
+    assert viz.compare_flow({"lstm": inside}).verdict == viz.compare_flow({"lstm": behind}).verdict
+    assert viz.local_errors(inside).by_lag() == viz.local_errors(behind).by_lag()
+    np.testing.assert_allclose(viz.shares_by_lag(inside, {"W": net.cell.W})["W"].arrays,
+                               viz.shares_by_lag(behind, {"W": net.cell.W})["W"].arrays, rtol=1e-12)
+
+
+def test_a_number_that_the_next_step_works_with_or_that_is_marked_is_a_state() -> None:
+    def last(marked: bool, works: bool) -> Any:
+        w, m = Value(0.3, label="w"), Value(0.5)
+        for t in range(4):
+            with scope("mine", step=t):
+                m = m + tanh(w * m if works else w * t)
+                if marked:
+                    mark(m, "m", role="cell")
+        return m
+
+    assert viz.gradient_flow(last(False, False)).state_names() == []
+    assert viz.gradient_flow(last(False, False) ** 2).state_names() == ["h"]
+    assert viz.gradient_flow(last(False, True)).state_names() == ["h"]
+    assert viz.gradient_flow(last(True, False)).state_names() == ["m"]
 
 
 # ------------------------------------------------------------------------------------------------ profiles

@@ -15,7 +15,7 @@ import numpy as np
 from microgradrnn.engine import Node
 from microgradrnn.engine.backward import ancestors, reverse
 from microgradrnn.engine.cotangent import Deferred, Scatter, fit
-from viz.graph.steps import layers, states
+from viz.graph.steps import recurrent, states
 from viz.graph.timeline import without_steps
 from viz.graph.trace import reachable, traced
 
@@ -112,7 +112,7 @@ class Places:
         graph, ids = traced(self.root)
         nodes = {name: node for node, name in ids.items()}
         found: set[Node] = set()
-        for layer in layers(graph):
+        for layer in recurrent(graph):
             found |= {nodes[name] for name in states(graph, layer)}
         if not found:  # one step hands nothing on: marks must do
             found = {node for node in ids if node.role in ("hidden", "cell") and isinstance(self.label[node], int)}

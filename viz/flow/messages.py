@@ -25,7 +25,7 @@ from microgradrnn.engine import Node, collector_paused
 from microgradrnn.engine.backward import reverse
 from microgradrnn.engine.cotangent import Scatter, repeats
 from viz.flow.gauge import Gauge
-from viz.graph.steps import NO_STEPS, Edge, Layer, carries, layers, state_symbols
+from viz.graph.steps import NO_STEPS, Edge, Layer, carries, recurrent, state_symbols
 from viz.graph.trace import attributes, norm, traced
 
 
@@ -153,7 +153,7 @@ class Flow:
         return {"_named": self._named, "_passed": None}
 
     def __repr__(self) -> str:
-        found = layers(self.graph)
+        found = recurrent(self.graph)
         if not found:
             return f"Flow(no time steps, {len(self.messages)} edges)"
         return f"Flow(T={len(found[-1].steps)}, states={', '.join(self.state_names()) or 'none'}, " \
@@ -175,7 +175,7 @@ class Flow:
         Raises:
             ValueError: if the graph has no such state.
         """
-        found = layers(self.graph)
+        found = recurrent(self.graph)
         if not found:
             raise ValueError(f"profile: {NO_STEPS}")
         one = found[layer]
@@ -204,7 +204,7 @@ class Flow:
 
     def state_names(self, layer: int = -1) -> list[str]:
         """The symbols (or names) of the states of a layer."""
-        found = layers(self.graph)
+        found = recurrent(self.graph)
         if not found:
             return []
         return list(state_symbols(self.graph, found[layer]).values())
@@ -216,7 +216,7 @@ class Flow:
     def split(self, state: str | None = None, layer: int = -1) -> list[Arrival]:
         """For each step, what arrives at the state: the part that was carried, and the rest. The last step first."""
         wanted = set(self.profile(state, layer).steps)
-        one = layers(self.graph)[layer]
+        one = recurrent(self.graph)[layer]
         name = self._name_of_state(one, state)
         ids = [one.steps[step][name] for step in sorted(wanted, key=lambda step: abs(one.last - step))]
         return [self.arrivals[node] for node in ids if node in self.arrivals]
@@ -390,10 +390,10 @@ def arrivals_of(
     passed: Passed, graph: nx.MultiDiGraph, ids: dict[Node, str], gradients: dict[str, float]
 ) -> dict[str, Arrival]:
     """What arrives at every state, in two parts."""
-    recurrent = layers(graph)
-    carried = set().union(*(carries(graph, layer) for layer in recurrent))
+    loops = recurrent(graph)
+    carried = set().union(*(carries(graph, layer) for layer in loops))
     watched: dict[str, tuple[Layer, str]] = {}
-    for layer in recurrent:
+    for layer in loops:
         symbols = state_symbols(graph, layer)
         watched |= {names[name]: (layer, symbol) for names in layer.steps.values() for name, symbol in symbols.items()
                     if name in names}

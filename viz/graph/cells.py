@@ -16,7 +16,7 @@ from typing import Any
 
 import networkx as nx
 
-from viz.graph.steps import Layer, state_symbols, states, uses, weight_names
+from viz.graph.steps import Layer, handed_on, state_symbols, uses, weight_names
 
 PLUMBING = {"getitem", "reshape", "transpose", "astype", "index_update"}  # they move numbers about, and change none
 POINTWISE = {"multiply": "×", "add": "+", "subtract": "−", "divide": "÷"}
@@ -131,8 +131,8 @@ class _Folder:
         self.graph, self.layer = graph, layer
         self.where = {node: (step, name) for step, ids in layer.steps.items() for name, node in ids.items()}
         self.turn = {step: i for i, step in enumerate(layer.order)}
-        self.states = states(graph, layer)
-        self.symbols = state_symbols(graph, layer)
+        self.states = handed_on(graph, layer)
+        self.symbols = state_symbols(graph, layer, self.states)
         self.names = weight_names(graph)
         self.uses = uses(graph)
         self.several = len({said["step"] for _, said in graph.nodes(data=True) if "step" in said}) > 1

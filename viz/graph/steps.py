@@ -12,6 +12,7 @@ from typing import NamedTuple
 import networkx as nx
 
 NO_STEPS = "this graph has no time steps: wrap each step of your loop in `with scope(step=t):`, or use nn.unroll"
+SUMS, FACTORS = {"add", "subtract"}, {"multiply", "divide", "negative"}
 LINEAR = {"multiply", "add", "subtract", "negative", "addcmul"}  # ways along which a state is carried
 MOVES = {  # operations that pass entries on as they are; the second line has PyTorch's names
     "where", "getitem", "scatter", "index_update", "reshape", "transpose", "broadcast_to", "astype", "concat", "stack",
@@ -51,8 +52,18 @@ def layers(graph: nx.MultiDiGraph) -> list[Layer]:
 
     A layer is what one scope path made, step by step. It ends where a step comes round a second time (another layer
     of the same name). Paths that hand nothing from step to step (an output layer called inside the loop) belong to
-    the layer they exchange most with.
+    the layer they exchange most with. A loop that only sums up losses is a layer here, drawn as a lane of its own;
+    `recurrent` leaves it out.
     """
+    return _layers(graph, set())
+
+
+def recurrent(graph: nx.MultiDiGraph) -> list[Layer]:
+    """The `layers` that numbers are about. To add up losses step by step makes no layer, see `running_sums`."""
+    return _layers(graph, running_sums(graph))
+
+
+def _layers(graph: nx.MultiDiGraph, sums: set[str]) -> list[Layer]:
     found: list[Layer] = []
     here: dict[str, tuple[Layer, int, dict[str, str]]] = {}  # by path: the layer, its step, and what that holds so far
     at = uses(graph)
@@ -70,7 +81,7 @@ def layers(graph: nx.MultiDiGraph) -> list[Layer]:
             here[path] = layer, step, layer.steps.setdefault(step, {})
         inside = here[path][2]
         inside[name if name not in inside else _free(inside, name)] = node
-    found = _merged(graph, found)
+    found = _merged(graph, found, sums)
     _adopt(graph, found, at)
     return found
 
@@ -142,14 +153,19 @@ def _is_read_by_weights(graph: nx.MultiDiGraph, node: str) -> bool:
     )
 
 
-def state_symbols(graph: nx.MultiDiGraph, layer: Layer) -> dict[str, str]:
+def state_symbols(graph: nx.MultiDiGraph, layer: Layer, nodes: set[str] | None = None) -> dict[str, str]:
     """What to call each state, by its name in the layer: as marked; of the others the youngest is h, then s2, ...
 
     A mark of no letter at all, ``mark(h, "")``, is none.
+
+    Args:
+        graph, layer: the layer.
+        nodes: of what; by default of the `states`. Pictures want all that is `handed_on`: running sums are ΣL.
     """
-    handed_on = states(graph, layer)
-    names = {name: graph.nodes[node].get("symbol") or ("ΣL" if is_running_sum(graph, node) else None)
-             for name, node in layer.steps[layer.last].items() if node in handed_on}
+    wanted = states(graph, layer) if nodes is None else nodes
+    sums = wanted & running_sums(graph) - states(graph, layer)
+    names = {name: graph.nodes[node].get("symbol") or ("ΣL" if node in sums else None)
+             for name, node in layer.steps[layer.last].items() if node in wanted}
     taken = set(names.values())
     for name in reversed(names):
         if names[name] is None:
@@ -159,9 +175,33 @@ def state_symbols(graph: nx.MultiDiGraph, layer: Layer) -> dict[str, str]:
     return {name: str(symbol) for name, symbol in names.items()}
 
 
-def is_running_sum(graph: nx.MultiDiGraph, node: str) -> bool:
-    """Is it the root, a single number that a loop summed up step by step, as in ``L = L + L_t``?"""
-    return node == graph.graph["root"] and graph.nodes[node]["op"] == "add" and graph.nodes[node]["shape"] == "()"
+def running_sums(graph: nx.MultiDiGraph) -> set[str]:
+    """Single numbers that a loop only sums up, as in ``L = L + L_t``: they lead to the root through sums alone.
+
+    They are handed from step to step, and yet are no states: nothing is worked out from them before the loop is over,
+    so the gradient is the same at all of them and tells nothing of the net. After the loop a constant factor may
+    follow, as in ``L / T``. What is marked as a hidden or a cell state is one.
+    """
+    nodes, root = graph.nodes, graph.graph["root"]
+    if nodes[root]["shape"] != "()" or nodes[root].get("op") not in SUMS | FACTORS:
+        return set()
+    towards = {root}  # what leads to the root in this way alone
+    for node in sorted((v for v, said in nodes(data=True) if said["shape"] == "()"), key=lambda v: -nodes[v]["order"]):
+        ways = graph.out_edges(node, keys=True)
+        if ways and all(v in towards and _sums_up(graph, v, k) for _, v, k in ways):
+            towards.add(node)
+    return {node for node in towards if nodes[node].get("op") in SUMS and "step" in nodes[node]
+            and nodes[node].get("role") not in ("hidden", "cell")}
+
+
+def _sums_up(graph: nx.MultiDiGraph, node: str, k: int) -> bool:
+    """Does a node add up its operands or, after the loop, multiply the k-th by a constant?"""
+    op = graph.nodes[node].get("op")
+    if op in SUMS:
+        return True
+    return op in FACTORS and "step" not in graph.nodes[node] and (op != "divide" or k == 0) and all(
+        graph.nodes[u]["kind"] == "constant" for u, _, j in graph.in_edges(node, keys=True) if j != k
+    )
 
 
 def _free(taken: dict[str, str], name: str) -> str:
@@ -170,28 +210,28 @@ def _free(taken: dict[str, str], name: str) -> str:
     return name
 
 
-def _merged(graph: nx.MultiDiGraph, found: list[Layer]) -> list[Layer]:
-    """Layers without a recurrence of their own, taken into the one they exchange most with."""
+def _merged(graph: nx.MultiDiGraph, found: list[Layer], sums: set[str]) -> list[Layer]:
+    """Layers without a recurrence of their own (running sums are none), taken into the one they exchange most with."""
     if len(found) < 2:
         return found
     home = {node: (i, step) for i, layer in enumerate(found)
             for step, ids in layer.steps.items() for node in ids.values()}
     shared: dict[tuple[int, int], int] = {}
-    recurrent: set[int] = set()
+    looped: set[int] = set()
     for u, v in graph.edges():
         if u in home and v in home:
             (i, s), (j, t) = home[u], home[v]
-            if i == j and s != t:
-                recurrent.add(i)
+            if i == j and s != t and u not in sums:
+                looped.add(i)
             elif i != j and s == t:
                 shared[i, j] = shared[j, i] = shared.get((i, j), 0) + 1
-    if not recurrent:
+    if not looped:
         return found
-    kept = {i: found[i] for i in sorted(recurrent)}
+    kept = {i: found[i] for i in sorted(looped)}
     for i, layer in enumerate(found):
-        if i in recurrent:
+        if i in looped:
             continue
-        host = max(recurrent, key=lambda j: (shared.get((i, j), 0), -j))
+        host = max(looped, key=lambda j: (shared.get((i, j), 0), -j))
         for step, ids in layer.steps.items():
             inside = kept[host].steps.setdefault(step, {})
             for name, node in ids.items():
@@ -225,13 +265,25 @@ def carries(graph: nx.MultiDiGraph, layer: Layer) -> set[Edge]:
     return found
 
 
+def handed_on(graph: nx.MultiDiGraph, layer: Layer) -> set[str]:
+    """The nodes that are handed from one step to another, and those of the last step that bear the same names.
+
+    They are the states and the `running_sums`.
+    """
+    return _handed_on(graph, layer, set())
+
+
 def states(graph: nx.MultiDiGraph, layer: Layer) -> set[str]:
-    """The nodes that are handed from one step to another, and those of the last step that bear the same names."""
+    """The recurrent states: what is `handed_on` and worked with in the next step, not just summed up."""
+    return _handed_on(graph, layer, running_sums(graph))
+
+
+def _handed_on(graph: nx.MultiDiGraph, layer: Layer, sums: set[str]) -> set[str]:
     where = {node: step for step, ids in layer.steps.items() for node in ids.values()}
     names = {
         name
         for step, ids in layer.steps.items() for name, node in ids.items()
-        if any(where.get(consumer, step) != step for consumer in graph.successors(node))
+        if node not in sums and any(where.get(consumer, step) != step for consumer in graph.successors(node))
     }
     return {ids[name] for ids in layer.steps.values() for name in names if name in ids}
 

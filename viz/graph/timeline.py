@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import networkx as nx
 
 from microgradrnn.engine import Node
-from viz.graph.steps import NO_STEPS, Layer, layers, state_symbols
+from viz.graph.steps import NO_STEPS, Layer, recurrent, state_symbols
 from viz.graph.trace import traced
 
 STATES = ("hidden", "cell", "output")  # roles, in the order in which states are listed
@@ -91,7 +91,7 @@ def timeline(root: Node, layer: int = -1) -> Timeline:
         ValueError: if nothing was made inside a time step, or there is no such layer.
     """
     graph, ids = traced(root)
-    found = layers(graph)
+    found = recurrent(graph)
     if not found:
         raise without_steps("timeline", ids)
     if len({step for one in found for step in one.steps}) == 1:  # one step hands nothing on: marks must do
