@@ -57,6 +57,7 @@ class Painter:
         self.margin = max([52.0 * past, *(text_width(line, 11) + 6 for lane in first for line in lines(lane.label))])
         self.x0 = max(self.margin + 26.0, 46.0) + 20.0 * back + passing(net)
         self.rows = 1 + max(lane.row for lane in self.lanes)
+        self.drawn: set[Look] = set()  # all looks that wires have in this picture
         self.spoken = sum(len(lane.shown) for lane in self.lanes) <= SPOKEN
         self.index = {id(lane): j for j, lane in enumerate(self.lanes)}
         self.joints = self._joints()
@@ -162,7 +163,9 @@ class Painter:
 
     def look(self, edge: Edge | None) -> Look:
         """How the wire of an edge looks."""
-        return FORWARDS if self.flow is None else PLAIN if edge is None else look(self.net.message(edge), self.scale)
+        how = FORWARDS if self.flow is None else PLAIN if edge is None else look(self.net.message(edge), self.scale)
+        self.drawn.add(how)
+        return how
 
     def note(self, words: str, edge: Edge | None) -> str:
         """What a wire says when pointed at."""
@@ -249,6 +252,7 @@ class Painter:
         entry = lane.tile.entries[wire.edge]
         (x, y), side = entry.start, -1 if lane.backwards else 1
         stub = Route((x - 22 * side, y), [(entry.start,), *entry.pieces])
+        self.drawn.add(NONE)
         return strand(stub, NONE, self.theme)
 
     # ------------------------------------------------------------------------------------------------ beside cells

@@ -20,8 +20,9 @@ from viz.flow.messages import Flow
 from viz.graph.steps import NO_STEPS, Layer, layers
 from viz.graph.trace import traced
 from viz.pictures.heat import Axis, Column, curve, heat_row, look, shape, time_ticks
-from viz.pictures.row import Row, wedge
-from viz.pictures.strands import Stamps
+from viz.pictures.legend import off_the_scale, wedge
+from viz.pictures.row import Row
+from viz.pictures.strands import ALARM, ZERO, Look, Stamps
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale, short
 from viz.render.svg import document, element, heading, text, title
@@ -144,13 +145,14 @@ class Gradients:
     flow: Flow
     scale: Scale
     curves: Scale
+    looks: set[Look]
 
     @classmethod
     def of(cls, lanes: list[Lane], flow: Flow, scale: Scale | None) -> Gradients:
         """The scale of what is drawn."""
         drawn = [x for lane in lanes for row in lane.rows for x in row.values.values() if x is not None]
         drawn += [g for lane in lanes if lane.row is not None for g in lane.row.norms()]
-        return cls(flow, scale or Scale.of(drawn), Scale.of(drawn, widest=330))
+        return cls(flow, scale or Scale.of(drawn), Scale.of(drawn, widest=330), off_the_scale(drawn))
 
     def place(self, x: float) -> float:
         """Where on the scale of colours."""
@@ -171,7 +173,8 @@ class Gradients:
                  "alone. No colour: no gradient arrives."]
         if self.curves.low < self.scale.low:
             notes[1] += f" Darkest: 1e{self.scale.low} or less; the curves go on."
-        return wedge(self.scale, "norm of the gradient (Euclidean, log scale)", notes + binning(axis), theme)
+        heading = "norm of the gradient (Euclidean, log scale)"
+        return wedge(self.scale, heading, self.looks, notes + binning(axis), theme)[:2]
 
 
 @dataclass
@@ -181,18 +184,19 @@ class Values:
     top: float
     curves: Scale
     means: bool
+    looks: set[Look]
 
     @classmethod
     def of(cls, lanes: list[Lane], means: bool) -> Values:
         """From 0 to 1 where there are gates, which lie in between; else up to the next round number."""
         rows = [row for lane in lanes for row in lane.rows]
         top = 1.0
+        held = [x for row in rows for x in row.values.values() if x is not None]
         if not any(row.role == "gate" for row in rows):
-            held = [x for row in rows for x in row.values.values() if x is not None and math.isfinite(x)]
-            most = max(held, default=1.0)
+            most = max((x for x in held if math.isfinite(x)), default=1.0)
             top = next((m * 10.0**e for e in range(-9, 300) for m in (1, 2, 5) if m * 10.0**e >= most), most)
         norms = (x for lane in lanes for row in lane.norms for x in row.values.values() if x is not None)
-        return cls(top, Scale.of(norms, widest=330), means)
+        return cls(top, Scale.of(norms, widest=330), means, off_the_scale(held))
 
     def place(self, x: float) -> float:
         """Where on the scale of colours."""
@@ -215,12 +219,15 @@ class Values:
             parts.append(element("line", x1=x, y1=y + 14, x2=x, y2=y + 19, stroke=theme.wire))
             parts.append(text(x, y + 31, f"{share * self.top:g}", font_size="11"))
         x = 14 + unit * (LEVELS + 1) + 30
-        parts.append(shape(look(0.0, self.place), f"M{x},{y + 7}h40", theme))
-        parts.append(text(x + 46, y + 11, "exactly zero", anchor="start", font_size="11"))
-        parts.append(element("rect", x=x + 140, y=y, width=40, height=14, fill=theme.alarm))
-        parts.append(text(x + 188, y + 11, "NaN or infinite", anchor="start", font_size="11"))
+        if ZERO in self.looks:
+            parts.append(shape(look(0.0, self.place), f"M{x},{y + 7}h40", theme))
+            parts.append(text(x + 46, y + 11, "exactly zero", anchor="start", font_size="11"))
+            x += 140
+        if ALARM in self.looks:
+            parts.append(element("rect", x=x, y=y, width=40, height=14, fill=theme.alarm))
+            parts.append(text(x + 48, y + 11, "NaN or infinite", anchor="start", font_size="11"))
         said = "Gates: the mean, 0 shut and 1 open. Others: the" if self.means else "The"
-        notes = [f"{said} root mean square, over all units and the whole batch; {self.top:g} or more is yellow.",
+        notes = [f"{said} root mean square, over all units and the whole batch; {self.top:g} or more is lightest.",
                  *binning(axis)]
         for j, words in enumerate(notes):
             parts.append(text(0, y + 52 + 16 * j, words, anchor="start", font_size="11", fill=theme.faint))

@@ -20,14 +20,16 @@ from viz.render.svg import document, element, heading, text, title
 from viz.render.theme import DEFAULT, Theme, shorten, text_width
 
 LEFT, HEIGHT = 180.0, 40.0
-NOTES = (
-    "The part of each column above the white line is the share carried over directly (through products with a gate "
-    "and sums only), by norm.",
-    "The part below it came by every other way: through gates, candidate, matrix and tanh. No line: no direct carry.",
-    "Red line: the last lag at which the whole norm is above 1 % of that state's own value at lag 0. "
-    "Grey dots: exactly zero.",
-    "Euclidean norms, over the whole batch.",
-)
+SAMPLE = 34.0  # the room for a sample of what a note is about
+NOTES = {  # what each line and dot is; none is named by a colour, which another theme has not
+    "line": "above this line: the share carried over directly (through products with a gate and sums only), by norm. "
+            "Below: what came by every other way.",
+    "none": "No such line: no direct carry, all came through gates, candidate, matrix and tanh.",
+    "mark": "the last lag at which the whole norm is above {} of that state's own value at lag 0",
+    "zero": "exactly zero",
+    "alarm": "NaN or infinite",
+    "norms": "Euclidean norms, over the whole batch.",
+}
 
 
 def ribbons(flows: Mapping[str, Flow] | Flow, *, lags: int = 100, scale: Scale | None = None, fraction: float = 0.01,
@@ -56,7 +58,7 @@ def ribbons(flows: Mapping[str, Flow] | Flow, *, lags: int = 100, scale: Scale |
         raise ValueError("ribbons: nothing to draw: no state is handed from one step to a later one")
     if not any(arrivals for _, _, arrivals, _ in lanes):
         raise ValueError("ribbons: no gradient reaches any state")
-    every = (x for _, _, arrivals, _ in lanes for a in arrivals for x in (a.carry, a.rest))
+    every = [x for _, _, arrivals, _ in lanes for a in arrivals for x in (a.carry, a.rest)]
     scale = scale or Scale.of(every, widest=12)
     furthest = max(a.lag for _, _, arrivals, _ in lanes for a in arrivals)
     unit = min(max(900.0 / (furthest + 1), 4.0), 26.0)
@@ -72,8 +74,14 @@ def ribbons(flows: Mapping[str, Flow] | Flow, *, lags: int = 100, scale: Scale |
         y += HEIGHT + 24
     parts.append(axis(furthest, y - 8, right, unit, theme))
     parts.append(text(right + 10, y + 10, "← the loss", anchor="start", font_size="11", fill=theme.faint))
-    markup, h = legend(scale, y + 36, theme)
-    width = max(right + 150, 16 + max(text_width(line, 12) for line in NOTES))
+    arrivals = [a for _, _, some, _ in lanes for a in some]
+    marked = any(horizon is not None and any(horizon <= a.lag for a in some) for *_, some, horizon in lanes)
+    there = {"line": any(a.carry > 0 for a in arrivals), "mark": marked,
+             "none": any(not any(a.carry > 0 for a in some) for _, _, some, _ in lanes),
+             "zero": any(a.carry + a.rest == 0 for a in arrivals), "alarm": not all(map(math.isfinite, every))}
+    notes = {kind: words.format(f"{100 * fraction:.3g} %") for kind, words in NOTES.items() if there.get(kind, True)}
+    markup, h = legend(scale, notes, y + 36, theme)
+    width = max(right + 150, 32 + SAMPLE + max(text_width(line, 12) for line in notes.values()))
     return document("".join([*parts, markup]), width, h, theme, name)
 
 
@@ -104,8 +112,13 @@ def lane(arrivals: Iterable[Arrival], y: float, right: float, unit: float, scale
             line += f"{'L' if pen_down else 'M'}{x + unit:.1f},{y + carried:.1f}H{x:.1f}"
             pen_down = True
     if any(a.carry > 0 for a in arrivals):
-        for colour, width in ((theme.ink, 3.2), (theme.paper, 1.8)):
-            yield element("path", d=line, fill="none", stroke=colour, stroke_width=width, stroke_linejoin="round")
+        yield parting(line, theme)
+
+
+def parting(d: str, theme: Theme) -> str:
+    """The line between what was carried over and the rest: it has a rim, to be seen on light and dark columns."""
+    return "".join(element("path", d=d, fill="none", stroke=colour, stroke_width=width, stroke_linejoin="round")
+                   for colour, width in ((theme.ink, 3.2), (theme.paper, 1.8)))
 
 
 def mark(horizon: int | None, arrivals: list[Arrival], y: float, right: float, unit: float, fraction: float,
@@ -140,7 +153,7 @@ def axis(furthest: int, y: float, right: float, unit: float, theme: Theme) -> st
     return "".join(parts)
 
 
-def legend(scale: Scale, y: float, theme: Theme) -> tuple[str, float]:
+def legend(scale: Scale, notes: Mapping[str, str], y: float, theme: Theme) -> tuple[str, float]:
     """The colours, decade by decade, and what thickness means."""
     unit = 42.0
     parts = []
@@ -151,8 +164,25 @@ def legend(scale: Scale, y: float, theme: Theme) -> tuple[str, float]:
     for j, decade in enumerate(scale.decades):
         parts.append(text(LEFT + j * unit, y + 27, f"1e{decade}", font_size="11"))
     parts.append(text(16, y + 10, "colour: norm, log scale", anchor="start", font_size="12", font_weight="bold"))
-    parts.append(text(LEFT + unit * (scale.high - scale.low) + 26, y + 10, f"dark blue: 1e{scale.low} or less",
+    parts.append(text(LEFT + unit * (scale.high - scale.low) + 26, y + 10, f"darkest: 1e{scale.low} or less",
                       anchor="start", font_size="11"))
-    for j, words in enumerate(NOTES):
-        parts.append(text(16, y + 52 + 17 * j, words, anchor="start", font_size="12", fill=theme.faint))
-    return "".join(parts), y + 52 + 17 * len(NOTES) + 8
+    for j, (kind, words) in enumerate(notes.items()):
+        low = y + 54 + 19 * j
+        drawn = sample(kind, low - 4, theme)
+        parts.append(drawn + text(16 + SAMPLE * bool(drawn), low, words, anchor="start", font_size="12",
+                                  fill=theme.faint))
+    return "".join(parts), y + 54 + 19 * len(notes) + 4
+
+
+def sample(kind: str, y: float, theme: Theme) -> str:
+    """What a note is about, as it is drawn; nothing, where a note is about no one thing."""
+    if kind == "line":
+        return parting(f"M16,{y}h24", theme)
+    if kind == "mark":
+        return element("path", d=f"M28,{y - 8}v16", stroke=theme.alarm, stroke_width=2.0)
+    if kind == "zero":
+        return element("line", x1=16, y1=y, x2=40, y2=y, stroke=theme.nothing, stroke_width=1.4,
+                       stroke_dasharray="1.5 3")
+    if kind == "alarm":
+        return element("rect", x=16, y=y - 6, width=24, height=12, fill=theme.alarm)
+    return ""

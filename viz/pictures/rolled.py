@@ -17,7 +17,8 @@ from viz.graph.cells import Wire
 from viz.graph.steps import NO_STEPS, Edge, layers
 from viz.graph.trace import norm, trace
 from viz.pictures.glyphs import paint_glyphs
-from viz.pictures.row import Row, kinds, wedge
+from viz.pictures.legend import off_the_scale, wedge
+from viz.pictures.row import Row, kinds
 from viz.pictures.strands import FORWARDS, Stamps, look, strand, strength
 from viz.render.drawing import Drawing
 from viz.render.geometry import Route
@@ -78,14 +79,13 @@ def _drawn(root: Node | nx.MultiDiGraph, flow: Flow | None, beside: bool, steps:
     if not found:
         raise ValueError(f"rolled: {NO_STEPS}")
     loops = [Loop(Row.of(graph, layer, flow, layer.order[:steps], theme, fitting=kinds(layer))) for layer in found]
-    if scale is None:
-        drawn = [g for loop in loops for g in loop.norms()]
-        scale = Scale.of(drawn + [g for loop in loops if beside for g in loop.row.norms()])
+    drawn = [g for loop in loops for g in loop.norms()] + [g for loop in loops if beside for g in loop.row.norms()]
+    scale = scale or Scale.of(drawn)
     stamps = Stamps()
     top, wide = heading(theme.margin, 28, name or f"{_called(loops)}, rolled up")
     parts, y, width = [top], 44.0, max(420.0, wide + theme.margin)
     if flow is not None:
-        markup, height = _legend(scale, flow, beside, theme)
+        markup, height = _legend(scale, flow, drawn, beside, theme)
         parts.append(element("g", markup, transform=f"translate({theme.margin:g},{y:g})"))
         y, width = y + height + 14, max(820.0, width)
     pitch = max(loop.width for loop in loops)
@@ -122,7 +122,7 @@ class Loop:
         """Every norm that is drawn."""
         yield from (norm(sizes) for sizes in self.sizes.values() if sizes)
         for edges in self.outs.values():
-            if sizes := [g for edge in edges if (g := self.row.message(edge)) is not None]:
+            if sizes := self.row.messages(edges):
                 yield norm(sizes)
 
     def route(self, wire: Wire) -> Route:
@@ -249,7 +249,7 @@ def _called(loops: list[Loop]) -> str:
     return " and ".join(filter(None, list(ends)[:3])) or "recurrent net"
 
 
-def _legend(scale: Scale, flow: Flow, beside: bool, theme: Theme) -> tuple[str, float]:
+def _legend(scale: Scale, flow: Flow, drawn: Iterable[float], beside: bool, theme: Theme) -> tuple[str, float]:
     loss = flow.graph.nodes[flow.root]
     notes = [
         f"The gradient of {shorten(loss.get('symbol', loss['name']), 12)}, over the whole batch. Rolled up, a line "
@@ -258,6 +258,6 @@ def _legend(scale: Scale, flow: Flow, beside: bool, theme: Theme) -> tuple[str, 
         "The norm of the sum of the messages may be less, because they may cancel.",
     ]
     heading = "gradient sent along each edge (Euclidean norm, log scale); arrows: the way it flows"
-    return wedge(scale, heading, notes, theme)
+    return wedge(scale, heading, off_the_scale(drawn), notes, theme)[:2]
 
 

@@ -104,6 +104,9 @@ class Row:
             for wire in self.tile.cell.wires:
                 if (g := self.message(self.edge(step, wire))) is not None:
                     yield g
+            for state, readers in self.leaving(step, self.shown):
+                if sizes := self.messages(self.read_by(state, [step], readers)):
+                    yield norm(sizes)
 
     def words(self, wire: Wire) -> tuple[str, str]:
         """What a wire joins, in a few words."""
@@ -153,16 +156,24 @@ class Row:
 
     def handed_on(self, step: int, lefts: Mapping[int, float], y: float, scale: Scale) -> Iterable[Stroke]:
         """Out of a cell whose next step is not shown; out of the last one, what those who read it sent."""
-        order, turn = self.layer.order, self.turn[step]
-        for state in self.tile.cell.states:
-            delays = {wire.delay for wire in self.tile.cell.wires if wire.recurrent and wire.source == state}
-            readers = {order[turn + delay] for delay in delays if turn + delay < len(order)}
-            if readers & set(lefts) or state not in self.layer.steps[step]:
-                continue
+        for state, readers in self.leaving(step, lefts):
             far = STUB if readers else 0.5 * STUB
             way = self.tile.exits[state].shifted(lefts[step], y)
             way.line(way.end[0] + self.way * far, way.end[1])
             yield self.sent(way, state, self.read_by(state, [step], readers), scale)
+
+    def leaving(self, step: int, shown: Iterable[int]) -> Iterable[tuple[str, set[int]]]:
+        """The states of a step that no step shown reads, and the steps that do."""
+        order, turn = self.layer.order, self.turn[step]
+        for state in self.tile.cell.states:
+            delays = {wire.delay for wire in self.tile.cell.wires if wire.recurrent and wire.source == state}
+            readers = {order[turn + delay] for delay in delays if turn + delay < len(order)}
+            if not readers & set(shown) and state in self.layer.steps[step]:
+                yield state, readers
+
+    def messages(self, edges: Iterable[Edge]) -> list[float]:
+        """The norms of what was sent along these edges; shorter, where nothing was."""
+        return [g for edge in edges if (g := self.message(edge)) is not None]
 
     def read_by(self, state: str, steps: Iterable[int], readers: Iterable[int] = ()) -> list[Edge]:
         """The edges by which the readers, or (if there are none) what lies outside the layer, read a state."""
@@ -175,7 +186,7 @@ class Row:
         """A wire out of a cell to something that is not drawn, with all that was sent back along it."""
         if self.flow is None:
             return -2, strand(route, PLAIN, self.theme)
-        sizes = [g for edge in edges if (g := self.message(edge)) is not None]
+        sizes = self.messages(edges)
         how = look(norm(sizes) if sizes else None, scale)
         said = f"{norm(sizes):.4g}, {len(sizes)} message{'s taken together' * (len(sizes) > 1)}" if sizes else "none"
         note = title(f"gradient to {self.tile.cell.words.get(state, state)}: {said}")
@@ -249,35 +260,3 @@ def backwards(layer: Layer) -> bool:
     """Were its steps taken from the last to the first?"""
     return layer.order[0] > layer.order[-1]
 
-
-def wedge(scale: Scale, heading: str, notes: Iterable[str], theme: Theme) -> tuple[str, float]:
-    """The scale of wires: width and colour with decade ticks, zero and NaN, and below it what is measured."""
-    unit, x0, y = 44.0, 14.0, 34.0
-    parts = [text(0, 12, heading, anchor="start", font_size="12", font_weight="bold")]
-    spans = scale.high - scale.low
-    for j in range(8 * spans):
-        place = (j + 0.5) / (8 * spans)
-        w = scale.width_at(place)
-        parts.append(element("rect", x=x0 + j * unit / 8, y=y - w / 2, width=unit / 8 + 0.3, height=w,
-                             fill=theme.magnitude(place)))
-    parts.append(ticks(scale, x0, y + 5, unit, theme))
-    x = x0 + unit * spans + 36
-    parts.append(strand(Route((x, y)).line(x + 40, y), "zero", theme))
-    parts.append(text(x + 46, y + 4, "exactly zero", anchor="start", font_size="11"))
-    parts.append(strand(Route((x + 140, y)).line(x + 180, y), "alarm", theme))
-    parts.append(text(x + 188, y + 4, "NaN or infinite", anchor="start", font_size="11"))
-    for j, words in enumerate(notes):
-        parts.append(text(0, y + 46 + 16 * j, words, anchor="start", font_size="11", fill=theme.faint))
-        y_end = y + 46 + 16 * j
-    return "".join(parts), y_end + 6
-
-
-def ticks(scale: Scale, x0: float, y: float, unit: float, theme: Theme) -> str:
-    """Decade ticks under a scale that is drawn from x0 on, so many pixels a decade."""
-    parts = []
-    for j, decade in enumerate(scale.decades):
-        x = x0 + j * unit
-        parts.append(element("line", x1=x, y1=y, x2=x, y2=y + 5, stroke=theme.wire))
-        parts.append(text(x, y + 18, "10", font_size="11")[: -len("</text>")]
-                     + f'<tspan dy="-4" font-size="80%">{decade}</tspan></text>')
-    return "".join(parts)

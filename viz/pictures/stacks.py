@@ -75,7 +75,8 @@ def cut(ways: Ways, lags: int) -> Ways:
         rest = largest[MOST - 1 :]
         others = sum(parts.pop(name) for name in rest)
         parts[f"{len(rest)} others"] = np.asarray(others)
-    return Ways(ways.state, ways.by, ways.steps[:n], ways.lags[:n], parts, ways.whole[:n], colours=ways.colours)
+    return Ways(ways.state, ways.by, ways.steps[:n], ways.lags[:n], parts, ways.whole[:n], colours=ways.colours,
+                initial=ways.initial and n == len(ways.lags))
 
 
 def drawn_panel(

@@ -366,7 +366,7 @@ def legend(of: Comparison, y: float) -> tuple[str, float]:
     parts.append(text(RIGHT + 12, y + 9, "norm", anchor="start", font_size="11", fill=theme.faint))
     y += 46
     every = [g for track in of.tracks for g in track.norms]
-    odd = {"Dots: exactly zero.": 0.0 in every, "Vermillion: not finite.": not all(map(math.isfinite, every))}
+    odd = {"Dots: exactly zero.": 0.0 in every, "Orange: not finite.": not all(map(math.isfinite, every))}
     for note in [*NOTES, *(words for words, there in odd.items() if there)]:
         for line in wrapped(note.format(100 * of.fraction), WIDTH, 11):
             parts.append(text(16, y, line, anchor="start", font_size="11", fill=theme.faint))

@@ -47,7 +47,8 @@ def shaded_text(
         said, y = paragraph(tokens, C[t], t, y, width, scale, theme)
         parts.append(said)
         y += 18
-    markup, y = legend(scale, y + 4, theme, "‖∂ logit of the boxed one / ∂x‖₂")
+    drawn = np.concatenate([C[t, : t + 1] for t in shown])
+    markup, y = legend(scale, drawn, y + 4, theme, "‖∂ logit of the boxed one / ∂x‖₂")
     return document("".join([*parts, markup]), max(width, 620.0), y, theme, name)
 
 
@@ -163,7 +164,8 @@ def text_map(
             parts.append(text(0, 0, here, anchor="start", font_size=size, font_family=MONO,
                               transform=f"translate({x + 0.35 * unit:.1f},{top - 5:.1f}) rotate(-90)"))
         parts.append(text(left - 5, y, there, anchor="end", font_size=size, font_family=MONO))
-    markup, bottom = legend(scale, top + unit * T + 18, theme, "‖∂ logit of the right answer / ∂x‖₂")
+    drawn = C[np.tril_indices(T)]  # what lies ahead is simply not read yet
+    markup, bottom = legend(scale, drawn, top + unit * T + 18, theme, "‖∂ logit of the right answer / ∂x‖₂")
     return document("".join([*parts, markup]), max(left + unit * T + 16, 620.0), bottom, theme, name)
 
 
@@ -184,8 +186,8 @@ def squares(C: np.ndarray, left: float, top: float, unit: float, scale: Scale, t
         yield element("path", d=dots, stroke=theme.nothing, stroke_width=1.4)
 
 
-def legend(scale: Scale, y: float, theme: Theme, what: str) -> tuple[str, float]:
-    """The colours, decade by decade, and how zero looks. Returns the lower edge too."""
+def legend(scale: Scale, values: np.ndarray, y: float, theme: Theme, what: str) -> tuple[str, float]:
+    """The colours, decade by decade, and how zero and NaN look, if they are there. Returns the lower edge too."""
     left, unit = 34.0, 52.0
     parts = [text(16, y + 10, f"colour: {what}, log scale", anchor="start", font_size="12")]
     y += 20
@@ -198,7 +200,12 @@ def legend(scale: Scale, y: float, theme: Theme, what: str) -> tuple[str, float]
         said = f"1e{decade}" if not -3 <= decade <= 2 else short(10.0**decade)
         parts.append(text(left + j * unit, y + 27, f"≤ {said}" if j == 0 else said, font_size="11"))
     x = left + unit * decades + 24
-    parts.append(element("line", x1=x, y1=y + 11, x2=x + 14, y2=y + 11, stroke=theme.nothing, stroke_width=1.4,
-                         stroke_dasharray="1.5 2"))
-    parts.append(text(x + 20, y + 10, "dots: exactly zero; vermillion: not finite", anchor="start", font_size="11"))
+    if (values == 0).any():
+        parts.append(element("line", x1=x, y1=y + 11, x2=x + 14, y2=y + 11, stroke=theme.nothing, stroke_width=1.4,
+                             stroke_dasharray="1.5 2"))
+        parts.append(text(x + 20, y + 10, "exactly zero", anchor="start", font_size="11"))
+        x += 116
+    if not np.isfinite(values).all():
+        parts.append(element("rect", x=x, y=y, width=14, height=12, fill=theme.alarm))
+        parts.append(text(x + 20, y + 10, "NaN or infinite", anchor="start", font_size="11"))
     return "".join(parts), y + 42

@@ -148,6 +148,7 @@ class ToLoss:
                 if handed_on and state not in read | heirs and lane.node(last, state):
                     route = lane.tile.exits[state].shifted(self.of.left(lane, last), self.of.y[lane.row])
                     route.line(route.end[0] + (-10 if lane.backwards else 10), route.end[1])
+                    self.of.drawn.add(NONE)
                     found.append((-2, strand(route, NONE, self.theme)))
         return found
 

@@ -126,13 +126,14 @@ def stacked(blocks: Sequence[Net | Whole], scale: Scale | None, theme: Theme, na
     nets = [one for one in blocks if isinstance(one, Net)]
     pitch = max((natural_pitch(one, theme) for one in nets), default=0.0)
     parts, y, width, stamps = [], theme.margin, 480.0, Stamps()
+    painters = [Painter(one, pitch, scale, theme, stamps) if isinstance(one, Net) else one for one in blocks]
+    painted = [one.paint() if isinstance(one, Painter) else one.paint(scale, theme) for one in painters]
     if flow is not None:
-        key, height, legend_width = legend(flow, max((one.T for one in nets), default=0), scale, theme)
+        looks = set().union(*(one.drawn for one in painters))
+        key, height, legend_width = legend(flow, max((one.T for one in nets), default=0), scale, looks, theme)
         y += height + 18
         width = max(width, legend_width + 2 * theme.margin)
-    for one in blocks:
-        markup, w, h = (Painter(one, pitch, scale, theme, stamps).paint() if isinstance(one, Net)
-                        else one.paint(scale, theme, stamps))
+    for markup, w, h in painted:
         parts.append(element("g", markup, transform=f"translate({theme.margin:g},{y:.1f})"))
         y, width = y + h + 14, max(width, w + 2 * theme.margin)
     if flow is not None:

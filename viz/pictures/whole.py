@@ -19,7 +19,8 @@ from viz.layout.cell import size
 from viz.layout.lanes import group
 from viz.layout.layered import layered
 from viz.pictures.glyphs import paint_glyph
-from viz.pictures.strands import FORWARDS, Stamps, look, strand, strength
+from viz.pictures.legend import off_the_scale
+from viz.pictures.strands import FORWARDS, Look, look, strand, strength
 from viz.render.geometry import Box, Route
 from viz.render.scale import Scale, short
 from viz.render.svg import element, heading, text, title
@@ -53,6 +54,11 @@ class Whole:
     notes: dict[str, str] = field(default_factory=dict)
     nodes: int = 0  # how many nodes of a tree share the weights
 
+    @property
+    def drawn(self) -> set[Look]:
+        """The looks of wires that have no place on a scale."""
+        return off_the_scale(self.flow.messages.get(edge) for *_, edge, _ in self.wires) if self.flow else set()
+
     def norms(self) -> Iterable[float]:
         """Every norm that will be drawn."""
         if self.flow is not None:
@@ -60,7 +66,7 @@ class Whole:
                 if (g := self.flow.messages.get(edge)) is not None:
                     yield g
 
-    def paint(self, scale: Scale, theme: Theme, stamps: Stamps) -> tuple[str, float, float]:
+    def paint(self, scale: Scale, theme: Theme) -> tuple[str, float, float]:
         """Markup, width, height."""
         strokes = []
         for u, v, edge, route in self.wires:
