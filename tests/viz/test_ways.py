@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import viz
-from microgradrnn import Tensor, Value, mark, nn, scope, sigmoid, sqrt, tanh, where
+from microgradrnn import Tensor, Value, grad, mark, nn, scope, sigmoid, sqrt, tanh, where
 from microgradrnn.engine.backward import reverse
 from microgradrnn.nn.scalar import GRUNeuron, LSTMNeuron, RNNNeuron
 from tests.viz.nets import own_cell
@@ -62,7 +62,8 @@ def test_the_classes_add_up_to_the_gradient(name: str, by: str) -> None:
         for root in (loss_of(hs), loss_of(hs[-1])):
             for state in CELLS[name]().state if T > 1 or name != "jordan" else ():
                 found = viz.ways(root, state, by)
-                assert found.whole.shape == (T, 2, CELLS[name]().state_size)
+                assert found.initial == (T > 1)
+                assert found.whole.shape == (T + (T > 1), 2, CELLS[name]().state_size)
                 assert np.linalg.norm(found.whole[0]) > 0
                 assert found.check() < 1e-10
 @pytest.mark.parametrize("by", RULES)
@@ -131,6 +132,58 @@ def test_a_simple_net_has_one_way_only() -> None:
     assert list(viz.ways((h * h).sum(), by="number").parts) == ["0", "1", "2", "3+"]
 
 
+# ------------------------------------------------------------------------------------------------ the initial state
+def test_the_carry_down_to_the_initial_cell_state_is_the_product_of_all_forget_gates() -> None:
+    cell, (h_0, c_0) = CELLS["lstm"](), first_state(CELLS["lstm"]())
+    _, (_, c) = nn.unroll(cell, np.random.default_rng(1).standard_normal((9, 2, 3)), (h_0, c_0))
+    seed = np.random.default_rng(4).standard_normal(c.shape)
+    found = viz.ways(c, "c", seed=seed)
+    assert (found.steps[-1], found.lags[-1], found.initial) == (-1, 9, True)
+    np.testing.assert_allclose(found.parts["carry"][9], seed * np.prod(marked_as("f", c), axis=0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("by", RULES)
+@pytest.mark.parametrize("name", ["lstm", "gru before", "mgu", "rnn", "additive reading"])
+def test_what_arrives_at_the_initial_state_is_its_gradient(name: str, by: str) -> None:
+    for backwards in (False, True):
+        cell, start = CELLS[name](), first_state(CELLS[name]())
+        hs, _ = nn.unroll(cell, np.random.default_rng(1).standard_normal((5, 2, 3)), start, reverse=backwards)
+        starts = start if isinstance(start, tuple) else (start,)
+        root = loss_of(hs) + (starts[0] * starts[0]).sum()  # read straight by the loss, too
+        for symbol, g, x in zip(cell.state, grad(root, list(starts)), starts, strict=True):
+            found = viz.ways(root, symbol, by)
+            assert (found.steps[-1], found.lags[-1]) == (5 if backwards else -1, 5)
+            np.testing.assert_allclose(found.whole[-1], g, rtol=1e-12)
+            assert np.linalg.norm(x.data) > 0
+            assert found.check() < 1e-12
+            if by == "last":
+                straight = found.parts["straight"][-1]
+                np.testing.assert_allclose(straight, 2 * x.data if symbol == "h" else 0 * x.data, rtol=1e-12)
+
+
+def test_the_initial_state_of_a_decoder_is_what_its_encoder_ended_with() -> None:
+    rng = np.random.default_rng(1)
+    _, h = nn.GRU(3, 4, rng=0)(rng.standard_normal((6, 2, 3)))
+    hs, _ = nn.GRU(2, 4, rng=1)(rng.standard_normal((3, 2, 2)), h)
+    found = viz.ways(loss_of(hs))
+    assert found.steps == (2, 1, 0, -1)
+    np.testing.assert_allclose(found.whole[-1], grad(loss_of(hs), [h])[0], rtol=1e-12)
+    assert found.check() < 1e-12
+
+
+def test_an_initial_state_that_takes_no_gradient_or_is_of_another_shape_is_no_row() -> None:
+    xs = np.random.default_rng(1).standard_normal((4, 2, 3))
+    assert not viz.ways(loss_of(nn.GRU(3, 4, rng=0)(xs)[0])).initial
+    assert not viz.ways(loss_of(nn.GRU(3, 4, rng=0)(xs, np.ones((2, 4)))[0])).initial
+    W, h = Tensor(np.eye(4) / 2), Tensor(np.ones(4))  # one for the whole batch: broadcast, so smaller than a state
+    for t in range(4):
+        with scope(step=t):
+            h = mark(tanh(np.ones((2, 4)) + h @ W), "h", role="hidden")
+    found = viz.ways(h.sum())
+    assert found.steps == (3, 2, 1, 0)
+    assert found.check() < 1e-12
+
+
 # ------------------------------------------------------------------------------------------------ one path at a time
 def paths(root: Any, target: Any) -> list[list[tuple[Any, int]]]:
     """Every path from the root back to the target, as edges."""
@@ -195,6 +248,7 @@ def test_each_class_is_the_sum_of_its_paths(name: str, by: str, every_step: bool
     found_any = 0
     for state in ("h", "c") if "lstm" in name or name == "coupled" else ("h",):
         found = viz.ways(root, state, by)
+        assert not found.initial
         at = sorted((x for x in reachable(root) if x.symbol == state and x.op is not None), key=lambda x: -x.serial)
         for j, target in enumerate(at):
             expected: dict[str, Any] = {}
@@ -225,19 +279,73 @@ def test_step_ways_of_an_lstm_are_what_the_equations_say() -> None:
 
 
 def test_a_cell_of_ones_own_is_split_by_its_marks() -> None:
-    assert list(viz.ways(own_cell(), "m").parts) == ["carry", "tanh", "a"]
+    assert list(viz.ways(own_cell(), "m").parts) == ["carry", "a", "tanh"]
     assert viz.ways(own_cell(), "m").check() < 1e-12
     assert list(viz.ways(own_cell(marked=False)).parts) == ["carry", "sigmoid", "tanh"]
 
 
-def test_a_gate_that_peeps_at_the_new_cell_state_is_left_by_there_and_then() -> None:
-    def peeping(x: Any, state: Any) -> Any:
-        h, c = state
-        f = mark(sigmoid(x + h * 0.3), "f", role="gate")
-        c = mark(f * c + tanh(x - h), "c", role="cell")
-        o = mark(sigmoid(x + c * 0.7), "o", role="gate")
-        return mark(o * tanh(c), "h", role="hidden"), c
+def peeping(x: Any, state: Any) -> Any:
+    """A cell whose output gate reads the new cell state."""
+    h, c = state
+    f = mark(sigmoid(x + h * 0.3), "f", role="gate")
+    c = mark(f * c + tanh(x - h), "c", role="cell")
+    o = mark(sigmoid(x + c * 0.7), "o", role="gate")
+    return mark(o * tanh(c), "h", role="hidden"), c
 
+
+def test_a_set_of_ways_has_one_name_at_every_state() -> None:
+    for constant in (np.ones((2, 3)), Tensor(np.ones((2, 3)))):
+        xs = Tensor(np.random.default_rng(0).standard_normal((4, 2, 3)))
+        _, (h, _) = nn.unroll(peeping, xs, (constant, constant))
+        names = [set(viz.ways((h * h).sum(), state, "set").parts) for state in "hc"]
+        assert "f+o" in names[0] & names[1]
+        assert not {"o+f"} & (names[0] | names[1])
+
+
+@pytest.mark.parametrize("net", [
+    lambda xs: nn.LSTM(3, 4, rng=0)(xs, reverse=True, lengths=[6, 2]), lambda xs: nn.GRU(3, 4, rng=0)(xs),
+    lambda xs: nn.GRU(3, 4, rng=0)(xs, lengths=[3, 6]), lambda xs: nn.MGU(3, 4, rng=0)(xs),
+])
+def test_the_carry_is_the_same_for_the_ways_the_flow_and_the_recorder(net: Any) -> None:
+    root = net(np.random.default_rng(1).standard_normal((6, 2, 3)))[0]
+    root = (root * root).sum()
+    recorder = viz.Recorder()
+    recorder(root)
+    found = viz.step_ways(root, recorder.symbol)
+    carried = [a.carry for a in viz.gradient_flow(root).split(recorder.symbol)]
+    np.testing.assert_allclose(found.norms["carry"], carried, rtol=1e-12, atol=1e-15)
+    assert sum(x > 0 for x in carried) == len(carried) - 1
+    rest = [a.rest for a in viz.gradient_flow(root).split(recorder.symbol)]
+    shares = np.array(carried) / (np.array(carried) + np.array(rest))
+    np.testing.assert_allclose(recorder.carry[0], shares, rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("step", [
+    lambda h, W: where(np.array([[True], [False]]), tanh(h @ W), h),
+    lambda h, W: h - h / 4 + tanh(h @ W) / 4,
+])
+def test_what_is_moved_or_divided_is_carried_too(step: Any) -> None:
+    W = Tensor(np.random.default_rng(0).standard_normal((4, 4)) / 2)
+    h: Any = np.random.default_rng(1).standard_normal((2, 4))
+    states = []
+    for t in range(5):
+        with scope("own", step=t):
+            h = mark(step(h, W), "h", role="hidden")
+        states.append(h)
+    root = (h * h).sum()
+    ones = np.ones((2, 4))
+    kept = ones * (0.75 if states[1].op.name == "add" else np.array([[0.0], [1.0]]))
+    gradients = grad(root, states)
+    expected = [0.0, *(np.linalg.norm(kept * g) for g in gradients[:0:-1])]
+    recorder = viz.Recorder()
+    recorder(root)
+    split = viz.gradient_flow(root).split()
+    np.testing.assert_allclose(viz.step_ways(root).norms["carry"], expected, rtol=1e-12)
+    np.testing.assert_allclose([a.carry for a in split], expected, rtol=1e-12)
+    np.testing.assert_allclose(recorder.carry[0], [a.carry / (a.carry + a.rest) for a in split], rtol=1e-12)
+
+
+def test_a_gate_that_peeps_at_the_new_cell_state_is_left_by_there_and_then() -> None:
     _, (h, _) = nn.unroll(peeping, np.random.default_rng(0).standard_normal((4, 2, 3)), (Tensor(np.ones((2, 3))),) * 2)
     root = h.sum()
     o, c = (next(x for x in reversed(reachable(root)) if x.symbol == s) for s in "oc")
@@ -295,7 +403,7 @@ def test_norms_shares_and_records_say_the_same() -> None:
     np.testing.assert_allclose(sum(found.shares(name) for name in found.parts), 1)
     assert (found.sum_of_norms >= found.whole_norms * (1 - 1e-12)).all()
     records = found.records()
-    assert len(records) == 4 * len(found.parts)
+    assert len(records) == 5 * len(found.parts)
     assert records[1] == {"state": "c", "step": 3, "lag": 0, "by": "first", "class": "i", "norm": 0.0, "share": 0.0,
                           "whole": found.whole_norms[0]}
 
@@ -305,6 +413,16 @@ def test_parts_that_do_not_add_up_are_reported() -> None:
     found.parts["f"][2] += 1e-6
     with pytest.raises(ArithmeticError, match="miss the whole"):
         found.check()
+
+
+def test_a_gradient_that_is_not_finite_is_not_blamed_on_the_split() -> None:
+    hs, _ = unrolled("lstm", 4)
+    for bad in (np.nan, np.inf):
+        with np.errstate(invalid="ignore"):
+            found = viz.ways((hs * bad).sum())
+        with pytest.raises(ArithmeticError, match=r"∂L/∂c is not finite at step 3") as raised:
+            found.check()
+        assert "report" not in str(raised.value)
 
 
 def test_no_grad_is_touched() -> None:

@@ -235,7 +235,7 @@ def track_of(net: str, of: Node | Flow, lags: int) -> Track:
     if not isinstance(of, Node):
         raise TypeError(f"compare_flow: {net!r} is a {type(of).__name__}; give the loss, or a Flow")
     found = step_ways(of)
-    n = sum(lag <= lags for lag in found.lags)
+    n = min(sum(lag <= lags for lag in found.lags), len(found.lags) - found.initial)  # a Flow has no initial state
     parts = {way: tuple(float(g) for g in norms[:n]) for way, norms in found.norms.items()}
     return Track(net, found.state, found.lags[:n], tuple(float(g) for g in found.whole_norms[:n]),
                  {way: part for way, part in parts.items() if any(part)}, found.colours)

@@ -31,7 +31,7 @@ import numpy as np
 from microgradrnn.engine import Node
 from microgradrnn.engine.backward import reverse
 from viz.flow.messages import Arrival, Profile, gradient_flow
-from viz.graph.steps import LINEAR
+from viz.graph.steps import is_linear
 from viz.graph.trace import norm, reachable
 from viz.render.drawing import Drawing
 from viz.render.theme import DEFAULT, Theme
@@ -250,13 +250,15 @@ def watched(loss: Node, at: dict[int, Node]) -> tuple[str, dict[int, Arrival]]:
 
 
 def carried_into(state: Node, states: set[Node]) -> Iterator[tuple[Node, int]]:
-    """The edges by which states of other steps come into this one through products and sums alone."""
+    """The edges by which states of other steps come into this one through products, sums and moves alone."""
     stack, seen = [state], {state}
     while stack:
         node = stack.pop()
-        if node.op is None or node.op.name not in LINEAR or node.scope.step != state.scope.step:
+        if node.op is None or node.scope.step != state.scope.step or node.role in ("gate", "candidate"):
             continue
         for k, x in enumerate(node.inputs):
+            if not is_linear(node.op.name, k):
+                continue
             if x in states and x is not state:
                 yield node, k
             elif x is not None and x not in seen:

@@ -31,13 +31,9 @@ import numpy as np
 from microgradrnn.engine import Node
 from microgradrnn.engine.backward import reverse
 from viz.flow.paths import split_reverse
-from viz.graph.steps import LINEAR, NO_STEPS, Layer, layers, states
+from viz.graph.steps import NO_STEPS, Layer, is_linear, recurrent, states
 from viz.graph.trace import norm, traced
 
-MOVES = {  # operations that pass entries on as they are
-    "where", "getitem", "scatter", "index_update", "reshape", "transpose", "broadcast_to", "astype", "concat", "stack",
-    "pad", "roll",
-}
 PRODUCTS = {"matmul", "matmul_transposed", "affine", "einsum"}
 CARRY, STRAIGHT = "carry", "straight"
 
@@ -97,6 +93,7 @@ class Ways:
     Attributes:
         state, by: which state, and what decides the class of a path.
         steps, lags: the time steps, and how far each lies before the last step of the layer.
+        initial: does the last row belong to the initial state (h_0, c_0), labelled as the step before the first?
         parts: for each class the arrays, (number of steps, *shape of the state).
         whole: the gradient itself, of the same shape, from a pass of its own; the parts add up to it.
         norms: for each class the Euclidean norm at each step, over the whole batch.
@@ -111,6 +108,7 @@ class Ways:
     whole: np.ndarray
     norms: dict[str, np.ndarray] = field(init=False)
     colours: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
+    initial: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "norms", {name: sizes(part) for name, part in self.parts.items()})
@@ -137,8 +135,14 @@ class Ways:
         """How far the parts are from adding up: the largest ‖Σ parts − whole‖ / ‖whole‖ of all steps.
 
         Raises:
-            ArithmeticError: if that is above the tolerance.
+            ArithmeticError: if that is above the tolerance, or the gradient is not finite, so that nothing adds up.
         """
+        wrong = [step for step, size in zip(self.steps, self.whole_norms, strict=True) if not math.isfinite(size)]
+        if wrong:
+            raise ArithmeticError(
+                f"ways: ∂L/∂{self.state} is not finite at step {wrong[0]}, so there is no sum to compare; "
+                "detect_anomaly() finds where the first NaN or infinity is made"
+            )
         gap = sizes(sum(self.parts.values(), np.zeros_like(self.whole)) - self.whole)
         with np.errstate(invalid="ignore", divide="ignore"):
             error = float(np.max(np.where(gap == 0, 0, gap / self.whole_norms), initial=0.0))
@@ -173,6 +177,9 @@ def ways(
 ) -> Ways:  # fmt: skip
     """Split the gradient that arrives at a state by the ways it came, at every step.
 
+    An initial state that takes a gradient (h_0, c_0 as Tensors, or what an encoder ended with) is the oldest row. A
+    net of one step has no such row: nothing there tells an initial state from an input.
+
     Args:
         root: the loss; or any node, with a seed: ``ways(c_T, "c", seed=v)`` splits the product of v with ∂c_T/∂c_t.
         state: its symbol (``"c"``, ``"h"``) or role (``"cell"``); by default the cell state if there is one, else the
@@ -205,7 +212,7 @@ def ways(
         raise ValueError(f"ways: by is one of {', '.join(map(repr, RULES))}, got {by!r}")
     rule = RULES[by]
     graph, ids = traced(root)
-    found = layers(graph)
+    found = recurrent(graph)
     if not found:
         raise ValueError(f"ways: {NO_STEPS}")
     if not -len(found) <= layer < len(found):
@@ -213,12 +220,20 @@ def ways(
     one = found[layer]
     symbol, at = steps_of(graph, one, state)
     nodes = {name: node for node, name in ids.items()}
+    begun = {name: nodes[start] for name, start in initial(graph, one).items() if nodes[start].requires_grad}
     targets = [nodes[name] for name in at.values()]
+    name = next(name for name, node in one.steps[next(iter(at))].items() if node in at.values())
+    from_start = name in begun and np.shape(begun[name].data) == np.shape(targets[-1].data)
+    if from_start:
+        at[one.order[0] + (1 if one.last < one.order[0] else -1)] = ids[begun[name]]
+        targets.append(begun[name])
+    place = {name: j for j, name in enumerate(one.steps[one.last])}
     reader = Reader(
         rule,
         {nodes[name]: step for step, names in one.steps.items() for name in names.values()},
-        {nodes[name] for name in held(graph, one)},
+        {nodes[name] for name in held(graph, one)} | set(begun.values()),
         classify,
+        {nodes[node]: place.get(name, len(place)) for names in one.steps.values() for name, node in names.items()},
     )
     wanted = set(targets)
     parts = {node: part for node, part in split_reverse(root, reader.start(root), reader, targets, seed)
@@ -226,7 +241,7 @@ def ways(
     whole = {node: g for node, g in reverse(root, seed, targets=targets) if node in wanted}
     lags = tuple(abs(one.last - step) for step in at)
     return Ways(symbol, by, tuple(at), lags, reader.by_name(parts, targets),
-                np.array([whole.get(x, zeros(x)) for x in targets]), colours=reader.colours())
+                np.array([whole.get(x, zeros(x)) for x in targets]), colours=reader.colours(), initial=from_start)
 
 
 def step_ways(
@@ -255,9 +270,10 @@ class Reader:
     between h_t and c_t of an LSTM).
     """
 
-    def __init__(self, rule: Rule, step: dict[Node, int], is_state: set[Node], classify: Classify | None) -> None:
-        self.rule, self.step, self.is_state, self.classify = rule, step, is_state, classify
-        self.seen: dict[str, Node] = {}  # for each way, the oldest node that named it
+    def __init__(self, rule: Rule, step: dict[Node, int], is_state: set[Node], classify: Classify | None,
+                 place: dict[Node, int]) -> None:
+        self.rule, self.step, self.is_state, self.classify, self.place = rule, step, is_state, classify, place
+        self.seen: dict[str, Node] = {}  # for each way, of the nodes that name it the one that a step makes first
 
     def start(self, root: Node) -> State | None:
         """The state of a path that has not set out yet."""
@@ -268,7 +284,7 @@ class Reader:
         step = self.step.get(consumer)
         label = self.label(consumer, k) if step is not None else None
         if label is not None:
-            self.seen[label.name] = consumer
+            self.seen[label.name] = min(consumer, self.seen.get(label.name, consumer), key=self.place.__getitem__)
         crosses = step is not None and self.step.get(x) != step
         return partial(self.after, label, crosses, x in self.is_state)
 
@@ -297,7 +313,7 @@ class Reader:
         op = consumer.op.name
         if consumer.role in ("gate", "candidate"):
             return Label(consumer.symbol or op, MARKED)
-        if op in LINEAR or op in MOVES or (op == "divide" and k == 0):
+        if is_linear(op, k):
             return None
         if consumer.op.elementwise and len(consumer.inputs) == 1:
             return Label(op, FUNCTION)
@@ -320,7 +336,7 @@ class Reader:
 
     def order(self) -> list[str]:
         """The ways, in the order in which a step makes them."""
-        return sorted(self.seen, key=lambda name: self.seen[name].serial)
+        return sorted(self.seen, key=lambda name: (self.place[self.seen[name]], name))
 
     def colours(self) -> dict[str, tuple[str | None, str | None]]:
         """The symbol and the role of the ways that marks name."""
@@ -350,6 +366,22 @@ def held(graph: nx.MultiDiGraph, layer: Layer) -> set[str]:
     marked = (node for ids in layer.steps.values() for node in ids.values()
               if graph.nodes[node].get("role") in ("hidden", "cell"))
     return states(graph, layer) or set(marked)
+
+
+def initial(graph: nx.MultiDiGraph, layer: Layer) -> dict[str, str]:
+    """For each state by its name: what the first step reads in the place where the second reads that state."""
+    if len(layer.order) < 2:
+        return {}
+    first, second = (layer.steps[step] for step in layer.order[:2])
+    read = {(name, k): u for name, node in first.items() for u, _, k in graph.in_edges(node, keys=True)}
+    handed_on = {node: name for name, node in first.items() if node in held(graph, layer)}
+    found: dict[str, str] = {}
+    for name, node in second.items():
+        for state, _, k in graph.in_edges(node, keys=True):
+            start = read.get((name, k)) if state in handed_on else None
+            if start is not None and start not in first.values() and graph.nodes[start]["kind"] != "constant":
+                found.setdefault(handed_on[state], start)
+    return found
 
 
 def zeros(x: Node) -> Any:
