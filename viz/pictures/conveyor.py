@@ -13,6 +13,7 @@ from functools import cached_property, partial
 from viz.graph.cells import Wire
 from viz.graph.steps import Edge
 from viz.layout.lanes import Lane, Net, Output
+from viz.pictures.formula import lettering
 from viz.pictures.glyphs import paint_glyph, paint_glyphs
 from viz.pictures.strands import FORWARDS, NONE, PLAIN, Look, Stamps, look, strand, strength
 from viz.pictures.to_loss import HEAD, ToLoss
@@ -152,7 +153,8 @@ class Painter:
         captions, low = self.captions()
         rails, bottom, far = self.weights(low)
         top, wide = heading(0, 16, self.net.title)
-        markup = (top + "".join(backs) + "".join(wires) + "".join(strands([*loose, *out, *risers]))
+        ends = [markup for _, markup in self.loss.ends()]  # below all else: they begin on wires that are something
+        markup = (top + "".join([*backs, *ends, *wires]) + "".join(strands([*loose, *out, *risers]))
                   + "".join(glyphs) + joints + boxes + "".join(notes) + captions + rails)
         return markup, max(right, far, wide), bottom
 
@@ -324,7 +326,7 @@ class Painter:
                 w = text_width(words, 11) + 16
                 parts.append(element("rect", x=x, y=y - 10, width=w, height=20, rx=10, fill=theme.paper,
                                      stroke=theme.wire))
-                parts.append(text(x + w / 2, y + 4, words, font_size="11"))
+                parts.append(lettering(x + w / 2, y + 4, words, 11))
                 x += w + 10
             T = len(lane.layer.steps)
             words = f"the same weights at all {T} steps" if T > 1 else "the weights"
@@ -463,7 +465,8 @@ class Painter:
         if self.readers(lower)[1]:
             route = Route((x, y - 11))
             self.climb(route, column, upper.row, self.rows, -1).rise(x, self.loss.rail_y)
-            found.append(self.free(route, None, ""))
+            edge = self.loss.entering if len(self.loss.joined) == 1 and not self.loss.rising else None
+            found.append(self.free(route, edge, f"from both directions at t = {column}"))
         dot = self.stamps.use("joint", lambda: element("circle", r=11, fill=self.theme.paper, stroke=self.theme.ink,
                                                        stroke_width=1.3)
                               + text(0, 4.5, "‖", font_size="13"), title("side by side") if self.spoken else "", x, y)

@@ -33,14 +33,14 @@ NO_DOT = (
     "winget install Graphviz.Graphviz) and see that it is on the PATH. Without it: .save(\"x.svg\") draws all the "
     "same, viz.unrolled(...).save(\"x.svg\") draws long graphs, and .source holds the DOT text."
 )
-RENDERED = (".svg", ".png", ".pdf")
+RENDERED, TEXT = (".svg", ".png", ".pdf"), (".gv", ".dot")
 LABEL, TIP = 200, 12_000  # characters of a label, bytes of a tooltip: Graphviz reads no string of more than 16,384
 
 
 class Digraph(graphviz.Digraph):  # type: ignore[misc]
     """A `graphviz.Digraph` that can paint itself.
 
-    ``save("x.svg")`` (or ``.png``, ``.pdf``) writes the picture; under any other name the DOT text is written.
+    ``save("x.svg")`` (or ``.png``, ``.pdf``) writes the picture, ``save("x.gv")`` (or ``.dot``) the DOT text.
     """
 
     _paint: Callable[[], Drawing] | None = None
@@ -71,12 +71,16 @@ class Digraph(graphviz.Digraph):  # type: ignore[misc]
         return self.drawing.laid_out_by
 
     def save(self, filename: Any = None, directory: Any = None, **how: Any) -> str:
-        """Write the picture, if the name ends in .svg, .png or .pdf, else the DOT text. Returns the path.
+        """Write the picture (.svg, .png, .pdf) or the DOT text (.gv, .dot; without a name too). Returns the path.
 
         Raises:
+            ValueError: if the name ends otherwise.
             MissingToolError: for .png and .pdf, if there is neither what `Drawing.save` needs nor Graphviz.
         """
         ending = Path(filename).suffix.lower() if filename is not None else ""
+        if not self._writing and filename is not None and ending not in (*RENDERED, *TEXT):
+            raise ValueError(f"save: {Path(filename).name!r} ends in {ending or 'nothing'}; a graph is saved as .svg, "
+                             ".png or .pdf, its DOT text as .gv or .dot")
         if self._writing or ending not in RENDERED:
             return str(super().save(filename, directory=directory, **how))
         path = Path(directory or self.directory or "", filename)
@@ -175,6 +179,7 @@ def as_digraph(graph: nx.MultiDiGraph, flow: Flow | None, rankdir: str, theme: T
         node_attr={"fontname": "Helvetica", "fontsize": "11", "color": theme.ink, "fontcolor": theme.ink},
         edge_attr={"color": theme.wire, "fontname": "Helvetica", "fontsize": "9", "fontcolor": theme.ink},
     )
+    sent = messages(graph, flow)  # if there are any, arrows show which way they flowed
     names = {node: f"n{j}" for j, node in enumerate(graph)}
     for node, said in graph.nodes(data=True):
         colour = theme.colour(said.get("symbol"), said.get("role")) or theme.ink
@@ -185,12 +190,12 @@ def as_digraph(graph: nx.MultiDiGraph, flow: Flow | None, rankdir: str, theme: T
         if "op" in said:
             dot.node(names[node] + "op", label=graphviz.nohtml(plain_text(said["sign"])), shape="circle",
                      margin="0.02", tooltip=graphviz.nohtml(plain_text(said["op"])))
-            dot.edge(names[node] + "op", names[node])
-    sent = messages(graph, flow)
+            dot.edge(names[node] + "op", names[node], dir="none" if sent else None)
     for u, v, k, said in graph.edges(keys=True, data=True):
         count = f"×{said['count']}" if said.get("count", 1) > 1 else ""
         dot.edge(names[u], names[v] + ("op" if "op" in graph.nodes[v] else ""),
-                 label=short(sent[v, k]) if (v, k) in sent else count)
+                 label=short(sent[v, k]) if (v, k) in sent else count,
+                 dir=None if not sent else "back" if (v, k) in sent else "none")
     return dot
 
 

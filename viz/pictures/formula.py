@@ -6,11 +6,12 @@ import re
 from typing import Any
 from xml.sax.saxutils import escape
 
-from viz.render.svg import clean, element, title
+from viz.render.svg import clean, element, text, title
 from viz.render.theme import text_width
 
 SUBSCRIPT = re.compile(r"_(\{[^}]*\}|\w)")
 SYMBOL = re.compile(r"[^\W_]{25,}")  # a symbol of so many characters is a sentence: it is cut
+LETTER = re.compile(r"(?<=\b[A-Za-z])_(\w{1,4})\b")
 SMALL = 0.74
 
 
@@ -37,6 +38,18 @@ def brief(formula: str) -> str:
     'h_t = tanh(x W + bbbbbbbbbbbbbbb…)'
     """
     return SYMBOL.sub(lambda found: found[0][:15] + "…", formula)
+
+
+def lettering(x: float, y: float, words: str, size: float, **attributes: Any) -> str:
+    """A line of text, centred; what is written ``W_rz`` in it has its subscript where it belongs.
+
+    >>> lettering(0, 0, "h W_rz", 13)
+    '<text x="0" y="0" font-size="13" text-anchor="middle">h W<tspan dy="3.2" font-size="74%">rz</tspan></text>'
+    """
+    written = LETTER.sub(r"_{\1}", words)
+    if written == words:
+        return text(x, y, words, font_size=f"{size:g}", **attributes)
+    return formula(x, y, written, size=size, anchor="middle", **attributes)
 
 
 def formula(x: float, y: float, words: str, *, size: float, anchor: str = "start", **attributes: Any) -> str:

@@ -347,7 +347,7 @@ class _Film:
             edge = (m.input, m.consumer, m.k)
             self.words(f"Backward: message {j} of {len(self.sent)}, from {self.sign(m.consumer)} to "
                        f"{self.name(m.input)}", self.product(m))
-            self.show(self.WIRES, edge[1:], self.sheet.wire(*edge, stroke=self.theme.now, width=2.6))
+            self.show(self.WIRES, edge[1:], self.sheet.wire(*edge, stroke=self.theme.now, width=2.6, head="back"))
             for stop in STOPS:
                 self.token(edge, stop)
                 self.seconds.append(TRAVEL)
@@ -358,7 +358,7 @@ class _Film:
             self.words(None, self.added(m))
             self.still(ARRIVAL)
             self.record(m.input)
-            self.show(self.WIRES, edge[1:], self.sheet.wire(*edge, stroke=self.theme.now, width=1.4))
+            self.show(self.WIRES, edge[1:], self.sheet.wire(*edge, stroke=self.theme.now, width=1.4, head="back"))
             self.show(self.NUMBERS, edge, self.sheet.number(*edge, said(m.message)))
         self.words("Done", "every gradient is the sum of the messages that arrived")
         self.still(END)

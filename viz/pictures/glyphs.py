@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from viz.graph.cells import Glyph
 from viz.layout.cell import Tile, caption
+from viz.pictures.formula import lettering
 from viz.render.geometry import Box
 from viz.render.svg import element, text
 from viz.render.theme import Theme, mixed, shorten
@@ -25,7 +26,7 @@ def paint_glyph(glyph: Glyph, box: Box, theme: Theme) -> str:
     fill = mixed(theme.paper, colour, 0.22) if gate and colour else theme.paper
     return (element("rect", x=box.left, y=box.top, width=box.w, height=box.h, rx=5, fill=fill,
                     stroke=colour or theme.ink, stroke_width=1.8 if colour else 1.1)
-            + text(box.x, box.y + 4.5, caption(glyph), font_weight="bold" if gate else None))
+            + lettering(box.x, box.y + 4.5, caption(glyph), theme.size, font_weight="bold" if gate else None))
 
 
 def paint_glyphs(tile: Tile, theme: Theme) -> str:

@@ -9,13 +9,14 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 
 from viz.flow.messages import Flow
-from viz.pictures.strands import ALARM, NONE, ZERO, Look, strand
+from viz.pictures.strands import ALARM, NONE, PLAIN, ZERO, Look, strand
 from viz.render.geometry import Route
 from viz.render.scale import Scale
 from viz.render.svg import element, text
 from viz.render.theme import Theme, shorten, text_width
 
-WORDS: dict[Look, str] = {ZERO: "exactly zero", ALARM: "NaN or infinite", NONE: "no gradient flows here"}
+WORDS: dict[Look, str] = {ZERO: "exactly zero", ALARM: "NaN or infinite", NONE: "no gradient flows here",
+                         PLAIN: "several edges: no norm of its own"}
 
 
 def legend(flow: Flow, T: int, scale: Scale, looks: Collection[Look], theme: Theme) -> tuple[str, float, float]:

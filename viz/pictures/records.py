@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import networkx as nx
 
@@ -22,6 +22,7 @@ from viz.render.svg import arrowhead, document, element, path, text, title
 from viz.render.theme import DEFAULT, TINT, Theme, contrast, mixed, shorten, text_width
 
 HEIGHT, PAD, LONGEST = 28.0, 9.0, 28  # of a record; beside a word; characters in a field
+Head = Literal["forwards", "back"] | None  # the arrowhead of a line
 RESULT = -1  # the key of the edge from an operation to what it computed
 
 
@@ -124,29 +125,32 @@ class Sheet:
             x += width
         return element("g", "".join(parts))
 
-    def operation(self, node: str) -> str:
-        """The circle of an operation (an oval, where its sign is long), and the line to its result."""
+    def operation(self, node: str, *, head: bool = True) -> str:
+        """The circle of an operation (an oval, where its sign is long), and the line to its result, with an arrowhead
+        or without."""
         said, box, theme = self.graph.nodes[node], self.box(node, "op"), self.theme
         way = self.places.routes[(node, "op"), (node, "is"), RESULT].shifted(theme.margin, theme.margin + self.head)
         paint = {"stroke": theme.wire, "stroke_width": 1.4}
         return (element("path", d=path(way), fill="none", **paint)
-                + arrowhead(way.end, heading(way), 8, fill=theme.wire)
+                + (arrowhead(way.end, heading(way), 8, fill=theme.wire) if head else "")
                 + element("g", title(f"{said['op']} {said.get('params', '')}".strip())
                           + element("rect", x=box.left, y=box.top, width=box.w, height=box.h, rx=box.h / 2,
                                     fill=theme.tile, **paint)
                           + text(box.x, box.y + 4, shorten(sign(said), LONGEST), font_size=f"{theme.small:g}")))
 
     def wire(self, u: str, v: str, k: int, *, stroke: str | None = None, width: float = 1.3, dashed: str | None = None,
-             note: str = "", casing: bool = False) -> str:
-        """The line from an input to the operation that reads it."""
+             note: str = "", casing: bool = False, head: Head = "forwards") -> str:
+        """The line from an input to the operation that reads it. The arrowhead says what flows: the value forwards, or
+        the message back."""
         way = self.route(u, v, k)
         stroke = stroke or self.theme.wire
         line = {"d": path(way), "fill": "none"}
         under = element("path", stroke=self.theme.ink, stroke_width=width + 1.4, **line) if casing else ""
         edge = {"stroke": self.theme.ink, "stroke_width": 0.7} if casing else {}
+        tip = "" if head is None else arrowhead(way.end if head == "forwards" else way.start, heading(way, head),
+                                                7 + width, fill=stroke, **edge)
         return element("g", (title(note) if note else "") + under
-                       + element("path", stroke=stroke, stroke_width=width, stroke_dasharray=dashed, **line)
-                       + arrowhead(way.end, heading(way), 7 + width, fill=stroke, **edge))
+                       + element("path", stroke=stroke, stroke_width=width, stroke_dasharray=dashed, **line) + tip)
 
     def number(self, u: str, v: str, k: int, words: str, *, bold: bool = False) -> str:
         """A few words half-way along an edge, on a piece of paper of their own."""
@@ -169,10 +173,13 @@ def sign(said: Mapping[str, Any]) -> str:
     return {"*": "×", "-": "−", "/": "÷"}.get(said["sign"], said["sign"])
 
 
-def heading(way: Route) -> Point:
-    """The way a route points where it ends."""
-    end = way.end
-    before = next((p for p in reversed(list(way.points())) if abs(p[0] - end[0]) + abs(p[1] - end[1]) > 1), way.start)
+def heading(way: Route, head: Head = "forwards") -> Point:
+    """The way a route points where it ends; or, read backwards, where it starts."""
+    points = list(way.points())
+    if head == "back":
+        points.reverse()
+    end = points[-1]
+    before = next((p for p in reversed(points) if abs(p[0] - end[0]) + abs(p[1] - end[1]) > 1), points[0])
     return end[0] - before[0], end[1] - before[1]
 
 
@@ -189,10 +196,10 @@ def along(way: Route, share: float) -> Point:
 
 
 def picture(graph: nx.MultiDiGraph, flow: Flow | None, rankdir: str, theme: Theme) -> Drawing:
-    """The whole graph; with a flow, the norm of the message on every edge."""
+    """The whole graph; with a flow, the norm of the message on every edge, and all arrows point the way it flowed."""
     fields = {node: fields_of(node, said, flow) for node, said in graph.nodes(data=True)}
     sent = messages(graph, flow)
-    words = ("Number, width and colour of an edge: the Euclidean norm of the message that flowed back along it."
+    words = ("Number, width and colour of an arrow: the Euclidean norm of the message that flowed back along it."
              if sent else "")
     sheet = Sheet(graph, fields, theme, rankdir, gap=34.0 if sent else 18.0)
     scale = Scale.of(sent.values())
@@ -201,20 +208,20 @@ def picture(graph: nx.MultiDiGraph, flow: Flow | None, rankdir: str, theme: Them
         size, count = sent.get((v, k)), said.get("count", 1)
         note = f"from {u} to {graph.nodes[v].get('op', v)}, operand {k}" + (f", {count} edges" if count > 1 else "")
         if size is None:
-            wires.append(sheet.wire(u, v, k, note=note))
+            wires.append(sheet.wire(u, v, k, note=note, head=None if sent else "forwards"))
             numbers += [sheet.number(u, v, k, f"×{count}")] if count > 1 else []
             continue
         numbers.append(sheet.number(u, v, k, short(size)))
         note += f": {size:.6g}"
         if size == 0:
-            wires.append(sheet.wire(u, v, k, note=note, stroke=theme.nothing, width=1.6, dashed="1.5 3.5"))
+            wires.append(sheet.wire(u, v, k, note=note, stroke=theme.nothing, width=1.6, dashed="1.5 3.5", head=None))
         elif not size < float("inf"):
-            wires.append(sheet.wire(u, v, k, note=note, stroke=theme.alarm, width=6.0))
+            wires.append(sheet.wire(u, v, k, note=note, stroke=theme.alarm, width=6.0, head="back"))
         else:
             place = scale.place(size)
             wires.append(sheet.wire(u, v, k, note=note, stroke=theme.magnitude(place), width=scale.width(size),
-                                    casing=contrast(theme.magnitude(place), theme.paper) < 3))
-    body = "".join([*wires, *(sheet.operation(v) for v in graph if "op" in graph.nodes[v]),
+                                    casing=contrast(theme.magnitude(place), theme.paper) < 3, head="back"))
+    body = "".join([*wires, *(sheet.operation(v, head=not sent) for v in graph if "op" in graph.nodes[v]),
                     *(sheet.record(node, fields[node]) for node in graph), *numbers])
     least, foot = (text_width(words, theme.small) + 2 * theme.margin, 20.0) if words else (0.0, 0.0)
     if words:

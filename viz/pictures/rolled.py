@@ -16,6 +16,7 @@ from viz.flow.messages import Flow
 from viz.graph.cells import Wire
 from viz.graph.steps import NO_STEPS, Edge, layers
 from viz.graph.trace import norm, trace
+from viz.pictures.formula import lettering
 from viz.pictures.glyphs import paint_glyphs
 from viz.pictures.legend import off_the_scale, wedge
 from viz.pictures.row import Row, kinds
@@ -169,7 +170,7 @@ class Loop:
         way = ", backwards in time" if row.way < 0 else ""
         words = f"{shorten(row.layer.path or 'cell', 30)}: one cell for {T} step{'s' * (T > 1)}, {span}{way}"
         notes.append(text(tile.width / 2, self.height - self.top - 22, words, font_size="12", fill=theme.faint))
-        notes.append(text(tile.width / 2, self.height - self.top - 6, self.weights(), font_size="11", fill=theme.faint))
+        notes.append(lettering(tile.width / 2, self.height - self.top - 6, self.weights(), 11, fill=theme.faint))
         back = element("rect", width=tile.width, height=tile.height, rx=10, fill=theme.tile, stroke=theme.rim)
         body = "".join([back, *(markup for _, markup in strokes), paint_glyphs(tile, theme), *notes])
         return element("g", body, transform=f"translate({x + self.side:.1f},{y + self.top:.1f})")

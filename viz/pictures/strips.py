@@ -300,7 +300,7 @@ class Lane:
                 note = title(f"lag {column.first}: × {column.factor:.3g}")
                 bars.append(element("rect", note, x=x, y=min(y, middle), width=width + 0.2,
                                     height=max(abs(y - middle), 0.4), fill=SHRINKS if column.factor < 1 else GROWS))
-            if column.kept > 0:
+            if self.track.gated and column.kept >= 0:
                 line += f"{'L' if line else 'M'}{x + width:.1f},{self.level(column.kept):.1f}H{x:.1f}"
         yield crisp(bars)
         if line:

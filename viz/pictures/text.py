@@ -156,7 +156,7 @@ def text_map(
     parts.extend(squares(C, left, top, unit, scale, theme))
     size = f"{min(unit, 13.0):.1f}"
     for k in range(T):
-        here, there = visible(tokens[k]), visible(tokens[k + 1])
+        here, there = (visible(token) if token != " " else "␣" for token in tokens[k:k + 2])
         x, y = left + (k + 0.5) * unit, top + (k + 0.5) * unit + 0.35 * unit
         if len(here) == 1:
             parts.append(text(x, top - 5, here, font_size=size, font_family=MONO))

@@ -84,7 +84,7 @@ class ToLoss:
         boxes, groups = self.places, self.net.groups
         straight: list[tuple[int, str]] = []
         if not boxes:
-            return self.ends(), []
+            return [], []
         for slot, (lane, output) in enumerate(sorted(self.straight, key=lambda item: -item[0].row)):
             way = lane.tile.exits[output.name].shifted(self.of.left(lane, output.step), self.of.y[lane.row])
             (_x1, y1), box = way.end, boxes[0]
@@ -99,7 +99,13 @@ class ToLoss:
                      if u in group.nodes]
             straight.append(self.of.free(Route((a.right, a.y)).line(b.left, b.y), edges[0] if edges else None,
                                       f"from {group.title} to {following.title}"))
-        return straight + self.ends(), self.risers() if self.railed else []
+        return straight, self.risers() if self.railed else []
+
+    @cached_property
+    def joined(self) -> list[int]:
+        """The columns at which both directions, side by side, go up to the rail."""
+        read = [pair for pair in self.of.joints if self.of.readers(self.lanes[pair[0]])[1]]
+        return [column for column in self.net.columns if any(self.of.joined(pair, column) for pair in read)]
 
     def words(self, lane: Lane, output: Output) -> str:
         """What a wire out of a layer is, in words."""
@@ -115,23 +121,22 @@ class ToLoss:
             route.line(route.end[0], self.rail_y)
             xs.append(route.end[0])
             found.append(self.of.free(route, output.edge, self.words(lane, output)))
-        read = [pair for pair in self.of.joints if self.of.readers(self.lanes[pair[0]])[1]]
-        xs += [self.of.at(column) + self.of.width / 2 for column in self.net.columns
-               if any(self.of.joined(pair, column) for pair in read)]
+        xs += [self.of.at(column) + self.of.width / 2 for column in self.joined]
         box = self.places[0]
         rail = Route((min(xs), self.rail_y)).line(box.x - 12, self.rail_y)
         rail.corner(box.x, box.top, 12, level_first=True)
-        edges = self.entering()
-        found.append(self.of.free(rail, edges[0] if len(edges) == 1 else None,
+        found.append(self.of.free(rail, self.entering,
                                f"from all steps to {self.net.groups[0].title}"))
         return found
 
-    def entering(self) -> list[Edge]:
-        """The edges by which what gathers the layers' outputs enters the first box."""
+    @cached_property
+    def entering(self) -> Edge | None:
+        """The edge by which what gathers the layers' outputs enters the first box; None if there are several."""
         inside, straight = set(self.net.groups[0].nodes), {output.edge for _, output in self.straight}
         step = self.net.graph.nodes
-        return [edge for v in self.net.groups[0].nodes for u, _, k in self.net.graph.in_edges(v, keys=True)
-                if (edge := Edge(v, k)) not in straight and u not in inside and step[u]["kind"] == "computed"]
+        edges = [edge for v in self.net.groups[0].nodes for u, _, k in self.net.graph.in_edges(v, keys=True)
+                 if (edge := Edge(v, k)) not in straight and u not in inside and step[u]["kind"] == "computed"]
+        return edges[0] if len(edges) == 1 else None
 
     def ends(self) -> list[tuple[int, str]]:
         """The last states, where nobody reads them: loose ends."""

@@ -114,7 +114,7 @@ def block(root: Any, flow: Flow | None, steps: tuple[int, int] | None, last: int
     graph = flow.graph if flow is not None else root if isinstance(root, nx.MultiDiGraph) else trace(root)
     found = layers(graph)
     if not found:
-        return whole(graph, flow, name or "graph", labels, theme)
+        return whole(graph, flow, name, labels, theme)
     return net(graph, found, flow, steps, last, labels, name, theme)
 
 

@@ -18,6 +18,7 @@ from viz.graph.steps import Edge, Layer
 from viz.layout.cell import size
 from viz.layout.lanes import group
 from viz.layout.layered import layered
+from viz.pictures.formula import lettering
 from viz.pictures.glyphs import paint_glyph
 from viz.pictures.legend import off_the_scale
 from viz.pictures.strands import FORWARDS, Look, look, strand, strength
@@ -101,7 +102,7 @@ class Whole:
             if x and x + w > max(self.width, 700):
                 x, y = 0.0, y + 28
             parts.append(element("rect", x=x, y=y - 10, width=w, height=20, rx=10, fill=theme.paper, stroke=theme.wire))
-            parts.append(text(x + w / 2, y + 4, words, font_size="11"))
+            parts.append(lettering(x + w / 2, y + 4, words, 11))
             x += w + 10
             far = max(far, x)
         if self.nodes and self.weights:
@@ -111,15 +112,15 @@ class Whole:
         return "".join(parts), far, y + 16 if self.weights else HEAD + self.height + 30 * bool(self.notes)
 
 
-def whole(graph: nx.MultiDiGraph, flow: Flow | None, name: str, labels: Sequence[object] | Mapping[int, object] | None,
-          theme: Theme) -> Whole:
+def whole(graph: nx.MultiDiGraph, flow: Flow | None, name: str | None,
+          labels: Sequence[object] | Mapping[int, object] | None, theme: Theme) -> Whole:
     """Lay a graph without steps out. The labels are written under the leaves of a tree, in the order of making."""
     layer = as_layer(graph)
     cell = one_cell(graph, layer, [0])
     tree = as_tree(graph, layer, cell)
     if tree is None:
-        return in_ranks(graph, flow, name, layer, cell, theme)
-    return as_drawn(graph, flow, name, labels, layer, cell, tree, theme)
+        return in_ranks(graph, flow, name or "graph", layer, cell, theme)
+    return as_drawn(graph, flow, name or "tree", labels, layer, cell, tree, theme)
 
 
 def as_layer(graph: nx.MultiDiGraph) -> Layer:
