@@ -14,7 +14,7 @@ import pytest
 
 import viz
 from microgradrnn import Tensor, nn, scope
-from tests.viz.nets import last_loss, own_cell
+from tests.viz.nets import all_losses, last_loss, own_cell
 from viz.flow.compare import Track, geometric, verdict
 from viz.pictures.strips import WAYS, columns, reach
 from viz.render.scale import short
@@ -68,6 +68,52 @@ def test_the_norms_are_those_of_the_gradient_flow_and_of_the_ways(name: str) -> 
         assert part == pytest.approx(found.norms[way])
 
 
+def test_a_carry_that_is_wiped_out_once_keeps_nothing() -> None:
+    h: Any = Tensor(np.ones((1, 4)), requires_grad=True)
+    for t in range(6):
+        with scope("line", step=t):
+            h = h * (t % 2) + (h * 0.5).tanh()
+    found = viz.compare_flow({"blinking": h.sum()})
+    assert found.tracks[0].kept()[:3] == pytest.approx([1, 0, 1], abs=1e-12)
+    assert "The carry alone keeps exactly 0 of it a step in blinking" in found.verdict
+    ET.fromstring(found.drawing.svg)
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru before", "gru after"])
+@pytest.mark.parametrize("read", [last_loss, all_losses])
+def test_a_flow_says_that_new_gradient_comes_in_if_the_loss_itself_does(name: str, read: Any) -> None:
+    loss = read(name, T=5)
+    one, other = viz.compare_flow({"loss": loss, "flow": viz.gradient_flow(loss)}).tracks
+    assert one.fed is other.fed is (read is all_losses)
+    for of in (loss, viz.gradient_flow(loss)):
+        said = viz.compare_flow({"a": of}).verdict
+        assert ("New gradient comes in at earlier steps too, not only at the last." in said) is (read is all_losses)
+
+
+def test_a_layer_above_feeds_every_step_of_the_one_below_and_steps_cut_off_count_no_more() -> None:
+    hs, _ = nn.GRU(3, 4, rng=0)(XS[:9])
+    early = (hs[2] * hs[2]).sum() + hs[8].sum()  # the loss reads lags 6 and 0
+    for of in (early, viz.gradient_flow(early)):
+        for lags, fed in ((5, False), (6, True)):
+            (track,) = viz.compare_flow({"a": of}, lags=lags).tracks
+            assert track.fed is fed
+
+
+def test_a_backward_layer_under_the_loss_of_the_last_step_is_explained() -> None:
+    hs, _ = nn.GRU(3, 4, bidirectional=True, rng=0)(XS[:7])
+    found = viz.compare_flow({"bi": hs[-1].sum(), "gru": nn.GRU(3, 4, rng=0)(XS[:7])[1].sum()})
+    assert ("In bi exactly nothing arrives at lag 0, where its loop ended; the first gradient is at lag 6, as in a "
+            "layer that reads backwards in time under the loss of the last step.") in found.verdict
+    assert "Nothing finite" not in found.verdict
+
+
+def test_a_short_track_is_not_said_to_have_lost_what_was_cut_off() -> None:
+    additive = nn.unroll(nn.AdditiveCell(3, 16, rng=0), XS[:10])[1].sum()
+    found = viz.compare_flow({"additive": additive, "gru": nn.unroll(nn.GRUCell(3, 16, rng=1), XS)[1].sum()})
+    assert found.tracks[0].horizon() == 9
+    assert "sooner" not in found.verdict
+
+
 def test_what_the_carry_keeps_is_the_mean_of_f_weighted_by_the_gradient() -> None:
     H, T = 6, 4
     cell = nn.LSTMCell(3, H, rng=3)
@@ -117,8 +163,11 @@ def test_shares_add_up_to_one_and_are_empty_where_nothing_arrives() -> None:
     assert dead.shares(3) == {}
 
 
-def test_geometric_means_leave_out_what_is_no_number() -> None:
-    assert geometric([0.5, math.nan, 8.0, 0.0]) == 2.0
+def test_geometric_means_leave_out_what_is_no_number_and_keep_zeros() -> None:
+    assert geometric([0.5, math.nan, 8.0]) == 2.0
+    assert geometric([0.5, math.nan, 8.0, 0.0]) == 0.0
+    assert geometric([0.5, math.inf]) == math.inf
+    assert math.isnan(geometric([0.0, math.inf]))
     assert math.isnan(geometric([]))
     assert reach([]) == 2.0
 
@@ -159,6 +208,13 @@ def test_every_number_in_the_verdict_is_the_one_measured() -> None:
     ([track("a", [1.0, 0.0])], "1 step back, exactly nothing of the gradient is left in a."),
     ([track("a", [1.0, math.inf]), track("b", [1.0, 0.0])],
      "the norm is, relative to lag 0, exactly 0 in b and not finite in a."),
+    ([replace(track("a", [1.0, 0.5, 0.25]), lags=(0, 2, 4)), track("b", [1.0, 0.5, 0.25, 0.125])],
+     "2 steps back, 50 % of the gradient is left in a and 25 % in b."),
+    ([track("a", [1.0]), track("b", [1.0, 0.5])], "There is a single step in a, so there is nothing further back"),
+    ([replace(track("a", [1.0, 0.5]), lags=(0, 2)), track("b", [1.0, 0.5])], "no lag in common but 0"),
+    ([track("a", [1e-300, 1e300]), track("b", [1e300, 1e-300])], "more than 1e308 in a and less than 1e-307 in b."),
+    ([track("a", [0.0, 0.0]), track("b", [1.0, 0.5])], "No gradient starts in a."),
+    ([track("a", [0.0, 3.0, 1.0]), track("b", [1.0, 0.5])], "the first gradient is at lag 1."),
     ([track("a", [1.0])], "There is a single step, so the gradient has no way back to go."),
     ([track("a", [0.0, 0.0])], "No gradient starts at any of these states, so there is nothing to follow."),
     ([track("a", [math.nan, 1.0]), track("b", [1.0, 0.5])], "Nothing finite starts in a."),
@@ -166,6 +222,13 @@ def test_every_number_in_the_verdict_is_the_one_measured() -> None:
 ])
 def test_the_verdict_is_true_of_odd_tracks_too(tracks: list[Track], words: str) -> None:
     assert words in verdict(tracks)
+
+
+def test_nets_are_not_said_to_forget_where_the_other_explodes_or_by_rounding() -> None:
+    gated = track("b", [1.0, 0.9, 0.8], carry=True)
+    assert "forget" not in verdict([track("a", [1.0, 2.0, 4.0]), gated])
+    assert "forget" not in verdict([track("a", [1.0, 0.9, 0.8000001]), gated])
+    assert "b forgets faster than a" in verdict([track("a", [1.0, 0.9, 0.9]), gated])
 
 
 def test_a_loss_of_every_step_is_not_taken_for_what_is_left_of_one() -> None:

@@ -8,7 +8,7 @@ it. Numbers first; `Comparison.drawing` and `Comparison.curves` show them, `Comp
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import cycle
@@ -17,7 +17,7 @@ from typing import Any
 from microgradrnn.engine import Node
 from viz.flow.messages import Flow, Profile, profiles
 from viz.flow.ways import CARRY, STRAIGHT, step_ways
-from viz.graph.steps import layers
+from viz.graph.steps import Edge, layers, states
 from viz.plots.curves import COLOURS, need_matplotlib
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale, short
@@ -37,6 +37,7 @@ class Track:
         parts: for each way by which it came from the step after, the norm of that part; the parts add up as vectors,
             not as norms. ``straight`` came from the loss without a step back.
         colours: for each way the symbol and the role that colour it.
+        fed: does gradient come in from the loss at earlier steps too? Then the norms are not what is left of one start.
     """
 
     net: str
@@ -45,6 +46,7 @@ class Track:
     norms: tuple[float, ...]
     parts: dict[str, tuple[float, ...]]
     colours: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
+    fed: bool = False
 
     def at(self, lag: int) -> float | None:
         """The norm at a lag; None if the net does not reach that far back."""
@@ -60,6 +62,11 @@ class Track:
     def horizon(self, fraction: float = 0.01) -> int | None:
         """The largest lag at which the norm is above a fraction of its start; see `Profile.horizon`."""
         return Profile(self.state, (), self.lags, self.norms).horizon(fraction)
+
+    def ends_at(self, horizon: int) -> bool:
+        """Is the norm known to stay below from there on? Not if the track stops there, or goes on without a number."""
+        beyond = [norm for lag, norm in zip(self.lags, self.norms, strict=True) if lag > horizon]
+        return bool(beyond) and all(map(math.isfinite, beyond))
 
     def factors(self) -> list[float]:
         """By what each step back multiplied the norm: one number less than there are lags. NaN where it was zero."""
@@ -79,8 +86,8 @@ class Track:
 
     @property
     def gated(self) -> bool:
-        """Is anything carried over directly?"""
-        return any(x > 0 for x in self.parts.get(CARRY, ()))
+        """Is anything carried over directly, be it without a number?"""
+        return any(x != 0 for x in self.parts.get(CARRY, ()))
 
 
 def ratio(after: float, before: float) -> float:
@@ -89,14 +96,16 @@ def ratio(after: float, before: float) -> float:
 
 
 def geometric(factors: Sequence[float]) -> float:
-    """The geometric mean of those that are positive and finite; 0 if all others are 0, NaN without any.
+    """The geometric mean; 0 if one is 0, for what is wiped out once is gone. NaNs are left out; NaN without any.
 
-    >>> geometric([0.5, 2.0, 4.0, 4.0]), geometric([0.0])
-    (2.0, 0.0)
+    >>> geometric([0.5, 2.0, 4.0, 4.0]), geometric([1.0, 0.0]), geometric([math.nan, 3.0])
+    (2.0, 0.0, 3.0)
     """
-    known = [x for x in factors if x > 0 and math.isfinite(x)]
-    if not known:
-        return 0.0 if any(x == 0 for x in factors) else math.nan
+    known = [x for x in factors if not math.isnan(x)]
+    if not known or {0.0, math.inf} <= set(known):
+        return math.nan
+    if 0.0 in known or math.inf in known:
+        return 0.0 if 0.0 in known else math.inf
     return 2 ** (sum(map(math.log2, known)) / len(known))
 
 
@@ -191,7 +200,8 @@ def compare_flow(
 
     Args:
         nets: losses, by the name of the net. A `Flow` in place of a loss tells only what was carried over directly from
-            the rest, not the single gates apart.
+            the rest, not the single gates apart. Of several layers the last made is followed: in a bidirectional net
+            the one that reads backwards, whose lag 0 is the first time step.
         lags: how many steps back.
         fraction: the horizon is the largest lag at which the norm is above this fraction of its start.
         scale: of the norms; by default the decades of all of them.
@@ -238,7 +248,8 @@ def track_of(net: str, of: Node | Flow, lags: int) -> Track:
     n = min(sum(lag <= lags for lag in found.lags), len(found.lags) - found.initial)  # a Flow has no initial state
     parts = {way: tuple(float(g) for g in norms[:n]) for way, norms in found.norms.items()}
     return Track(net, found.state, found.lags[:n], tuple(float(g) for g in found.whole_norms[:n]),
-                 {way: part for way, part in parts.items() if any(part)}, found.colours)
+                 {way: part for way, part in parts.items() if any(part)}, found.colours,
+                 any(parts.get(STRAIGHT, ())[1:]))
 
 
 def from_flow(net: str, flow: Flow, lags: int) -> Track:
@@ -252,74 +263,144 @@ def from_flow(net: str, flow: Flow, lags: int) -> Track:
     shown = [lag for lag in profile.lags if lag <= lags]
     parts = {CARRY: tuple(arrivals[lag].carry if lag in arrivals else 0.0 for lag in shown),
              "rest": tuple(arrivals[lag].rest if lag in arrivals else 0.0 for lag in shown)}
+    fed = fed_states(flow)
     return Track(net, profile.state, tuple(shown), profile.norms[: len(shown)],
-                 {way: part for way, part in parts.items() if any(part)})
+                 {way: part for way, part in parts.items() if any(part)},
+                 fed=any(0 < a.lag <= lags and a.state == profile.state
+                         for node, a in flow.arrivals.items() if node in fed))
+
+
+def fed_states(flow: Flow) -> set[str]:
+    """The states of the last layer at which gradient arrives that has made no step back yet: `ways` calls it straight.
+
+    Walks from the loss along messages that are not zero. From the first state on it stays within the step.
+    """
+    layer = layers(flow.graph)[-1]
+    step = {node: t for t, ids in layer.steps.items() for node in ids.values()}
+    handed_on = states(flow.graph, layer)
+    stack = [(flow.root, flow.root in handed_on)]
+    seen = set(stack)
+    while stack:
+        node, arrived = stack.pop()
+        for x, _, k in flow.graph.in_edges(node, keys=True):
+            if flow.messages.get(Edge(node, k), 0.0) == 0 or (arrived and step.get(x) != step[node]):
+                continue
+            after = x, arrived or x in handed_on
+            if after not in seen:
+                seen.add(after)
+                stack.append(after)
+    return {node for node, arrived in seen if arrived and node in handed_on}
 
 
 # ------------------------------------------------------------------------------------------------ in words
 def verdict(tracks: Sequence[Track], fraction: float = 0.01) -> str:
     """How much of each gradient is left far back, who is first, and whether gates did better than plain tanh.
 
+    Every sentence is true of the numbers, whatever they are, or is not said.
+
     >>> fast, slow = (Track(name, "h", (0, 1, 2), (1.0, x, x * x), {"tanh": (1.0, x, x * x)})
     ...               for name, x in [("a", 0.5), ("b", 0.9)])
     >>> verdict([fast, slow])
     '2 steps back, 81 % of the gradient is left in b and 25 % in a.'
     """
-    known = [track for track in tracks if track.left(0)]
-    if not known:
+    if not any(any(track.norms) for track in tracks):
         return "No gradient starts at any of these states, so there is nothing to follow."
-    lag = min(max(track.lags) for track in known)
+    known = [track for track in tracks if track.left(0)]
+    others = [no_start(track) for track in tracks if track not in known]
+    return " ".join(filter(None, [what_is_left(known, fraction) if known else "", *others]))
+
+
+def no_start(track: Track) -> str:
+    """Why nothing can be measured by the gradient at lag 0."""
+    net, start = quoted(track.net), track.at(0)
+    first = next((lag for lag, norm in sorted(zip(track.lags, track.norms, strict=True)) if norm), None)
+    if start is None:
+        return f"There is no lag 0 in {net} to compare with."
+    if start != 0:
+        return f"Nothing finite starts in {net}."
+    if first is None:
+        return f"No gradient starts in {net}."
+    words = f"In {net} exactly nothing arrives at lag 0, where its loop ended; the first gradient is at lag {first}"
+    if first == max(track.lags):
+        words += ", as in a layer that reads backwards in time under the loss of the last step"
+    return words + "."
+
+
+def what_is_left(known: Sequence[Track], fraction: float) -> str:
+    """The sentences on tracks that have a finite start: of the furthest lag that all of them have."""
+    lag = max(set.intersection(*(set(track.lags) for track in known)))
     if lag == 0:
-        return "There is a single step, so the gradient has no way back to go."
+        short_ones = [quoted(track.net) for track in known if max(track.lags) == 0]
+        if len(short_ones) == len(known):
+            return "There is a single step, so the gradient has no way back to go."
+        return (f"There is a single step in {listed(short_ones)}" if short_ones else
+                "These nets have no lag in common but 0") + ", so there is nothing further back to compare."
     ranked = sorted(known, key=lambda track: -1.0 if (left := track.left(lag)) is None else left, reverse=True)
-    fed = any(any(track.parts.get(STRAIGHT, ())[1:]) for track in known)
+    fed = [quoted(track.net) for track in ranked if track.fed]
     shares = [track.left(lag) for track in ranked]
-    if fed or any(share is None or share > 1 for share in shares):
-        of, start = "", "the norm is, relative to lag 0, "
-        amounts = ["not finite" if share is None else short(share) if share else "exactly 0" for share in shares]
-    else:
-        of, start = " of the gradient is left", ""
-        amounts = [percent(share or 0.0) for share in shares]
-    said = [f"{words}{of * (j == 0)} in {quoted(track.net)}"
-            for j, (words, track) in enumerate(zip(amounts, ranked, strict=True))]
+    relative = bool(fed) or any(share is None or share > 1 for share in shares)
+    start, of = ("the norm is, relative to lag 0, ", "") if relative else ("", " of the gradient is left")
+    said = [f"{amount(track, lag, short if relative else percent)}{of * (j == 0)} in {quoted(track.net)}"
+            for j, track in enumerate(ranked)]
     words = f"{lag} step{'s' * (lag > 1)} back, {start}{listed(said)}."
-    words += " New gradient comes in at earlier steps too, not only at the last." * fed
-    words += what_carries(ranked, lag) + ("" if fed else faster(ranked, lag) + sooner(ranked, fraction))
-    blank = [quoted(track.net) for track in tracks if track not in known]
-    return words + (f" Nothing finite starts in {listed(blank)}." if blank else "")
+    if fed:
+        where = f" in {listed(fed)}" if len(fed) < len(known) else ""
+        words += f" New gradient comes in at earlier steps too, not only at the last{where}."
+    return words + what_carries(ranked, lag) + ("" if fed else faster(ranked, lag) + sooner(ranked, lag, fraction))
+
+
+def amount(track: Track, lag: int, written: Callable[[float], str]) -> str:
+    """What is left at a lag, in words; exactly zero is what is exactly zero."""
+    share = track.left(lag)
+    if share is None:
+        return "not finite"
+    if share == math.inf:
+        return "more than 1e308"
+    if share == 0:
+        return ("exactly nothing" if written is percent else "exactly 0") if track.at(lag) == 0 else "less than 1e-307"
+    return written(share)
 
 
 def what_carries(ranked: Sequence[Track], lag: int) -> str:
     """How much the carries keep a step."""
-    kept = [(track, mean) for track in ranked if track.gated and math.isfinite(mean := geometric(track.kept()[:lag]))]
-    if not kept:
-        return ""
-    said = [f"{mean:.2f}{' of it a step' * (j == 0)} in {quoted(track.net)}" for j, (track, mean) in enumerate(kept)]
-    return f" The carry alone keeps {listed(said)} (geometric mean)."
+    said: list[str] = []
+    for track in ranked:
+        kept = [x for x, there in zip(track.kept(), track.lags[1:], strict=True) if there <= lag]
+        known = [x for x in kept if not math.isnan(x)]
+        mean = geometric(known)
+        if track.gated and math.isfinite(mean):
+            size = f"{mean:.2f}" if 0.005 <= mean < 1000 else short(mean) if mean else "exactly 0"
+            over = f" over {len(known)} of its {len(kept)} steps" if len(known) < len(kept) else ""
+            said.append(f"{size}{' of it a step' * (not said)} in {quoted(track.net)}{over}")
+    return f" The carry alone keeps {listed(said)} (geometric mean)." if said else ""
 
 
 def faster(ranked: Sequence[Track], lag: int) -> str:
-    """Which gated nets forget faster than a plain one, gates or not."""
+    """Which gated nets forget faster than a plain one that does not explode, by more than a hundredth."""
     plain = next((track for track in ranked if not track.gated), None)
-    if plain is None:
+    most = plain.left(lag) if plain else None
+    if plain is None or most is None or most > 1:
         return ""
     nets = [quoted(track.net) for track in ranked
-            if track.gated and (left := track.left(lag)) is not None and left < (plain.left(lag) or 0.0)]
+            if track.gated and (left := track.left(lag)) is not None and left < 0.99 * most]
     if not nets:
         return ""
     return (f" Gates or not, {listed(nets)} forget{'s' * (len(nets) == 1)} faster than {quoted(plain.net)}, which has "
             "no carry.")
 
 
-def sooner(ranked: Sequence[Track], fraction: float) -> str:
+def sooner(ranked: Sequence[Track], lag: int, fraction: float) -> str:
     """A net may have more left far back and yet have lost most of it earlier: say so."""
-    pairs = [(a, b, ha, hb) for j, a in enumerate(ranked) for b in ranked[j + 1:]
-             if (ha := a.horizon(fraction)) is not None and (hb := b.horizon(fraction)) is not None and ha < hb]
-    if not pairs:
-        return ""
-    a, b, ha, hb = pairs[0]
-    return (f" But {quoted(a.net)} is last above {100 * fraction:g} % at lag {ha}, sooner than {quoted(b.net)}, at lag "
-            f"{hb}.")
+    for j, a in enumerate(ranked):
+        ha = a.horizon(fraction)
+        if ha is None or not a.ends_at(ha):
+            continue  # it ends before the gradient does
+        for b in ranked[j + 1 :]:
+            hb, more, less = b.horizon(fraction), a.left(lag), b.left(lag)
+            if hb is not None and ha < hb and more is not None and less is not None and more > less:
+                return (f" But {quoted(a.net)} is last above {100 * fraction:g} % at lag {ha}, sooner than "
+                        f"{quoted(b.net)}, at lag {hb}{'' if b.ends_at(hb) else ' or later'}.")
+    return ""
 
 
 def percent(share: float) -> str:

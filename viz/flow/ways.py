@@ -374,7 +374,8 @@ def initial(graph: nx.MultiDiGraph, layer: Layer) -> dict[str, str]:
         return {}
     first, second = (layer.steps[step] for step in layer.order[:2])
     read = {(name, k): u for name, node in first.items() for u, _, k in graph.in_edges(node, keys=True)}
-    handed_on = {node: name for name, node in first.items() if node in held(graph, layer)}
+    all_states = held(graph, layer)
+    handed_on = {node: name for name, node in first.items() if node in all_states}
     found: dict[str, str] = {}
     for name, node in second.items():
         for state, _, k in graph.in_edges(node, keys=True):
