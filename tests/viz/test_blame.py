@@ -361,7 +361,7 @@ def test_a_head_written_out_and_weights_that_are_tied_to_the_inputs() -> None:
             assert not found[name].rest.any()
 
 
-def test_encoder_and_decoder_each_count_their_steps_from_0() -> None:
+def test_the_steps_of_a_decoder_are_counted_on_from_those_of_its_encoder() -> None:
     net = nn.EncoderDecoder(nn.RNN(D, H, rng=0), nn.RNN(D, H, rng=1), nn.Embedding(9, D, rng=3),
                             nn.Embedding(7, D, rng=4), nn.Linear(H, 7, rng=2), start=0)
     rng = np.random.default_rng(0)
@@ -372,8 +372,15 @@ def test_encoder_and_decoder_each_count_their_steps_from_0() -> None:
         for name, p in parameters.items():
             assert relative_error(found[name].total, mg.grad(loss, p)) < 1e-12
     errors = viz.local_errors(loss, layer=0)
-    assert (errors.losses, errors.steps) == (tuple(range(4)), tuple(range(6)))
+    assert (errors.losses, errors.steps) == (tuple(range(6, 10)), tuple(range(6)))
     assert (errors.norms > 0).all()
+    assert sorted(errors.by_lag()) == list(range(1, 10))
+    decoder = viz.local_errors(loss)
+    assert decoder.losses == decoder.steps == tuple(range(6, 10))
+    assert sorted(decoder.by_lag()) == list(range(4))
+    used = viz.shares(loss, parameters)
+    assert used["encoder.cell.W"].norms.nonzero()[0].tolist() == list(range(1, 6)), "h is 0 before the first step"
+    assert used["decoder.cell.W"].norms.nonzero()[0].tolist() == list(range(6, 10))
 
 
 def test_what_uses_several_steps_at_once_is_kept_in_the_rest() -> None:
@@ -424,6 +431,133 @@ def test_a_layer_that_two_read_hands_on_both() -> None:
         expected = mg.grad(((a[t] + b[t]) ** 2).sum(), z)
         for k in range(t + 1):
             assert relative_error(errors.arrays[t, k], expected[k]) < 1e-12
+
+
+# ------------------------------------------------------------------------------------------------ several loops
+def by_hand(cell: Any, xs: Any, h: Any) -> tuple[list[Any], list[dict[str, Tensor]]]:
+    """A simple net without any steps in the graph, with a copy of the weights for every use."""
+    hs, copies = [], []
+    for x in xs:
+        copies.append({name: Tensor(p.data.copy()) for name, p in cell.named_parameters()})
+        h = mg.tanh(x @ copies[-1]["U"] + h @ copies[-1]["W"] + copies[-1]["b"])
+        hs.append(h)
+    return hs, copies
+
+
+@pytest.mark.parametrize("order", [slice(None, None, -1), slice(None, None, 2), slice(1, 6, 3), slice(None)])
+def test_a_use_is_at_the_step_that_reads_the_row_not_at_the_one_that_made_it(order: slice) -> None:
+    low, high, xs = nn.RNN(D, H, rng=0), nn.RNN(H, K, rng=1), normal(8, B, D)
+    a, _ = low(xs)
+    _, h = high(a[order])
+    own, copies = by_hand(high.cell, list(a.data[order]), np.zeros((B, K)))
+    n = len(own)
+    loss, truth = (h**2).sum(), (own[-1] ** 2).sum()
+    by_lag = viz.shares_by_lag(loss, dict(high.cell.named_parameters()))
+    by_step = viz.shares(loss, dict(high.cell.named_parameters()))
+    for name, found in by_lag.items():
+        assert not found.rest.any()
+        assert not found.arrays[n:].any()
+        first = by_step[name].keys.index(by_step[name].keys[-1]) - n + 1  # the upper net's own first step
+        for j, copy in enumerate(copies):
+            expected = mg.grad(truth, copy[name])
+            assert np.abs(found.arrays[found.keys.index(n - 1 - j)] - expected).max() < 1e-13
+            assert np.abs(by_step[name].arrays[first + j] - expected).max() < 1e-13
+
+
+def test_a_row_that_two_steps_read_is_kept_in_the_rest() -> None:
+    """Every step reads its row and the next; U is used once for each row."""
+    U, W, xs = Tensor(normal(D, H)), Tensor(normal(H, H, seed=1) / 3), nn.RNN(D, D, rng=0)(normal(5, B, D))[0]
+    projected, h = xs @ U, np.zeros((B, H))
+    for t in range(4):
+        with scope("mine", step=t):
+            h = mg.tanh(projected[t] + projected[t + 1] + h @ W)  # type: ignore[assignment]
+    loss = (h**2).sum()  # type: ignore[attr-defined]
+    found = viz.shares(loss, {"U": U})["U"]
+    assert relative_error(found.total, mg.grad(loss, U)) < 1e-12
+    whole = mg.grad(loss, projected)
+    assert relative_error(found.rest, sum(xs.data[t].T @ whole[t] for t in (1, 2, 3))) < 1e-12
+
+
+def test_a_net_called_again_with_the_state_it_handed_on_is_the_net_called_once() -> None:
+    for kind in (nn.RNN(D, H, rng=0), nn.GRU(D, H, layers=2, rng=0)):
+        xs = normal(8, B, D)
+        once, _ = kind(xs)
+        first, state = kind(xs[:4])
+        second, _ = kind(xs[4:], state)
+        whole, parts = (once**2).sum(), (first**2).sum() + (second**2).sum()
+        parameters = dict(kind.named_parameters())
+        for measure in (viz.shares, viz.shares_by_lag):
+            expected, found = measure(whole, parameters), measure(parts, parameters)
+            for name in parameters:
+                assert found[name].keys == expected[name].keys == tuple(range(8))
+                np.testing.assert_allclose(found[name].arrays, expected[name].arrays, rtol=1e-10, atol=1e-14)
+        together, last = viz.local_errors(whole, at="h"), viz.local_errors(parts, at="h")
+        assert last.steps == tuple(range(4, 8))
+        np.testing.assert_allclose(last.norms, together.norms[:, 4:], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("T", "S"), [(5, 3), (3, 5), (2, 2), (2, 6)])
+def test_lags_between_decoder_and_encoder_are_counted_in_the_order_of_execution(T: int, S: int) -> None:
+    ahead, behind = nn.RNN(D, H, rng=0), nn.RNN(K, H, rng=1)
+    xs, ys, weights = normal(T, B, D), normal(S, B, K, seed=1), normal(S, B, H, seed=2)
+    hs, _ = behind(ys, ahead(xs)[1])
+    loss = ((hs * weights) ** 2).sum()
+    read, uses = by_hand(ahead.cell, list(xs), np.zeros((B, H)))
+    written, _ = by_hand(behind.cell, list(ys), read[-1])
+    losses = [((h * w) ** 2).sum() for h, w in zip(written, weights, strict=True)]
+    errors = viz.local_errors(loss, layer=0, at="h", arrays=True)
+    assert (errors.losses, errors.steps) == (tuple(range(T, T + S)), tuple(range(T)))
+    by_lag = viz.shares_by_lag(loss, {"W": ahead.cell.W})["W"]
+    expected: dict[int, Any] = {}
+    for s in range(S):
+        for k, (h, use) in enumerate(zip(read, uses, strict=True)):
+            assert relative_error(errors.arrays[s, k], mg.grad(losses[s], h)) < 1e-11
+            expected[T + s - k] = expected.get(T + s - k, 0) + mg.grad(losses[s], use["W"])
+    for lag, share in expected.items():
+        assert np.abs(by_lag.arrays[by_lag.keys.index(lag)] - share).max() < 1e-13
+    assert sorted(errors.by_lag()) == sorted(expected)
+
+
+def test_layers_side_by_side_share_their_steps_and_all_that_comes_behind_is_counted_on() -> None:
+    def shifts(root: Any) -> list[int]:
+        return blame.Places(root).shifts
+
+    xs = normal(5, B, D)
+    deep, both = nn.LSTM(D, H, layers=3, rng=0), nn.RNN(D, H, layers=2, bidirectional=True, rng=0)
+    assert shifts((deep(xs)[0] ** 2).sum()) == [0, 0, 0]
+    assert shifts((both(xs, lengths=[5, 2])[0] ** 2).sum()) == [0, 0, 0, 0]
+    _, state = deep(xs)
+    assert shifts((nn.LSTM(D, H, layers=3, rng=1)(normal(2, B, D), state)[0] ** 2).sum()) == [0, 0, 0, 5, 5, 5]
+    _, (_, (ahead, back)) = both(xs)
+    assert shifts((nn.RNN(D, 2 * H, rng=1)(normal(2, B, D), mg.concat([ahead, back], axis=-1))[0] ** 2).sum())[-1] == 5
+    keys, h = nn.RNN(D, H, rng=0)(xs)[0], np.zeros((B, H))
+    for t in range(3):  # attention alone
+        with scope("reader", step=t):
+            h = mg.tanh((keys * mg.softmax((keys * h).sum(axis=-1, keepdims=True), axis=0)).sum(axis=0) + h)
+    assert shifts((h**2).sum()) == [0, 5]
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm"])
+def test_the_last_state_is_one_loss_however_it_is_read(name: str) -> None:
+    hs, state = NETS[name]()(normal(5, B, D))
+    h = state[0] if name == "lstm" else state
+    row, last = (viz.local_errors(x, at="h") for x in ((hs[-1] ** 2).sum(), (h**2).sum()))
+    assert row.losses == last.losses == (4,)
+    np.testing.assert_array_equal(row.norms, last.norms)
+    assert row.by_lag() == last.by_lag()
+    assert row.reached.all()
+
+
+def test_shares_of_weights_that_a_checkpoint_hides_are_refused_and_of_others_not() -> None:
+    low, high, xs = nn.RNNCell(D, H, rng=0), nn.RNN(H, K, rng=1), normal(9, B, D)
+    hidden, _ = nn.unroll(low, xs, checkpoint=True)
+    seen, _ = nn.unroll(low, xs)
+    loss, plain = ((high(a)[1] ** 2).sum() for a in (hidden, seen))
+    for measure in (viz.shares, viz.shares_by_lag):
+        with pytest.raises(ValueError, match="a checkpoint hides the steps inside it"):
+            measure(loss, {"W": low.W})
+        found, expected = (measure(x, {"W": high.cell.W})["W"] for x in (loss, plain))
+        np.testing.assert_allclose(found.arrays, expected.arrays, rtol=1e-12)
 
 
 # ------------------------------------------------------------------------------------------------ cancellation

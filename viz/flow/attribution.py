@@ -7,7 +7,7 @@ own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from microgradrnn.engine import Node
 from microgradrnn.engine.backward import ancestors, reverse
 from microgradrnn.engine.cotangent import Deferred, Scatter, fit
-from viz.graph.steps import recurrent, states
+from viz.graph.steps import Layer, recurrent, states
 from viz.graph.timeline import without_steps
 from viz.graph.trace import reachable, traced
 
@@ -28,11 +28,19 @@ Split = dict[Node, dict[int | None, Any]]  # for each parameter, its gradient by
 class Places:
     """To which time step the nodes of a graph belong.
 
+    Steps are counted in the order of execution. Loops that go through time side by side, the layers of a deep net,
+    share their numbers: the upper one reads at each step what the lower one made at that step. Any other loop that
+    reads from an earlier one comes after it, and its steps are counted on from there: a decoder behind its encoder, a
+    net that is called again with the state it handed on, a net that reads the outputs of another in another order. (A
+    single step is no loop: it counts as a part of the loop that it exchanges most with, under its own number.)
+
     Attributes:
         root: what they lead to.
         label: for each node its step: where it was made, or else the one step that it was worked out from; MANY if it
             was worked out from several, None if from none (weights, and what is worked out before the loop).
         rows: for the nodes of many steps that keep them apart along their first axis: which rows are whose.
+        used: for the same nodes, the rows by the step that reads them, if it is a step that does (``x[t]``), else by
+            the step they are from; None is for rows that several steps read.
         steps: all steps, in the order of time.
 
     Raises:
@@ -41,19 +49,34 @@ class Places:
 
     def __init__(self, root: Node) -> None:
         self.root = root
+        self.graph, self.ids = traced(root)
+        named = {name: node for node, name in self.ids.items()}
+        self.loops = recurrent(self.graph)
+        self.loop = {named[name]: i for i, layer in enumerate(self.loops)
+                     for names in layer.steps.values() for name in names.values()}
+        nodes = reachable(root)
         self.label: dict[Node, Label] = {}
         self.rows: dict[Node, Rows] = {}
-        for node in reachable(root):
-            self.label[node] = self._label(node)
+        self.shifts = [0] * len(self.loops)
+        self._read(nodes)
+        self.shifts = shifts(self, nodes)
+        if any(self.shifts):
+            self._read(nodes)
+        self.used = self._used(nodes)
         self.steps = sorted({step for step in self.label.values() if isinstance(step, int)})
         if not self.steps:
             raise without_steps("time steps", self.label)
+
+    def _read(self, nodes: Sequence[Node]) -> None:
+        self.label, self.rows = {}, {}
+        for node in nodes:
+            self.label[node] = self._label(node)
 
     def _label(self, node: Node) -> Label:
         if node.op is None:
             return None
         if node.scope.step is not None:
-            return node.scope.step
+            return node.scope.step + self.shifts[self.loop[node]]
         made_of = {self.label[x] for x in node.inputs if x is not None} - {None}
         if len(made_of) == 1 and MANY not in made_of:
             return made_of.pop()
@@ -65,6 +88,27 @@ class Places:
         if rows is not None:
             self.rows[node] = rows
         return MANY
+
+    def _used(self, nodes: Sequence[Node]) -> dict[Node, list[tuple[int | None, slice]]]:
+        """The rows by the step that reads them."""
+        readers: dict[Node, dict[int, set[Label]]] = {}  # for each node and row: the steps that read it
+        for node in reversed(nodes):
+            for x in dict.fromkeys(node.inputs):
+                if x is None or x not in self.rows:
+                    continue
+                if node.scope.step is not None and (place := row_taken(node)) is not None:
+                    readers.setdefault(x, {}).setdefault(place, set()).add(self.label[node])
+                elif node in readers and self.rows.get(node) == self.rows[x]:
+                    for place, steps in readers[node].items():
+                        readers.setdefault(x, {}).setdefault(place, set()).update(steps)
+        found: dict[Node, list[tuple[int | None, slice]]] = {}
+        for x, rows in self.rows.items():
+            found[x] = []
+            for step, own in rows.items():
+                steps = set().union(*(readers.get(x, {}).get(place, ()) for place in range(own.start, own.stop)))
+                one: Any = step if not steps else steps.pop() if len(steps) == 1 else None
+                found[x].append((one, own))
+        return found
 
     def _rows(self, node: Node) -> Rows | int | None:
         """Which rows are whose; a step, if one row was taken out; None if it cannot be told."""
@@ -107,15 +151,18 @@ class Places:
             part[rows] = g[rows]
             yield step, part
 
+    def shift(self, nodes: Iterable[Node]) -> int:
+        """What was added to the step numbers of the loop that these nodes are of."""
+        return next(self.shifts[self.loop[node]] for node in nodes)
+
     def recurrence(self) -> set[Node]:
         """The states of all steps, and all that they were worked out from."""
-        graph, ids = traced(self.root)
-        nodes = {name: node for node, name in ids.items()}
+        nodes = {name: node for node, name in self.ids.items()}
         found: set[Node] = set()
-        for layer in recurrent(graph):
-            found |= {nodes[name] for name in states(graph, layer)}
+        for layer in self.loops:
+            found |= {nodes[name] for name in states(self.graph, layer)}
         if not found:  # one step hands nothing on: marks must do
-            found = {node for node in ids if node.role in ("hidden", "cell") and isinstance(self.label[node], int)}
+            found = {node for node in self.ids if node.role in ("hidden", "cell") and isinstance(self.label[node], int)}
         stack = list(found)
         while stack:
             for x in stack.pop().inputs:
@@ -123,6 +170,56 @@ class Places:
                     found.add(x)
                     stack.append(x)
         return found
+
+
+def shifts(places: Places, nodes: Sequence[Node]) -> list[int]:
+    """How much is to be added to the step numbers of each loop, so that all are counted in the order of execution."""
+    loop, loops = places.loop, places.loops
+    made_of: dict[Node, frozenset[int]] = {}  # for nodes outside a loop: the loops that they were worked out from
+    read: list[dict[int, set[tuple[int, int]]]] = [{} for _ in loops]  # by loop, and loop read: steps (reader, read)
+    for node in nodes:
+        sources = {x: frozenset([loop[x]]) if x in loop else made_of[x] for x in node.inputs if x is not None}
+        made_of[node] = frozenset().union(*sources.values())
+        if node not in loop or node.scope.step is None:
+            continue
+        for x, behind in sources.items():
+            at = places.label[x]
+            if at == MANY and (place := row_taken(node)) is not None:
+                rows = places.rows.get(x, {})
+                at = next((step for step, own in rows.items() if own.start <= place < own.stop), place)
+            for other in behind - {loop[node]}:
+                pairs = read[loop[node]].setdefault(other, set())
+                if isinstance(at, int):
+                    pairs.add((node.scope.step, at))
+    found: list[int] = []
+    for i, layer in enumerate(loops):
+        shift = 0
+        for other in sorted(read[i].keys() & set(range(i))):
+            if _side_by_side(layer, loops[other], read[i][other]):
+                shift = max(shift, found[other])
+            else:
+                shift = max(shift, found[other] + max(loops[other].steps) + 1 - min(layer.steps))
+        found.append(shift)
+    return found
+
+
+def _side_by_side(layer: Layer, other: Layer, pairs: set[tuple[int, int]]) -> bool:
+    """Does a loop read at each step what another made at the same step, and nothing of later ones?"""
+    same = sum(reader == step for reader, step in pairs)
+    turn = {step: i for i, step in enumerate(other.order)}
+    ahead = any(turn.get(step, 0) > turn.get(reader, len(turn)) for reader, step in pairs)
+    return not ahead and (same > 1 or (same == 1 == len(layer.steps) and layer.path != other.path))
+
+
+def row_taken(node: Node) -> int | None:
+    """The row that ``x[t]`` takes out; None of anything else."""
+    if node.op is None or node.op.name != "getitem":
+        return None
+    index = node.params["index"]
+    first = index[0] if isinstance(index, tuple) and index else index
+    if not isinstance(first, (int, np.integer)) or isinstance(first, (bool, np.bool_)):
+        return None
+    return int(first) % np.shape(node.args[0])[0]
 
 
 def _taken(rows: Rows, index: Any, length: int) -> Rows | int | None:
@@ -148,11 +245,16 @@ class Sorter:
     Args:
         leaves: by what the roots are differentiated.
         places: of a graph that holds the roots.
+
+    Raises:
+        ValueError: if a checkpoint hides steps that use the leaves.
     """
 
     def __init__(self, leaves: Sequence[Node], places: Places) -> None:
         self.leaves, self.wanted, self.places = leaves, set(leaves), places
         self.leading = ancestors(places.root, leaves)
+        if any(node.op is not None and node.op.name == "checkpoint" for node in self.leading):
+            raise without_steps("shares", self.leading)
         self.found: Split = {}
         self.waiting: Split = {}  # what was worked out before the loop, with its parts: pulled back at the end
 
@@ -167,7 +269,7 @@ class Sorter:
             key: what to file a step's part under.
             keep: as in `backward`: which messages are sent.
         """
-        label, rows = self.places.label, self.places.rows
+        label, rows = self.places.label, self.places.used
 
         def observe(consumer: Node, k: int, x: Node, message: Any) -> None:
             step = label.get(consumer)
@@ -181,8 +283,8 @@ class Sorter:
                 before = [k for k, x in enumerate(node.inputs) if x in self.leading and label[x] is None
                           and (keep is None or keep(node, k))]
                 if before:
-                    for step, own in rows[node].items():
-                        self._pull_rows(node, own, g[own], key(step), before)
+                    for step, own in rows[node]:
+                        self._pull_rows(node, own, g[own], None if step is None else key(step), before)
 
     def split(self) -> Split:
         """The gradient of every leaf by key."""

@@ -100,7 +100,8 @@ def local_errors(losses: Losses, layer: int = -1, *, at: str | None = None, arra
     """
     apart = Apart.of(losses)
     line = timeline(apart.root, layer)
-    steps = line.steps
+    shift = apart.places.shift(line.nodes[node] for node in line.layer.steps[line.layer.last].values())
+    steps = [step + shift for step in line.steps]
     symbol, nodes = _blamed(line, at)
     places = {node: j for j, node in enumerate(nodes)}
     rows = sorted(apart.losses)
@@ -337,7 +338,7 @@ def _taken_apart(root: Node) -> Apart:
     losses = {}
     with enable_grad():
         for step in places.steps:
-            if step in entering:
+            if any(np.any(g) for g in entering.get(step, {}).values()):  # of the rows a loss does not read, only zeros
                 losses[step] = _sum(_dot(x, g) for x, g in entering[step].items())
     return Apart(root, places, losses, lambda consumer, k: not crosses(consumer, k))
 
