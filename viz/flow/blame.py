@@ -12,6 +12,10 @@ Vanishing is a matter of single terms, not of their sum; and terms cancel. So su
 the part of it that reads the recurrence at step t: the gradient that comes into the states of step t from behind the
 recurrence, not through the states of other steps. For a loss that is a sum, each term of which reads one step, that is
 the same; what the loss does behind the recurrence makes no difference.
+
+**Steps** are counted in the order of execution. The layers of a deep net go through time side by side and share their
+numbers. A loop that starts where another ended, or reads it in another order, comes after it: of an encoder of 5 steps
+and a decoder of 3, the decoder has the steps 5, 6 and 7.
 """
 
 from __future__ import annotations
@@ -38,8 +42,8 @@ class LocalErrors:
 
     Attributes:
         symbol: what was differentiated by: ``z``, ``h``, ...
-        losses: the step t of each row.
-        steps: the step k of each column.
+        losses: the step t of each row, counted in the order of execution.
+        steps: the step k of each column, counted in the same way.
         norms: Euclidean norms over the batch and all units, (rows, columns); 0 where nothing arrives.
         reached: is there a way from L_t to z_k? False for the later steps of a net that does not see the future.
         arrays: the errors themselves, (rows, columns, B, H), if they were asked for.
@@ -154,7 +158,7 @@ class Shares:
     Attributes:
         parameter: its name.
         by: ``"step"``, the step that used it, or ``"lag"``, the step of the loss less the step that used it.
-        keys: the steps, or the lags.
+        keys: the steps, counted in the order of execution, or the lags.
         arrays: the shares, (len(keys), *shape of the parameter).
         rest: what belongs to no step: a penalty on the weight, or a use for several steps at once that does not keep
             them apart. Mostly 0.
@@ -208,7 +212,8 @@ def shares(loss: Node, parameters: Mapping[str, Node] | None = None) -> dict[str
     """The gradient of every shared parameter, split by the time step that used it. The shares add up to the gradient.
 
     A weight used once for all steps together counts too: for ``xs @ U`` before the loop, and ``hs @ V`` after it, the
-    share of a step comes from the rows of that step; for weights cut before the loop, through the piece.
+    share of a step comes from the rows of that step; for weights cut before the loop, through the piece. Rows that are
+    read step by step belong to the step that reads them: of ``hs[::-1] @ U``, the first to the first step.
 
     Args:
         loss: what to differentiate.
@@ -216,7 +221,8 @@ def shares(loss: Node, parameters: Mapping[str, Node] | None = None) -> dict[str
             or read by several steps, under the names that pictures give them.
 
     Raises:
-        ValueError: without time steps, or if there is no such parameter.
+        ValueError: without time steps, if a checkpoint hides those that use a parameter, or if there is no such
+            parameter.
 
     >>> import numpy as np
     >>> from microgradrnn import nn
