@@ -61,3 +61,9 @@ def points(d: str) -> list[tuple[float, float]]:
             continue
         found.append((x, y))
     return found
+
+
+def pointing(svg: str, **attributes: str) -> list[tuple[float, float]]:
+    """Where the arrowheads with these attributes point: from the middle of each triangle to its tip."""
+    triangles = [points(e.get("d", "")) for e, _, _ in of(svg, "path", **attributes) if e.get("d", "").endswith("z")]
+    return [(tip[0] - (a[0] + b[0]) / 2, tip[1] - (a[1] + b[1]) / 2) for tip, a, b in triangles]

@@ -17,7 +17,7 @@ import pytest
 import viz
 from microgradrnn import Tensor, Value, mark, nn, scope
 from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
-from tests.viz.svgs import of, wording
+from tests.viz.svgs import of, pointing, wording
 from viz.graph.cells import one_cell
 from viz.graph.steps import layers
 from viz.render.drawing import in_pixels
@@ -298,10 +298,19 @@ def test_a_graph_without_steps_says_nothing_of_time() -> None:
 
 
 # ------------------------------------------------------------------------------------------------ files
-def test_draw_writes_text_as_text_under_any_other_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["x.gv", "x.dot", None])
+def test_draw_writes_its_text_as_gv_and_dot(name: str | None, tmp_path: Path) -> None:
     dot = viz.draw_dot(Value(1.0) * 2)
-    assert dot.save("x.gv", tmp_path) == str(tmp_path / "x.gv")
-    assert (tmp_path / "x.gv").read_text(encoding="utf-8") == dot.source
+    written = Path(dot.save(name, tmp_path))
+    assert written == tmp_path / (name or dot.filename)
+    assert written.read_text(encoding="utf-8") == dot.source
+
+
+@pytest.mark.parametrize("name", ["x.gif", "x.jpg", "x"])
+def test_draw_refuses_other_endings_and_writes_nothing(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"saved as \.svg, \.png or \.pdf, its DOT text as \.gv or \.dot"):
+        viz.draw(Value(1.0) * 2).save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
 
 
 def test_render_and_pipe_need_the_program_and_say_what_works_without(tmp_path: Path,
@@ -443,3 +452,19 @@ def test_draw_does_not_run_words_out_of_their_fields() -> None:
             half = text_width(e.text or "", 11) / 2
             assert left <= float(e.get("x") or 0) - half
             assert float(e.get("x") or 0) + half <= right
+
+
+def test_arrows_point_forwards_with_the_values_and_back_with_the_messages() -> None:
+    a, b = Value(2.0, label="a"), Value(-3.0, label="b")
+    y = (a * b + 1.0).tanh()
+    assert len(heads := pointing(viz.draw(y).drawing.svg)) == 5 + 3, "an edge each, and a line to each result"
+    assert all(x > 0 for x, _ in heads)
+    flow = viz.gradient_flow(y)
+    assert len(heads := pointing(viz.draw(y, flow=flow).drawing.svg)) == len(flow.messages) == 4
+    assert all(x < 0 for x, _ in heads)
+    assert all(y < 0 for _, y in pointing(viz.draw(y, flow=flow, rankdir="TB").drawing.svg))
+    assert viz.draw(y, flow=flow).source.count("dir=back") == 4
+    assert " dir=" not in viz.draw(y).source
+    folded = viz.draw(viz.fold(last_loss("rnn"), by="step", flow=viz.gradient_flow(last_loss("rnn")))).drawing
+    assert len(heads := pointing(folded.svg)) > 4
+    assert all(x < 0 for x, _ in heads)

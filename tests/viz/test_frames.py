@@ -16,6 +16,7 @@ import pytest
 import viz
 from microgradrnn import Tensor, Value, grad, mark, scope
 from tests.viz.nets import last_loss
+from tests.viz.svgs import pointing
 from viz.pictures.frames import ARRIVAL, STOPS
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -88,6 +89,16 @@ def test_values_come_first_and_then_one_message_after_the_other() -> None:
         assert film.seconds[still] == ARRIVAL
     assert len(film) == len(film.stills) + len(STOPS) * len(film.messages)
     assert words(film[-1])[-2] == "Done"
+
+
+def test_the_arrow_of_a_message_points_at_the_input_it_is_for() -> None:
+    film = viz.backprop_frames(scalar_rnn()[0])
+    now = film.theme.now
+    assert pointing(film[0].svg)
+    assert not pointing(film[0].svg, fill=now)
+    assert len(back := pointing(film[-1].svg, fill=now)) == len(film.messages)
+    assert all(x < 0 for x, _ in back), "inputs stand to the left of what reads them"
+    assert all(x > 0 for frame in (0, -1) for x, _ in pointing(film[frame].svg, fill=film.theme.wire))
 
 
 def test_the_layout_is_the_same_in_all_frames() -> None:

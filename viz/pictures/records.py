@@ -127,7 +127,8 @@ class Sheet:
 
     def operation(self, node: str, *, head: bool = True) -> str:
         """The circle of an operation (an oval, where its sign is long), and the line to its result, with an arrowhead
-        or without."""
+        or without.
+        """
         said, box, theme = self.graph.nodes[node], self.box(node, "op"), self.theme
         way = self.places.routes[(node, "op"), (node, "is"), RESULT].shifted(theme.margin, theme.margin + self.head)
         paint = {"stroke": theme.wire, "stroke_width": 1.4}
@@ -141,7 +142,8 @@ class Sheet:
     def wire(self, u: str, v: str, k: int, *, stroke: str | None = None, width: float = 1.3, dashed: str | None = None,
              note: str = "", casing: bool = False, head: Head = "forwards") -> str:
         """The line from an input to the operation that reads it. The arrowhead says what flows: the value forwards, or
-        the message back."""
+        the message back.
+        """
         way = self.route(u, v, k)
         stroke = stroke or self.theme.wire
         line = {"d": path(way), "fill": "none"}
