@@ -102,6 +102,7 @@ def fit(
     Raises:
         FloatingPointError: as soon as a loss, or a returned norm, is not finite. The last checkpoint is from before.
         ValueError, TypeError: if arguments do not fit together.
+        ImportError: before the first step, if there is a checkpoint and no safetensors, or a bar and no tqdm.
         microgradrnn.io.DamagedFileError: if the checkpoint is not whole. (`fit` itself never leaves such a file.)
 
     >>> from microgradrnn import Value, optim
@@ -172,6 +173,8 @@ def checked(
                          "checkpoint='run.safetensors', saved={'net': net, 'adam': adam, 'rng': rng}")
     if "history" in (saved or {}):
         raise ValueError("fit: the name history is taken, by the history of this run")
+    if checkpoint is not None:
+        io.safetensors()  # missing, it is missed before the first step, not after the last
     return {**(saved or {}), "history": history}
 
 

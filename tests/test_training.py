@@ -173,6 +173,23 @@ def test_without_tqdm_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch)
     fit(lambda batch: 1.0, BATCHES, 1)
 
 
+def test_without_safetensors_a_checkpoint_is_refused_before_the_first_step(monkeypatch: pytest.MonkeyPatch,
+                                                                             tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    taken: list[Any] = []
+
+    def step(batch: Any) -> float:
+        taken.append(batch)
+        return 1.0
+
+    with pytest.raises(ImportError, match=r"microgradrnn\[io\]"):
+        fit(step, BATCHES, 1, checkpoint=tmp_path / "run.safetensors", saved={"a": {"n": 1}})
+    assert not taken
+    fit(step, BATCHES, 1)
+    assert taken
+
+
 @pytest.mark.parametrize(("options", "kind", "words"), [
     ({"batches": iter(BATCHES)}, TypeError, "cannot be taken up again in the middle"),
     ({"steps": 2.5}, ValueError, "whole numbers"),
