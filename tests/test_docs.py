@@ -97,6 +97,16 @@ def test_the_page_that_is_compared_is_not_empty() -> None:
     assert run("x = 1") is None
 
 
+# ------------------------------------------------------------------------------------------------ README.md
+def test_every_extra_is_installed_in_place() -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    extras = re.findall(r'(.{3})"\.\[([\w,]+)\]"', page)
+    assert len(extras) > 8
+    assert {before for before, _ in extras} == {"-e "}, "else a copy takes the place of this folder"
+    known = (ROOT / "setup.cfg").read_text(encoding="utf-8").split("[options.extras_require]")[1]
+    assert all(re.search(rf"^{name} =", known, re.MULTILINE) for _, names in extras for name in names.split(","))
+
+
 # ------------------------------------------------------------------------------------------------ edges.md
 def rows() -> list[list[str]]:
     """The cells of every table row on the page of edges, less the headings."""
@@ -116,6 +126,17 @@ def test_each_gradient_in_the_tables_of_edges_is_the_one_taken(row: list[str]) -
             leaves = [make(x) for x in points]
             for g, e in zip(mg.grad(f(*leaves), leaves), expected, strict=True):
                 np.testing.assert_allclose(np.asarray(g), e, rtol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["sign", "floor", "ceil", "round"])
+def test_what_is_flat_everywhere_sends_no_message_as_the_page_of_edges_says(name: str) -> None:
+    sent: list[Any] = []
+    for make, left in ((mg.Tensor, None), (mg.Value, 0.0)):
+        x = make(2.5)
+        mg.backward(getattr(mg, name)(x), observe=lambda *message: sent.append(message))
+        assert not sent
+        assert x.grad == left
+    assert f"`{name}`" in EDGES.read_text(encoding="utf-8").split("sends no message at all")[0].splitlines()[-1]
 
 
 def test_every_choice_in_the_docstring_of_the_rules_is_on_the_page_of_edges() -> None:
