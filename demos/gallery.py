@@ -24,7 +24,8 @@ DOCS = Path(__file__).parent.parent / "docs"
 INTRODUCTION = """\
 # Gallery
 
-Every kind of picture that this project draws. Each was made by the lines beneath it, after
+Every kind of picture that this project draws. Each was made by the lines beneath it, in a Python that was started in
+the repository's folder (`demos` is found only there), after
 
 ```python
 {prelude}
