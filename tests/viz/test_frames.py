@@ -178,7 +178,7 @@ def test_a_folder_gets_the_stills(ending: str, tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------------ refusals
-def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"messages are too many for a film \(150 at most\).*viz.unrolled"):
         viz.backprop_frames(last_loss("lstm", T=30))
     with pytest.raises(ValueError, match="rankdir is 'LR' or 'TB', got 'up'"):
@@ -190,9 +190,17 @@ def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         film.save(tmp_path / "x.mp4")
     with pytest.raises(IndexError, match=f"frame 99 of {len(film)}"):
         film[99]
-    monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(viz.MissingToolError, match=r'microgradrnn\[gif\].*save as .svg'):
-        film.save(tmp_path / "x.gif")
+
+
+@pytest.mark.parametrize("name", ["PIL", "resvg_py"])
+def test_a_gif_needs_the_extra_gif_and_says_so(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for other in ("PIL", "resvg_py"):
+        if other != name:
+            pytest.importorskip(other)
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(viz.MissingToolError, match=rf'^GIF needs.*no {name}:.*microgradrnn\[gif\].*save as .svg'):
+        viz.backprop_frames(Value(1.0) * 2).save(tmp_path / "x.gif")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("value", [0.0, 1e-12, -3e9, math.inf, math.nan])

@@ -149,10 +149,12 @@ class Frames:
     def gif(self) -> bytes:
         """The film as an animated GIF, in a loop."""
         try:
+            import resvg_py  # noqa: F401  (for the frames, see Drawing.png)
             from PIL import Image
-        except ImportError:
-            raise MissingToolError('GIF needs Pillow: pip install "microgradrnn[gif]". Without it, save as .svg: '
-                                   "it plays by itself in every browser.") from None
+        except ImportError as error:
+            raise MissingToolError(f'GIF needs Pillow and resvg-py, and there is no {error.name}: pip install '
+                                   '"microgradrnn[gif]". Without them, save as .svg: it plays by itself in every browser.'
+                                   ) from None
         zoom = 2 if self.width <= 900 else 1
 
         def pixels(j: int) -> np.ndarray:
