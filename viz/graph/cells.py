@@ -10,8 +10,9 @@ enters its target, so the number drawn on it is the message of that edge.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, field
+import re
+from collections.abc import Collection, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import networkx as nx
@@ -21,6 +22,7 @@ from viz.graph.steps import Layer, handed_on, state_symbols, uses, weight_names
 PLUMBING = {"getitem", "reshape", "transpose", "astype", "index_update"}  # they move numbers about, and change none
 POINTWISE = {"multiply": "×", "add": "+", "subtract": "−", "divide": "÷"}
 SIGNS = {"sigmoid": "σ"}
+SLICES = re.compile(r"index=\(?(slice\([^()]*\)(, )?)+\)?")  # rows or columns side by side, none picked by number
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ def one_cell(graph: nx.MultiDiGraph, layer: Layer, steps: Iterable[int]) -> Cell
     glyphs: dict[str, Glyph] = {}
     wires: dict[tuple[str, int], Wire] = {}
     words: dict[str, str] = {}
+    read_by: dict[tuple[str, int], dict[str, None]] = {}  # the inputs that are read at one place, at different steps
     alike: set[Hashable] = set()
     for step in steps:
         if (shape := folder.shape(step)) in alike:
@@ -106,12 +109,17 @@ def one_cell(graph: nx.MultiDiGraph, layer: Layer, steps: Iterable[int]) -> Cell
             words[glyph.name] = glyph.label if node is None else folder.words(node, glyph)
         for wire in folder.wires(step):
             wires[wire.edge] = wire
+            if wire.source in glyphs and glyphs[wire.source].shape == "input":
+                read_by.setdefault(wire.edge, {})[wire.source] = None
+    for name, other in _one_input(read_by, folder.borrowed).items():
+        del glyphs[name]
+        wires = {edge: replace(wire, source=other) if wire.source == name else wire for edge, wire in wires.items()}
     read = {wire.source for wire in wires.values()}
     borrowed = [name for name in glyphs if name not in layer.steps[layer.last] and name in folder.borrowed]
     for name in borrowed:
         if name not in read:  # at the first step alone: the first state
             del glyphs[name]
-    handed_on = {graph.nodes[node]["name"] for node in folder.states} | folder.outputs()
+    handed_on = {folder.where[node][1] for node in folder.states} | folder.outputs()
     return Cell(
         glyphs,
         [wire for wire in wires.values() if wire.target in glyphs],
@@ -122,6 +130,21 @@ def one_cell(graph: nx.MultiDiGraph, layer: Layer, steps: Iterable[int]) -> Cell
         words,
         [name for name in borrowed if name in glyphs],
     )
+
+
+def _one_input(read_by: Mapping[tuple[str, int], Iterable[str]], borrowed: Collection[str]) -> dict[str, str]:
+    """What is read at one place is one input, be it a node at some steps and a plain array at others.
+
+    Gives the glyph that stands for it, by the name of each that it stands for. A borrowed one, which needs no node.
+    """
+    same: nx.Graph = nx.Graph()
+    for names in read_by.values():
+        nx.add_path(same, names)
+    found: dict[str, str] = {}
+    for names in nx.connected_components(same):
+        kept = max(names, key=lambda name: (name in borrowed, name))
+        found |= dict.fromkeys(names - {kept}, kept)
+    return found
 
 
 class _Folder:
@@ -181,16 +204,25 @@ class _Folder:
             elif said["kind"] == "computed":
                 self._constant[node] = "step" not in said and all(
                     self.is_weight(u) or self.said(u)["kind"] == "constant" for u in self.graph.predecessors(node))
+            elif said["kind"] == "leaf" and not self.several and self._is_read_by_parameters(node):
+                self._constant[node] = False
             else:
                 self._constant[node] = said["kind"] == "parameter" or (
                     said["kind"] == "leaf" and not (self.several and len(self.uses[node]) == 1
                                                     and self.uses[node] == {next(iter(self.layer.steps))}))
         return self._constant[node]
 
+    def _is_read_by_parameters(self, node: str) -> bool:
+        """Is it the x of ``x @ U``, where U is a parameter?"""
+        return any(k == 0 and said["op"] in ("matmul", "affine") and any(
+            j == 1 and self.said(u)["kind"] == "parameter" for j, u in self.operands(v)
+        ) for _, v, k in self.graph.out_edges(node, keys=True) for said in [self.said(v)])
+
     def is_the_same(self, node: str) -> bool:
         """Is this slice or transpose the same at every step? (``xs[t]`` is not; with one step only, who knows.)"""
         if self.said(node)["op"] == "getitem" and not self.several:
-            return False
+            return SLICES.fullmatch(self.said(node)["params"]) is not None and all(
+                self.said(u)["kind"] == "parameter" for u in self.parameters(node))
         name = self.where[node][1]
         if name not in self._same:
             self._same[name] = len({self.said(ids[name]).get("params") for ids in self.layer.steps.values()
@@ -350,7 +382,7 @@ class _Folder:
         if "symbol" in said and not top:
             return str(said["symbol"])
         if said["kind"] == "constant":
-            return f"{said['value']:g}" if "value" in said and said["shape"] == "()" else "x"
+            return f"{said['value']:g}" if "value" in said and said["shape"] == "()" else self.first_state(node) or "x"
         if not top and node in self.where:
             name = self.where[node][1]
             if node in self.states and name in self.symbols:
@@ -358,8 +390,10 @@ class _Folder:
             if self.is_input(node) and all(self.said(u)["kind"] != "computed" for u in self.graph.predecessors(node)):
                 return self.names.get(node, "x")
         if said["kind"] in ("leaf", "parameter"):
-            return self.names.get(node, "x")
-        if node not in self.where and said["op"] not in ("matmul", "affine", "add") and not self.is_weight(node):
+            return self.names.get(node, "x") if self.is_weight(node) or "symbol" in said else "x"
+        made_of = {self.said(u)["kind"] for u in self.parameters(node)} if said["op"] in ("stack", "concat") else set()
+        if node not in self.where and (made_of == {"leaf"} or (
+                said["op"] not in ("matmul", "affine", "add") and not self.is_weight(node))):
             return "x"  # whatever was worked out before the steps, they read it as their input
         if depth == 0:
             return str(said["op"])
@@ -377,6 +411,30 @@ class _Folder:
         if op == "subtract":
             return f"({' − '.join(parts)})"
         return f"{SIGNS.get(op, op)}({parts[0]})" if len(parts) == 1 else str(op)
+
+    def first_state(self, node: str) -> str | None:
+        """What a plain array is called that the first step reads as its state; None if it is something else.
+
+        It has the shape of a state. Where several have that, the one that a matrix multiplies is the hidden one.
+        """
+        first = self.layer.steps[self.layer.order[0]]
+        readers = [(v, k) for _, v, k in self.graph.out_edges(node, keys=True) if v in first.values()]
+        states = [(said.get("role") == "cell", name) for name, v in first.items()
+                  if (said := self.said(v))["shape"] == self.said(node)["shape"]
+                  and (said.get("role") in ("cell", "hidden") or v in self.states or name in self.outputs())]
+        multiplied = any(self.is_product(v) for v, _ in readers)
+        if not readers or not states or (multiplied and node == self.plain_input()):
+            return None
+        _, name = min(states) if multiplied else max(states)
+        return str(self.symbols.get(name) or self.said(first[name]).get("symbol") or "h")
+
+    def plain_input(self) -> str | None:
+        """The plain array that is the input of the first step, if there is no node for it: what is multiplied first."""
+        first = self.layer.steps[self.layer.order[0]].values()
+        if any(self.is_input(v) and not self.is_weight(v) for v in first):
+            return None
+        read = [u for v in first if self.is_product(v) for k, u in self.operands(v) if k == 0 and self.is_plain(u)]
+        return read[0] if len(read) > 1 else None
 
     def word(self, node: str, depth: int = 6) -> str:
         """A node in at most twelve characters: as the equations write it, else the name of its operation."""
