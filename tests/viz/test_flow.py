@@ -354,6 +354,77 @@ def test_the_profile_of_the_top_layer_comes_first_to_mind() -> None:
     assert flow.profile("c", layer=0).norms[0] == flow.gradients.get("lstm/t4/c")
 
 
+def test_a_layer_that_is_not_there_is_said_to_be_missing() -> None:
+    flow = viz.gradient_flow(two_layers())
+    for call in (flow.profile, flow.split):
+        with pytest.raises(ValueError, match=r"there is no layer 5; this graph has 2, counted from 0"):
+            call("h", layer=5)
+    with pytest.raises(ValueError, match="no layer -3"):
+        flow.state_names(-3)
+
+
+def test_steps_behind_a_checkpoint_are_said_to_be_hidden() -> None:
+    hs, _ = nn.LSTM(3, 4, rng=0)(np.ones((6, 2, 3)), checkpoint=True)
+    flow = viz.gradient_flow((hs**2).sum())
+    for call in (flow.profile, flow.split, flow.horizon):
+        with pytest.raises(ValueError, match="a checkpoint hides the steps inside it; unroll without checkpoint="):
+            call()
+    assert flow.state_names() == []
+
+
+@pytest.mark.parametrize("T", [7, 8])
+def test_a_loop_whose_steps_hand_on_different_nodes_is_refused_unless_they_are_marked(T: int) -> None:
+    def loop(marked: bool) -> tuple[Any, list[Any]]:
+        W, h, hidden = Tensor(np.random.default_rng(0).standard_normal((4, 4))), Tensor(np.ones((2, 4))), []
+        for t in range(T):
+            with scope("mine", step=t):
+                h = tanh(h @ W) if t % 2 else (h @ W).sigmoid() + 0.0
+                if marked:
+                    mark(h, "h", role="hidden")
+                hidden.append(h)
+        return (h**2).sum(), hidden
+
+    loss, _ = loop(marked=False)
+    for measure in (lambda: viz.gradient_flow(loss).profile(), lambda: viz.step_jacobians(loss)):
+        with pytest.raises(ValueError, match=r"the steps of this loop differ.*mark it in every step"):
+            measure()
+    loss, hidden = loop(marked=True)
+    found = viz.gradient_flow(loss).profile()
+    assert found.lags == tuple(range(T))
+    assert found.norms == pytest.approx([np.linalg.norm(g) for g in grad(loss, hidden[::-1])], rel=1e-12)
+    assert viz.step_jacobians(loss).steps == tuple(range(0, T))
+
+
+def test_a_state_that_only_some_steps_renew_is_no_mistake() -> None:
+    """A clockwork: c is renewed at every second step and read at each."""
+    W, h, c = Tensor(np.random.default_rng(0).standard_normal((4, 4)) / 2), Tensor(np.ones((2, 4))), Tensor(np.ones(4))
+    slow = []
+    for t in range(7):
+        with scope("clock", step=t):
+            h = tanh(h @ W + c)
+            if t % 2 == 0:
+                c = c * 0.5 + h.sigmoid()
+                slow.append(c)
+    loss = (h * c).sum()
+    flow = viz.gradient_flow(loss)
+    assert flow.profile("h").lags == (0, 2, 4, 6), "unmarked, the youngest is called h: here that is c"
+    assert flow.profile("h").norms == pytest.approx([np.linalg.norm(g) for g in grad(loss, slow[::-1])], rel=1e-12)
+    assert flow.profile("s2").lags == tuple(range(7))
+    with pytest.raises(ValueError, match=r"step 1 does not make all of"):
+        viz.step_jacobians(loss)
+
+
+@pytest.mark.parametrize("cut", [2, 4, 6])
+def test_a_net_called_twice_has_the_whole_profile_of_its_second_call(cut: int) -> None:
+    net, xs = nn.LSTM(3, 4, rng=0), np.random.default_rng(1).standard_normal((8, 2, 3))
+    _, state = net(xs[:cut])
+    loss = (net(xs[cut:], state)[1][0] ** 2).sum()
+    once = viz.gradient_flow((net(xs)[1][0] ** 2).sum())
+    for at in ("h", "c"):
+        both = [*viz.gradient_flow(loss).profile(at).norms, *viz.gradient_flow(loss).profile(at, layer=0).norms]
+        assert both == pytest.approx(once.profile(at).norms, rel=1e-12)
+
+
 def profile(*norms: float) -> viz.Profile:
     n = len(norms)
     return viz.Profile("h", tuple(range(n))[::-1], tuple(range(n)), norms)

@@ -346,3 +346,19 @@ def test_what_the_loss_does_not_read_of_the_last_step_is_not_in_the_graph() -> N
     loss = concat([ahead, back], axis=-1).sum()
     assert viz.step_jacobians(loss, layer=0).steps == (1, 2, 3)
     assert viz.step_jacobians(loss, layer=1).steps == (2, 1, 0)
+
+
+def test_hooks_on_the_way_are_refused_and_those_elsewhere_are_not_called() -> None:
+    net, xs = nn.RNN(3, 5, rng=0), np.random.default_rng(0).standard_normal((6, 2, 3))
+    hs, h = net(xs)
+    calls: list[Any] = []
+    remove = hs.register_hook(calls.append)
+    h.retain_grad()
+    found = viz.step_jacobians((hs**2).sum() + h.sum())
+    for j, J in enumerate(found.arrays):
+        np.testing.assert_allclose(J, net.cell.W.data * (1 - hs.data[found.steps[j], 0] ** 2), rtol=1e-13)
+    assert calls == []
+    remove()
+    h.register_hook(lambda g: np.clip(g, -0.01, 0.01))
+    with pytest.raises(ValueError, match="a hook is registered on a state"):
+        viz.step_jacobians((hs**2).sum() + h.sum())

@@ -20,7 +20,9 @@ from typing import Any
 import numpy as np
 
 from microgradrnn.engine import Node
-from microgradrnn.engine.backward import reverse
+from microgradrnn.engine.backward import ancestors, reverse
+from microgradrnn.engine.node import RETAIN
+from viz.graph.steps import need_alike
 from viz.graph.timeline import timeline
 
 LN10 = math.log(10)
@@ -201,7 +203,8 @@ def step_jacobians(of: Any, layer: int = -1, batch: int = 0) -> StepJacobians:
         that there are T - 1. (In a net of one step nothing tells the state from the input: give a list.)
 
     Raises:
-        ValueError: if there are no two states to compare, or no such sequence.
+        ValueError: if there are no two states to compare, or no such sequence; if steps hand on different states; if
+            a hook is registered on the way from one state to the next.
 
     >>> import numpy as np
     >>> from microgradrnn import nn, Tensor
@@ -234,8 +237,14 @@ def _found(root: Node, layer: int) -> tuple[tuple[str, ...], list[int], list[lis
     line = timeline(root, layer)
     if not line.symbols:
         raise ValueError("step_jacobians: this layer hands nothing from step to step")
+    for name in line.symbols:
+        need_alike(line.graph, line.layer, name, "step_jacobians")
     steps = [step for step in line.steps if len(line.states(step)) == len(line.symbols)]
     states = [line.states(step) for step in steps]
+    for step in line.steps[line.steps.index(steps[0]) : line.steps.index(steps[-1])] if steps else []:
+        if step not in steps:
+            raise ValueError(f"step_jacobians: step {step} does not make all of ({', '.join(line.symbols.values())}); "
+                             "give the states yourself, as a list with one tuple a step")
     first = line.first_states()
     if first is not None and steps[0] == line.steps[0]:
         return tuple(line.symbols.values()), steps, [first, *states]
@@ -268,6 +277,7 @@ def _local(before: Sequence[Node], after: Sequence[Node], batch: int) -> np.ndar
     J = np.zeros((n, n))
     column = 0
     for state in after:
+        _need_no_hooks(state, before)
         for unit in range(_size(state)):
             for node, g in reverse(state, _unit_seed(state, batch, unit), targets=before,
                                    keep=lambda consumer, k: consumer not in walls):
@@ -275,6 +285,14 @@ def _local(before: Sequence[Node], after: Sequence[Node], batch: int) -> np.ndar
                     J[walls[node], column] = _part(g, batch)
             column += 1
     return J
+
+
+def _need_no_hooks(state: Node, before: Sequence[Node]) -> None:
+    """A hook changes what goes back, and would be called once for every unit; the Jacobian is about the way there."""
+    oldest = min(x.serial for x in before)
+    if any(set(node.hooks or ()) - {RETAIN} and node.serial >= oldest for node in ancestors(state, before)):
+        raise ValueError("step_jacobians: a hook is registered on a state, or on the way from one to the next. It acts "
+                         "on gradients, a Jacobian is one of the forward step; take the hook off to measure it")
 
 
 def _unit_seed(state: Node, batch: int, unit: int) -> Any:

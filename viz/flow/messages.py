@@ -25,7 +25,7 @@ from microgradrnn.engine import Node, collector_paused
 from microgradrnn.engine.backward import reverse
 from microgradrnn.engine.cotangent import Scatter, repeats
 from viz.flow.gauge import Gauge
-from viz.graph.steps import NO_STEPS, Edge, Layer, carries, recurrent, state_symbols
+from viz.graph.steps import Edge, Layer, carries, layer_of, need_alike, recurrent, state_symbols
 from viz.graph.trace import attributes, norm, traced
 
 
@@ -173,13 +173,11 @@ class Flow:
             layer: which unrolled layer, the last by default.
 
         Raises:
-            ValueError: if the graph has no such state.
+            ValueError: if the graph has no such layer or state, or its steps hand on different ones.
         """
-        found = recurrent(self.graph)
-        if not found:
-            raise ValueError(f"profile: {NO_STEPS}")
-        one = found[layer]
+        one = layer_of(self.graph, layer, "profile")
         name = self._name_of_state(one, state)
+        need_alike(self.graph, one, name, "profile")
         ids = {step: names[name] for step, names in one.steps.items() if name in names}
         end = one.last
         steps = sorted(ids, key=lambda step: abs(end - step))
@@ -204,10 +202,9 @@ class Flow:
 
     def state_names(self, layer: int = -1) -> list[str]:
         """The symbols (or names) of the states of a layer."""
-        found = recurrent(self.graph)
-        if not found:
+        if not recurrent(self.graph):
             return []
-        return list(state_symbols(self.graph, found[layer]).values())
+        return list(state_symbols(self.graph, layer_of(self.graph, layer, "state_names")).values())
 
     def horizon(self, state: str | None = None, fraction: float = 0.01) -> int | None:
         """`Profile.horizon` of a state."""
@@ -216,7 +213,7 @@ class Flow:
     def split(self, state: str | None = None, layer: int = -1) -> list[Arrival]:
         """For each step, what arrives at the state: the part that was carried, and the rest. The last step first."""
         wanted = set(self.profile(state, layer).steps)
-        one = recurrent(self.graph)[layer]
+        one = layer_of(self.graph, layer, "split")
         name = self._name_of_state(one, state)
         ids = [one.steps[step][name] for step in sorted(wanted, key=lambda step: abs(one.last - step))]
         return [self.arrivals[node] for node in ids if node in self.arrivals]

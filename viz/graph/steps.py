@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import networkx as nx
 
+HIDDEN = "a checkpoint hides the steps inside it; unroll without checkpoint= to look at them"
 NO_STEPS = "this graph has no time steps: wrap each step of your loop in `with scope(step=t):`, or use nn.unroll"
 SUMS, FACTORS = {"add", "subtract"}, {"multiply", "divide", "negative"}
 LINEAR = {"multiply", "add", "subtract", "negative", "addcmul"}  # ways along which a state is carried
@@ -65,6 +66,8 @@ def recurrent(graph: nx.MultiDiGraph) -> list[Layer]:
 
 def _layers(graph: nx.MultiDiGraph, sums: set[str]) -> list[Layer]:
     found: list[Layer] = []
+    count: dict[tuple[int, int, str], int] = {}  # of a loop that comes a second time: by layer, step and name
+    again: dict[str, bool] = {}
     here: dict[str, tuple[Layer, int, dict[str, str]]] = {}  # by path: the layer, its step, and what that holds so far
     at = uses(graph)
     for node, said in sorted(graph.nodes(data=True), key=lambda item: item[1]["order"]):
@@ -76,14 +79,38 @@ def _layers(graph: nx.MultiDiGraph, sums: set[str]) -> list[Layer]:
             if path not in here or step in here[path][0].steps:
                 found.append(Layer(path))
                 layer = found[-1]
+                again[path] = path in again
             else:
                 layer = here[path][0]
             here[path] = layer, step, layer.steps.setdefault(step, {})
-        inside = here[path][2]
+        layer, _, inside = here[path]
+        if again[path]:  # what the graph calls h_2 at those steps that the first loop had too
+            base = said.get("symbol") or said.get("op") or said["kind"]
+            count[id(layer), step, base] = n = count.get((id(layer), step, base), 0) + 1
+            name = base if n == 1 else f"{base}_{n}"
         inside[name if name not in inside else _free(inside, name)] = node
     found = _merged(graph, found, sums)
     _adopt(graph, found, at)
     return found
+
+
+def layer_of(graph: nx.MultiDiGraph, number: int, who: str) -> Layer:
+    """One of the `recurrent` layers, by its number.
+
+    Raises:
+        ValueError: if there is no such layer, or there are no time steps.
+    """
+    found = recurrent(graph)
+    if not found:
+        raise ValueError(f"{who}: {no_steps(graph)}")
+    if not -len(found) <= number < len(found):
+        raise ValueError(f"{who}: there is no layer {number}; this graph has {len(found)}, counted from 0")
+    return found[number]
+
+
+def no_steps(graph: nx.MultiDiGraph) -> str:
+    """Why a graph shows no time steps: there are none, or they are out of sight."""
+    return HIDDEN if any(op == "checkpoint" for _, op in graph.nodes(data="op")) else NO_STEPS
 
 
 def uses(graph: nx.MultiDiGraph) -> dict[str, set[int]]:
@@ -278,14 +305,40 @@ def states(graph: nx.MultiDiGraph, layer: Layer) -> set[str]:
     return _handed_on(graph, layer, running_sums(graph))
 
 
+def need_alike(graph: nx.MultiDiGraph, layer: Layer, name: str, who: str) -> None:
+    """Check that an unmarked state is the same node of every step: at none does another one take its place.
+
+    Raises:
+        ValueError: if the steps differ, so that nothing says which nodes are one state.
+    """
+    handed = _handed_by_step(graph, layer, running_sums(graph))
+    have = [step for step, names in handed.items() if name in names]
+    if not have or any(graph.nodes[layer.steps[step][name]].keys() & {"symbol", "role"} for step in have):
+        return
+    always = set.intersection(*(handed[step] for step in have))
+    for step, names in handed.items():
+        if name not in names and names - always:
+            raise ValueError(
+                f"{who}: the steps of this loop differ: step {have[-1]} hands on {name!r}, step {step} hands on "
+                f"{min(names - always)!r} in its place. Nothing says that they are the same state; mark it in every "
+                'step: mark(h, "h", role="hidden")'
+            )
+
+
 def _handed_on(graph: nx.MultiDiGraph, layer: Layer, sums: set[str]) -> set[str]:
-    where = {node: step for step, ids in layer.steps.items() for node in ids.values()}
-    names = {
-        name
-        for step, ids in layer.steps.items() for name, node in ids.items()
-        if node not in sums and any(where.get(consumer, step) != step for consumer in graph.successors(node))
-    }
+    names = set().union(*_handed_by_step(graph, layer, sums).values())
     return {ids[name] for ids in layer.steps.values() for name in names if name in ids}
+
+
+def _handed_by_step(graph: nx.MultiDiGraph, layer: Layer, sums: set[str]) -> dict[int, set[str]]:
+    """The names of what each step hands to another."""
+    where = {node: step for step, ids in layer.steps.items() for node in ids.values()}
+    return {
+        step: {name for name, node in ids.items() if node not in sums and any(
+            where.get(consumer, step) != step for consumer in graph.successors(node)
+        )}
+        for step, ids in layer.steps.items()
+    }
 
 
 def _is_carry(graph: nx.MultiDiGraph, edge: Edge, handed_on: set[str], where: dict[str, int]) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import networkx as nx
 
 from microgradrnn.engine import Node
-from viz.graph.steps import NO_STEPS, Layer, recurrent, state_symbols
+from viz.graph.steps import HIDDEN, NO_STEPS, Layer, recurrent, state_symbols
 from viz.graph.trace import traced
 
 STATES = ("hidden", "cell", "output")  # roles, in the order in which states are listed
@@ -108,9 +108,8 @@ def timeline(root: Node, layer: int = -1) -> Timeline:
 
 def without_steps(who: str, nodes: Iterable[Node]) -> ValueError:
     """The error for a graph without time steps: there are none, or they are out of sight."""
-    if any(node.op is not None and node.op.name == "checkpoint" for node in nodes):
-        return ValueError(f"{who}: a checkpoint hides the steps inside it; unroll without checkpoint= to look at them")
-    return ValueError(f"{who}: {NO_STEPS}")
+    hidden = any(node.op is not None and node.op.name == "checkpoint" for node in nodes)
+    return ValueError(f"{who}: {HIDDEN if hidden else NO_STEPS}")
 
 
 def _marked(graph: nx.MultiDiGraph, layer: Layer) -> dict[str, str]:
