@@ -202,6 +202,105 @@ def test_split_outputs_shapes_and_states_by_name() -> None:
     assert len({v for _, v in by_name.graph.out_edges(split)}) == 4
 
 
+def grown(states: list[Any]) -> list[float]:
+    """The norms of the gradients that PyTorch itself left in the states, the last step first."""
+    return [0.0 if x.grad is None else float(x.grad.norm()) for x in states[::-1]]
+
+
+def test_a_state_that_is_one_of_several_outputs_has_its_own_gradient() -> None:
+    A = torch.tensor(np.random.default_rng(0).standard_normal((3, 6)), requires_grad=True)
+    h: Any = torch.tensor(np.random.default_rng(1).standard_normal((2, 3)))
+    hs, loss = [], torch.zeros(()).double()
+    for t in range(5):
+        u = torch.tanh((h + 0.3 * t) @ A)
+        h, y = u.chunk(2, -1)
+        h.retain_grad()
+        hs.append(h)
+        loss = loss + (10 * y).sum()
+    flow = viz.from_torch(loss, {"A": A}, hs)
+    loss.backward()
+    assert flow.profile("h").norms == pytest.approx(grown(hs), rel=1e-12)
+    assert flow.gradients["A"] == pytest.approx(A.grad.norm().item(), rel=1e-12)
+    assert flow.profile("h").norms[0] == 0 < flow.profile("h").norms[1]
+    assert flow.graph.nodes["t2/h"]["shape"] == "(2, 3)"
+
+
+@pytest.mark.parametrize("kind", ["chunk", "function"])
+def test_two_states_of_one_operation_are_told_apart(kind: str) -> None:
+    class Cell(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, c: Any, z: Any) -> Any:
+            ctx.save_for_backward(c, z)
+            new = 0.5 * c + z
+            return torch.sin(new), new
+
+        @staticmethod
+        def backward(ctx: Any, gh: Any, gc: Any) -> Any:
+            c, z = ctx.saved_tensors
+            g = gc + gh * torch.cos(0.5 * c + z)
+            return 0.5 * g, g
+
+    W = torch.tensor(np.random.default_rng(0).standard_normal((3, 6)), requires_grad=True)
+    h, c = torch.tensor(np.random.default_rng(1).standard_normal((2, 2, 3)))
+    hs, cs = [], []
+    for t in range(6):
+        if kind == "chunk":
+            h, c = torch.cat([torch.tanh(h @ W[:, :3]), 0.5 * c + torch.sin(h @ W[:, 3:]) + 0.1 * t], -1).chunk(2, -1)
+        else:
+            h, c = Cell.apply(c, torch.tanh(h @ W[:, :3]))
+        for x in (h, c):
+            x.retain_grad()
+        hs.append(h)
+        cs.append(c)
+    loss = (h * h).sum() + (c**3).sum()
+    flow = viz.from_torch(loss, {"W": W}, list(zip(hs, cs, strict=True)))
+    loss.backward()
+    assert flow.profile("h").norms == pytest.approx(grown(hs), rel=1e-12)
+    assert flow.profile("c").norms == pytest.approx(grown(cs), rel=1e-12)
+    assert sorted(flow.state_names()) == ["c", "h"]
+    if kind == "chunk":  # through the sum, and the concat
+        carried = [0.0, *(0.5 * g for g in grown(cs)[:-1])]
+        assert [a.carry for a in flow.split("c")] == pytest.approx(carried, rel=1e-12)
+    assert viz.unrolled(flow).svg.startswith("<svg")
+
+
+@pytest.mark.parametrize("blend", [
+    lambda n, h, z: z * h + (1 - z) * n, lambda n, h, z: torch.lerp(n, h, z),
+    lambda n, h, z: torch.addcmul((1 - z) * n, z, h), lambda n, h, z: n + (h - n) / (1 / z),
+    lambda n, h, z: torch.where(h > 0, z * h + (1 - z) * n, z * h + (1 - z) * n),
+])
+def test_what_is_carried_does_not_hang_on_how_it_is_written(blend: Any) -> None:
+    rng = np.random.default_rng(0)
+    Wz, Wn = (torch.tensor(rng.standard_normal((4, 4)), requires_grad=True) for _ in range(2))
+    h: Any = torch.tensor(rng.standard_normal((2, 4)))
+    hs, zs = [], []
+    for _ in range(6):
+        z = torch.sigmoid(h @ Wz)
+        h = blend(torch.tanh(h @ Wn), h, z)
+        h.retain_grad()
+        hs.append(h)
+        zs.append(z.detach())
+    loss = (h * h).sum()
+    flow = viz.from_torch(loss, {"Wz": Wz, "Wn": Wn}, hs)
+    loss.backward()
+    expected = [0.0, *(float((z * x.grad).norm()) for z, x in zip(zs[:0:-1], hs[:0:-1], strict=True))]
+    assert [a.carry for a in flow.split()] == pytest.approx(expected, rel=1e-10)
+    assert viz.compare_flow({"torch": flow}).tracks[0].gated
+
+
+def test_eleven_states_are_eleven_states() -> None:
+    W = torch.tensor([[0.5]], requires_grad=True)
+    rows: list[Any] = []
+    row: list[Any] = [torch.ones(1, 1) * j for j in range(1, 12)]
+    for _ in range(3):
+        row = [torch.tanh(x @ W) for x in row]
+        rows.append(tuple(row))
+    loss = sum(x.sum() for x in row)
+    assert viz.from_torch(loss, {"W": W}, rows).state_names() == ["h", "c", *(f"s{j}" for j in range(3, 12))]
+    with pytest.raises(ValueError, match="same number of states, got 11, 11, 10"):
+        viz.from_torch(loss, {"W": W}, [*rows[:2], rows[2][:10]])
+
+
 def test_constants_are_there_with_their_numbers_where_pytorch_kept_them() -> None:
     W, x = torch.tensor([[1.0, 2.0]], requires_grad=True), torch.tensor([[3.0], [4.0]])
     graph = viz.from_torch(((x @ W) * 0.5 + torch.ones(2, 2)).sum(), {"W": W}).graph
@@ -244,8 +343,9 @@ def test_a_thousand_steps_and_a_chain_of_ten_thousand_need_no_recursion() -> Non
 
 def test_a_seed_differentiates_several_numbers() -> None:
     x = torch.tensor([1.0, 2.0], requires_grad=True)
-    flow = viz.from_torch(x * 3, seed=torch.tensor([0.0, 2.0]))
-    assert flow.gradients["leaf"] == 6.0
+    for seed in (torch.tensor([0.0, 2.0]), np.array([0.0, 2.0]), [0.0, 2.0]):
+        flow = viz.from_torch(x * 3, seed=seed)
+        assert flow.gradients["leaf"] == 6.0
 
 
 def test_sparse_and_half_precision_gradients_have_norms() -> None:

@@ -30,6 +30,7 @@ OURS = {
 }
 SIGNS = {"multiply": "*", "add": "+", "subtract": "-", "negative": "-", "divide": "/", "matmul": "@", "power": "**"}
 ROLES = {"h": "hidden", "c": "cell"}
+UNKNOWN = {"shape": "?", "dtype": "?"}
 
 
 def need_torch() -> Any:
@@ -56,7 +57,7 @@ def from_torch(
         states: the hidden states, step by step, ``[h_1, h_2, ...]``, or ``[(h_1, c_1), ...]``, or by name,
             ``{"h": [...], "c": [...]}``: the tensors that your loop handed on. They tell which node was made in which
             step; without them the flow has messages and gradients, but no steps.
-        seed: the cotangent of the loss; 1 by default.
+        seed: the cotangent of the loss, a tensor or an array; 1 by default.
 
     Returns:
         A `Flow`, as from `gradient_flow`; its ``graph`` has the attributes of `trace`, as far as PyTorch knows them.
@@ -78,6 +79,8 @@ def from_torch(
     >>> flow.profile().norms                                                      # doctest: +SKIP
     """
     torch = need_torch()
+    if seed is not None and isinstance(loss, torch.Tensor):
+        seed = torch.as_tensor(seed, dtype=loss.dtype, device=loss.device)
     check(torch, loss, seed)
     functions = reachable(loss.grad_fn)
     named = {id(p): name for name, p in dict(named_parameters or ()).items()}
@@ -145,19 +148,22 @@ def by_step(states: Any) -> list[dict[str, Any]]:
             raise ValueError(f"from_torch: every state has the same number of steps, got {lengths}")
         return [dict(zip(states, row, strict=True)) for row in zip(*states.values(), strict=True)]
     rows = [row if isinstance(row, (tuple, list)) else (row,) for row in states]
-    names = ["h", "c", *[f"s{j}" for j in range(3, 10)]]
+    if len({len(row) for row in rows}) > 1:
+        raise ValueError("from_torch: every step has the same number of states, got "
+                         f"{', '.join(str(len(row)) for row in rows)}")
+    names = ["h", "c", *[f"s{j}" for j in range(3, max(map(len, rows), default=0) + 1)]]
     return [dict(zip(names, row, strict=False)) for row in rows]
 
 
-def placed(functions: list[Any], rows: list[dict[str, Any]]) -> tuple[dict[Any, int], dict[Any, str]]:
-    """The step in which each function was made, for those made in one, and the symbols of the states.
+def placed(functions: list[Any], rows: list[dict[str, Any]]) -> tuple[dict[Any, int], dict[Any, dict[int, str]]]:
+    """The step in which each function was made, for those made in one; of each the symbols of outputs that are states.
 
     What a state was computed from, back to the states of other steps, was made in its step; what several steps were
     computed from was made before the loop.
     """
     there = set(functions)
     at: dict[Any, int] = {}
-    symbols: dict[Any, str] = {}
+    symbols: dict[Any, dict[int, str]] = {}
     for step, row in enumerate(rows):
         for name, x in row.items():
             f = getattr(x, "grad_fn", None)
@@ -168,7 +174,8 @@ def placed(functions: list[Any], rows: list[dict[str, Any]]) -> tuple[dict[Any, 
                 raise ValueError(f"from_torch: one operation ({operation(f)}) made the state {name} of steps {at[f]} "
                                  f"and {step}; give the states that a loop over time handed on, one by one")
             if f in there:
-                at[f], symbols[f] = step, name
+                at[f] = step
+                symbols.setdefault(f, {})[x.output_nr] = name
     if rows and not at:
         raise ValueError("from_torch: the loss was not computed from any of these states")
     steps: dict[Any, set[int]] = {f: {step} for f, step in at.items()}
@@ -186,31 +193,40 @@ def placed(functions: list[Any], rows: list[dict[str, Any]]) -> tuple[dict[Any, 
 
 
 def model(torch: Any, functions: list[Any], named: dict[int, str], where: dict[Any, int],
-          symbols: dict[Any, str]) -> tuple[dict[Any, str], nx.MultiDiGraph]:
-    """The graph model, and the id of each function."""
+          symbols: dict[Any, dict[int, str]]) -> tuple[dict[Any, str], nx.MultiDiGraph]:
+    """The graph model, and the id of each function.
+
+    A state that is one output of several (of a ``chunk``, of a function of your own) is a node of its own, that takes
+    its part out of what the function made; its id is that of (function, number of the output).
+    """
     graph, ids = nx.MultiDiGraph(), {}
-    taken: set[str] = set()
-    for order, f in enumerate(functions):
-        said = attributes(torch, f, named)
-        symbol = symbols.get(f)
+
+    def add(key: Any, said: dict[str, Any], symbol: str | None, step: int | None) -> None:
         if symbol is not None:
             said |= {"symbol": symbol} | ({"role": ROLES[symbol]} if symbol in ROLES else {})
-        step = where.get(f)
         if step is not None and said["kind"] != "parameter":
             said["step"] = step
         start = f"t{step}/" if "step" in said else ""
         base = name = str(said.get("symbol") or said.get("op") or said["kind"])
         count = 1
-        while start + name in taken:
+        while start + name in graph:
             count += 1
             name = f"{base}_{count}"
-        taken.add(start + name)
-        ids[f] = start + name
-        graph.add_node(ids[f], **said, order=order, name=name)
+        ids[key] = start + name
+        graph.add_node(ids[key], **said, order=len(ids) - 1, name=name)
+
     for f in functions:
-        for k, (x, _) in enumerate(f.next_functions):
+        states = symbols.get(f, {})
+        made = () if is_leaf(f) else getattr(f, "_input_metadata", ())
+        add(f, attributes(torch, f, named), states.get(0) if len(made) < 2 else None, where.get(f))
+        for output, symbol in sorted(states.items()) if len(made) > 1 else ():
+            add((f, output), {"kind": "computed", "op": "getitem", "sign": f"[{output}]", **form(made[output])}, symbol,
+                where.get(f))
+            graph.add_edge(ids[f], ids[f, output], key=0, k=0)
+    for f in functions:
+        for k, (x, output) in enumerate(f.next_functions):
             if x is not None:
-                graph.add_edge(ids[x], ids[f], key=k, k=k)
+                graph.add_edge(ids.get((x, output), ids[x]), ids[f], key=k, k=k)
             elif graph.nodes[ids[f]].get("op") in SIGNS:
                 said, constant = graph.nodes[ids[f]], f"{ids[f]}/{k}"
                 placed_at = {key: said[key] for key in ("step", "order") if key in said}
@@ -228,7 +244,7 @@ def kept(torch: Any, f: Any, k: int) -> dict[str, Any]:
             continue
         if isinstance(x, torch.Tensor):
             return numbers(x)
-    return {"shape": "?", "dtype": "?"}
+    return UNKNOWN
 
 
 def attributes(torch: Any, f: Any, named: dict[int, str]) -> dict[str, Any]:
@@ -242,9 +258,12 @@ def attributes(torch: Any, f: Any, named: dict[int, str]) -> dict[str, Any]:
     op = operation(f)
     said = {"kind": "computed", "op": op, "sign": SIGNS.get(op, op)}
     made = list(getattr(f, "_input_metadata", ()))  # the inputs of the way back are the outputs of the way there
-    if len(made) == 1:
-        said |= {"shape": str(tuple(made[0].shape)), "dtype": str(made[0].dtype).removeprefix("torch.")}
-    return said
+    return said | (form(made[0]) if len(made) == 1 else UNKNOWN)
+
+
+def form(x: Any) -> dict[str, str]:
+    """The shape and the dtype."""
+    return {"shape": str(tuple(x.shape)), "dtype": str(x.dtype).removeprefix("torch.")}
 
 
 def operation(f: Any) -> str:
@@ -263,7 +282,7 @@ def operation(f: Any) -> str:
 def numbers(x: Any) -> dict[str, Any]:
     """Shape, dtype, the norm, and the number if there is just one."""
     a = array(x)
-    said: dict[str, Any] = {"shape": str(tuple(x.shape)), "dtype": str(x.dtype).removeprefix("torch."), "norm": norm(a)}
+    said: dict[str, Any] = {**form(x), "norm": norm(a)}
     if a.size == 1 and not np.iscomplexobj(a):
         said["value"] = float(a.item())
     return said
@@ -300,20 +319,29 @@ class Watch:
         sizes = [norm(array(g)) for g in gs if g is not None]
         if sizes:
             self.gradients[self.ids[f]] = norm(sizes)
+        for output, g in enumerate(gs):
+            if g is not None and (f, output) in self.ids:  # a state: its part of what the function made
+                node = self.ids[f, output]
+                self.measure(Edge(node, 0), array(g))
+                self.gradients[node] = self.messages[Edge(node, 0)]
 
     def sent(self, f: Any, gs: Sequence[Any]) -> None:
         """A function has sent its messages."""
         for k, ((x, output), g) in enumerate(zip(f.next_functions, gs, strict=False)):
             if x is None or g is None:
                 continue
-            edge, message = Edge(self.ids[f], k), array(g)
-            n = max(message.size, 1)
-            self.messages[edge] = norm(message)
-            self.rms[edge] = self.messages[edge] / math.sqrt(n)
-            self.balances[edge] = float(np.count_nonzero(message > 0) - np.count_nonzero(message < 0)) / n
-            if self.ids[x] in self.watched:  # parts for each output apart: they have their own shapes
-                outputs = self.parts.setdefault((self.ids[x], edge in self.carried), {})
+            edge, message, to = Edge(self.ids[f], k), array(g), self.ids.get((x, output), self.ids[x])
+            self.measure(edge, message)
+            if to in self.watched:  # parts for each output apart: they have their own shapes
+                outputs = self.parts.setdefault((to, edge in self.carried), {})
                 outputs[output] = outputs[output] + message if output in outputs else message
+
+    def measure(self, edge: Edge, message: np.ndarray) -> None:
+        """The numbers of one message."""
+        n = max(message.size, 1)
+        self.messages[edge] = norm(message)
+        self.rms[edge] = self.messages[edge] / math.sqrt(n)
+        self.balances[edge] = float(np.count_nonzero(message > 0) - np.count_nonzero(message < 0)) / n
 
     def flow(self) -> Flow:
         """All of it, as a `Flow` that knows its names already."""
