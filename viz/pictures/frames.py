@@ -153,8 +153,8 @@ class Frames:
             from PIL import Image
         except ImportError as error:
             raise MissingToolError(f'GIF needs Pillow and resvg-py, and there is no {error.name}: pip install '
-                                   '"microgradrnn[gif]". Without them, save as .svg: it plays by itself in every browser.'
-                                   ) from None
+                                   '"microgradrnn[gif]". Without them, save as .svg: it plays by itself in every '
+                                   "browser.") from None
         zoom = 2 if self.width <= 900 else 1
 
         def pixels(j: int) -> np.ndarray:
