@@ -20,10 +20,11 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks $(ARGS)
 
-# The pictures that README shows.
+# The pictures that README shows; and those of docs/folding.md, which its own examples save.
 pictures: demo
 	mkdir -p docs/img
 	cp out/gates_against_tanh.svg out/side_by_side.svg docs/img/
+	cd docs/img && $(abspath $(BIN))/python -m doctest ../folding.md
 
 # Every kind of picture there is, and docs/gallery.md.
 gallery: $(VENV)/.demo $(VENV)/.bench
