@@ -14,6 +14,7 @@ from microgradrnn import Tensor, Value, io, nn, scope
 from tests.numerics import relative_error
 from tests.viz.nets import own_cell
 from viz.flow import blame
+from viz.flow.attribution import Places
 from viz.graph.timeline import timeline
 
 D, H, K, B = 3, 5, 4, 2
@@ -470,8 +471,8 @@ def test_a_row_that_two_steps_read_is_kept_in_the_rest() -> None:
     projected, h = xs @ U, np.zeros((B, H))
     for t in range(4):
         with scope("mine", step=t):
-            h = mg.tanh(projected[t] + projected[t + 1] + h @ W)  # type: ignore[assignment]
-    loss = (h**2).sum()  # type: ignore[attr-defined]
+            h = mg.tanh(projected[t] + projected[t + 1] + h @ W)
+    loss = (h**2).sum()
     found = viz.shares(loss, {"U": U})["U"]
     assert relative_error(found.total, mg.grad(loss, U)) < 1e-12
     whole = mg.grad(loss, projected)
@@ -520,7 +521,7 @@ def test_lags_between_decoder_and_encoder_are_counted_in_the_order_of_execution(
 
 def test_layers_side_by_side_share_their_steps_and_all_that_comes_behind_is_counted_on() -> None:
     def shifts(root: Any) -> list[int]:
-        return blame.Places(root).shifts
+        return Places(root).shifts
 
     xs = normal(5, B, D)
     deep, both = nn.LSTM(D, H, layers=3, rng=0), nn.RNN(D, H, layers=2, bidirectional=True, rng=0)

@@ -372,6 +372,37 @@ def test_steps_behind_a_checkpoint_are_said_to_be_hidden() -> None:
     assert flow.state_names() == []
 
 
+def test_a_checkpoint_is_named_by_every_measurement_that_needs_the_steps() -> None:
+    hs, _ = nn.LSTM(3, 4, rng=0)(np.ones((6, 2, 3)), checkpoint=True)
+    loss = (hs**2).sum()
+    measures: list[Any] = [
+        viz.ways, lambda loss: viz.compare_flow({"lstm": loss}), lambda loss: viz.Recorder()(loss),
+        lambda loss: viz.compare_flow({"lstm": viz.gradient_flow(loss)}),
+    ]
+    for measure in measures:
+        with pytest.raises(ValueError, match="a checkpoint hides the steps inside it"):
+            measure(loss)
+
+
+def test_unmarked_states_have_one_name_everywhere() -> None:
+    rng, h, c = np.random.default_rng(0), np.zeros((2, 3)), np.zeros((2, 3))
+    W = Tensor(rng.standard_normal((3, 12)) / 2)
+    for t in range(5):
+        with scope("own", step=t):
+            a: Any = rng.standard_normal((2, 12)) + h @ W
+            f, i, o = (a[:, 3 * k : 3 * k + 3].sigmoid() for k in range(3))
+            c = f * c + i * tanh(a[:, 9:])
+            h = o * tanh(c)
+    loss = (h * h).sum()
+    flow, jacobians = viz.gradient_flow(loss), viz.step_jacobians(loss)
+    assert flow.state_names() == ["s2", "h"]
+    assert set(jacobians.states) == {"s2", "h"}
+    assert viz.ways(loss).state == flow.profile().state == "h"
+    for state in ("s2", "h"):
+        assert viz.ways(loss, state).state == state
+        np.testing.assert_allclose(viz.ways(loss, state).whole_norms, flow.profile(state).norms, rtol=1e-12)
+
+
 @pytest.mark.parametrize("T", [7, 8])
 def test_a_loop_whose_steps_hand_on_different_nodes_is_refused_unless_they_are_marked(T: int) -> None:
     def loop(marked: bool) -> tuple[Any, list[Any]]:
@@ -385,7 +416,8 @@ def test_a_loop_whose_steps_hand_on_different_nodes_is_refused_unless_they_are_m
         return (h**2).sum(), hidden
 
     loss, _ = loop(marked=False)
-    for measure in (lambda: viz.gradient_flow(loss).profile(), lambda: viz.step_jacobians(loss)):
+    for measure in (lambda: viz.gradient_flow(loss).profile(), lambda: viz.step_jacobians(loss),
+                    lambda: viz.ways(loss)):
         with pytest.raises(ValueError, match=r"the steps of this loop differ.*mark it in every step"):
             measure()
     loss, hidden = loop(marked=True)

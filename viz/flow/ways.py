@@ -30,8 +30,9 @@ import numpy as np
 
 from microgradrnn.engine import Node
 from microgradrnn.engine.backward import reverse
+from viz.flow.messages import Flow
 from viz.flow.paths import split_reverse
-from viz.graph.steps import NO_STEPS, Layer, is_linear, recurrent, states
+from viz.graph.steps import Layer, is_linear, layer_of, need_alike, state_symbols, states
 from viz.graph.trace import norm, traced
 
 PRODUCTS = {"matmul", "matmul_transposed", "affine", "einsum"}
@@ -210,14 +211,12 @@ def ways(
     """
     if by not in RULES:
         raise ValueError(f"ways: by is one of {', '.join(map(repr, RULES))}, got {by!r}")
+    if isinstance(root, Flow):
+        raise TypeError("ways: a Flow keeps norms, not the derivatives that ways are made of: give the loss. What "
+                        "came by the carry and what did not, flow.split() tells (of PyTorch's graphs too)")
     rule = RULES[by]
     graph, ids = traced(root)
-    found = recurrent(graph)
-    if not found:
-        raise ValueError(f"ways: {NO_STEPS}")
-    if not -len(found) <= layer < len(found):
-        raise ValueError(f"ways: there is no layer {layer}; this graph has {len(found)}, counted from 0")
-    one = found[layer]
+    one = layer_of(graph, layer, "ways")
     symbol, at = steps_of(graph, one, state)
     nodes = {name: node for node, name in ids.items()}
     begun = {name: nodes[start] for name, start in initial(graph, one).items() if nodes[start].requires_grad}
@@ -352,13 +351,15 @@ def steps_of(graph: nx.MultiDiGraph, layer: Layer, wanted: str | None) -> tuple[
             if node in handed_on:
                 at.setdefault(name, {})[step] = node
     said = {name: graph.nodes[next(iter(ids.values()))] for name, ids in at.items()}
+    symbols = state_symbols(graph, layer)
+    called = {name: symbols.get(name) or one.get("symbol") or name for name, one in said.items()}
     for key, value in [("role", wanted), ("symbol", wanted), ("name", wanted)] if wanted else [
         ("role", "cell"), ("role", "hidden"), ("kind", "computed")
     ]:
-        if named := [name for name in at if said[name].get(key) == value]:
-            return said[named[-1]].get("symbol", named[-1]), at[named[-1]]
-    there = ", ".join(said[name].get("symbol", name) for name in at) or "nothing"
-    raise ValueError(f"ways: no state {wanted!r}; this layer hands on {there}")
+        if named := [name for name in at if (called[name] if key == "symbol" else said[name].get(key)) == value]:
+            need_alike(graph, layer, named[-1], "ways")
+            return called[named[-1]], at[named[-1]]
+    raise ValueError(f"ways: no state {wanted!r}; this layer hands on {', '.join(called.values()) or 'nothing'}")
 
 
 def held(graph: nx.MultiDiGraph, layer: Layer) -> set[str]:
