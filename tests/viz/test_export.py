@@ -154,6 +154,14 @@ def test_refusals_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         viz.write(graph, tmp_path / "x.txt")
     with pytest.raises(ValueError, match="ends in nothing"):
         viz.read(tmp_path / "x")
+    loss = last_loss("rnn")
+    with pytest.raises(TypeError, match=r"got Tensor: write viz.trace\(it\)"):
+        viz.write(loss, tmp_path / "x.json")  # type: ignore[arg-type]
+    flow = viz.gradient_flow(loss)
+    with pytest.raises(TypeError, match=r"got Flow: write viz.fold\(it, hide=\[\]\)"):
+        viz.write(flow, tmp_path / "x.json")  # type: ignore[arg-type]
+    back = viz.read(viz.write(viz.fold(flow, hide=[]), tmp_path / "x.json"))
+    assert {v for v, said in back.nodes(data=True) if "gradient" in said} == set(flow.gradients)
     with pytest.raises(TypeError, match=r"expected a networkx.MultiDiGraph, as viz.trace gives, got Value"):
         viz.write(Value(1.0), tmp_path / "x.json")  # type: ignore[arg-type]
     graph.nodes["multiply"]["array"] = np.ones(3)

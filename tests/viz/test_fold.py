@@ -469,3 +469,11 @@ def test_the_page_about_folding_is_run(tmp_path: Path, monkeypatch: pytest.Monke
     result = doctest.testfile(str(PAGE), module_relative=False)
     assert result.failed == 0
     assert result.attempted > 10
+
+
+@pytest.mark.parametrize("how", [{"hide": "constants"}, {"by": "module", "expand": "lstm"}])
+def test_one_word_where_several_may_stand_is_refused(how: dict[str, Any]) -> None:
+    (name, word), = list(how.items())[-1:]
+    with pytest.raises(TypeError, match=re.escape(f"{name} is a list of words, {name}=['{word}']; got one alone")):
+        viz.fold(last_loss("lstm"), **how)
+    viz.fold(last_loss("lstm"), **{**how, name: [word]})

@@ -222,3 +222,10 @@ def test_a_thousand_steps_are_under_a_megabyte_and_under_three_with_the_flow() -
 def test_every_stamp_that_is_used_is_there() -> None:
     drawing = viz.unrolled(viz.gradient_flow(loss("GRU", 2, True, True)))
     assert len(list(shapes(drawing.svg))) > 500  # raises where one is missing
+
+
+@pytest.mark.parametrize(("steps", "hint"), [
+    (range(2, 5), r"got range\(2, 5\)"), ([0, 1, 4], r"got \[0, 1, 4\]"), (3, "the last 3: last=3; got 3")])
+def test_steps_that_are_no_pair_are_refused_with_what_to_write(steps: Any, hint: str) -> None:
+    with pytest.raises(TypeError, match=rf"steps is a pair, the first and the last to draw, steps=\(0, 5\).*{hint}"):
+        viz.unrolled(last_loss("rnn", T=6), steps=steps)

@@ -82,7 +82,7 @@ def fold(
         A graph with the schema of `trace` and what the docstring of this module adds.
 
     Raises:
-        TypeError: if root is none of these.
+        TypeError: if root is none of these, or ``hide`` or ``expand`` one bare word.
         ValueError: for a word that means nothing here, and for steps where there are none.
 
     >>> import numpy as np
@@ -96,6 +96,9 @@ def fold(
     """
     _check("by", by, (None, "step", "repeat", "module"))
     _check("parameters", parameters, ("once", "use"))
+    for name, words in (("hide", hide), ("expand", expand)):
+        if isinstance(words, str):
+            raise TypeError(f"fold: {name} is a list of words, {name}=[{words!r}]; got one alone")
     for word in hide:
         _check("hide", word, HIDEABLE)
     with collector_paused():

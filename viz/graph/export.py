@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 import networkx as nx
 
+from microgradrnn.engine import Node
 from viz.graph.trace import EDGE, GRAPH, NODE
 from viz.missing import MissingToolError
 
@@ -42,7 +43,8 @@ def write(graph: nx.MultiDiGraph, path: str | Path) -> Path:
         TypeError: if it is no `networkx.MultiDiGraph`, or holds something that is no data (an array, say).
     """
     if not isinstance(graph, nx.MultiDiGraph):
-        raise TypeError(f"write: expected a networkx.MultiDiGraph, as viz.trace gives, got {type(graph).__name__}")
+        raise TypeError(f"write: expected a networkx.MultiDiGraph, as viz.trace gives, got {type(graph).__name__}"
+                        f"{hint(graph)}")
     path = Path(path)
     for where, taken in ((graph.nodes(data=True), {ID}), (graph.edges(data=True), {"source", "target", KEY})):
         if lost := next((name for *_, said in where for name in said if name in taken), None):
@@ -51,6 +53,15 @@ def write(graph: nx.MultiDiGraph, path: str | Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8", newline="\n")
     return path
+
+
+def hint(given: Any) -> str:
+    """What to write in place of something that is no graph, but has one."""
+    if isinstance(given, Node):
+        return ": write viz.trace(it)"
+    if isinstance(getattr(given, "graph", None), nx.MultiDiGraph):
+        return ": write viz.fold(it, hide=[]), which is its graph with its numbers"
+    return ""
 
 
 def read(path: str | Path) -> nx.MultiDiGraph:

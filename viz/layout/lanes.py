@@ -192,6 +192,10 @@ def chosen(lanes: Sequence[Lane], steps: tuple[int, int] | None, last: int) -> l
         if last < 1:
             raise ValueError(f"unrolled: last must be at least 1, got {last}")
         return have[:last] if all(is_backwards(lane.layer) for lane in lanes) else have[-last:]
+    if not (isinstance(steps, (tuple, list)) and len(steps) == 2):
+        few = f"; the last {steps}: last={steps}" if isinstance(steps, int) else ""
+        raise TypeError(f"unrolled: steps is a pair, the first and the last to draw, steps=({have[0]}, {have[-1]}) for "
+                        f"all of them{few}; got {steps!r:.60}")
     first, final = steps
     columns = [column for column in have if first <= column <= final]
     if not columns:

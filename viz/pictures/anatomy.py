@@ -33,7 +33,7 @@ from viz.render.drawing import Drawing
 from viz.render.geometry import Point, Route
 from viz.render.scale import Scale, short
 from viz.render.svg import arrowhead, document, element, heading, path, text, title
-from viz.render.theme import DEFAULT, Theme, mixed
+from viz.render.theme import DEFAULT, Theme, mixed, need_theme
 
 LONGEST = 34  # characters of a weighted sum that a box still holds
 
@@ -72,6 +72,7 @@ def cell(
     >>> "update gate" in picture.svg
     True
     """
+    need_theme(theme)
     step = specimen(net, x, state, seed=None if flow is True or flow is False else flow, rng=rng)
     anatomy = dissect(step, with_flow=flow is not False)
     entering = f"1 enters at every entry of {step.symbols[0]}_t" if flow is True else "as given, at the states"

@@ -26,7 +26,7 @@ from viz.pictures.records import fields_of, messages, picture
 from viz.render.drawing import Drawing
 from viz.render.scale import short
 from viz.render.svg import clean
-from viz.render.theme import DEFAULT, Theme
+from viz.render.theme import DEFAULT, Theme, need_theme
 
 NO_DOT = (
     "this needs Graphviz' dot program, which was not found. Install it (apt install graphviz, brew install graphviz, "
@@ -160,6 +160,7 @@ def draw(root: Node | nx.MultiDiGraph, *, flow: Flow | None = None, rankdir: str
     >>> "a | data 2.0000 | grad 3.0000" in draw(y).source
     True
     """
+    need_theme(theme)
     if rankdir not in ("LR", "TB"):
         raise ValueError(f"draw: rankdir is 'LR' or 'TB', got {rankdir!r}")
     graph = root if isinstance(root, nx.MultiDiGraph) else trace(root)

@@ -26,7 +26,7 @@ from viz.pictures.strands import ALARM, ZERO, Look, Stamps
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale, short
 from viz.render.svg import document, element, heading, text, title
-from viz.render.theme import DEFAULT, LEVELS, Theme, shorten
+from viz.render.theme import DEFAULT, LEVELS, Theme, need_theme, shorten
 
 ROLES = ("cell", "gate", "candidate", "hidden")  # the rows, from the top
 LEFT, RIGHT, HEIGHT, PLOT, MIDDLE = 128.0, 92.0, 20.0, 150.0, 190.0
@@ -68,6 +68,7 @@ def folded(
     >>> "×996" in folded(h.sum()).svg
     True
     """
+    need_theme(theme)
     if cells < 1:
         raise ValueError(f"folded: cells is how many to draw at either end, at least 1; got {cells}")
     with collector_paused():

@@ -28,7 +28,7 @@ from viz.pictures.records import Sheet, along, fields_of, sign
 from viz.render.drawing import Drawing
 from viz.render.scale import short
 from viz.render.svg import document, element, text
-from viz.render.theme import DEFAULT, Theme, shorten, text_width
+from viz.render.theme import DEFAULT, Theme, need_theme, shorten, text_width
 
 MOST = 150  # messages: longer films nobody watches
 HEAD = 50.0  # pixels for the words above the graph
@@ -211,6 +211,7 @@ def backprop_frames(root: Node, seed: Any = None, *, rankdir: str = "LR", theme:
     >>> [(m.input, m.upstream, m.local, m.message, m.after) for m in film.messages]
     [('multiply', 1.0, 1.0, 1.0, 1.0), ('x', 1.0, 3.0, 3.0, 3.0), ('x', 1.0, 3.0, 3.0, 6.0)]
     """
+    need_theme(theme)
     if rankdir not in ("LR", "TB"):
         raise ValueError(f"backprop_frames: rankdir is 'LR' or 'TB', got {rankdir!r}")
     graph, ids = traced(root)

@@ -11,16 +11,17 @@ from viz.pictures.strips import power
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale
 from viz.render.svg import document, element, heading, text, title
-from viz.render.theme import Theme
+from viz.render.theme import Theme, mixed, need_theme
 
-LEFT, RIGHT, HEIGHT, GATES = 76.0, 760.0, 260.0, 90.0
+LEFT, RIGHT, HEIGHT, CARRY, GATES = 76.0, 760.0, 260.0, 70.0, 90.0
 
 
 def heat_map(of: Recorder, name: str, theme: Theme) -> Drawing:
     """Lag against update; colour is the norm relative to lag 0 of the same update."""
+    need_theme(theme)
     norms = of.norms
-    with np.errstate(invalid="ignore", divide="ignore"):
-        left = norms / norms[:, :1]
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        left = np.where((norms[:, :1] > 0) & (norms[:, :1] < math.inf), norms / norms[:, :1], math.nan)
     n, lags = left.shape
     scale = Scale.of((float(x) for x in left[left > 0]), widest=8)
     wide, high, top = (RIGHT - LEFT) / n, HEIGHT / lags, 86.0
@@ -42,11 +43,19 @@ def heat_map(of: Recorder, name: str, theme: Theme) -> Drawing:
         words = f"≥ lag {last}" if last == lags - 1 else f"lag {last}"
         parts.append(text(RIGHT + 10, top + HEIGHT - (last + 0.5) * high + 4, words, anchor="start", font_size="11"))
     y = top + HEIGHT + 14
+    if (of.carry > 0).any():
+        parts.append(carry_map(of.carry, wide, y, theme))
+        y += CARRY + 14
     if of.gates:
         parts.extend(gate_lines(of, wide, y, theme))
         y += GATES + 14
     parts.extend(update_ticks(of.updates, wide, y - 10, theme))
     markup, bottom = legend(scale, bool((left == 0).any()), y + 34, theme)
+    if np.isnan(left[:, 0]).any():
+        parts.append(text(LEFT, bottom + 6, "Blank: at lag 0 the norm is exactly 0, as in a layer that reads backwards "
+                          "under the loss of the last step, or not finite.", anchor="start", font_size="11",
+                          fill=theme.faint))
+        bottom += 18
     return document("".join([*parts, markup]), 900, bottom, theme, name)
 
 
@@ -61,6 +70,31 @@ def squares(left: np.ndarray, wide: float, high: float, top: float, scale: Scale
         paths.setdefault(colour, []).append(f"M{x:.2f},{y:.2f}h{wide:.2f}")
     return element("g", "".join(element("path", d="".join(d), stroke=colour, stroke_width=f"{high + 0.3:.2f}")
                                 for colour, d in paths.items()), shape_rendering="crispEdges")
+
+
+def carry_map(carry: np.ndarray, wide: float, top: float, theme: Theme) -> str:
+    """The share of the carry, lag against update, from nothing to all of it in ten shades."""
+    ground, full, high = theme.tile, theme.roles["cell"], CARRY / carry.shape[1]
+    paths: dict[int, list[str]] = {}
+    for (j, lag), share in np.ndenumerate(carry):
+        if not math.isnan(share):
+            y = top + CARRY - (lag + 0.5) * high
+            paths.setdefault(round(10 * share), []).append(f"M{LEFT + j * wide:.2f},{y:.2f}h{wide:.2f}")
+    parts = [element("path", d="".join(d), stroke=mixed(ground, full, tenth / 10), stroke_width=f"{high + 0.3:.2f}")
+             for tenth, d in sorted(paths.items())]
+    parts += [element("rect", x=RIGHT + 10 + 6 * tenth, y=top + 18, width=6.2, height=9.0,
+                      fill=mixed(ground, full, tenth / 10)) for tenth in range(11)]
+    back = carry[:, 1:][~np.isnan(carry[:, 1:])]
+    known = f": median {np.median(back):.0%}" if back.size else ""
+    said = title(f"the share of the carry in what came from the step after{known}")
+    words = [text(16, top + CARRY / 4 + 4, "carry", anchor="start", font_size="11", fill=theme.faint),
+             text(LEFT - 8, top + CARRY, "lag 0", anchor="end", font_size="11"),
+             text(LEFT - 8, top + 8, carry.shape[1] - 1, anchor="end", font_size="11"),
+             text(RIGHT + 10, top + 11, "share carried", anchor="start", font_size="11", fill=theme.faint),
+             text(RIGHT + 10, top + 40, "0", anchor="start", font_size="11"),
+             text(RIGHT + 76, top + 40, "100 %", anchor="end", font_size="11")]
+    frame = element("rect", x=LEFT, y=top, width=RIGHT - LEFT, height=CARRY, fill=ground)
+    return frame + element("g", said + "".join(parts), shape_rendering="crispEdges") + "".join(words)
 
 
 def lag_ticks(lags: int, high: float, top: float, theme: Theme) -> list[str]:

@@ -17,7 +17,7 @@ from viz.pictures.unrolled import label_of
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale, short
 from viz.render.svg import document, element, heading, text, title
-from viz.render.theme import DEFAULT, Theme, shorten, text_width
+from viz.render.theme import DEFAULT, Theme, need_theme, shorten, text_width
 
 LEFT, HEIGHT = 180.0, 40.0
 SAMPLE = 34.0  # the room for a sample of what a note is about
@@ -48,6 +48,7 @@ def ribbons(flows: Mapping[str, Flow] | Flow, *, lags: int = 100, scale: Scale |
     Raises:
         ValueError: if there is nothing to draw.
     """
+    need_theme(theme)
     flows = {label_of(flows): flows} if isinstance(flows, Flow) else flows
     if flows and not any(layers(flow.graph) for flow in flows.values()):
         raise ValueError(f"ribbons: {NO_STEPS}")

@@ -25,7 +25,7 @@ from viz.render.drawing import Drawing
 from viz.render.geometry import Route
 from viz.render.scale import Scale
 from viz.render.svg import document, element, heading, text, title
-from viz.render.theme import DEFAULT, Theme, shorten, text_width
+from viz.render.theme import DEFAULT, Theme, need_theme, shorten, text_width
 
 GAP = 19.0  # between two loops one round the other
 
@@ -65,6 +65,7 @@ def rolled(
     >>> "t−1" in rolled(h.sum()).svg
     True
     """
+    need_theme(theme)
     if steps < 1:
         raise ValueError(f"rolled: steps is how many to show unrolled, at least 1; got {steps}")
     if isinstance(root, Flow):

@@ -16,7 +16,7 @@ from viz.flow.ways import CARRY, STRAIGHT, Ways
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale, short
 from viz.render.svg import document, element, heading, text, title
-from viz.render.theme import DEFAULT, Theme, mixed, text_width
+from viz.render.theme import DEFAULT, Theme, mixed, need_theme, text_width
 
 LEFT, TOP, BANDS, CURVES, WIDE = 84.0, 58.0, 150.0, 130.0, 760.0
 LEGEND = 350.0
@@ -49,6 +49,7 @@ def draw_ways(
     >>> draw_ways(ways(hs.sum())).svg.startswith("<svg")
     True
     """
+    need_theme(theme)
     panels = {"": ways} if isinstance(ways, Ways) else dict(ways)
     panels = {net: cut(panel, lags) for net, panel in panels.items()}
     if not any(panel.parts for panel in panels.values()):

@@ -9,7 +9,7 @@ import numpy as np
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale, short
 from viz.render.svg import document, element, heading, text, title
-from viz.render.theme import DEFAULT, Theme, shorten, text_width
+from viz.render.theme import DEFAULT, Theme, need_theme, shorten, text_width
 
 MONO = "DejaVu Sans Mono, Menlo, Consolas, Liberation Mono, monospace"
 
@@ -36,6 +36,7 @@ def shaded_text(
     >>> shaded_text(np.tril(np.ones((3, 3))), "abcd").svg.count(">d</text>")
     1
     """
+    need_theme(theme)
     tokens, C = checked("shaded_text", strengths, words)
     shown = [len(C) - 1] if steps is None else [int(t) for t in steps]
     if not shown or not all(0 <= t < len(C) for t in shown):
@@ -143,6 +144,7 @@ def text_map(
     >>> text_map(np.tril(np.ones((3, 3))), "abcd").svg.count(">d</text>")
     1
     """
+    need_theme(theme)
     tokens, C = checked("text_map", strengths, words)
     scale = scale or Scale.of(C[C > 0].tolist(), widest=8)
     T = len(C)

@@ -23,7 +23,7 @@ from viz.pictures.whole import Whole, whole
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale
 from viz.render.svg import document, element
-from viz.render.theme import DEFAULT, Theme
+from viz.render.theme import DEFAULT, Theme, need_theme
 
 
 def unrolled(
@@ -109,6 +109,7 @@ def common_scale(flows: Iterable[Flow], *, last: int = 8) -> Scale:
 def block(root: Any, flow: Flow | None, steps: tuple[int, int] | None, last: int, labels: Any, name: str | None,
           theme: Theme) -> Net | Whole:
     """What is to be drawn: a net, or a graph without time steps."""
+    need_theme(theme)
     if isinstance(root, Flow):
         root, flow = root.graph, root
     graph = flow.graph if flow is not None else root if isinstance(root, nx.MultiDiGraph) else trace(root)

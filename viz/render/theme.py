@@ -122,6 +122,20 @@ DARK = Theme(
 )
 
 
+def need_theme(theme: Theme) -> None:
+    """Refuse what is no theme.
+
+    Raises:
+        TypeError: and says how a theme is given.
+
+    >>> need_theme("dark")
+    Traceback (most recent call last):
+    TypeError: theme is a viz.Theme: viz.DARK, or viz.Theme() for the light one; got 'dark'
+    """
+    if not isinstance(theme, Theme):
+        raise TypeError(f"theme is a viz.Theme: viz.DARK, or viz.Theme() for the light one; got {theme!r:.40}")
+
+
 def recoloured(besides: str = "", shown: Theme = DARK, drawn: Theme = DEFAULT) -> str:
     """Rules of CSS that show pictures drawn in one theme in the colours of another, where they stand in a page.
 
