@@ -21,7 +21,7 @@ from viz.graph.steps import Edge, layers, states
 from viz.plots.curves import COLOURS, need_matplotlib
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale, short
-from viz.render.theme import DEFAULT, Theme
+from viz.render.theme import DEFAULT, Theme, need_theme
 
 LINES = ("-", "--", "-.")  # dotted is the carry
 
@@ -225,6 +225,10 @@ def compare_flow(
     [['straight', 'tanh'], ['carry', 'n', 'r', 'straight', 'z']]
     >>> found.drawing.save("nets.svg")  # doctest: +SKIP
     """
+    need_theme(theme)
+    if not isinstance(nets, Mapping):
+        raise TypeError("compare_flow: nets is a dict from the name of each net to its loss, {'lstm': loss, ...}; got "
+                        f"{type(nets).__name__}")
     if not nets:
         raise ValueError("compare_flow: no nets to compare")
     if lags < 1:
