@@ -336,3 +336,10 @@ def test_the_curves_are_the_tracks_on_a_log_scale() -> None:
 def test_what_cannot_be_compared_is_refused(nets: Any, options: Any, error: Any, words: str) -> None:
     with pytest.raises(error, match=re.escape(words)):
         viz.compare_flow(nets, **options)
+
+
+def test_nets_without_names_are_refused_with_what_to_write() -> None:
+    loss: Any = last_loss("lstm")
+    for nets in (loss, [loss]):
+        with pytest.raises(TypeError, match=r"a dict from the name of each net to its loss, \{'lstm'.*; got"):
+            viz.compare_flow(nets)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
+import numpy as np
 import pytest
 
 import viz
@@ -118,3 +122,21 @@ def test_css_recolours_exactly_what_a_dark_picture_would_have() -> None:
 def test_css_leaves_alone_what_it_is_not_for() -> None:
     assert recoloured(".paper").splitlines()[0].startswith('[fill="#1f2933"]:not(.paper *){fill:')
     assert recoloured(".paper").count(":not(.paper *)") == 2 * len(recoloured().splitlines())
+
+
+def test_a_theme_that_is_none_is_refused_by_every_picture_with_what_to_write() -> None:
+    loss = last_loss("lstm")
+    text = np.tril(np.ones((3, 3)))
+    recorder = viz.Recorder()
+    recorder(loss)
+    pictures: list[Callable[..., Any]] = [
+        partial(viz.unrolled, loss), partial(viz.side_by_side, loss), partial(viz.rolled, loss),
+        partial(viz.folded, loss), partial(viz.ribbons, viz.gradient_flow(loss)), partial(viz.draw, loss),
+        partial(viz.backprop_frames, Value(1.0) * 2), partial(viz.cell, nn.GRUCell(2, 3, rng=0)),
+        partial(viz.shaded_text, text, "abcd"), partial(viz.text_map, text, "abcd"), viz.ways(loss).draw,
+        recorder.drawing, partial(viz.compare_flow, {"lstm": loss}),
+    ]
+    for picture in pictures:
+        with pytest.raises(TypeError, match=r"viz.DARK, or viz.Theme\(\) for the light one; got 'dark'"):
+            picture(theme="dark")
+        picture(theme=viz.DARK)

@@ -15,7 +15,7 @@ import viz
 from microgradrnn import Tensor, Value, grad, mark, nn, scope, sigmoid, sqrt, tanh, where
 from microgradrnn.engine.backward import reverse
 from microgradrnn.nn.scalar import GRUNeuron, LSTMNeuron, RNNNeuron
-from tests.viz.nets import own_cell
+from tests.viz.nets import last_loss, own_cell
 from viz.flow.ways import RULES
 from viz.graph.trace import reachable
 
@@ -495,3 +495,11 @@ def test_the_picture_says_zero_and_infinity_as_they_are() -> None:
     assert "nan" not in drawing.svg
     with pytest.raises(ValueError, match="nothing to draw"):
         viz.draw_ways({})
+
+
+@pytest.mark.parametrize("ask", [viz.ways, viz.step_ways])
+def test_a_flow_has_no_ways_and_the_error_says_what_it_has(ask: Any) -> None:
+    flow = viz.gradient_flow(last_loss("lstm"))
+    with pytest.raises(TypeError, match=r"give the loss.*flow\.split\(\) tells"):
+        ask(flow)
+    assert all(a.carry >= 0 for a in flow.split())
