@@ -43,14 +43,14 @@ def shaded_text(
         raise ValueError(f"shaded_text: steps lie in 0..{len(C) - 1}, got {shown}")
     scale = scale or Scale.of((g for t in shown for g in C[t]), widest=8)
     parts = [heading(16, 28, name)[0]]
-    y = 44.0
+    y, right = 44.0, 0.0
     for t in shown:
-        said, y = paragraph(tokens, C[t], t, y, width, scale, theme)
+        said, edge, y = paragraph(tokens, C[t], t, y, width, scale, theme)
         parts.append(said)
-        y += 18
+        y, right = y + 18, max(right, edge)
     drawn = np.concatenate([C[t, : t + 1] for t in shown])
     markup, y = legend(scale, drawn, y + 4, theme, "‖∂ logit of the boxed one / ∂x‖₂")
-    return document("".join([*parts, markup]), max(width, 620.0), y, theme, name)
+    return document("".join([*parts, markup]), max(right + 16, 620.0), y, theme, name)
 
 
 def checked(who: str, strengths: np.ndarray, words: str | Sequence[str]) -> tuple[list[str], np.ndarray]:
@@ -65,13 +65,13 @@ def checked(who: str, strengths: np.ndarray, words: str | Sequence[str]) -> tupl
 
 
 def paragraph(tokens: list[str], row: np.ndarray, t: int, y: float, width: float, scale: Scale,
-              theme: Theme) -> tuple[str, float]:
-    """One prediction: what was read before it, shaded, and the right answer in a box. Returns the lower edge too."""
+              theme: Theme) -> tuple[str, float, float]:
+    """One prediction: what was read before it, shaded, and the right answer in a box; its right and lower edges."""
     size, height, x, left = 13.0, 21.0, 16.0, 16.0
     single = all(len(token) == 1 for token in tokens)
     unit = size * 0.66
     last = max(t + 1, max((k for k in range(len(row)) if row[k] > 0), default=0))  # a net may read backwards too
-    parts = []
+    parts, right = [], left
     for k in range(last + 1):
         shown = visible(tokens[k])
         wide = unit * max(len(shown), 1) + (0 if single else 6)
@@ -90,9 +90,10 @@ def paragraph(tokens: list[str], row: np.ndarray, t: int, y: float, width: float
                 ink = theme.ink if row[k] == 0 else ink_on(ground(row[k], scale, theme))
                 parts.append(text(middle, y + 15, shown, font_family=MONO, fill=ink))
         x += wide
+        right = max(right, x)
         if tokens[k].endswith("\n"):
             x, y = left, y + height + 3
-    return "".join(parts), y + height + (0 if x > left else -height - 3)
+    return "".join(parts), right, y + height + (0 if x > left else -height - 3)
 
 
 def visible(token: str) -> str:
