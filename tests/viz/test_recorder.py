@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 import viz
-from microgradrnn import nn, optim
+from microgradrnn import Tensor, mark, nn, optim, scope, sigmoid
 from microgradrnn.training import fit
 from tests.viz.nets import own_cell, two_layers
+from viz.graph.trace import reachable
 
 XS = np.random.default_rng(0).standard_normal((12, 2, 3))
 YS = np.random.default_rng(1).integers(0, 4, (12, 2))
@@ -108,6 +109,66 @@ def test_means_of_the_gates_are_those_of_the_forward_pass() -> None:
     run.step()
     assert run.recorder is not None
     assert list(run.recorder.gates) == ["f", "i", "o"]
+
+
+def gate_of(state: Any, symbol: str) -> float:
+    """The mean of the youngest gate of this name in a cell's step."""
+    return float(next(x for x in reversed(reachable(state)) if x.symbol == symbol and x.role == "gate").data.mean())
+
+
+def test_gates_are_those_of_the_loop_that_is_followed() -> None:
+    _, (h, _) = nn.LSTM(3, 4, rng=0)(XS[:6])
+    decoded, _ = nn.GRU(2, 4, rng=1)(np.random.default_rng(2).standard_normal((4, 2, 2)), h)
+    stacked, _ = nn.Recurrent(nn.LSTMCell(3, 4, rng=0), nn.GRUCell(4, 5, rng=1))(XS[:6])
+    for outputs, T in ((decoded, 4), (stacked, 6)):
+        recorder = viz.Recorder()
+        recorder((outputs[-1] ** 2).sum())
+        assert list(recorder.gates) == ["r", "z"]
+        assert recorder.gates["z"].shape == (1, T)
+        assert recorder.gates["z"][0, 0] == gate_of(outputs, "z")
+
+
+def test_a_decoder_of_the_same_name_is_not_mixed_with_its_encoder() -> None:
+    encoder, decoder = nn.LSTM(3, 4, rng=0), nn.LSTM(2, 4, rng=1)
+    _, state = encoder(XS[:7])
+    ys = np.random.default_rng(2).standard_normal((3, 2, 2))
+    loss = (decoder(ys, state)[0][-1] ** 2).sum()
+    alone = (decoder(ys, tuple(x.data for x in state))[0][-1] ** 2).sum()  # the same numbers, and no encoder
+    one, other = viz.Recorder(), viz.Recorder()
+    one(loss)
+    other(alone)
+    assert one.norms.shape == (1, 3)
+    np.testing.assert_allclose(one.norms, other.norms, rtol=1e-12)
+    np.testing.assert_allclose(one.carry, other.carry, rtol=1e-12)
+    for symbol in "fio":
+        np.testing.assert_allclose(one.gates[symbol], other.gates[symbol], rtol=1e-12)
+
+
+def test_gates_of_a_loop_in_which_no_state_is_marked() -> None:
+    W, h = Tensor(np.eye(4) / 3), Tensor(np.ones((2, 4)))
+    means = []
+    for t in range(5):
+        with scope("own", step=t):
+            z = mark(sigmoid(h @ W), "z", role="gate")
+            h = z * h + (1 - z) * (h @ W).tanh()
+            means.append(float(z.data.mean()))
+    recorder = viz.Recorder()
+    recorder(h.sum())
+    np.testing.assert_allclose(recorder.gates["z"], [means[::-1]], rtol=1e-12)
+
+
+def test_a_record_with_nothing_at_lag_0_stays_blank_and_says_why() -> None:
+    hs, _ = nn.GRU(3, 4, bidirectional=True, rng=0)(XS[:7])
+    recorder = viz.Recorder()
+    recorder((hs[-1] ** 2).sum())
+    assert (recorder.norms[0] > 0).tolist() == [False] * 6 + [True]
+    svg = recorder.drawing().svg
+    assert "Blank: at lag 0 the norm is exactly 0" in svg
+    assert "#d55e00" not in svg
+    run = Training(every=1)
+    run.step()
+    assert run.recorder is not None
+    assert "Blank" not in run.recorder.drawing().svg
 
 
 def test_training_with_a_recorder_is_bit_for_bit_training_without() -> None:
@@ -219,7 +280,7 @@ def test_the_drawing_has_a_square_for_each_number_and_a_line_for_each_gate() -> 
     assert run.recorder is not None
     svg = run.recorder.drawing().svg
     squares = sum(d.count("M") for d in re.findall(r'<path d="([^"]+)" stroke="#\w+" stroke-width="[\d.]+"/>', svg))
-    assert squares == 4 * 12
+    assert squares == 2 * 4 * 12  # the norms, and below them the share of the carry
     means = run.recorder.gates["f"].mean(axis=1)
     assert f"mean of f: {means[0]:.3f} at first, {means[-1]:.3f} at last" in svg
 

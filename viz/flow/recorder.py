@@ -31,7 +31,7 @@ import numpy as np
 from microgradrnn.engine import Node
 from microgradrnn.engine.backward import reverse
 from viz.flow.messages import Arrival, Profile, gradient_flow
-from viz.graph.steps import is_linear
+from viz.graph.steps import is_linear, recurrent
 from viz.graph.trace import norm, reachable
 from viz.render.drawing import Drawing
 from viz.render.theme import DEFAULT, Theme
@@ -39,6 +39,9 @@ from viz.render.theme import DEFAULT, Theme
 
 class Recorder:
     """Writes down, every n updates, the profile of a state, its horizon, the share of its carry and the gates' means.
+
+    The state is one of the loop made last, and so are the gates. In a bidirectional net that is the one that reads
+    backwards, whose lag 0 is the first time step: the loss of the last step gives it nothing there, and no horizon.
 
     Args:
         every: after how many updates to record; the first one is recorded too.
@@ -107,14 +110,15 @@ class Recorder:
             raise TypeError(f"Recorder: expected a loss (or a function that makes one), got {type(loss).__name__}")
         nodes = reachable(loss)
         at = marked_states(nodes, self.state)
-        symbol, arrivals = watched(loss, at) if at else from_flow(loss, self.state)
+        symbol, arrivals, path = watched(loss, at) if at else from_flow(loss, self.state)
         lags = range(max(arrivals) + 1)
         said = [arrivals.get(lag) for lag in lags]
         norms = [a.total if a else math.nan for a in said]
         carry = [a.carry / (a.carry + a.rest) if a and a.carry + a.rest > 0 else math.nan for a in said]
         horizon = Profile(symbol, (), tuple(arrivals), tuple(a.total for a in arrivals.values())).horizon(self.fraction)
         steps = {a.step: lag for lag, a in arrivals.items()}
-        found = {"norms": norms, "carry": carry, **gate_means(nodes, steps, len(lags))}
+        gates = [x for x in nodes[beginning(nodes, at):] if x.role == "gate" and x.scope.path[: len(path)] == path]
+        found = {"norms": norms, "carry": carry, **gate_means(gates, steps, len(lags))}
         for name in {**self._rows, **found}:
             rows = self._rows.setdefault(name, [[] for _ in self.updates])
             rows.append(found.get(name, []))
@@ -218,18 +222,35 @@ class Recorder:
 
 # ------------------------------------------------------------------------------------------------ the measurement
 def marked_states(nodes: list[Node], wanted: str | None) -> dict[int, Node]:
-    """The states to follow, step by step, as they are marked; of layers of one name the last one's."""
+    """The states to follow, step by step, as they are marked; of loops of one name the last one's."""
     found = [x for x in nodes if x.op is not None and x.scope.step is not None
              and (x.role in ("cell", "hidden") if wanted is None else wanted in (x.symbol, x.role))]
     if not found:
         return {}
     found = [x for x in found if x.scope.path == found[-1].scope.path]
     role = "cell" if any(x.role == "cell" for x in found) else found[-1].role
-    return {x.scope.step: x for x in found if x.role == role and x.scope.step is not None}
+    at: dict[int, Node] = {}
+    now = None
+    for x in found:
+        if x.role == role and x.scope.step is not None:
+            if x.scope.step != now and x.scope.step in at:
+                at = {}  # the step comes round again: another loop begins
+            now = x.scope.step
+            at[now] = x
+    return at
 
 
-def watched(loss: Node, at: dict[int, Node]) -> tuple[str, dict[int, Arrival]]:
-    """What arrives at these states, by lag: one reverse pass that leaves the weights out, and builds no graph."""
+def beginning(nodes: list[Node], at: dict[int, Node]) -> int:
+    """Where in the nodes, which come as they were made, the first step of the loop begins."""
+    if not at:
+        return 0
+    first = min(at.values(), key=lambda x: x.serial)
+    before = (j for j, x in enumerate(nodes) if x.serial < first.serial and x.scope.step != first.scope.step)
+    return max(before, default=-1) + 1
+
+
+def watched(loss: Node, at: dict[int, Node]) -> tuple[str, dict[int, Arrival], tuple[str, ...]]:
+    """What arrives at these states, by lag, and their path: one reverse pass that leaves the weights out, no graph."""
     states = set(at.values())
     carried = {edge for state in states for edge in carried_into(state, states)}
     parts: dict[tuple[Node, bool], Any] = {}
@@ -246,7 +267,7 @@ def watched(loss: Node, at: dict[int, Node]) -> tuple[str, dict[int, Arrival]]:
         abs(last - step): Arrival(symbol, step, abs(last - step), gradients.get(x, 0.0),
                                   norm(parts.get((x, True), 0.0)), norm(parts.get((x, False), 0.0)))
         for step, x in sorted(at.items(), key=lambda pair: abs(last - pair[0]))
-    }
+    }, youngest.scope.path
 
 
 def carried_into(state: Node, states: set[Node]) -> Iterator[tuple[Node, int]]:
@@ -266,17 +287,18 @@ def carried_into(state: Node, states: set[Node]) -> Iterator[tuple[Node, int]]:
                 stack.append(x)
 
 
-def from_flow(loss: Node, wanted: str | None) -> tuple[str, dict[int, Arrival]]:
+def from_flow(loss: Node, wanted: str | None) -> tuple[str, dict[int, Arrival], tuple[str, ...]]:
     """The same for loops in which no state is marked: slower, because the graph must be searched for them."""
     flow = gradient_flow(loss)
-    return flow.profile(wanted).state, {a.lag: a for a in flow.split(wanted)}
+    symbol, arrivals = flow.profile(wanted).state, {a.lag: a for a in flow.split(wanted)}
+    return symbol, arrivals, tuple(filter(None, recurrent(flow.graph)[-1].path.split("/")))
 
 
-def gate_means(nodes: list[Node], lag_at: dict[int, int], lags: int) -> dict[str, list[float]]:
+def gate_means(gates: list[Node], lag_at: dict[int, int], lags: int) -> dict[str, list[float]]:
     """For each marked gate the mean over batch and units, by lag. Of gates of one name the youngest counts."""
     found: dict[str, list[float]] = {}
-    for node in nodes:
-        if node.role == "gate" and node.scope.step in lag_at and node.symbol is not None:
+    for node in gates:
+        if node.scope.step in lag_at and node.symbol is not None:
             row = found.setdefault(f"gate {node.symbol}", [math.nan] * lags)
             row[lag_at[node.scope.step]] = float(np.mean(node.data))
     return found

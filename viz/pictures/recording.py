@@ -125,7 +125,7 @@ def gate_lines(of: Recorder, wide: float, top: float, theme: Theme) -> list[str]
         colour = theme.colour(symbol, "gate") or theme.ink
         points = [(j, float(np.nanmean(row))) for j, row in enumerate(means) if not np.isnan(row).all()]
         d = "".join(f"{'L' if k else 'M'}{LEFT + (j + 0.5) * wide:.1f},{top + GATES * (1 - x):.1f}"
-                    for k, (j, x) in enumerate(points))
+                    for k, (j, x) in enumerate(points)) + f"h{wide / 9:.1f}" * (len(points) == 1)
         note = title(f"mean of {symbol}: {points[0][1]:.3f} at first, {points[-1][1]:.3f} at last")
         parts.append(element("path", note, d=d, fill="none", stroke=colour, stroke_width=2.0))
         ends.append((top + GATES * (1 - points[-1][1]), f"{symbol}  {points[-1][1]:.2f}", colour))
