@@ -17,7 +17,7 @@ from typing import Any
 from microgradrnn.engine import Node
 from viz.flow.messages import Flow, Profile, profiles
 from viz.flow.ways import CARRY, STRAIGHT, step_ways
-from viz.graph.steps import Edge, layers, states
+from viz.graph.steps import Edge, no_steps, recurrent, states
 from viz.plots.curves import COLOURS, need_matplotlib
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale, short
@@ -258,8 +258,8 @@ def track_of(net: str, of: Node | Flow, lags: int) -> Track:
 
 def from_flow(net: str, flow: Flow, lags: int) -> Track:
     """The track of a net that was measured before: what was carried over, and the rest."""
-    if not layers(flow.graph):
-        raise ValueError(f"compare_flow: the graph of {net!r} has no time steps")
+    if not recurrent(flow.graph):
+        raise ValueError(f"compare_flow, {net!r}: {no_steps(flow.graph)}")
     profile = next(iter(profiles(flow)), None)
     if profile is None:
         raise ValueError(f"compare_flow: {net!r} hands no state from one step to a later one")
@@ -279,7 +279,7 @@ def fed_states(flow: Flow) -> set[str]:
 
     Walks from the loss along messages that are not zero. From the first state on it stays within the step.
     """
-    layer = layers(flow.graph)[-1]
+    layer = recurrent(flow.graph)[-1]
     step = {node: t for t, ids in layer.steps.items() for node in ids.values()}
     handed_on = states(flow.graph, layer)
     stack = [(flow.root, flow.root in handed_on)]
@@ -348,8 +348,8 @@ def what_is_left(known: Sequence[Track], fraction: float) -> str:
             for j, track in enumerate(ranked)]
     words = f"{lag} step{'s' * (lag > 1)} back, {start}{listed(said)}."
     if fed:
-        where = f" in {listed(fed)}" if len(fed) < len(known) else ""
-        words += f" New gradient comes in at earlier steps too, not only at the last{where}."
+        of = f" of {listed(fed)}" if len(fed) < len(known) else ""
+        words += f" New gradient comes in at earlier steps{of} too, not only at the last."
     return words + what_carries(ranked, lag) + ("" if fed else faster(ranked, lag) + sooner(ranked, lag, fraction))
 
 
@@ -360,9 +360,9 @@ def amount(track: Track, lag: int, written: Callable[[float], str]) -> str:
         return "not finite"
     if share == math.inf:
         return "more than 1e308"
-    if share == 0:
-        return ("exactly nothing" if written is percent else "exactly 0") if track.at(lag) == 0 else "less than 1e-307"
-    return written(share)
+    if track.at(lag) == 0:
+        return "exactly nothing" if written is percent else "exactly 0"
+    return written(share) if share > 1e-307 else "less than 1e-307"  # below, digits are lost
 
 
 def what_carries(ranked: Sequence[Track], lag: int) -> str:
