@@ -16,7 +16,7 @@ import networkx as nx
 import numpy as np
 
 from viz.flow.messages import Arrival, Flow, Named
-from viz.graph.steps import Edge, Layer, carries, layers, state_symbols
+from viz.graph.steps import Edge, Layer, carries, recurrent, state_symbols
 from viz.graph.trace import norm
 from viz.missing import MissingToolError
 
@@ -301,11 +301,11 @@ class Watch:
     """What the hooks write down."""
 
     def __init__(self, ids: dict[Any, str], graph: nx.MultiDiGraph) -> None:
-        recurrent = layers(graph)
+        loops = recurrent(graph)
         self.ids, self.graph = ids, graph
-        self.carried = set().union(*(carries(graph, layer) for layer in recurrent))
+        self.carried = set().union(*(carries(graph, layer) for layer in loops))
         self.watched: dict[str, tuple[Layer, str, int]] = {
-            names[name]: (layer, symbol, step) for layer in recurrent
+            names[name]: (layer, symbol, step) for layer in loops
             for name, symbol in state_symbols(graph, layer).items()
             for step, names in layer.steps.items() if name in names}
         self.messages: dict[Edge, float] = {}
