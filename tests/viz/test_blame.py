@@ -561,6 +561,18 @@ def test_shares_of_weights_that_a_checkpoint_hides_are_refused_and_of_others_not
         np.testing.assert_allclose(found.arrays, expected.arrays, rtol=1e-12)
 
 
+def test_one_loss_behind_a_checkpoint_is_not_taken_apart() -> None:
+    low, high = nn.RNN(D, H, rng=0), nn.RNNCell(H, K, rng=1)
+    a, _ = low(normal(5, B, D))
+    b, _ = nn.unroll(high, a, checkpoint=2)
+    plain, _ = nn.unroll(high, a)
+    with pytest.raises(ValueError, match=r"a checkpoint behind the recurrence.*one by one"):
+        viz.local_errors((b**2).sum())
+    given = viz.local_errors([(b[t] ** 2).sum() for t in range(5)])
+    expected = viz.local_errors([(plain[t] ** 2).sum() for t in range(5)], layer=0)
+    np.testing.assert_allclose(given.norms, expected.norms, rtol=1e-12)
+
+
 # ------------------------------------------------------------------------------------------------ cancellation
 def test_what_shares_say_of_cancellation() -> None:
     arrays = np.array([[3.0, 0.0], [0.0, 4.0], [-3.0, 0.0]])

@@ -30,8 +30,8 @@ from microgradrnn.engine import Node, enable_grad
 from microgradrnn.engine.backward import reverse
 from viz.flow.attribution import Places, Sorter, Split, added
 from viz.graph.steps import weight_names
-from viz.graph.timeline import Timeline, timeline, without_steps
-from viz.graph.trace import norm, traced
+from viz.graph.timeline import Timeline, timeline
+from viz.graph.trace import norm
 
 Losses = Node | Sequence[Node] | Mapping[int, Node]
 
@@ -237,8 +237,8 @@ def shares(loss: Node, parameters: Mapping[str, Node] | None = None) -> dict[str
     >>> float(by_step["W"].norms[0])    # h_0 = 0
     0.0
     """
-    wanted = _wanted(loss, parameters, "shares")
     places = Places(loss)
+    wanted = _wanted(places, parameters, "shares")
     sorter = Sorter(list(wanted.values()), places)
     sorter.differentiate(loss)
     split = sorter.split()
@@ -255,7 +255,7 @@ def shares_by_lag(losses: Losses, parameters: Mapping[str, Node] | None = None) 
         parameters: as in `shares`.
     """
     apart = Apart.of(losses)
-    wanted = _wanted(apart.root, parameters, "shares_by_lag")
+    wanted = _wanted(apart.places, parameters, "shares_by_lag")
     sorter = Sorter(list(wanted.values()), apart.places)
     for t in sorted(apart.losses):
         sorter.differentiate(apart.losses[t], key=lambda k, t=t: t - k)  # type: ignore[misc]
@@ -272,13 +272,10 @@ def _collected(name: str, by: str, keys: Sequence[int], p: Node, split: Split) -
     return Shares(name, by, tuple(keys), arrays, np.array(found.get(None, nothing), dtype=np.float64))
 
 
-def _wanted(root: Node, parameters: Mapping[str, Node] | None, who: str) -> dict[str, Node]:
+def _wanted(places: Places, parameters: Mapping[str, Node] | None, who: str) -> dict[str, Node]:
     """The parameters by name."""
     if parameters is None:
-        graph, ids = traced(root)
-        names = weight_names(graph)
-        if not any("step" in said for _, said in graph.nodes(data=True)):
-            raise without_steps(who, ids)
+        ids, names = places.ids, weight_names(places.graph)
         # Names are not always unique, two layers have a W each; then ids are.
         several = len(set(names.values())) < len(names)
         return {node if several else names[node]: x for x, node in ids.items() if node in names and x.requires_grad}
@@ -317,8 +314,8 @@ class Apart:
             root = _sum(given)
         places = Places(root)
         if not isinstance(losses, Mapping) and len(given) != len(places.steps):
-            raise ValueError(f"local errors: {len(given)} losses, but {len(places.steps)} steps; say which losses are "
-                             "there by step: {3: L_3, 7: L_7}")
+            raise ValueError(f"local errors: {len(given)} losses, but {len(places.steps)} steps, those of all loops "
+                             "in the order of execution; say which losses are there by step: {3: L_3, 7: L_7}")
         by_step = dict(losses) if isinstance(losses, Mapping) else dict(zip(places.steps, given, strict=True))
         return cls(root, places, by_step, None)
 
@@ -327,6 +324,9 @@ def _taken_apart(root: Node) -> Apart:
     """One loss, by the steps at which gradient comes into the recurrence from behind it."""
     places = Places(root)
     inside = places.recurrence()
+    if any(node.op is not None and node.op.name == "checkpoint" and node not in inside for node in places.label):
+        raise ValueError("local errors: a checkpoint behind the recurrence may hide the steps of another; unroll "
+                         "without checkpoint=, or give the losses of the steps one by one")
 
     def crosses(consumer: Node, k: int) -> bool:
         x = consumer.inputs[k]
