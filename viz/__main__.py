@@ -2,8 +2,8 @@
 
     python -m viz MODULE:FUNCTION --out net.svg [--kind draw] [--fold step] [--flow] [--steps 0..3] [--theme dark]
 
-FUNCTION is called without arguments and returns a `Value` or a `Tensor`, the loss say (for ``--kind cell``: the cell).
-MODULE is as in ``import``, or a file: ``nets.py:loss``.
+FUNCTION is called without arguments and returns a `Value` or a `Tensor`, the loss say (for ``--kind cell``: the cell),
+or a finished picture, which is saved. MODULE is as in ``import``, or a file: ``nets.py:loss``.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ FILES = {  # for each kind of picture, what it is written as
     "unrolled": PICTURES, "rolled": PICTURES, "folded": PICTURES, "ribbons": PICTURES, "cell": PICTURES,
     "draw": (*PICTURES, ".gv", ".dot"), "frames": (".svg", ".gif", ""), "graph": (".json", ".graphml", ".gv", ".dot"),
 }
+FINISHED = "as it was returned"  # what is said in place of a kind, where the function returns a picture
+DATA = (".json", ".graphml")
 FOLDS = ("step", "repeat", "module")
 THEMES = {"light": viz.Theme(), "dark": viz.DARK}
 
@@ -96,7 +98,7 @@ def graph_of(root: Any, options: argparse.Namespace) -> nx.MultiDiGraph:
     """The graph model, folded if that was asked for; with the gradient on it if that was."""
     flow = viz.gradient_flow(root) if options.flow else None
     if options.fold is None:
-        return viz.trace(root)
+        return viz.trace(root) if flow is None else viz.fold(flow, hide=())
     return viz.fold(root, by=options.fold, flow=flow)
 
 
@@ -106,8 +108,7 @@ def picture(root: Any, options: argparse.Namespace) -> Any:
     if kind == "cell":
         return viz.cell(root, flow=options.flow, name=name, theme=theme)
     if kind == "draw":
-        flow = viz.gradient_flow(root) if options.flow and options.fold is None else None
-        return viz.draw(graph_of(root, options), flow=flow, theme=theme)
+        return viz.draw(graph_of(root, options), theme=theme)
     if kind == "frames":
         return viz.backprop_frames(root, theme=theme)
     if kind == "ribbons":
@@ -125,26 +126,70 @@ def drawn(root: Any, options: argparse.Namespace) -> tuple[Callable[[str], objec
     if options.kind == "graph":
         graph = graph_of(root, options)
         return (lambda path: viz.write(graph, path)), f"{len(graph)} nodes, {graph.number_of_edges()} edges"
-    found = picture(root, options)
+    found = root if options.kind == FINISHED else picture(root, options)
     drawing = getattr(found, "drawing", found)
     by = f", laid out by {drawing.laid_out_by}" if drawing.laid_out_by else ""
-    return found.save, f"{drawing.width:.0f} x {drawing.height:.0f} pixels{by}"
+    wide = "; a net with steps is easier to read as --kind unrolled or rolled" if (
+        options.kind == "draw" and options.fold is None and has_steps(root)) else ""
+    return getattr(found, "save", drawing.save), f"{drawing.width:.0f} x {drawing.height:.0f} pixels{by}{wide}"
 
 
-def check(root: Any, where: str, options: argparse.Namespace) -> None:
-    """Choose the kind, if none was given; refuse what does not go together."""
-    if options.kind != "cell" and not isinstance(root, Node):
-        module = " (for one cell: --kind cell)" if hasattr(root, "parameters") else ""
-        raise TroubleError(f"{where} returned {type(root).__name__}, not a Value or a Tensor{module}")
-    endings = [Path(path).suffix.lower() for path in options.out]
-    if options.kind is None:
-        data = all(ending in (".json", ".graphml") for ending in endings)
-        films = any(ending in (".gif", "") for ending in endings)
-        timed = any("step" in said for _, said in viz.trace(root).nodes(data=True))
-        options.kind = ("graph" if data else "frames" if films else "draw" if options.fold or not timed
-                        or any(ending in (".gv", ".dot") for ending in endings) else "unrolled")
+def has_steps(root: Any) -> bool:
+    """Does the graph have time steps?"""
+    return any("step" in said for _, said in viz.trace(root).nodes(data=True))
+
+
+def need_fitting(root: Any, where: str, kind: str | None) -> None:
+    """Refuse what the function returned, if it is not what is drawn."""
+    if kind == "cell":
+        if isinstance(root, Node):
+            raise TroubleError(f"{where} returned a {type(root).__name__}; --kind cell draws a cell, nn.GRUCell(3, 4) "
+                               "say: return that, or leave --kind out")
+    elif not isinstance(root, Node):
+        hint = " (for one cell: --kind cell)" if hasattr(root, "parameters") else ""
+        if isinstance(root, (tuple, list)) and root and isinstance(root[0], Node):
+            hint = "; return its first element, or what else is to be drawn of it"
+        raise TroubleError(f"{where} returned {type(root).__name__}, not a Value or a Tensor{hint}")
+
+
+def kind_for(root: Any, paths: Sequence[str], options: argparse.Namespace) -> str:
+    """The kind of picture that these files may be, where none was given."""
+    endings = {Path(path).suffix.lower() for path in paths}
+    if "" in endings:
+        raise TroubleError(f"--out {next(path for path in paths if not Path(path).suffix)}: the ending says how it is "
+                           "written: .svg, .png, .pdf, .gv, .dot, .gif, .json or .graphml (--kind frames makes a "
+                           "folder of stills)")
+    if endings <= set(DATA):
+        return "graph"
+    if ".gif" in endings:
+        return "frames"
+    return "draw" if options.fold or endings & {".gv", ".dot"} or not has_steps(root) else "unrolled"
+
+
+def jobs(root: Any, options: argparse.Namespace) -> list[argparse.Namespace]:
+    """What is to be done: the options for each kind of picture, with the files it goes to. Data are of another kind."""
+    if isinstance(getattr(root, "drawing", root), (viz.Drawing, viz.Frames)):
+        given = [f"--{name}" for name in ("kind", "fold", "flow", "steps", "name") if getattr(options, name)]
+        given += ["--theme"] * (options.theme != "light")
+        if given:
+            raise TroubleError(f"{', '.join(given)}: the function returned a finished picture, which is only saved")
+        return [argparse.Namespace(**{**vars(options), "kind": FINISHED})]
+    need_fitting(root, options.function, options.kind)
+    data = [path for path in options.out if Path(path).suffix.lower() in DATA]
+    groups = [options.out] if options.kind else [data, [path for path in options.out if path not in data]]
+    found = []
+    for paths in filter(None, groups):
+        kind = options.kind or kind_for(root, paths, options)
+        found.append(argparse.Namespace(**{**vars(options), "out": paths, "kind": kind}))
+        check(found[-1])
+    return found
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuse what does not go together."""
     kind = options.kind
-    for path, ending in zip(options.out, endings, strict=True):
+    for path in options.out:
+        ending = Path(path).suffix.lower()
         if ending not in FILES[kind]:
             raise TroubleError(f"--out {path}: {kind} is written as {', '.join(e or 'a folder' for e in FILES[kind])}")
     if options.fold and kind not in ("draw", "graph"):
@@ -196,14 +241,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     try:
         root = called(found(options.function), options.function)
-        check(root, options.function, options)
-        try:
-            write, what = drawn(root, options)
-        except ValueError as error:
-            raise TroubleError(str(error)) from error
-        for path in options.out:
-            write(path)
-            print(f"written: {path} ({options.kind}, {what})")
+        for job in jobs(root, options):
+            try:
+                write, what = drawn(root, job)
+                for path in job.out:
+                    write(path)
+                    print(f"written: {path} ({job.kind}, {what})")
+            except ValueError as error:
+                raise TroubleError(str(error)) from error
     except (TroubleError, viz.MissingToolError) as trouble:
         print(f"viz: {trouble}", file=sys.stderr)
         return 2

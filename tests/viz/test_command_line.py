@@ -17,6 +17,7 @@ from viz.__main__ import FILES, main
 Capsys = pytest.CaptureFixture[str]
 NETS = """
 import beside
+import viz
 from microgradrnn import Tensor, Value, mark, nn, scope
 import numpy as np
 
@@ -31,6 +32,11 @@ def needs(x, *, y=1): return x
 def no_node(): return 3
 def fails(): return {}["key"]
 def cell(): return nn.GRUCell(2, 3, rng=0)
+def pair(): return nn.GRU(2, 3, rng=0)(np.ones((9, 2, 2)))
+def drawing(): return viz.rolled(recurrent())
+def digraph(): return viz.draw(loss())
+def film(): return viz.backprop_frames(loss())
+def comparison(): return viz.compare_flow({"rnn": recurrent()})
 already = Value(1.0) * 2
 """
 
@@ -81,14 +87,51 @@ def test_every_kind_is_written_as_everything_it_can_be(kind: str, nets: Path, ca
 
 
 def test_the_kind_is_chosen_by_the_graph_and_the_ending(nets: Path, capsys: Capsys) -> None:
+    pytest.importorskip("resvg_py")
+    pytest.importorskip("PIL")
     for function, out, more, kind in (
         ("recurrent", "x.svg", [], "unrolled"), ("loss", "x.svg", [], "draw"), ("recurrent", "x.gv", [], "draw"),
         ("recurrent", "x.svg", ["--fold", "step"], "draw"), ("recurrent", "x.json", ["--fold", "step"], "graph"),
-        ("loss", "folder", [], "frames"),
+        ("loss", "x.gif", [], "frames"),
     ):
         assert main([f"my_nets:{function}", "--out", out, *more]) == 0
         assert f"({kind}, " in capsys.readouterr().out
     assert viz.read("x.json").nodes["rnn/t3"]["kind"] == "folded"
+
+
+def test_data_and_pictures_are_written_in_one_go(nets: Path, capsys: Capsys) -> None:
+    assert main(["my_nets:recurrent", "--out", "x.json", "x.svg", "y.graphml"]) == 0
+    said = capsys.readouterr().out
+    assert (said.count("(graph, "), said.count("(unrolled, ")) == (2, 1)
+    assert nx.utils.graphs_equal(viz.read("x.json"), viz.read("y.graphml"))
+    assert Path("x.svg").read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_the_flow_goes_into_the_data_too(nets: Path) -> None:
+    assert main(["my_nets:recurrent", "--out", "x.json", "x.svg", "--flow", "--kind", "graph"]) == 2
+    assert main(["my_nets:recurrent", "--out", "x.json"]) == 0
+    plain = viz.read("x.json")
+    assert main(["my_nets:recurrent", "--out", "x.json", "--flow"]) == 0
+    measured = viz.read("x.json")
+    assert list(plain) == list(measured)
+    assert not any("message" in said for *_, said in plain.edges(data=True))
+    assert any(said.get("message", 0) > 0 for *_, said in measured.edges(data=True))
+
+
+@pytest.mark.parametrize(("function", "out"), [
+    ("drawing", "x.svg"), ("digraph", "x.svg"), ("digraph", "x.gv"), ("film", "x.svg"), ("comparison", "x.svg")])
+def test_a_finished_picture_is_saved(function: str, out: str, nets: Path, capsys: Capsys) -> None:
+    assert main([f"my_nets:{function}", "--out", out]) == 0
+    assert capsys.readouterr().out.startswith(f"written: {out} (as it was returned, ")
+    assert Path(out).read_text(encoding="utf-8").startswith("digraph" if out == "x.gv" else "<svg")
+
+
+def test_a_wide_drawing_of_steps_says_what_is_easier_to_read(nets: Path, capsys: Capsys) -> None:
+    for more, hinted in ((["--kind", "draw"], True), (["--kind", "draw", "--fold", "step"], False), ([], False)):
+        assert main(["my_nets:recurrent", "--out", "x.svg", *more]) == 0
+        assert ("easier to read as --kind unrolled or rolled" in capsys.readouterr().out) == hinted
+    assert main(["my_nets:loss", "--out", "x.svg", "--kind", "draw"]) == 0
+    assert "easier" not in capsys.readouterr().out
 
 
 def test_options_do_what_they_say(nets: Path) -> None:
@@ -127,6 +170,13 @@ def test_the_graph_that_is_written_is_the_traced_one(nets: Path) -> None:
     ("my_nets:needs", "my_nets:needs needs arguments (missing a required argument: 'x'); give a function"),
     ("my_nets:no_node", "my_nets:no_node returned int, not a Value or a Tensor\n"),
     ("my_nets:cell", "my_nets:cell returned GRUCell, not a Value or a Tensor (for one cell: --kind cell)"),
+    ("my_nets:pair", "my_nets:pair returned tuple, not a Value or a Tensor; return its first element"),
+    ("my_nets:recurrent --kind cell", "returned a Tensor; --kind cell draws a cell"),
+    ("my_nets:loss --out x", "--out x: the ending says how it is written: .svg, .png, .pdf, .gv"),
+    ("my_nets:loss --out x.json x", "--out x: the ending says"),
+    ("my_nets:recurrent --out x.json x.svg --kind unrolled", "--out x.json: unrolled is written as .svg, .png, .pdf"),
+    ("my_nets:drawing --flow --theme dark", "--flow, --theme: the function returned a finished picture, which is only"),
+    ("my_nets:drawing --out x.gif", "'x.gif' ends in .gif; a drawing is saved as .svg, .png or .pdf"),
     ("my_nets:loss --out x.jpg", "--out x.jpg: draw is written as .svg, .png, .pdf, .gv, .dot"),
     ("my_nets:loss --kind frames --out x.png", "--out x.png: frames is written as .svg, .gif, a folder"),
     ("my_nets:loss --kind sideways", "argument --kind: invalid choice: 'sideways'"),

@@ -22,7 +22,7 @@ from viz.flow.messages import Flow
 from viz.graph.trace import trace
 from viz.layout.arrange import GraphvizError, by_graphviz
 from viz.missing import MissingToolError
-from viz.pictures.records import fields_of, messages, picture
+from viz.pictures.records import edges, fields_of, messages, picture
 from viz.render.drawing import Drawing
 from viz.render.scale import short
 from viz.render.svg import clean
@@ -139,7 +139,9 @@ def size_of(svg: str) -> tuple[float, float]:
 
 def draw(root: Node | nx.MultiDiGraph, *, flow: Flow | None = None, rankdir: str = "LR",
          theme: Theme = DEFAULT) -> graphviz.Digraph:
-    """Every value, gradient and operation of a graph. Meant for small graphs; see `viz.unrolled` for long ones.
+    """Every value, gradient and operation of a graph. For small graphs: eight steps of an LSTM are 20,000 pixels wide.
+
+    Nets with steps are easier to read in `viz.unrolled` or `viz.rolled`, or folded first (`viz.fold`).
 
     Args:
         root: a `Value` or a `Tensor`, or a graph from `trace`.
@@ -193,9 +195,8 @@ def as_digraph(graph: nx.MultiDiGraph, flow: Flow | None, rankdir: str, theme: T
                      margin="0.02", tooltip=graphviz.nohtml(plain_text(said["op"])))
             dot.edge(names[node] + "op", names[node], dir="none" if sent else None)
     for u, v, k, said in graph.edges(keys=True, data=True):
-        count = f"×{said['count']}" if said.get("count", 1) > 1 else ""
         dot.edge(names[u], names[v] + ("op" if "op" in graph.nodes[v] else ""),
-                 label=short(sent[v, k]) if (v, k) in sent else count,
+                 label=short(sent[v, k]) if (v, k) in sent else edges(said),
                  dir=None if not sent else "back" if (v, k) in sent else "none")
     return dot
 

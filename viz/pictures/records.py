@@ -154,9 +154,9 @@ class Sheet:
         return element("g", (title(note) if note else "") + under
                        + element("path", stroke=stroke, stroke_width=width, stroke_dasharray=dashed, **line) + tip)
 
-    def number(self, u: str, v: str, k: int, words: str, *, bold: bool = False) -> str:
-        """A few words half-way along an edge, on a piece of paper of their own."""
-        (x, y), size = along(self.route(u, v, k), 0.5), self.theme.small - 1
+    def number(self, u: str, v: str, k: int, words: str, *, bold: bool = False, at: float = 0.5) -> str:
+        """A few words half-way along an edge, or elsewhere, on a piece of paper of their own."""
+        (x, y), size = along(self.route(u, v, k), at), self.theme.small - 1
         width = text_width(words, size) + 4
         return (element("rect", x=x - width / 2, y=y - size / 2 - 3, width=width, height=size + 4, rx=2,
                         fill=self.theme.paper, fill_opacity="0.88")
@@ -168,6 +168,11 @@ class Sheet:
         height = self.places.height + 2 * self.theme.margin + self.head + foot
         note = f"<!-- {str(self.places).replace('--', '- -')} -->"
         return replace(document(note + body, width, height, self.theme, name), laid_out_by=self.places.by)
+
+
+def edges(said: Mapping[str, Any]) -> str:
+    """How many edges of the traced graph a line stands for, if it is more than one."""
+    return f"{said['count']} edges" if said.get("count", 1) > 1 else ""
 
 
 def sign(said: Mapping[str, Any]) -> str:
@@ -203,15 +208,16 @@ def picture(graph: nx.MultiDiGraph, flow: Flow | None, rankdir: str, theme: Them
     sent = messages(graph, flow)
     words = ("Number, width and colour of an arrow: the Euclidean norm of the message that flowed back along it."
              if sent else "")
-    sheet = Sheet(graph, fields, theme, rankdir, gap=34.0 if sent else 18.0)
+    counted = any(said.get("count", 1) > 1 for _, _, said in graph.edges(data=True))
+    sheet = Sheet(graph, fields, theme, rankdir, gap=34.0 if sent or counted else 18.0)
     scale = Scale.of(sent.values())
     wires, numbers = [], []
     for u, v, k, said in graph.edges(keys=True, data=True):
         size, count = sent.get((v, k)), said.get("count", 1)
-        note = f"from {u} to {graph.nodes[v].get('op', v)}, operand {k}" + (f", {count} edges" if count > 1 else "")
+        note = f"from {u} to {graph.nodes[v].get('op', v)}, operand {k}" + (f", {edges(said)}" if count > 1 else "")
         if size is None:
             wires.append(sheet.wire(u, v, k, note=note, head=None if sent else "forwards"))
-            numbers += [sheet.number(u, v, k, f"×{count}")] if count > 1 else []
+            numbers += [sheet.number(u, v, k, edges(said), at=0.35)] if count > 1 else []
             continue
         numbers.append(sheet.number(u, v, k, short(size)))
         note += f": {size:.6g}"
