@@ -291,7 +291,7 @@ def test_states_without_marks_are_called_h_and_s2() -> None:
 def test_a_graph_without_steps_says_nothing_of_time() -> None:
     flow = viz.gradient_flow(leaf_loop(scoped=False))
     said = words(viz.unrolled(flow))
-    assert not [w for w in said if re.search(r"\btime\b|\bstep|T = ", w)]
+    assert [w for w in said if re.search(r"\btime\b|\bstep|T = ", w)] == [hint for hint in said if "wrap each" in hint]
     for ask in (flow.horizon, flow.profile, lambda: viz.ribbons(flow), lambda: viz.ribbons({"x": flow})):
         with pytest.raises(ValueError, match=re.escape("wrap each step of your loop in `with scope(step=t):`, or use")):
             ask()
@@ -468,3 +468,16 @@ def test_arrows_point_forwards_with_the_values_and_back_with_the_messages() -> N
     folded = viz.draw(viz.fold(last_loss("rnn"), by="step", flow=viz.gradient_flow(last_loss("rnn")))).drawing
     assert len(heads := pointing(folded.svg)) > 4
     assert all(x < 0 for x, _ in heads)
+
+
+def test_a_loop_that_names_no_steps_is_told_how_and_nothing_is_ignored_silently() -> None:
+    hint = ["This graph has no time steps: wrap each step of your loop in `with scope(step=t):`, or use nn.unroll.",
+            "As it is, all of it is drawn, whatever last= says."]
+    drawing = viz.unrolled(leaf_loop(scoped=False), last=2)
+    assert words(drawing)[-2:] == hint
+    assert drawing.height > max(float(e.get("y", 0)) + dy for e, _, dy in of(drawing.svg, "text")) + 3
+    assert len(words(viz.unrolled(leaf_loop(T=9, scoped=False), last=2))) > len(words(drawing)), "all of it is drawn"
+    for fine in (leaf_loop(), Tensor(np.ones((2, 3))) @ Tensor(np.ones((3, 1)))):
+        assert not set(hint) & set(words(viz.unrolled(fine)))
+    with pytest.raises(ValueError, match=r"steps=\(0, 1\): this graph has no time steps: wrap each step"):
+        viz.unrolled(leaf_loop(scoped=False), steps=(0, 1))

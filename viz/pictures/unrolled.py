@@ -13,7 +13,7 @@ import networkx as nx
 
 from microgradrnn.engine import Node, collector_paused
 from viz.flow.messages import Flow
-from viz.graph.steps import layers
+from viz.graph.steps import layers, no_steps
 from viz.graph.trace import trace
 from viz.layout.lanes import Net, net
 from viz.pictures.conveyor import Painter, natural_pitch
@@ -52,7 +52,8 @@ def unrolled(
     Returns:
         A `Drawing`. Each unrolled layer is a lane above those it reads, with the wires between them; a layer that runs
         backwards in time is mirrored. A tree (`nn.recurse`) is drawn as a tree, the root on top; any other graph
-        without time steps in ranks, from left to right.
+        without time steps in ranks, from left to right, all of it; under a loop that does not say where its steps are
+        stands how to say it.
 
     Raises:
         TypeError: if root is none of these.
@@ -114,6 +115,8 @@ def block(root: Any, flow: Flow | None, steps: tuple[int, int] | None, last: int
         root, flow = root.graph, root
     graph = flow.graph if flow is not None else root if isinstance(root, nx.MultiDiGraph) else trace(root)
     found = layers(graph)
+    if not found and steps is not None:
+        raise ValueError(f"unrolled, steps={steps!r:.40}: {no_steps(graph)}")
     if not found:
         return whole(graph, flow, name, labels, theme)
     return net(graph, found, flow, steps, last, labels, name, theme)

@@ -14,7 +14,7 @@ import networkx as nx
 
 from viz.flow.messages import Flow
 from viz.graph.cells import Cell, Glyph, one_cell
-from viz.graph.steps import Edge, Layer
+from viz.graph.steps import Edge, Layer, no_steps
 from viz.layout.cell import size
 from viz.layout.lanes import group
 from viz.layout.layered import layered
@@ -54,6 +54,7 @@ class Whole:
     weights: list[tuple[str, str]]  # the id of each, and what it is called
     notes: dict[str, str] = field(default_factory=dict)
     nodes: int = 0  # how many nodes of a tree share the weights
+    hint: Sequence[str] = ()  # lines for somebody who meant a loop over time
 
     @property
     def drawn(self) -> set[Look]:
@@ -87,7 +88,10 @@ class Whole:
         chips, right, low = self.chips(theme)
         top, wide = heading(0, 16, self.title)
         lines = [markup for _, markup in sorted(strokes, key=lambda item: item[0])]
-        return top + "".join(lines) + "".join(glyphs) + chips, max(self.width, right, wide), low
+        hints = [text(0, low + 18 * j, words, anchor="start", font_size="11", fill=theme.faint)
+                 for j, words in enumerate(self.hint, 1)]
+        right = max([self.width, right, wide, *(text_width(words, 11) for words in self.hint)])
+        return "".join([top, *lines, *glyphs, chips, *hints]), right, low + 18 * len(hints)
 
     def chips(self, theme: Theme) -> tuple[str, float, float]:
         """The weights, named once; how far right and down they reach."""
@@ -143,7 +147,15 @@ def in_ranks(graph: nx.MultiDiGraph, flow: Flow | None, name: str, layer: Layer,
               places.routes[wire.source, wire.target, wire.edge]) for wire in cell.wires]
     boxes = {str(key): box for key, box in places.boxes.items()}
     return Whole(graph, flow, name, places.width, places.height, cell.glyphs, boxes, wires, cell.words,
-                 named_weights(graph, cell))
+                 named_weights(graph, cell), hint=if_a_loop(graph, cell))
+
+
+def if_a_loop(graph: nx.MultiDiGraph, cell: Cell) -> list[str]:
+    """What to say where a weight is used again and again: maybe this is a loop over time that does not say so."""
+    if not any(graph.out_degree(node) > 1 for node in cell.weights):
+        return []
+    why = no_steps(graph)
+    return [f"{why[0].upper()}{why[1:]}.", "As it is, all of it is drawn, whatever last= says."]
 
 
 def named_weights(graph: nx.MultiDiGraph, cell: Cell) -> list[tuple[str, str]]:
