@@ -481,3 +481,10 @@ def test_a_loop_that_names_no_steps_is_told_how_and_nothing_is_ignored_silently(
         assert not set(hint) & set(words(viz.unrolled(fine)))
     with pytest.raises(ValueError, match=r"steps=\(0, 1\): this graph has no time steps: wrap each step"):
         viz.unrolled(leaf_loop(scoped=False), steps=(0, 1))
+
+
+@pytest.mark.parametrize("T", [1, 4, 9])
+def test_arrows_of_a_graph_in_ranks_are_not_turned_round_by_rounding(T: int) -> None:
+    loss = leaf_loop(T, scoped=False)
+    assert all(x > 0 for x, _ in pointing(viz.unrolled(loss).svg))
+    assert all(x < 0 for x, _ in pointing(viz.unrolled(viz.gradient_flow(loss)).svg))

@@ -29,6 +29,7 @@ from viz.pictures.equations import Block, Equations, Expr, Reader
 from viz.pictures.formula import formula, formula_width
 from viz.pictures.glyphs import paint_glyph
 from viz.pictures.meanings import meanings
+from viz.pictures.strands import direction_at_end, direction_at_start
 from viz.render.drawing import Drawing
 from viz.render.geometry import Point, Route
 from viz.render.scale import Scale, short
@@ -374,7 +375,7 @@ class _Painter:
             bridge = element("path", d=path(Route(turn).line(*top)), fill="none", stroke=theme.paper, stroke_width=9.0)
         if not self.flowing:
             line = element("path", note, d=d, fill="none", stroke=theme.wire, stroke_width=1.5)
-            return bridge + line + arrowhead(route.end, _direction_at_end(route), 7.5, fill=theme.wire)
+            return bridge + line + arrowhead(route.end, direction_at_end(route), 7.5, fill=theme.wire)
         if stroke.faint or stroke.norm is None:
             return bridge + element("path", note, d=d, fill="none", stroke=theme.rim, stroke_width=1.3)
         if stroke.norm == 0:
@@ -385,7 +386,7 @@ class _Painter:
         width, colour = self.scale.width(stroke.norm), theme.magnitude(self.scale.place(stroke.norm))
         casing = element("path", d=d, fill="none", stroke=theme.wire, stroke_width=width + 1.3, stroke_opacity=0.6)
         line = element("path", note, d=d, fill="none", stroke=colour, stroke_width=width)
-        return bridge + casing + line + arrowhead(route.start, _direction_at_start(route), 6 + 1.25 * width,
+        return bridge + casing + line + arrowhead(route.start, direction_at_start(route), 6 + 1.25 * width,
                                                   fill=colour, stroke=theme.wire, stroke_width=0.7)
 
     def is_up(self, route: Route) -> bool:
@@ -600,15 +601,3 @@ def parting(a: Route, b: Route) -> Point | None:
 
 def _is_sum(glyph: Glyph) -> bool:
     return glyph.shape == "box" and ("+ " in glyph.label or glyph.label == "weighted sum")
-
-
-def _direction_at_end(route: Route) -> Point:
-    points = [route.start, *(p for piece in route.pieces for p in piece)]
-    before = next((p for p in reversed(points) if p != points[-1]), (points[-1][0] - 1, points[-1][1]))
-    return points[-1][0] - before[0], points[-1][1] - before[1]
-
-
-def _direction_at_start(route: Route) -> Point:
-    points = [route.start, *(p for piece in route.pieces for p in piece)]
-    after = next((p for p in points if p != points[0]), (points[0][0] + 1, points[0][1]))
-    return points[0][0] - after[0], points[0][1] - after[1]

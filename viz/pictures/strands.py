@@ -104,15 +104,20 @@ def direction_at_end(route: Route) -> Point:
     """The way a route points where it ends."""
     points = [route.start, *(p for piece in route.pieces for p in piece)]
     end = points[-1]
-    before = next((p for p in reversed(points) if p != end), (end[0] - 1, end[1]))
+    before = next((p for p in reversed(points) if apart(p, end)), (end[0] - 1, end[1]))
     return end[0] - before[0], end[1] - before[1]
 
 
 def direction_at_start(route: Route) -> Point:
     """The way that the gradient points where it arrives: against the route's start."""
     points = [route.start, *(p for piece in route.pieces for p in piece)]
-    after = next((p for p in points if p != points[0]), (points[0][0] + 1, points[0][1]))
+    after = next((p for p in points if apart(p, points[0])), (points[0][0] + 1, points[0][1]))
     return points[0][0] - after[0], points[0][1] - after[1]
+
+
+def apart(p: Point, q: Point) -> bool:
+    """Are they two points, and not one that was rounded twice? (The way between those would be any.)"""
+    return abs(p[0] - q[0]) + abs(p[1] - q[1]) > 0.1
 
 
 def middle(route: Route) -> Point:
