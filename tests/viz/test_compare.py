@@ -102,7 +102,7 @@ def test_a_layer_above_feeds_every_step_of_the_one_below_and_steps_cut_off_count
 def test_a_backward_layer_under_the_loss_of_the_last_step_is_explained() -> None:
     hs, _ = nn.GRU(3, 4, bidirectional=True, rng=0)(XS[:7])
     found = viz.compare_flow({"bi": hs[-1].sum(), "gru": nn.GRU(3, 4, rng=0)(XS[:7])[1].sum()})
-    assert ("In bi exactly nothing arrives at lag 0, where its loop ended; the first gradient is at lag 6, as in a "
+    assert ("In “bi, layer 2 of 2” exactly nothing arrives at lag 0, where its loop ended; the first gradient is at lag 6, as in a "
             "layer that reads backwards in time under the loss of the last step.") in found.verdict
     assert "Nothing finite" not in found.verdict
 
@@ -343,3 +343,41 @@ def test_nets_without_names_are_refused_with_what_to_write() -> None:
     for nets in (loss, [loss]):
         with pytest.raises(TypeError, match=r"a dict from the name of each net to its loss, \{'lstm'.*; got"):
             viz.compare_flow(nets)
+
+
+def test_a_layer_of_a_stack_is_followed_and_named() -> None:
+    xs = np.random.default_rng(0).standard_normal((60, 1, 3))
+    net = nn.GRU(3, 12, layers=2, rng=0)
+    b = net.layers[0].b.data.copy()
+    b[12:24] = 5.0  # the lower layer keeps all
+    net.layers[0].b.data = b
+    loss = (net(xs)[0][-1] ** 2).sum()
+    flow = viz.gradient_flow(loss)
+    for of in (loss, flow):
+        top, bottom = (viz.compare_flow({"gru": of}, layer=layer) for layer in (-1, 0))
+        assert (top.tracks[0].net, bottom.tracks[0].net) == ("gru, layer 2 of 2", "gru, layer 1 of 2")
+        assert "left in “gru, layer 2 of 2”" in top.verdict
+        assert bottom.tracks[0].norms == pytest.approx(flow.profile(layer=0).norms[:60], rel=1e-12)
+        assert top.tracks[0].horizon() == flow.horizon() < bottom.tracks[0].horizon() == flow.horizon(layer=0) == 59
+    assert "2 layers" in repr(flow)
+    with pytest.raises(ValueError, match="no layer 2"):
+        viz.compare_flow({"gru": loss}, layer=2)
+
+
+def test_every_measure_takes_the_same_state_if_none_is_named() -> None:
+    xs = np.random.default_rng(0).standard_normal((9, 2, 3))
+    for net, state in ((nn.LSTM(3, 4, rng=0), "c"), (nn.GRU(3, 4, rng=0), "h"), (nn.RNN(3, 4, rng=0), "h")):
+        loss = (net(xs)[0][-1] ** 2).sum()
+        recorder = viz.Recorder(every=1)
+        recorder(loss)
+        measured = viz.gradient_flow(loss).profile().state, viz.ways(loss).state, recorder.symbol
+        assert {*measured, viz.compare_flow({"net": loss}).tracks[0].state} == {state}
+
+
+def test_what_has_a_picture_shows_it_in_a_notebook() -> None:
+    loss = (nn.GRU(3, 4, rng=0)(np.ones((5, 1, 3)))[0][-1] ** 2).sum()
+    recorder = viz.Recorder(every=1)
+    assert "image/svg+xml" not in recorder._repr_mimebundle_()
+    recorder(loss)
+    for shown in (recorder, viz.ways(loss), viz.compare_flow({"gru": loss})):
+        assert shown._repr_mimebundle_()["image/svg+xml"].startswith("<svg")

@@ -337,7 +337,7 @@ def test_a_profile_runs_from_the_last_step_back() -> None:
     p = flow.profile("cell")
     assert (p.state, p.steps, p.lags) == ("c", (4, 3, 2, 1, 0), (0, 1, 2, 3, 4))
     assert p.norms == tuple(flow.gradients[f"lstm/t{t}/c"] for t in (4, 3, 2, 1, 0))
-    assert flow.profile().state == flow.profile("h").state == "h"
+    assert (flow.profile().state, flow.profile("h").state, flow.profile("hidden").state) == ("c", "h", "h")
     assert [p.state for p in viz.profiles(flow)] == ["c", "h"]
 
 

@@ -18,6 +18,7 @@ from microgradrnn.engine import Node
 from viz.flow.messages import Flow, Profile, profiles
 from viz.flow.ways import CARRY, STRAIGHT, step_ways
 from viz.graph.steps import Edge, no_steps, recurrent, states
+from viz.graph.trace import trace
 from viz.plots.curves import COLOURS, need_matplotlib
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale, short
@@ -137,6 +138,9 @@ class Comparison:
 
         return strips(self)
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return self.drawing._repr_mimebundle_(include, exclude)
+
     @property
     def verdict(self) -> str:
         """What the numbers say, in words."""
@@ -193,16 +197,17 @@ class Comparison:
 
 
 def compare_flow(
-    nets: Mapping[str, Node | Flow], *, lags: int = 100, fraction: float = 0.01, scale: Scale | None = None,
-    name: str = "how far back the gradient reaches", theme: Theme = DEFAULT,
+    nets: Mapping[str, Node | Flow], *, lags: int = 100, layer: int = -1, fraction: float = 0.01,
+    scale: Scale | None = None, name: str = "how far back the gradient reaches", theme: Theme = DEFAULT,
 ) -> Comparison:  # fmt: skip
     """Follow the gradient of several nets back through time, side by side.
 
     Args:
         nets: losses, by the name of the net. A `Flow` in place of a loss tells only what was carried over directly from
-            the rest, not the single gates apart. Of several layers the last made is followed: in a bidirectional net
-            the one that reads backwards, whose lag 0 is the first time step.
+            the rest, not the single gates apart.
         lags: how many steps back.
+        layer: which layer of each net, the last made by default: the topmost of a stack, and in a bidirectional net the
+            one that reads backwards, whose lag 0 is the first time step. A net of several is named with its layer.
         fraction: the horizon is the largest lag at which the norm is above this fraction of its start.
         scale: of the norms; by default the decades of all of them.
         name: the title.
@@ -235,20 +240,22 @@ def compare_flow(
         raise ValueError(f"compare_flow: lags must be at least 1, got {lags}")
     if not 0 < fraction < 1:
         raise ValueError(f"compare_flow: fraction must lie between 0 and 1, got {fraction!r}")
-    tracks = tuple(track_of(net, of, lags) for net, of in nets.items())
+    tracks = tuple(track_of(net, of, lags, layer) for net, of in nets.items())
     every = [g for track in tracks for g in track.norms]
     if not any(every):
         raise ValueError("compare_flow: no gradient reaches any state")
     return Comparison(tracks, fraction, scale or Scale.of(every, widest=12), name, theme)
 
 
-def track_of(net: str, of: Node | Flow, lags: int) -> Track:
+def track_of(net: str, of: Node | Flow, lags: int, layer: int = -1) -> Track:
     """The track of one net."""
-    if isinstance(of, Flow):
-        return from_flow(net, of, lags)
-    if not isinstance(of, Node):
+    if not isinstance(of, (Node, Flow)):
         raise TypeError(f"compare_flow: {net!r} is a {type(of).__name__}; give the loss, or a Flow")
-    found = step_ways(of)
+    if (count := len(recurrent(of.graph if isinstance(of, Flow) else trace(of)))) > 1:
+        net = f"{net}, layer {range(1, count + 1)[layer] if -count <= layer < count else layer} of {count}"
+    if isinstance(of, Flow):
+        return from_flow(net, of, lags, layer)
+    found = step_ways(of, layer=layer)
     n = min(sum(lag <= lags for lag in found.lags), len(found.lags) - found.initial)  # a Flow has no initial state
     parts = {way: tuple(float(g) for g in norms[:n]) for way, norms in found.norms.items()}
     return Track(net, found.state, found.lags[:n], tuple(float(g) for g in found.whole_norms[:n]),
@@ -256,32 +263,32 @@ def track_of(net: str, of: Node | Flow, lags: int) -> Track:
                  any(parts.get(STRAIGHT, ())[1:]))
 
 
-def from_flow(net: str, flow: Flow, lags: int) -> Track:
+def from_flow(net: str, flow: Flow, lags: int, layer: int = -1) -> Track:
     """The track of a net that was measured before: what was carried over, and the rest."""
     if not recurrent(flow.graph):
         raise ValueError(f"compare_flow, {net!r}: {no_steps(flow.graph)}")
-    profile = next(iter(profiles(flow)), None)
+    profile = next(iter(profiles(flow, layer)), None)
     if profile is None:
         raise ValueError(f"compare_flow: {net!r} hands no state from one step to a later one")
-    arrivals = {a.lag: a for a in flow.split(profile.state)}
+    arrivals = {a.lag: a for a in flow.split(profile.state, layer)}
     shown = [lag for lag in profile.lags if lag <= lags]
     parts = {CARRY: tuple(arrivals[lag].carry if lag in arrivals else 0.0 for lag in shown),
              "rest": tuple(arrivals[lag].rest if lag in arrivals else 0.0 for lag in shown)}
-    fed = fed_states(flow)
+    fed = fed_states(flow, layer)
     return Track(net, profile.state, tuple(shown), profile.norms[: len(shown)],
                  {way: part for way, part in parts.items() if any(part)},
                  fed=any(0 < a.lag <= lags and a.state == profile.state
                          for node, a in flow.arrivals.items() if node in fed))
 
 
-def fed_states(flow: Flow) -> set[str]:
-    """The states of the last layer at which gradient arrives that has made no step back yet: `ways` calls it straight.
+def fed_states(flow: Flow, layer: int = -1) -> set[str]:
+    """The states of a layer at which gradient arrives that has made no step back yet: `ways` calls it straight.
 
     Walks from the loss along messages that are not zero. From the first state on it stays within the step.
     """
-    layer = recurrent(flow.graph)[-1]
-    step = {node: t for t, ids in layer.steps.items() for node in ids.values()}
-    handed_on = states(flow.graph, layer)
+    one = recurrent(flow.graph)[layer]
+    step = {node: t for t, ids in one.steps.items() for node in ids.values()}
+    handed_on = states(flow.graph, one)
     stack = [(flow.root, flow.root in handed_on)]
     seen = set(stack)
     while stack:

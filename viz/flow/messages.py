@@ -156,7 +156,8 @@ class Flow:
         found = recurrent(self.graph)
         if not found:
             return f"Flow(no time steps, {len(self.messages)} edges)"
-        return f"Flow(T={len(found[-1].steps)}, states={', '.join(self.state_names()) or 'none'}, " \
+        many = f"{len(found)} layers, the last with " if len(found) > 1 else ""
+        return f"Flow({many}T={len(found[-1].steps)}, states={', '.join(self.state_names()) or 'none'}, " \
                f"{len(self.messages)} edges)"
 
     @property
@@ -168,9 +169,9 @@ class Flow:
         """The norm at a state against the time step.
 
         Args:
-            state: a role (``"hidden"``, ``"cell"``), a symbol (``"h"``) or a node's name; by default the hidden
-                state, or the only one.
-            layer: which unrolled layer, the last by default.
+            state: a role (``"hidden"``, ``"cell"``), a symbol (``"h"``) or a node's name; by default the cell state,
+                else the hidden state, or the only one.
+            layer: which unrolled layer, the last by default; in a stack that is the topmost.
 
         Raises:
             ValueError: if the graph has no such layer or state, or its steps hand on different ones.
@@ -190,10 +191,11 @@ class Flow:
 
     def _name_of_state(self, layer: Layer, state: str | None) -> str:
         said = {name: self.graph.nodes[node] for name, node in layer.steps[layer.last].items()}
-        for key in ("role", "symbol", "name"):
-            found = [name for name in said if said[name].get(key) == (state or "hidden")]
-            if found:
-                return found[-1]
+        for wanted in ("cell", "hidden") if state is None else (state,):
+            for key in ("role", "symbol", "name"):
+                found = [name for name in said if said[name].get(key) == wanted]
+                if found:
+                    return found[-1]
         symbols = state_symbols(self.graph, layer)
         named = [name for name, symbol in symbols.items() if state is None or symbol == state]
         if named:
@@ -206,9 +208,9 @@ class Flow:
             return []
         return list(state_symbols(self.graph, layer_of(self.graph, layer, "state_names")).values())
 
-    def horizon(self, state: str | None = None, fraction: float = 0.01) -> int | None:
-        """`Profile.horizon` of a state."""
-        return self.profile(state).horizon(fraction)
+    def horizon(self, state: str | None = None, fraction: float = 0.01, layer: int = -1) -> int | None:
+        """`Profile.horizon` of a state, by default of the one that `profile` takes."""
+        return self.profile(state, layer).horizon(fraction)
 
     def split(self, state: str | None = None, layer: int = -1) -> list[Arrival]:
         """For each step, what arrives at the state: the part that was carried, and the rest. The last step first."""

@@ -219,6 +219,9 @@ class Recorder:
 
         return heat_map(self, name, theme)
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return self.drawing()._repr_mimebundle_(include, exclude) if self.updates else {"text/plain": repr(self)}
+
 
 # ------------------------------------------------------------------------------------------------ the measurement
 def marked_states(nodes: list[Node], wanted: str | None) -> dict[int, Node]:

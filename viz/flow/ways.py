@@ -160,6 +160,10 @@ class Ways:
 
         return draw_ways(self, **options)
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        bundle: dict[str, str] = self.draw()._repr_mimebundle_(include, exclude)
+        return bundle
+
     def records(self) -> list[dict[str, Any]]:
         """One dict for each step and class, ready for ``pandas.DataFrame``."""
         whole, together = self.whole_norms, self.sum_of_norms
