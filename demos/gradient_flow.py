@@ -13,7 +13,6 @@ import argparse
 import html
 import json
 import math
-import shutil
 import statistics
 import sys
 from collections.abc import Sequence
@@ -461,10 +460,10 @@ def page(results: Sequence[Result], svgs: dict[str, str], corpus: Corpus, option
                     + figure(svgs[f"{r.name} text"], "The passage, each character shaded by how much the score of the "
                              "right last one, in the box, depends on it; one scale for all cells.", paper=True)
                     for r in results)
-    graph = "<h2>Two steps as Graphviz draws them</h2>" + figure(
+    graph = "<h2>Two steps, node by node</h2>" + figure(
         svgs["graph"], f"Every node of a {results[0].name} of two units: its data and its gradient after backward(), "
         "and every operation between. This is the graph that the pictures above are folded from."
-    ) if svgs["graph"] else ""
+    )
     together = "<h2>Side by side, step by step</h2>" + figure(
         svgs["together"], "One time axis and one scale for all: the same colour and width mean the same norm. The "
         "straight line on top is the way from a state to the same state one step back."
@@ -581,7 +580,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         written = report.written
         print(f"{len(corpus.train):,} characters to train on, {len(corpus.held_out):,} held out, "
               f"{corpus.classes} classes", flush=True)
-        draw_with_dot(report, options)
+        draw_graph(report, options)
         results = []
         for kind in options.cells:
             results.append(run_cell(kind, corpus, options))
@@ -599,18 +598,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def draw_with_dot(report: Report, options: argparse.Namespace) -> None:
-    """Two steps of the first cell as Graphviz draws them, where the dot program is there."""
-    if shutil.which("dot") is None:
-        report.notes.append("Graphviz' dot program was not found: everything is drawn with our own SVG.")
-        return
+def draw_graph(report: Report, options: argparse.Namespace) -> None:
+    """Two steps of the first cell, node by node; a note says what laid them out."""
     kind = options.cells[0]
     x, h0 = Tensor(np.ones((2, 1, 2)), label="x"), Tensor(np.zeros((1, 2)), label="h0")
     first = (h0, Tensor(np.zeros((1, 2)), label="c0")) if kind == "lstm" else h0
     _, state = CELLS[kind](2, 2, rng=options.seed)(x, first)
     loss = (state[0] if isinstance(state, tuple) else state).sum()
     loss.backward()
-    report.graph = report.save(f"{kind}_graph.svg", viz.draw(loss).pipe(format="svg", encoding="utf-8"))
+    drawing = viz.draw(loss).drawing
+    report.graph = report.save(f"{kind}_graph.svg", drawing.svg)
+    by = {"dot": "Graphviz' dot program", "pygraphviz": "pygraphviz"}.get(
+        drawing.laid_out_by, "viz.layered, because Graphviz' dot program was not found (it is not needed)")
+    report.notes.append(f"{kind}_graph.svg was laid out by {by}.")
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import graphviz
 import numpy as np
 import pytest
 
@@ -38,14 +38,15 @@ def numbers(out: Path) -> Any:
 def test_everything_is_written(done: Path) -> None:
     names = {path.name for path in done.iterdir()}
     assert {"rnn.svg", "lstm.svg", "gru.svg", "side_by_side.svg", "gates_against_tanh.svg", "norm_against_lag.svg",
-            "flow.json", "index.html", "rnn_text.svg", "lstm_text.svg", "gru_text.svg"} <= names
+            "flow.json", "index.html", "rnn_text.svg", "lstm_text.svg", "gru_text.svg",
+            "rnn_graph.svg"} <= names
     for path in done.glob("*.svg"):
         ET.fromstring(path.read_text(encoding="utf-8"))
 
 
 def test_the_page_shows_every_picture_and_sentence_offline(done: Path) -> None:
     page = (done / "index.html").read_text(encoding="utf-8")
-    assert page.count("<svg") == 9 + (done / "rnn_graph.svg").exists()
+    assert page.count("<svg") == 10
     assert not re.search(r'(src|href)="(http|//)', page)
     ids = re.findall(r' id="([^"]+)"', page)
     assert len(ids) == len(set(ids)), "pictures on one page must not share ids"
@@ -84,24 +85,29 @@ def test_the_table_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         assert word in out
 
 
-def test_without_dot_the_job_completes_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str],
-                                                   monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo.shutil, "which", lambda name: None)
-    assert main([*SMALL, "--cells", "rnn", "--out", str(tmp_path)]) == 0
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "dot program" in line]
-    assert "our own SVG" in line
-
-
-def test_with_dot_one_graph_more_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-    monkeypatch.setattr(demo.shutil, "which", lambda name: "/usr/bin/dot")
-    monkeypatch.setattr(graphviz.Digraph, "pipe", lambda self, **how: seen.append(self.source) or "<svg/>")
+@pytest.mark.parametrize(("tool", "said"), [
+    ("dot", "Graphviz' dot program."), ("pygraphviz", "pygraphviz."),
+    ("viz.layered", "viz.layered, because Graphviz' dot program was not found (it is not needed).")])
+def test_two_steps_are_drawn_with_and_without_dot_and_what_laid_them_out_is_said(
+        tool: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = viz.pictures.dot.picture
+    monkeypatch.setattr(viz.pictures.dot, "picture", lambda *how: replace(plain(*how), laid_out_by=tool))
     assert main([*SMALL, "--cells", "gru", "--out", str(tmp_path)]) == 0
-    assert (tmp_path / "gru_graph.svg").read_text(encoding="utf-8") == "<svg/>"
-    assert "label=tanh" in seen[0]
-    for words in ("x | (2, 1, 2)", "h0 | (1, 2)", "‖grad‖"):
-        assert words in seen[0]
-    assert "<svg/>" in (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert f"gru_graph.svg was laid out by {said}" in capsys.readouterr().out.splitlines()
+    svg = (tmp_path / "gru_graph.svg").read_text(encoding="utf-8")
+    shown = ["".join(e.itertext()) for e in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+    assert {"x", "(2, 1, 2) float64", "h0", "(1, 2) float64", "tanh"} <= set(shown)
+    assert any(words.startswith("‖grad‖") for words in shown)
+    assert svg[svg.index("<svg"):] in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+def test_without_dot_and_pygraphviz_the_job_completes_and_says_so(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)
+    assert main([*SMALL, "--cells", "rnn", "--out", str(tmp_path)]) == 0
+    assert "rnn_graph.svg was laid out by viz.layered, because" in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------------------------------------ what goes wrong

@@ -214,7 +214,8 @@ def picture(graph: nx.MultiDiGraph, flow: Flow | None, rankdir: str, theme: Them
     wires, numbers = [], []
     for u, v, k, said in graph.edges(keys=True, data=True):
         size, count = sent.get((v, k)), said.get("count", 1)
-        note = f"from {u} to {graph.nodes[v].get('op', v)}, operand {k}" + (f", {edges(said)}" if count > 1 else "")
+        note = f"from {u} to {graph.nodes[v].get('op', v)}, its input {k + 1}"
+        note += f", {edges(said)}" if count > 1 else ""
         if size is None:
             wires.append(sheet.wire(u, v, k, note=note, head=None if sent else "forwards"))
             numbers += [sheet.number(u, v, k, edges(said), at=0.35)] if count > 1 else []
