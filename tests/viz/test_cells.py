@@ -1,4 +1,4 @@
-"""Cells: what the boxes of a step say, where there is little to tell an input from a state, and one input is one pill."""
+"""Cells: what the boxes of a step say where little tells an input from a state, and one input is one pill."""
 
 from __future__ import annotations
 
