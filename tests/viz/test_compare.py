@@ -102,8 +102,8 @@ def test_a_layer_above_feeds_every_step_of_the_one_below_and_steps_cut_off_count
 def test_a_backward_layer_under_the_loss_of_the_last_step_is_explained() -> None:
     hs, _ = nn.GRU(3, 4, bidirectional=True, rng=0)(XS[:7])
     found = viz.compare_flow({"bi": hs[-1].sum(), "gru": nn.GRU(3, 4, rng=0)(XS[:7])[1].sum()})
-    assert ("In “bi, layer 2 of 2” exactly nothing arrives at lag 0, where its loop ended; the first gradient is at lag 6, "
-            "as in a layer that reads backwards in time under the loss of the last step.") in found.verdict
+    assert ("In “bi, layer 2 of 2” exactly nothing arrives at lag 0, where its loop ended; the first gradient is at "
+            "lag 6, as in a layer that reads backwards in time under the loss of the last step.") in found.verdict
     assert "Nothing finite" not in found.verdict
 
 
