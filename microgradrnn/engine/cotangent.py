@@ -108,7 +108,10 @@ class Scatter(Deferred):
 
     def add_to(self, total: np.ndarray) -> None:
         """Add the values in place, at the cost of their number, not of the array's size."""
-        if repeats(self.index):
+        if type(self.index) is int and total.ndim > 1:
+            row = total[self.index]  # a view: `total[index] += values` would write it back once more
+            row += self.values
+        elif repeats(self.index):
             np.add.at(total, self.index, self.values)
         else:
             total[self.index] += self.values

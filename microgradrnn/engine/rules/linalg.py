@@ -68,6 +68,8 @@ def _times_transposed(a: Any, b: Any) -> Any:
 
 def stacked_product(a: Any, g: Any) -> Any:
     """Aᵀ G, all leading axes summed over; put off, so that the sum over time steps is one product: see `Product`."""
+    if type(a) is type(g) is np.ndarray and a.ndim == g.ndim == 2:
+        return Product([a], [g])  # as in every step of a net
     a, g = (x if x.ndim == 2 else x.reshape((math.prod(x.shape[:-1]), x.shape[-1])) for x in (a, g))
     if isinstance(a, Node) or isinstance(g, Node):
         shape, dtype = (a.shape[1], g.shape[1]), np.result_type(a.dtype, g.dtype)
