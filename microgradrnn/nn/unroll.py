@@ -117,13 +117,14 @@ def steps(
         xs, step = cell.prepare(xs)
     backwards = times.step < 0
     outputs, over = [], []
+    first_time = times[0]
     with collector_paused():
         for t in times:
             with scope(step=t):
                 if backwards and t in ends and state is not start:
                     state = replaced(state, ends[t], start)
                 last, state = state, step(xs[t - first], state)
-                if t == times[0]:
+                if t == first_time:
                     check_first(cell, last, state, bool(ends))
                 if not backwards and t in ends:
                     over.append(rows_of(state, ends[t]))

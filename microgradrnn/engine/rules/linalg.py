@@ -98,7 +98,7 @@ matmul = Primitive(
 
 def _affine(x: Any, W: Any, b: Any) -> Any:
     y = _matmul(x, W)
-    if y.shape == np.shape(b) and y.dtype == b.dtype:
+    if type(b) is np.ndarray and y.shape == b.shape and y.dtype == b.dtype:
         y += b  # y is ours: no second array
         return y
     z = y + b
