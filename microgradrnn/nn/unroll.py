@@ -76,7 +76,9 @@ def unroll(
         if len(getattr(xs, "shape", ())) < 2:
             raise ValueError("unroll: lengths= needs xs as one array with a batch, (T, B, D)")
         alive = mask(lengths, T, xs.shape[1])
-        xs, ends = index_update(xs, ~alive, 0.0), last_steps(lengths)  # whatever the padding holds, it counts as 0
+        ends = last_steps(lengths)
+        if plain(xs)[~alive].any():  # whatever the padding holds, NaN too, it counts as 0
+            xs = index_update(xs, ~alive, 0.0)
     start = state
     over: list[Any] = []
     if not checkpoint:
