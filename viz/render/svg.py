@@ -62,8 +62,8 @@ def brief(x: float, y: float, words: str, longest: int, **attributes: Any) -> st
 
 def heading(x: float, y: float, words: str, size: int = 16) -> tuple[str, float]:
     """The title of a picture, and how far to the right it may reach."""
-    markup = brief(x, y, words, 60, anchor="start", font_size=str(size), font_weight="bold")
-    return markup, x + text_width(shorten(words, 60), size) * 1.1
+    markup = brief(x, y, words, 72, anchor="start", font_size=str(size), font_weight="bold")
+    return markup, x + text_width(shorten(words, 72), size) * 1.1
 
 
 def title(words: object) -> str:
