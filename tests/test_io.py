@@ -69,7 +69,7 @@ trees = st.recursive(arrays | plain, lambda t: st.lists(t) | st.lists(t).map(tup
 
 
 @given(st.dictionaries(names, trees))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_any_tree_of_arrays_and_plain_things_comes_back(path: Path, tree: dict[str, Any]) -> None:
     io.save(path, tree=tree)
     back: dict[str, Any] = {"old": 1}
@@ -249,7 +249,7 @@ def refused(path: Path, content: bytes) -> None:
 
 
 @given(data=st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=120, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=120)
 def test_a_file_with_any_one_bit_flipped_is_refused(path: Path, whole: bytes, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(whole) * 8 - 1))
     damaged = bytearray(whole)

@@ -51,7 +51,7 @@ BATCHES = [np.full((5, 2), float(k)) for k in range(3)]
 
 
 @given(st.lists(st.integers(0, 12), max_size=5), st.integers(1, 7))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 def test_however_often_a_run_dies_it_ends_with_the_bits_of_one_that_did_not(tmp_path_factory: Any, deaths: list[int],
                                                                            every: int) -> None:
     straight = Run()

@@ -16,7 +16,7 @@ from microgradrnn import Tensor
 
 torch = pytest.importorskip("torch")
 
-quick = settings(max_examples=25, deadline=None, derandomize=True)
+quick = settings(max_examples=25)
 shapes = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3)
 filled_shapes = hnp.array_shapes(min_dims=0, max_dims=4, min_side=1, max_side=3)
 dtypes = st.sampled_from([np.float32, np.float64])
@@ -264,14 +264,14 @@ def layouts(draw: Any) -> tuple[Any, Any, tuple[int, ...]]:
     return ours, theirs, shape
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=400)
 @given(layouts(), dtypes)
 def test_moving_numbers_has_the_transposed_map_as_gradient(case: Any, dtype: Any) -> None:
     ours, theirs, shape = case
     check_linear(ours, theirs, shape, dtype)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(st.data())
 def test_index_update_and_scatter_at_any_index(data: Any) -> None:
     shape = data.draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=4))
@@ -303,7 +303,7 @@ def test_index_update_and_scatter_at_any_index(data: Any) -> None:
     assert mg.grad(y.sum(), one) == np.size(part)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(st.data())
 def test_scatter_adds_up_where_an_index_repeats(data: Any) -> None:
     shape = data.draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=3))
@@ -329,7 +329,7 @@ def einsums(draw: Any) -> tuple[str, list[tuple[int, ...]]]:
     return text, [tuple(lengths[c] for c in name) for name in inputs]
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(einsums(), dtypes)
 def test_einsum_of_any_subscripts(case: Any, dtype: Any) -> None:
     text, sizes = case

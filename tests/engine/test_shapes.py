@@ -14,7 +14,7 @@ import microgradrnn as mg
 from microgradrnn import Tensor
 from tests.numerics import assert_same
 
-quick = settings(max_examples=80, deadline=None, derandomize=True)
+quick = settings(max_examples=80)
 shapes = hnp.array_shapes(min_dims=0, max_dims=4, min_side=1, max_side=4)
 
 

@@ -36,7 +36,7 @@ def expressions() -> st.SearchStrategy[Any]:
 numbers = st.floats(-2, 2, allow_subnormal=False)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(expressions(), st.tuples(numbers, numbers, numbers))
 def test_values_and_tensors_give_the_same_numbers(expression: Any, at: tuple[float, ...]) -> None:
     values, tensors = [Value(x) for x in at], [Tensor(x) for x in at]
@@ -55,7 +55,7 @@ def test_values_and_tensors_give_the_same_numbers(expression: Any, at: tuple[flo
             np.testing.assert_allclose(second, second_tensor, rtol=1e-9, atol=1e-10)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 99), st.integers(0, 99)), min_size=1, max_size=30))
 def test_values_give_the_numbers_of_micrograd(program: list[tuple[int, int, int]]) -> None:
     engine = pytest.importorskip("micrograd.engine")

@@ -200,7 +200,7 @@ def check(given: tuple[Track, ...]) -> list[str]:
     return said
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(SEVERAL)
 def test_every_sentence_is_true(given: tuple[Track, ...]) -> None:
     check(given)

@@ -110,7 +110,7 @@ def packed(x: Any) -> Any:
     if isinstance(x, tuple):
         return {"$tuple": [packed(part) for part in x]}
     if isinstance(x, (set, frozenset)):
-        return {"$set": sorted((packed(part) for part in x), key=repr)}
+        return {"$" + type(x).__name__: sorted((packed(part) for part in x), key=repr)}
     if isinstance(x, list):
         return [packed(part) for part in x]
     if isinstance(x, dict) and all(isinstance(key, str) and not key.startswith("$") for key in x):
@@ -139,6 +139,7 @@ PACKS: dict[str, Callable[[Any], Any]] = {
     "$float": float,
     "$tuple": lambda parts: tuple(map(unpacked, parts)),
     "$set": lambda parts: set(map(unpacked, parts)),
+    "$frozenset": lambda parts: frozenset(map(unpacked, parts)),
     "$dict": lambda pairs: {unpacked(key): unpacked(value) for key, value in pairs},
 }
 

@@ -1,0 +1,11 @@
+"""How the property tests draw their examples: the same ones in every run, or new ones on request.
+
+``pytest --hypothesis-profile=new`` draws ten times as many, new ones, to look for what the usual ones miss.
+"""
+
+from hypothesis import HealthCheck, settings
+
+# No deadline, and no complaint of slowness: a busy machine is not a bug.
+settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("new", settings.get_profile("same"), derandomize=False, max_examples=1000, print_blob=True)
+settings.load_profile("same")
