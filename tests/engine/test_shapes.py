@@ -233,6 +233,19 @@ def test_an_array_split_into_unequal_parts_is_refused() -> None:
         mg.split(Tensor(filled((2, 7))), 3, axis=1)
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("cuts", [[3, 1], [3, 0], [2, -3], [6, 2, 2], [-1, 1]])
+def test_places_to_split_at_may_be_out_of_order_and_parts_overlap(cuts: list[int], create_graph: bool) -> None:
+    x, expected = Tensor(filled((2, 4))), np.zeros((2, 4))
+    weighted: Any = 0.0
+    for k, (part, where) in enumerate(zip(mg.split(x, cuts, 1), np.split(np.arange(4), cuts), strict=True), start=1):
+        assert_same(part.data, x.data[:, where])
+        weighted = weighted + (k * part).sum()
+        expected[:, where] += k
+    g = mg.grad(weighted, x, create_graph=create_graph)
+    assert_same(g.data if create_graph else g, expected)
+
+
 def test_ties_in_max_share_the_gradient_equally() -> None:
     x = Tensor([[1.0, 3.0, 3.0, 0.0], [2.0, 2.0, 2.0, 2.0]])
     assert_same(mg.grad(x.max(axis=1).sum(), x), np.array([[0, 0.5, 0.5, 0], [0.25] * 4]))

@@ -214,7 +214,7 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> li
 
 
 @lru_cache
-def _cuts(shape: tuple[int, ...], sections: int | tuple[int, ...], axis: int) -> list[Cut]:
+def _cuts(shape: tuple[int, ...], sections: int | tuple[int, ...], axis: int) -> Sequence[tuple[slice, ...]]:
     """The index of each part. Cached, since a cell asks for the same ones at every step."""
     axis = axis_of(np.broadcast_to(0, shape), axis)
     length = shape[axis]
@@ -225,6 +225,8 @@ def _cuts(shape: tuple[int, ...], sections: int | tuple[int, ...], axis: int) ->
         sections = tuple(part * k for k in range(1, sections))
     ends = zip((0, *sections), (*sections, length), strict=True)
     cuts = [Cut((*(slice(None),) * axis, slice(start, stop))) for start, stop in ends]
+    if sum(len(range(length)[cut[axis]]) for cut in cuts) != length:  # places given out of order: the parts overlap
+        return [tuple(cut) for cut in cuts]
     for place, cut in enumerate(cuts):
         cut.siblings, cut.place = cuts, place
     return cuts
