@@ -66,6 +66,9 @@ class Operators:
             return node
         return result
 
+    def __pos__(self) -> Any:
+        return self
+
     def __neg__(self) -> Any:
         return e.negative(self)
 

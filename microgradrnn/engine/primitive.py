@@ -13,6 +13,7 @@ Called on plain numbers or arrays a primitive just computes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -64,6 +65,8 @@ class Primitive:
         self.symbol = symbol or name
         self.fits = fits
         self.elementwise = elementwise
+        # One operand too many NumPy would take for out=, and overwrite it.
+        self.most: float = len(vjp) if elementwise and not isinstance(vjp, Every) else math.inf
         self.variadic = isinstance(vjp, Every)
         self.selects = name == "where"  # what stands behind it may be NaN where it was not chosen
         self.reverses = name == "checkpoint"  # its rule is a reverse pass, and must be told when it is behind a where
@@ -78,6 +81,8 @@ class Primitive:
     def __call__(self, *operands: Any, **params: Any) -> Any:
         """Compute; if an operand is a node, the result is a node that remembers how it was made."""
         # The hot path of every forward pass: one loop, and the new node filled in place.
+        if len(operands) + len(params) > self.most:
+            raise self._too_many(operands, params)
         kind: Any = None
         requires_grad = mixed = False
         values: list[Any] = []
@@ -148,6 +153,11 @@ class Primitive:
         between = f" {self.symbol} " if len(values) == 2 and not self.symbol.isalpha() else ", "
         operands = between.join(describe(v) for v in values)
         raise type(error)(f"{self.name}: {operands}: {error}{SCOPE.get()}") from error
+
+    def _too_many(self, operands: Sequence[Any], params: dict[str, Any]) -> TypeError:
+        named = f", and {', '.join(f'{name}=' for name in params)}" if params else ""
+        return TypeError(f"{self.name}: takes {self.most} operand{'s' * (self.most > 1)} and no options, got "
+                         f"{len(operands)}{named}{SCOPE.get()}")
 
     def _mixed(self) -> TypeError:
         return TypeError(

@@ -60,12 +60,11 @@ class Tensor(Operators, NumpyProtocols, Node):
         """A frozen copy of x as an array of floats."""
         if isinstance(x, Node):
             raise TypeError("Tensor: got a node; use it as it is, or detach() it for a constant")
-        a = numeric(x) if dtype is None else numeric(x).astype(np.dtype(dtype))
-        if a.dtype.kind != "f":
-            a = a.astype(np.float64)
-        if a.dtype not in (np.float32, np.float64):
-            raise TypeError(f"a Tensor holds float32 or float64, got {a.dtype}; convert it: a.astype(np.float32)")
-        return freeze(a.copy())  # a read-only array too: somebody may hold a writable view of it
+        a = numeric(x)
+        to = np.dtype(dtype if dtype is not None else a.dtype if a.dtype.kind == "f" else np.float64)
+        if to not in (np.float32, np.float64):
+            raise TypeError(f"a Tensor holds float32 or float64, got {to}; convert it: a.astype(np.float32)")
+        return freeze(a.astype(to, order="C"))  # copied: a read-only array too: somebody may hold a writable view of it
 
     @staticmethod
     def constant(x: Any) -> Any:

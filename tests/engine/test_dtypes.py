@@ -122,3 +122,10 @@ def test_no_constant_makes_a_tensor_of_another_precision() -> None:
         except TypeError:
             continue  # refusing is as good
         assert y.dtype == np.float64
+
+
+def test_a_tensor_of_integers_is_refused_where_they_would_round_what_is_given() -> None:
+    for dtype in (int, np.int32, bool, "f2"):
+        with pytest.raises(TypeError, match="a Tensor holds float32 or float64, got"):
+            Tensor([1.7, 2.2], dtype=dtype)
+    assert Tensor([1, 2], dtype=np.float32).dtype == np.float32

@@ -277,3 +277,19 @@ def test_an_axis_out_of_range_is_refused_and_does_not_wrap_around(use: Any) -> N
 def test_a_split_into_no_parts_is_refused() -> None:
     with pytest.raises(ValueError, match="split"):
         mg.split(Tensor(np.ones(4)), 0)
+
+
+@pytest.mark.parametrize("use", [mg.tanh, lambda x, h: mg.add(x, x, h), lambda x, h: mg.maximum(x, x, h),
+                                 lambda x, h: mg.add(x, x, out=h), lambda x, h: mg.exp(x, where=np.array([True, False])),
+                                 lambda x, h: mg.exp(x, dtype=np.float32), lambda x, h: mg.tanh(x.data, np.zeros(2))])
+def test_an_operand_too_many_is_refused_and_overwrites_nothing(use: Any) -> None:
+    x = Tensor([1.0, 2.0])
+    h = x * 3
+    with pytest.raises(TypeError, match="takes .* and no options"):
+        use(x, h)
+    np.testing.assert_array_equal(h.data, [3.0, 6.0])
+
+
+def test_a_logarithm_has_no_base_for_its_slope_would_be_another() -> None:
+    with pytest.raises(TypeError, match="log: takes 1 operand and no options, got 2"):
+        mg.log(Value(8.0), 2)

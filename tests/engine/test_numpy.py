@@ -81,6 +81,7 @@ WORKING: dict[str, Any] = {
     "tile": lambda x: np.tile(x, (2, 1)),
     "take": lambda x: np.take(x, [0, 2, 2], axis=1),
     "round": lambda x: np.round(x) * x,
+    "round to a decimal": lambda x: np.round(x, 1) * np.round(x, decimals=2) * x,
 }
 
 

@@ -131,3 +131,13 @@ def test_comparisons_of_values_are_bools_and_equality_is_identity() -> None:
     assert (a > b) is False
     assert a != b
     assert len({a, b, a}) == 2
+
+
+def test_a_value_is_rounded_to_decimals() -> None:
+    assert mg.round(Value(2.345), 2).data == mg.round(2.345, 2) == round(2.345, 2)
+    assert mg.round(Value(-1.5)).data == mg.round(-1.5) == -2.0
+
+
+@pytest.mark.parametrize("node", [Value(2.0), Tensor([1.0, 2.0])])
+def test_a_plus_before_a_node_is_the_node(node: Any) -> None:
+    assert +node is node

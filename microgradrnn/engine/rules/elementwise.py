@@ -152,7 +152,15 @@ sign: Primitive = elementwise(
 )  # fmt: skip
 floor = elementwise("floor", math.floor, np.floor, None, doc="The next integer below. Flat: no gradient flows.")
 ceil = elementwise("ceil", math.ceil, np.ceil, None, doc="The next integer above. Flat: no gradient flows.")
-round = elementwise("round", builtins.round, np.round, None, doc="The nearest integer. Flat: no gradient flows.")
+_round = Primitive(
+    "round", lambda x, decimals: builtins.round(x, decimals), lambda x, decimals: np.round(x, decimals), (None,),
+)  # fmt: skip
+
+
+def round(x: Any, decimals: int = 0) -> Any:
+    """x to the nearest integer, or to so many decimals. Flat, so no gradient flows."""
+    return _round(x, decimals=decimals)
+
 
 # ------------------------------------------------------------------------------------------------------ choices
 maximum = elementwise(
