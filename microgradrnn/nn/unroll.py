@@ -112,7 +112,7 @@ def steps(
     ends; backwards, each starts there, from its own part of `start`.
 
     Returns:
-        The outputs of all steps, the state after the last one, and the states that were put by.
+        The outputs of all steps, the state after the last one, and the rows that were put by, as one state or none.
     """
     step = cell
     if isinstance(cell, Cell):
@@ -129,8 +129,10 @@ def steps(
                 if t == first_time:
                     check_first(cell, last, state, bool(ends))
                 if not backwards and t in ends:
-                    over.append(rows_of(state, ends[t]))
+                    over.append(state)
             outputs.append(state[0] if isinstance(state, tuple) else state)
+    if over:
+        over = [picked(over, *np.nonzero([ends[t] for t in times if t in ends]))]
     return (outputs[::-1] if backwards else outputs), state, over
 
 
@@ -207,13 +209,16 @@ def mask(lengths: Any, T: int, B: int) -> np.ndarray:
 
 def last_steps(lengths: Any) -> Ends:
     """For each time at which sequences have their last step, which ones do: bools (B,)."""
-    n = np.asarray(lengths)
-    return {int(t): n - 1 == t for t in np.unique(n - 1)}
+    last = np.asarray(lengths) - 1
+    times = np.unique(last)
+    return dict(zip(times.tolist(), last == times[:, None], strict=True))
 
 
-def rows_of(state: Any, who: np.ndarray) -> Any:
-    """The state of those sequences alone."""
-    return like(state, [rows_of(part, who) for part in state]) if isinstance(state, tuple) else state[who]
+def picked(states: list[Any], which: np.ndarray, rows: np.ndarray) -> Any:
+    """One state: each of its rows out of the state that is named, from the row that is named."""
+    if isinstance(states[0], tuple):
+        return like(states[0], [picked(list(parts), which, rows) for parts in zip(*states, strict=True)])
+    return stack(states)[which, rows]
 
 
 def like(state: Any, parts: list[Any]) -> Any:
@@ -232,5 +237,5 @@ def together(over: list[Any], ends: Ends) -> Any:
     """One state from those of the sequences that ended at the same time, in the order of the batch."""
     if isinstance(over[0], tuple):
         return like(over[0], [together(list(parts), ends) for parts in zip(*over, strict=True)])
-    order = np.concatenate([np.flatnonzero(who) for who in ends.values()])
-    return concat(over)[np.argsort(order)]
+    _, rows = np.nonzero(list(ends.values()))
+    return concat(over)[np.argsort(rows)]
