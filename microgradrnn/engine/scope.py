@@ -17,6 +17,7 @@ from contextvars import ContextVar
 from functools import wraps
 from types import TracebackType
 from typing import Any, TypeVar
+from weakref import ref
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -74,7 +75,7 @@ SCOPE: ContextVar[Scope] = ContextVar("scope", default=Scope())  # noqa: B039 (a
 class Context:
     """A ``with`` block (or a decorator, also of generators) that changes the scope."""
 
-    __slots__ = ()
+    __slots__ = ("__weakref__",)
 
     def inside(self, outer: Scope) -> Scope:
         """The scope within, given the one around."""
@@ -92,14 +93,14 @@ class Context:
         inside = SCOPE.get()
         outer = inside.outer if inside.by is self else inside.without(self)
         if outer is inside:
-            LEFT_ELSEWHERE.add(self)
+            LEFT_ELSEWHERE.add(ref(self, LEFT_ELSEWHERE.discard))
         SCOPE.set(outer)  # type: ignore[arg-type]
 
     def _still_entered(self, outer: Scope) -> Scope:
         """The scope around, less the blocks that another thread has left."""
-        dropped = {self}  # this very object may have been; from now on it counts again
-        while outer.by in LEFT_ELSEWHERE:
-            dropped.add(outer.by)
+        dropped = {ref(self)}  # this very object may have been; from now on it counts again
+        while outer.by is not None and (by := ref(outer.by)) in LEFT_ELSEWHERE:
+            dropped.add(by)
             outer = outer.outer  # type: ignore[assignment]
         LEFT_ELSEWHERE.difference_update(dropped)
         return outer
@@ -152,8 +153,9 @@ class Context:
         return generate  # type: ignore[return-value]
 
 
-# Blocks that were left in another thread than they were entered in (by a generator that was handed over).
-LEFT_ELSEWHERE: set[Context] = set()
+# Blocks that were left in another thread or task than they were entered in (by a generator that was handed over).
+# One is forgotten with the thread or task that entered it, for that may never enter another.
+LEFT_ELSEWHERE: set[ref[Context]] = set()
 
 
 def _sending(body: Generator[Any, Any, Any], sent: Any) -> Callable[[], Any]:

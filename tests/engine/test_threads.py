@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import microgradrnn as mg
 from microgradrnn import AnomalyError, Tensor, Value, nn
-from microgradrnn.engine.scope import SCOPE
+from microgradrnn.engine.scope import LEFT_ELSEWHERE, SCOPE
 
 
 def place() -> tuple[Any, ...]:
@@ -635,3 +635,31 @@ def test_anomalies_in_one_thread_do_not_stop_another() -> None:
         return sum(1 for _ in range(200) if np.isinf(Value(0.0).log().data))
 
     assert together(hunts, does_not) == ["log: 0.0 ", 200]
+
+
+def test_blocks_left_in_another_task_are_forgotten_with_the_task_that_entered_them() -> None:
+    def inside() -> Iterator[None]:
+        with mg.no_grad():
+            yield
+
+    async def begin(generator: Iterator[None]) -> None:
+        next(generator)
+
+    async def end(generator: Any) -> None:
+        generator.close()
+
+    async def hand_over() -> None:
+        generator = inside()
+        await asyncio.create_task(begin(generator))
+        await asyncio.create_task(end(generator))
+        assert place() == OUTSIDE
+
+    async def main() -> None:
+        for _ in range(10):
+            await hand_over()
+
+    gc.collect()
+    before = len(LEFT_ELSEWHERE)
+    asyncio.run(main())
+    gc.collect()
+    assert len(LEFT_ELSEWHERE) <= before
