@@ -22,6 +22,13 @@ from microgradrnn.engine.scope import SCOPE, Scope
 
 T = TypeVar("T")
 
+# Options of PyTorch's backward, and what to do here.
+PYTORCH = {
+    "retain_graph": "a graph is there as long as you hold its root, so leave it out",
+    "gradient": "the cotangent is seed=",
+    "inputs": "grad(root, inputs) returns the gradients of those alone",
+}
+
 ROLES = ("input", "parameter", "hidden", "cell", "gate", "candidate", "output", "loss")
 
 
@@ -185,6 +192,8 @@ class Node:
         """`microgradrnn.backward(self, seed, **options)`."""
         from microgradrnn.engine.backward import backward
 
+        for name in options.keys() & PYTORCH.keys():
+            raise TypeError(f"backward: PyTorch's {name}= is not an option here: {PYTORCH[name]}")
         backward(self, seed, **options)
 
     def register_hook(self, hook: Callable[[Any], Any]) -> Callable[[], None]:

@@ -63,8 +63,8 @@ def jvp(f: Function, xs: Sequence[Any], vs: Sequence[Any]) -> tuple[Any, Any]:
     >>> jvp(lambda x: x * x, [np.array([1.0, 2.0])], [np.array([1.0, 10.0])])
     (array([1., 4.]), array([ 2., 40.]))
     """
-    _same_shapes("jvp", xs, vs)
     leaves = _leaves(xs)
+    _same_shapes("jvp", xs, vs)
     y = _node(f(*leaves), "jvp")
     g = Value(1.0) if isinstance(y, Value) else Tensor(np.ones(y.data.shape, y.data.dtype))
     if not y.requires_grad:
@@ -104,7 +104,7 @@ def hessian(f: Function, x: Any) -> Any:
     array([[ 6.,  0.],
            [ 0., 12.]])
     """
-    return jacobian(lambda leaf: grad(_node(f(leaf), "hessian"), leaf, create_graph=True), x)
+    return jacobian(lambda leaf: _slopes(_node(f(leaf), "hessian"), [leaf])[0], x)
 
 
 @enable_grad()
@@ -123,14 +123,15 @@ def hvp(f: Function, xs: Sequence[Any], vs: Sequence[Any]) -> tuple[Any, ...]:
     >>> hvp(lambda x: (x ** 3).sum(), [np.array([1.0, 2.0])], [np.array([1.0, 1.0])])
     (array([ 6., 12.]),)
     """
-    _same_shapes("hvp", xs, vs)
     leaves = _leaves(xs)
-    slopes = grad(_node(f(*leaves), "hvp"), leaves, create_graph=True)
-    return _gradients(_dot(slopes, vs), leaves)
+    _same_shapes("hvp", xs, vs)
+    return _gradients(_dot(_slopes(_node(f(*leaves), "hvp"), leaves), vs), leaves)
 
 
 def _leaves(xs: Sequence[Any]) -> list[Node]:
     """Floats as Values, arrays as Tensors, nodes as they are."""
+    if isinstance(xs, (Node, np.ndarray, int, float)):
+        raise TypeError("inputs come in a list, [x], one for each argument of the function, and directions too")
     return [
         x if isinstance(x, Node) else Value(x) if isinstance(x, (int, float)) and not isinstance(x, np.generic)
         else Tensor(x)
@@ -150,6 +151,15 @@ def _gradients(y: Any, leaves: Sequence[Node], seed: Any = None) -> tuple[Any, .
         return tuple(x.finished(None, False) for x in leaves)
     result: tuple[Any, ...] = grad(y, leaves, seed=seed)
     return result
+
+
+def _slopes(y: Any, leaves: Sequence[Node]) -> tuple[Any, ...]:
+    """Gradients as nodes, to be differentiated again."""
+    if not y.requires_grad:
+        y.cotangent(None, True)  # a constant is one number too
+        return tuple(x.finished(None, True) for x in leaves)
+    slopes: tuple[Any, ...] = grad(y, leaves, create_graph=True)
+    return slopes
 
 
 def _dot(gs: Sequence[Any], vs: Sequence[Any]) -> Any:

@@ -279,13 +279,15 @@ def test_a_split_into_no_parts_is_refused() -> None:
         mg.split(Tensor(np.ones(4)), 0)
 
 
-@pytest.mark.parametrize("use", [mg.tanh, lambda x, h: mg.add(x, x, h), lambda x, h: mg.maximum(x, x, h),
-                                 lambda x, h: mg.add(x, x, out=h), lambda x, h: mg.exp(x, where=np.array([True, False])),
-                                 lambda x, h: mg.exp(x, dtype=np.float32), lambda x, h: mg.tanh(x.data, np.zeros(2))])
+@pytest.mark.parametrize("use", [
+    mg.tanh, lambda x, h: mg.add(x, x, h), lambda x, h: mg.maximum(x, x, h), lambda x, h: mg.add(x, x, out=h),
+    lambda x, h: mg.exp(x, where=np.array([True, False])), lambda x, h: mg.exp(x, dtype=np.float32),
+    lambda x, h: mg.tanh(x.data, np.zeros(2)),
+])  # fmt: skip
 def test_an_operand_too_many_is_refused_and_overwrites_nothing(use: Any) -> None:
     x = Tensor([1.0, 2.0])
     h = x * 3
-    with pytest.raises(TypeError, match="takes .* and no options"):
+    with pytest.raises(TypeError, match=r"takes . operands? and no options"):
         use(x, h)
     np.testing.assert_array_equal(h.data, [3.0, 6.0])
 
@@ -293,3 +295,20 @@ def test_an_operand_too_many_is_refused_and_overwrites_nothing(use: Any) -> None
 def test_a_logarithm_has_no_base_for_its_slope_would_be_another() -> None:
     with pytest.raises(TypeError, match="log: takes 1 operand and no options, got 2"):
         mg.log(Value(8.0), 2)
+
+
+@pytest.mark.parametrize("use", [
+    lambda x: mg.gradcheck(mg.tanh, x), lambda x: mg.gradcheck(mg.tanh, Tensor(x)),
+    lambda x: mg.gradcheck(mg.tanh, 2.0), lambda x: mg.jvp(mg.tanh, x, x),
+    lambda x: mg.hvp(lambda t: t.tanh().sum(), x, x),
+])  # fmt: skip
+def test_inputs_come_in_a_list(use: Any) -> None:
+    with pytest.raises(TypeError, match=r"in a list, \[x\]"):
+        use(np.array([2.0]))
+
+
+@pytest.mark.parametrize(("option", "words"), [("retain_graph", "leave it out"), ("gradient", "seed="),
+                                               ("inputs", r"grad\(root, inputs\)")])
+def test_the_options_of_pytorchs_backward_are_explained(option: str, words: str) -> None:
+    with pytest.raises(TypeError, match=f"{option}=.*{words}"):
+        (Value(2.0) * 3).backward(**{option: True})

@@ -141,6 +141,11 @@ def test_functions_that_do_not_depend_on_an_input_have_gradient_zero_there() -> 
     assert_same(mg.jvp(lambda a: constant * 2, [Y], [U])[1], np.zeros(2))
     assert_same(mg.jacobian(lambda a: constant * 2, Y), np.zeros((2, 4)))
     assert_same(mg.hvp(lambda a: (constant * 2).sum() + a.sum(), [Y], [U])[0], np.zeros(4))
+    assert_same(mg.hessian(lambda a: constant.sum(), Y), np.zeros((4, 4)))
+    assert_same(mg.hvp(lambda a: constant.sum(), [Y], [U])[0], np.zeros(4))
+    assert mg.hessian(lambda a: Value(3.0, requires_grad=False), 2.0) == 0.0
+    with pytest.raises(ValueError, match="only a single number has a gradient"):
+        mg.hessian(lambda a: constant, Y)
 
 
 def test_a_function_that_is_detached_somewhere_is_differentiated_where_it_is_not() -> None:
