@@ -230,7 +230,9 @@ def replaced(state: Any, who: np.ndarray, by: Any) -> Any:
     """The state, with the parts of those sequences taken from another."""
     if isinstance(state, tuple):
         return like(state, [replaced(part, who, other) for part, other in zip(state, by, strict=True)])
-    return index_update(state, who, by[who])
+    rows = np.flatnonzero(who)
+    index = rows if len(rows) > 1 else int(rows[0])  # one row is most often the case, and NumPy is quickest with it
+    return index_update(state, index, by[index])
 
 
 def together(over: list[Any], ends: Ends) -> Any:
