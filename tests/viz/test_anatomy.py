@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree
@@ -10,7 +11,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from microgradrnn import Tensor, mark, nn, sigmoid, tanh
+from microgradrnn import Tensor, concat, mark, nn, sigmoid, tanh
+from microgradrnn.nn import scalar
 from tests.viz.test_equations import CELLS as KNOWN
 from tests.viz.test_equations import D, H
 from viz.graph.specimen import specimen
@@ -273,3 +275,120 @@ def test_no_module_hides_a_public_name_of_viz() -> None:
 
     hidden = [name for name in viz.__all__ if isinstance(getattr(viz, name), ModuleType)]
     assert not hidden, f"a file of the same name, imported after the function, takes its place: {hidden}"
+
+
+# ---------------------------------------------------------------------------------------------- cells of odd shapes
+RNG = np.random.default_rng(3)
+ODD_U, ODD_W = (Tensor(RNG.standard_normal(shape) / 2) for shape in ((D, H), (H, H)))
+ODD: dict[str, Any] = {"x": np.ones((1, D)), "state": np.ones((1, H))}
+THREE: dict[str, Any] = {"x": np.ones((1, D)), "state": (np.ones((1, H)),) * 3}
+
+
+def three_states(x: Any, state: Any) -> Any:
+    a, b, c = state
+    f = sigmoid(x @ ODD_U + a @ ODD_W)
+    a = mark(f * a + (1 - f) * tanh(b), "a", role="cell")
+    b = mark(tanh(a) * sigmoid(c @ ODD_W), "b", role="hidden")
+    return a, b, mark(c + b, "c")
+
+
+def layer_norm(x: Any, h: Any) -> Any:
+    z = x @ ODD_U + h @ ODD_W
+    return tanh((z - z.mean(axis=-1, keepdims=True)) / ((z * z).mean(axis=-1, keepdims=True) + 1) ** 0.5)
+
+
+def second_order(x: Any, h: Any) -> Any:
+    return mark(tanh((x @ ODD_U) * (h @ ODD_W) + h * h), "h", role="hidden")
+
+
+@pytest.mark.parametrize("flow", [False, True])
+def test_the_names_of_three_states_stand_apart(flow: bool) -> None:
+    found = [place for place in places(cell(three_states, flow=flow, **THREE).svg) if place[0].strip()]
+    for j, (one, l1, t1, r1, b1) in enumerate(found):
+        for other, l2, t2, r2, b2 in found[j + 1:]:
+            assert r1 - 2 <= l2 or r2 - 2 <= l1 or b1 - 4 <= t2 or b2 - 4 <= t1, (one, other)
+
+
+def test_what_hangs_under_the_main_line_is_entered_from_its_left_and_left_through_its_foot() -> None:
+    drawn = dissect(specimen(three_states, **THREE)).cell
+    tile = lay_out(drawn, DEFAULT)
+    symbol = {drawn.symbols[state]: state for state in drawn.states}
+    (product,) = [wire for wire in drawn.wires if wire.target == symbol["b"] and drawn.glyphs[wire.source].label == "σ"]
+    (carried,) = [wire for wire in drawn.wires if wire.recurrent and wire.target == symbol["c"]]
+    for way, box in ((tile.routes[product.edge], tile.boxes[symbol["b"]]),
+                     (tile.entries[carried.edge], tile.boxes[symbol["c"]])):
+        assert way.end == (box.left, box.y)
+    assert tile.exits[symbol["c"]].start == (tile.boxes[symbol["c"]].x, tile.boxes[symbol["c"]].bottom)
+
+
+@pytest.mark.parametrize("net", [layer_norm, second_order])
+def test_no_wire_runs_through_a_box_and_the_main_line_is_no_longer_than_it_must_be(net: Any) -> None:
+    drawn = dissect(specimen(net, **ODD)).cell
+    tile = lay_out(drawn, DEFAULT)
+    for wire in drawn.wires:
+        way = (tile.entries if wire.recurrent else tile.routes)[wire.edge]
+        for name, box in tile.boxes.items():
+            if name not in (wire.source, wire.target):
+                assert not any(box.left < x < box.right and box.top < y < box.bottom for x, y in way.points()), wire
+    belt = sorted((box for box in tile.boxes.values() if box.y == min(other.y for other in tile.boxes.values())),
+                  key=lambda box: box.x)
+    assert len(belt) == 3
+    assert all(b.left - a.right < 60 for a, b in pairwise(belt))
+
+
+def test_every_wire_stays_inside_the_frame() -> None:
+    tile = lay_out(dissect(specimen(scalar.GRUNeuron(3), x=[0.1, 0.2, 0.3])).cell, DEFAULT)
+    for way in (*tile.routes.values(), *tile.entries.values(), *tile.exits.values()):
+        assert all(0 <= x <= tile.width and 0 <= y <= tile.height for x, y in way.points())
+
+
+def test_state_and_input_join_on_the_way_into_the_box_that_reads_both() -> None:
+    anatomy = dissect(specimen(nn.LSTMCell(D, H, rng=0)))
+    drawn = anatomy.cell
+    (box,) = [name for name, glyph in drawn.glyphs.items() if glyph.label == "x U + h W + b"]
+    into = [wire for wire in drawn.wires if wire.target == box]
+
+    def ends(merging: list[str]) -> set[tuple[float, float]]:
+        tile = lay_out(drawn, DEFAULT, merging)
+        return {(tile.entries if wire.recurrent else tile.routes)[wire.edge].end for wire in into}
+
+    assert len(into) == len(ends([])) == 2
+    ((x, _),) = ends([box])
+    assert lay_out(drawn, DEFAULT, [box]).boxes[next(w.source for w in into if not w.recurrent)].x == x
+    assert "wires that meet at a box are read side by side, as [h, x]" in cell(nn.LSTMCell(D, H, rng=0)).svg
+
+
+def test_a_concatenation_for_one_product_is_drawn_as_wires_that_join() -> None:
+    W = Tensor(np.ones((D + H, H)))
+    one = dissect(specimen(lambda x, h: tanh(concat([h, x], axis=-1) @ W), **ODD)).cell
+    assert sorted(glyph.label for glyph in one.glyphs.values()) == ["[h, x] W1", "tanh", "x"]
+
+    def twice(x: Any, h: Any) -> Any:
+        both = concat([h, x], axis=-1)
+        return tanh(both @ W) * sigmoid(both @ W)
+
+    assert "[h, x]" in [glyph.label for glyph in dissect(specimen(twice, **ODD)).cell.glyphs.values()]
+
+
+def test_only_a_box_whose_columns_are_read_is_said_to_fan_out() -> None:
+    said = "a box that fans out: one product for several parts"
+    assert said in cell(nn.LSTMCell(D, H, rng=0)).svg
+    assert said not in cell(layer_norm, **ODD).svg
+
+
+def test_names_with_underscores_are_written_as_they_are() -> None:
+    def net(x: Any, of_the_net: Any) -> Any:
+        return mark(tanh(mark(x @ ODD_U, "net_input") + of_the_net @ ODD_W), "state_of_mine")
+
+    said = [words(node) for node in elements(cell(net, **ODD).svg, "text")]
+    assert {"net_input", "state_of_minet", "state_of_minet−1"} <= set(said)
+
+
+def test_what_is_not_a_number_is_drawn_over_all_else() -> None:
+    svg = cell(nn.LSTMCell(D, H, rng=0), flow=np.full((2, H), np.nan)).svg
+    lines = [node.get("stroke") for node in elements(svg, "path") if node.get("fill") == "none"]
+    first = lines.index(DEFAULT.alarm)
+    assert DEFAULT.nothing in lines[:first]
+    legend = lines[-3:]
+    assert DEFAULT.nothing not in lines[first:-len(legend)]
+    assert "!" in [words(node) for node in elements(svg, "text")]

@@ -12,6 +12,7 @@ so that none runs through a box.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import Any
@@ -93,20 +94,20 @@ def caption(glyph: Glyph) -> str:
     return shorten(f"{glyph.symbol}{equals}{glyph.label}" if named else glyph.label, 30)
 
 
-def lay_out(cell: Cell, theme: Theme) -> Tile:
-    """Coordinates for one cell."""
-    return _Layout(cell, theme).tile()
+def lay_out(cell: Cell, theme: Theme, merging: Collection[str] = ()) -> Tile:
+    """Coordinates for one cell. What comes from below to a glyph of ``merging`` enters it as one wire."""
+    return _Layout(cell, theme, merging).tile()
 
 
 class _Layout:
-    def __init__(self, cell: Cell, theme: Theme) -> None:
-        self.cell, self.theme = cell, theme
-        self.line = cell.main_line()
-        self.main = self.line[-1] if self.line else None
+    def __init__(self, cell: Cell, theme: Theme, merging: Collection[str]) -> None:
+        self.cell, self.theme, self.merging = cell, theme, merging
         self.inner = [wire for wire in cell.wires if not wire.recurrent]
         self.graph: nx.DiGraph = nx.DiGraph()
         self.graph.add_nodes_from(cell.glyphs)
         self.graph.add_edges_from((wire.source, wire.target) for wire in self.inner)
+        self.line = self._belt(cell.main_line())
+        self.main = self.line[-1] if self.line else None
         self.before, self.after = self._sides()
         self.level = self._levels()
         self.top = max(self.level.values(), default=0)
@@ -114,6 +115,17 @@ class _Layout:
         self.chains: dict[tuple[str, int], list[str]] = {}  # the gaps each long wire goes through, lowest level first
         self.rows: dict[int, list[str]] = defaultdict(list)
         self.x: dict[str, float] = {}
+
+    def _belt(self, line: list[str]) -> list[str]:
+        """The end of the main line that is a line: nothing on it leads past it to what comes later on it.
+
+        What does (a sum that its own mean is taken from) stands below, where wires have room to part and meet again.
+        """
+        for j in reversed(range(len(line) - 1)):
+            past = set(self.graph.successors(line[j])) - {line[j + 1]}
+            if any(v == later or nx.has_path(self.graph, v, later) for v in past for later in line[j + 1:]):
+                return line[j + 1:]
+        return line
 
     def _sides(self) -> tuple[set[str], list[str]]:
         """What leads to the main line, and what hangs on its end."""
@@ -173,6 +185,9 @@ class _Layout:
             gaps = [self._gap(level, state, side=2) for level in range(1, self.level[state])]
             for a, b in zip([*reversed(gaps)], [state, *reversed(gaps)], strict=False):
                 self.neighbours[a].append(b)
+        for a, b in pairwise(self.line):
+            if not self.neighbours[b]:
+                self.neighbours[b].append(a)  # nothing else says where it stands: beside the one before
 
     def _gap(self, level: int, owner: Wire | str, side: int = 0) -> str:
         name = f"\0{level}/{owner}"
@@ -319,13 +334,13 @@ class _Layout:
             for name, glyph in self.cell.glyphs.items()
         }
         self.boxes = boxes
-        right = max(box.right for box in boxes.values())
-        for name in self._sinking():
-            if name not in self.after:
-                right = max(right, boxes[name].right + 14)
+        right = max([*(box.right for box in boxes.values()), *(x + 4 for name, x in self.x.items() if "\0" in name)])
+        if any(name not in self.after for name in self._sinking()):
+            right += 12  # down past the widest box
         width = right + 18
         height = max(max(box.bottom for box in boxes.values()), bottom) + 14
         ports = self._ports()
+        self.from_the_left = self._sideways()
         routes = {wire.edge: self._inner_route(wire, ports) for wire in self.inner}
         entries = {wire.edge: self._entry(wire, ports, lanes) for wire in self.cell.wires if wire.recurrent}
         exits = {state: self._exit(state, width, lanes) for state in self.cell.states}
@@ -354,6 +369,10 @@ class _Layout:
             box = self.boxes[target]
             wires.sort(key=lambda item: (item[0], item[1].edge))
             step = min(14.0 if self.cell.glyphs[target].shape == "circle" else 30.0, box.w / len(wires) * 0.7)
+            if target in self.merging:  # one straight up from the input, if it stands below: the others join it
+                inputs = [x for x, wire in wires if box.left + 10 <= x <= box.right - 10 and not wire.recurrent]
+                ports |= {wire.edge: inputs[0] if inputs else box.x for _, wire in wires}
+                continue
             for j, (x, wire) in enumerate(wires):
                 port = box.x + (j - (len(wires) - 1) / 2) * step
                 if len(wires) == 1 and box.left + 8 <= x <= box.right - 8:
@@ -377,18 +396,40 @@ class _Layout:
             if wire.source == self.main:
                 return Route((a.right, a.y)).corner(b.x, b.top, 12, level_first=True)
             return Route((a.x, a.bottom)).rise(b.x, b.top)
-        x = ports[wire.edge]
-        gaps = self.chains[wire.edge]
+        x, gaps = ports[wire.edge], self.chains[wire.edge]
         aim = self.x[gaps[0]] if gaps else x
         start = min(max(aim, a.left + 10), a.right - 10) if a.w > 30 else a.x
-        return self._climb(Route((start, a.top)), gaps, wire.target, x)
+        return self._climb(Route((start, a.top)), gaps, wire, x)
 
-    def _climb(self, route: Route, gaps: list[str], target: str, x: float) -> Route:
+    def _climb(self, route: Route, gaps: list[str], wire: Wire, x: float) -> Route:
         half = self.theme.box_height / 2
         for gap in gaps:
             y = self.y[self._level_of(gap)]
             route.rise(self.x[gap], y + half).line(self.x[gap], y - half)
-        return route.rise(x, self._bottom_of(target, x))
+        if wire.edge == self.from_the_left.get(wire.target) and self._clear(route.end[0], wire.target):
+            box = self.boxes[wire.target]
+            return route.corner(box.left, box.y, 10, level_first=False)
+        return route.rise(x, self._bottom_of(wire.target, x))
+
+    def _sideways(self) -> dict[str, tuple[str, int]]:
+        """Of what hangs on the end of the main line: the one wire from below that enters each from its left.
+
+        Below, such a glyph has its own way on downwards.
+        """
+        level = [wire.target for wire in self.inner if self.level[wire.source] == self.level[wire.target]]
+        found: dict[str, tuple[str, int]] = {}
+        for wire in self.cell.wires:
+            below = wire.recurrent or self.level[wire.source] < self.level[wire.target]
+            if wire.target in self.after and below and wire.target not in level:
+                found.setdefault(wire.target, wire.edge)
+        return found
+
+    def _clear(self, x: float, name: str) -> bool:
+        """Is there nothing on the left of a glyph, up to this x?"""
+        box = self.boxes[name]
+        return x < box.left - 10 and not any(
+            other.right > x - 8 and other.left < box.left and abs(other.y - box.y) < (other.h + box.h) / 2
+            for other in self.boxes.values() if other is not box)
 
     @staticmethod
     def _level_of(gap: str) -> int:
@@ -407,7 +448,7 @@ class _Layout:
         gaps = self.chains.get(wire.edge, [])
         x = self.x[gaps[0]] if gaps else ports[wire.edge]
         route.corner(x, lane - 12, 12, level_first=True)
-        return self._climb(route, gaps, wire.target, ports[wire.edge])
+        return self._climb(route, gaps, wire, ports[wire.edge])
 
     def _exit(self, state: str, width: float, lanes: dict[str, float]) -> Route:
         """To the right edge of the tile."""

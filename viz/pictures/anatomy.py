@@ -28,12 +28,13 @@ from viz.layout.cell import lay_out
 from viz.pictures.equations import Block, Equations, Expr, Reader
 from viz.pictures.formula import formula, formula_width
 from viz.pictures.glyphs import paint_glyph
+from viz.pictures.legend import wedge
 from viz.pictures.meanings import meanings
-from viz.pictures.strands import direction_at_end, direction_at_start
+from viz.pictures.strands import FORWARDS, Look, look, strand, strength
 from viz.render.drawing import Drawing
 from viz.render.geometry import Point, Route
 from viz.render.scale import Scale, short
-from viz.render.svg import arrowhead, document, element, heading, path, text, title
+from viz.render.svg import document, element, heading, path, text, title
 from viz.render.theme import DEFAULT, Theme, mixed, need_theme
 
 LONGEST = 34  # characters of a weighted sum that a box still holds
@@ -76,7 +77,9 @@ def cell(
     need_theme(theme)
     step = specimen(net, x, state, seed=None if flow is True or flow is False else flow, rng=rng)
     anatomy = dissect(step, with_flow=flow is not False)
-    entering = f"1 enters at every entry of {step.symbols[0]}_t" if flow is True else "as given, at the states"
+    shape = "×".join(map(str, np.shape(step.after[0].data)))
+    entering = (f"1 enters at every entry of {step.symbols[0]}_t{f' ({shape})' * bool(shape)}" if flow is True
+                else "as given, at the states")
     return _Painter(anatomy, name or type_name(net, step), entering, scale, theme).paint()
 
 
@@ -137,6 +140,7 @@ def dissect(step: Specimen, with_flow: bool = False) -> Anatomy:
     here = {name: nodes[node_id] for name, node_id in layer.steps[1].items()}
     drawn = without_weights(drawn, here, reader)
     drawn = with_sums_as_boxes(drawn, here, reader)
+    drawn = with_merges(drawn, here)
     drawn = relabelled(drawn, here, reader)
     flow = gradient_flow(step.whole) if with_flow else None
     return Anatomy(drawn, found, here, graph, layer.steps[1], layer.steps[0], flow)
@@ -183,6 +187,19 @@ def with_sums_as_boxes(drawn: Cell, nodes: dict[str, Node], reader: Reader) -> C
     return replace(drawn, glyphs=glyphs, wires=wires)
 
 
+def with_merges(drawn: Cell, nodes: dict[str, Node]) -> Cell:
+    """What is put side by side for one box alone goes straight into that box, which says so: ``[h, x] W``."""
+    readers: dict[str, list[str]] = defaultdict(list)
+    for wire in drawn.wires:
+        readers[wire.source].append(wire.target)
+    into = {name: readers[name][0] for name in drawn.glyphs if _is_concat(nodes[name])
+            and len(readers[name]) == 1 and name not in drawn.states and nodes[name].symbol is None
+            and nodes[readers[name][0]].op.name in ("matmul", "affine")}
+    return replace(drawn, glyphs={name: glyph for name, glyph in drawn.glyphs.items() if name not in into},
+                   wires=[replace(wire, target=into.get(wire.target, wire.target)) for wire in drawn.wires
+                          if wire.source not in into])
+
+
 def relabelled(drawn: Cell, nodes: dict[str, Node], reader: Reader) -> Cell:
     """Boxes of weighted sums say what they add up, in the order and with the names of the equations."""
     sums = [name for name, glyph in drawn.glyphs.items() if glyph.shape == "box" and _adds_up(nodes[name], reader)]
@@ -196,6 +213,8 @@ def relabelled(drawn: Cell, nodes: dict[str, Node], reader: Reader) -> Cell:
     finally:
         reader.named.clear()
         reader.named.update(named)
+    labels |= {name: _label(reader.expr(nodes[name], None, top=True), False, reader) for name in drawn.glyphs
+               if _is_concat(nodes[name])}
     labels |= {name: said for name, glyph in drawn.glyphs.items() if name not in labels and glyph.shape == "box"
                and (said := _with_a_number(nodes[name], reader)) is not None}
     return replace(drawn, glyphs={
@@ -218,6 +237,10 @@ def _with_a_number(node: Node, reader: Reader) -> str | None:
     if node.op.name in ("multiply", "add") and not b:
         a, b = b, a
     return f"{a or ''} {signs[node.op.name]} {b or '·'}".strip()
+
+
+def _is_concat(node: Node) -> bool:
+    return node.op is not None and node.op.name in ("concat", "concatenate")
 
 
 def _adds_up(node: Node, reader: Reader) -> bool:
@@ -273,7 +296,6 @@ class Stroke:
     route: Route
     norm: float | None
     words: str
-    faint: bool = False
 
 
 class _Painter:
@@ -282,7 +304,8 @@ class _Painter:
     def __init__(self, anatomy: Anatomy, name: str, entering: str, scale: Scale | None, theme: Theme) -> None:
         self.anatomy, self.name, self.entering, self.theme = anatomy, name, entering, theme
         self.size = theme.size
-        self.tile = lay_out(anatomy.cell, theme)
+        self.tile = lay_out(anatomy.cell, theme, [] if anatomy.flow else [
+            name for name in anatomy.cell.glyphs if self.reads_both(name)])
         self.lines = anatomy.equations.lines
         self.key_lines = list(self.key())
         below = max(self.equations_width() + 40 + self.key_width(), 420.0)
@@ -306,8 +329,7 @@ class _Painter:
         parts = [heading(theme.margin, 28, self.name, 17)[0]]
         parts.append(element("rect", x=self.x0, y=self.y0, width=tile.width, height=self.frame, rx=12, fill=theme.tile,
                              stroke=theme.rim))
-        for stroke in sorted(self.all_strokes, key=lambda s: -1.0 if s.norm is None else self.scale.width(s.norm)):
-            parts.append(self.stroke(stroke))
+        parts += [markup for _, markup in sorted(map(self.stroke, self.all_strokes), key=lambda found: found[0])]
         parts += [element("circle", cx=x, cy=y, r=3.2, fill=theme.wire) for x, y in self.forks()]
         parts += [self.glyph(glyph) for glyph in self.anatomy.cell.glyphs.values()]
         parts += self.labels()
@@ -316,10 +338,12 @@ class _Painter:
         markup, height = self.below(y)
         parts.append(markup)
         y += height
+        width = self.width
         if self.flowing:
-            parts.append(self.legend(y + 14))
-            y += 14 + 62
-        return document("".join(parts), self.width, y + theme.margin, theme, self.name)
+            markup, height, wide = self.legend()
+            parts.append(element("g", markup, transform=f"translate({theme.margin:g},{y + 6:g})"))
+            y, width = y + 6 + height, max(width, wide + 2 * theme.margin)
+        return document("".join(parts), width, y + theme.margin, theme, self.name)
 
     # -- glyphs
     def glyph(self, glyph: Glyph) -> str:
@@ -359,35 +383,26 @@ class _Painter:
             if state != self.anatomy.output:
                 yield Stroke(right, norm, f"{symbol} to the next step")
                 continue
-            yield Stroke(right, None, f"{symbol} to the next step", faint=self.flowing)
+            yield Stroke(right, None, f"{symbol} to the next step")
             x = self.x0 + tile.width + 26  # a copy, out of the top
             up = replace(way, pieces=[*way.pieces]).line(x - 9, way.end[1])
             yield Stroke(up.corner(x, self.y0 - 22, 9, level_first=True), norm, f"{symbol} to what reads the output")
 
-    def stroke(self, stroke: Stroke) -> str:
-        """A wire as structure, with an arrow forwards; or with what flowed back along it, and an arrow backwards."""
-        theme, route = self.theme, stroke.route
-        d, note = path(route), title(stroke.words if stroke.norm is None else f"{stroke.words}: {stroke.norm:.4g}")
-        bridge = ""
+    def stroke(self, stroke: Stroke) -> tuple[int, str]:
+        """How strong a wire is, and its markup."""
+        route, bridge = stroke.route, ""
+        note = title(stroke.words if stroke.norm is None else f"{stroke.words}: {stroke.norm:.4g}")
         if self.is_up(route):  # a bridge over what it crosses
             top = route.pieces[-1][-1]
             turn = route.pieces[-2][-1] if len(route.pieces) > 1 else route.start
-            bridge = element("path", d=path(Route(turn).line(*top)), fill="none", stroke=theme.paper, stroke_width=9.0)
-        if not self.flowing:
-            line = element("path", note, d=d, fill="none", stroke=theme.wire, stroke_width=1.5)
-            return bridge + line + arrowhead(route.end, direction_at_end(route), 7.5, fill=theme.wire)
-        if stroke.faint or stroke.norm is None:
-            return bridge + element("path", note, d=d, fill="none", stroke=theme.rim, stroke_width=1.3)
-        if stroke.norm == 0:
-            return bridge + element("path", note, d=d, fill="none", stroke=theme.nothing, stroke_width=1.5,
-                                    stroke_dasharray="1.5 3.5", stroke_linecap="round")
-        if not stroke.norm < float("inf"):
-            return bridge + element("path", note, d=d, fill="none", stroke=theme.alarm, stroke_width=6.0)
-        width, colour = self.scale.width(stroke.norm), theme.magnitude(self.scale.place(stroke.norm))
-        casing = element("path", d=d, fill="none", stroke=theme.wire, stroke_width=width + 1.3, stroke_opacity=0.6)
-        line = element("path", note, d=d, fill="none", stroke=colour, stroke_width=width)
-        return bridge + casing + line + arrowhead(route.start, direction_at_start(route), 6 + 1.25 * width,
-                                                  fill=colour, stroke=theme.wire, stroke_width=0.7)
+            bridge = element("path", d=path(Route(turn).line(*top)), fill="none", stroke=self.theme.paper,
+                             stroke_width=9.0)
+        how = self.look(stroke)
+        return strength(how), element("g", note + bridge + strand(route, how, self.theme))
+
+    def look(self, stroke: Stroke) -> Look:
+        """As structure, with an arrow forwards; or as what flowed back along it, with an arrow backwards."""
+        return look(stroke.norm, self.scale) if self.flowing else FORWARDS
 
     def is_up(self, route: Route) -> bool:
         """Is it the copy of the output that leaves through the top?"""
@@ -509,11 +524,10 @@ class _Painter:
         used = [sign for sign in circles if any(g.shape == "circle" and g.label == sign for g in drawn.glyphs.values())]
         if used:
             yield ("circle", None, None, used[0]), "entry by entry: " + ", ".join(f"{s} {circles[s]}" for s in used)
-        if any(_is_sum(drawn.glyphs[name]) and len(self.readers(name)) > 1 for name in drawn.glyphs):
+        if any(self.fans_out(name) for name in drawn.glyphs):
             yield ("none", None, None, ""), "a box that fans out: one product for several parts, each has its columns"
-        if any(self.reads_both(name) for name in drawn.glyphs):
-            state = self.anatomy.equations.specimen.symbols[0]
-            yield ("none", None, None, ""), f"wires into one box are read side by side, as [{state}, x]"
+        if both := next(filter(None, map(self.reads_both, drawn.glyphs)), None):
+            yield ("none", None, None, ""), f"wires that meet at a box are read side by side, as [{', '.join(both)}]"
         if not self.flowing:
             yield ("dot", None, None, ""), "a copy: the wire goes both ways"
         if self.anatomy.equations.weights:
@@ -521,15 +535,22 @@ class _Painter:
         for start, stop, names in self.unread():
             yield ("none", None, None, ""), f"columns {start + 1} to {stop} of {names}: nothing here depends on them"
 
-    def readers(self, name: str) -> list[str]:
-        """The glyphs of this step that a glyph is wired to."""
-        return [w.target for w in self.anatomy.cell.wires if w.source == name and not w.recurrent]
+    def fans_out(self, name: str) -> bool:
+        """Is it a box of which several others read columns, each its own?"""
+        nodes, glyphs = self.anatomy.nodes, self.anatomy.cell.glyphs
+        targets = [w.target for w in self.anatomy.cell.wires if w.source == name and not w.recurrent]
+        return glyphs[name].shape == "box" and sum(
+            not any(u is nodes[name] for u in nodes[target].inputs) for target in targets) > 1
 
-    def reads_both(self, name: str) -> bool:
-        """Is it a weighted sum of an input and a state?"""
-        glyphs, into = self.anatomy.cell.glyphs, [w for w in self.anatomy.cell.wires if w.target == name]
-        return _is_sum(glyphs[name]) and any(w.recurrent for w in into) and any(
-            not w.recurrent and glyphs[w.source].shape == "input" for w in into)
+    def reads_both(self, name: str) -> list[str]:
+        """What a weighted sum of one state and one input reads; of anything else, nothing."""
+        drawn = self.anatomy.cell
+        into = [w for w in drawn.wires if w.target == name]
+        states = [drawn.symbols.get(w.source, w.source) for w in into if w.recurrent]
+        inputs = [drawn.glyphs[w.source].label for w in into
+                  if not w.recurrent and drawn.glyphs[w.source].shape == "input"]
+        alone = len(into) == 2 and len(states) == len(inputs) == 1
+        return [*states, *inputs] if alone and _is_sum(drawn.glyphs[name]) else []
 
     def weights_line(self) -> str:
         """The weights and their shapes."""
@@ -554,32 +575,11 @@ class _Painter:
             found[start, stop].append(name)
         return [(start, stop, ", ".join(sorted(names))) for (start, stop), names in found.items()]
 
-    # -- the scale of the flow
-    def legend(self, y: float) -> str:
-        """Widths and colours of the gradient, decade by decade."""
-        theme, scale, unit, x0 = self.theme, self.scale, 34.0, self.theme.margin + 14
-        heading = f"gradient sent back along each wire (Euclidean norm, log scale): {self.entering}"
-        parts = [formula(theme.margin, y, heading, size=12.0, font_weight="bold")]
-        for j in range(8 * (scale.high - scale.low)):
-            place = scale.place(10 ** (scale.low + (j + 0.5) / 8))
-            w = scale.width(10 ** (scale.low + (j + 0.5) / 8))
-            parts.append(element("rect", x=x0 + j * unit / 8, y=y + 20 - w / 2, width=unit / 8 + 0.3, height=w,
-                                 fill=theme.magnitude(place)))
-        for j, decade in enumerate(scale.decades):
-            parts.append(text(x0 + j * unit, y + 42, f"1e{decade}", font_size="11"))
-        x = x0 + unit * (scale.high - scale.low) + 30
-        parts.append(text(x, y + 20, "beside a name: the norm of the whole gradient there", anchor="start",
-                          font_size="11"))
-        norms = [stroke.norm for stroke in self.all_strokes if stroke.norm is not None]
-        if 0.0 in norms:
-            parts.append(element("line", x1=x, y1=y + 38, x2=x + 36, y2=y + 38, stroke=theme.nothing, stroke_width=1.6,
-                                 stroke_dasharray="1.5 3.5", stroke_linecap="round"))
-            parts.append(text(x + 42, y + 42, "exactly zero", anchor="start", font_size="11"))
-        if not np.isfinite(norms).all():
-            parts.append(element("line", x1=x + 130, y1=y + 38, x2=x + 166, y2=y + 38, stroke=theme.alarm,
-                                 stroke_width=6.0))
-            parts.append(text(x + 172, y + 42, "NaN or infinite", anchor="start", font_size="11"))
-        return "".join(parts)
+    def legend(self) -> tuple[str, float, float]:
+        """The scale of the flow; its height and width."""
+        what = f"gradient sent back along each wire (Euclidean norm, log scale): {self.entering}"
+        return wedge(self.scale, what, {self.look(stroke) for stroke in self.all_strokes},
+                     ["Beside a name: the norm of the whole gradient there, over the whole batch."], self.theme)
 
 
 def parting(a: Route, b: Route) -> Point | None:
@@ -600,4 +600,4 @@ def parting(a: Route, b: Route) -> Point | None:
 
 
 def _is_sum(glyph: Glyph) -> bool:
-    return glyph.shape == "box" and ("+ " in glyph.label or glyph.label == "weighted sum")
+    return glyph.shape == "box" and ("+ " in glyph.label or "[" in glyph.label or glyph.label == "weighted sum")

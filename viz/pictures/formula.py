@@ -9,8 +9,8 @@ from xml.sax.saxutils import escape
 from viz.render.svg import clean, element, text, title
 from viz.render.theme import text_width
 
-SUBSCRIPT = re.compile(r"_(\{[^}]*\}|\w)")
-SYMBOL = re.compile(r"[^\W_]{25,}")  # a symbol of so many characters is a sentence: it is cut
+SUBSCRIPT = re.compile(r"_(\{[^}]*\}|[^\W_]\b)")  # log_softmax has none: it is a name, written with an underscore
+SYMBOL = re.compile(r"\w{24,}?[^\W_](?=_\{|_\w\b|\W|$)")  # so long a symbol is a sentence: it is cut
 LETTER = re.compile(r"(?<=\b[A-Za-z])_(\w{1,4})\b")
 SMALL = 0.74
 
@@ -20,6 +20,8 @@ def pieces(formula: str) -> list[tuple[str, bool]]:
 
     >>> pieces("c_{t-1} + g")
     [('c', False), ('t−1', True), (' + g', False)]
+    >>> pieces("log_softmax(h_t)")
+    [('log_softmax(h', False), ('t', True), (')', False)]
     """
     parts = SUBSCRIPT.split(formula)
     found = [(part.strip("{}").replace("-", "−") if k % 2 else part, bool(k % 2)) for k, part in enumerate(parts)]
@@ -36,6 +38,8 @@ def brief(formula: str) -> str:
 
     >>> brief("h_t = tanh(x W + " + 99 * "b" + ")")
     'h_t = tanh(x W + bbbbbbbbbbbbbbb…)'
+    >>> brief("what_somebody_calls_the_state_{t-1}")
+    'what_somebody_c…_{t-1}'
     """
     return SYMBOL.sub(lambda found: found[0][:15] + "…", formula)
 

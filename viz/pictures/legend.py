@@ -9,6 +9,7 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 
 from viz.flow.messages import Flow
+from viz.pictures.formula import formula
 from viz.pictures.strands import ALARM, NONE, PLAIN, ZERO, Look, strand
 from viz.render.geometry import Route
 from viz.render.scale import Scale
@@ -38,7 +39,7 @@ def wedge(scale: Scale, heading: str, looks: Collection[Look], notes: Sequence[s
     measured; its height and width.
     """
     unit, x0, y = 44.0, 14.0, 34.0
-    parts = [text(0, 12, heading, anchor="start", font_size="12", font_weight="bold")]
+    parts = [formula(0, 12, heading, size=12.0, font_weight="bold")]
     spans = scale.high - scale.low
     for j in range(8 * spans):
         place = (j + 0.5) / (8 * spans)

@@ -55,9 +55,10 @@ def strand(route: Route, how: Look, theme: Theme, joint: Point | None = None) ->
         return element("path", d=d, fill="none", stroke=theme.nothing, stroke_width=1.4, stroke_dasharray="1.5 3.5",
                        stroke_linecap="round")
     if not isinstance(how, int):
-        x, y = middle(route)
+        x, y = within(route)
         return (element("path", d=d, fill="none", stroke=theme.alarm, stroke_width=6.0)
-                + text(x, y + 5, "!", fill=theme.alarm, font_weight="bold", font_size="20"))
+                + element("circle", cx=x, cy=y, r=6.0, fill=theme.alarm)
+                + text(x, y + 4, "!", fill=theme.paper, font_weight="bold", font_size="11"))
     width, colour = Scale.width_at(how / LEVELS), theme.magnitude(how / LEVELS)
     casing = "" if how < CASED * LEVELS else element(
         "path", d=d, fill="none", stroke=theme.wire, stroke_width=width + 1.3, stroke_opacity=0.55)
@@ -120,7 +121,7 @@ def apart(p: Point, q: Point) -> bool:
     return abs(p[0] - q[0]) + abs(p[1] - q[1]) > 0.1
 
 
-def middle(route: Route) -> Point:
-    """A point half-way along."""
+def within(route: Route) -> Point:
+    """A point a quarter of the way along: half-way stands, often, the name of a state."""
     points = list(route.points())
-    return points[len(points) // 2]
+    return points[len(points) // 4]

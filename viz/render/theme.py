@@ -31,7 +31,7 @@ class Theme:
     radius: float = 11
     row: float = 54
     gap: float = 14
-    lane: float = 20
+    lane: float = 42
     between: float = 50  # between two tiles: room for the name of a state and its number
     margin: float = 16
 
