@@ -124,7 +124,8 @@ def steps(
         for t in times:
             with scope(step=t):
                 if backwards and t in ends and state is not start:
-                    state = replaced(state, ends[t], start)
+                    who = ends[t]  # most often one row, and NumPy is quickest with its number
+                    state = replaced(state, who if who.sum() > 1 else int(who.argmax()), start)
                 last, state = state, step(xs[t - first], state)
                 if t == first_time:
                     check_first(cell, last, state, bool(ends))
@@ -226,13 +227,11 @@ def like(state: Any, parts: list[Any]) -> Any:
     return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
 
 
-def replaced(state: Any, who: np.ndarray, by: Any) -> Any:
+def replaced(state: Any, who: np.ndarray | int, by: Any) -> Any:
     """The state, with the parts of those sequences taken from another."""
     if isinstance(state, tuple):
         return like(state, [replaced(part, who, other) for part, other in zip(state, by, strict=True)])
-    rows = np.flatnonzero(who)
-    index = rows if len(rows) > 1 else int(rows[0])  # one row is most often the case, and NumPy is quickest with it
-    return index_update(state, index, by[index])
+    return index_update(state, who, by[who])
 
 
 def together(over: list[Any], ends: Ends) -> Any:
