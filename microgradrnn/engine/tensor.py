@@ -77,15 +77,24 @@ class Tensor(Operators, NumpyProtocols, Node):
         return freeze(a.copy())
 
     def _get_data(self) -> np.ndarray:
-        """The array, read-only. A leaf's may be rebound, also by ``t.data -= step``."""
+        """The array, read-only. A leaf's may be rebound, to one of its shape and dtype; also by ``t.data -= step``."""
         # Frozen when it is handed out, not when it is made: the engine itself writes to no node's array.
         self._data.setflags(write=False)
         return self._data.view(Frozen)
 
     def _set_data(self, new: Any) -> None:
-        if self.op is None and np.shape(new) != self.shape:
+        if self.op is not None or isinstance(new, Node):
+            return super()._set_data(new)  # which says why not
+        if np.shape(new) != self.shape:
             raise ValueError(f"a Tensor of shape {self.shape} cannot be rebound to data of shape {np.shape(new)}")
-        super()._set_data(new)
+        floats = isinstance(new, (np.ndarray, np.generic)) and new.dtype.kind == "f"
+        data = self.own(new, None if floats else self.dtype)  # lists and whole numbers take the dtype of the leaf
+        if data.dtype != self.dtype:
+            raise TypeError(
+                f"a {self.dtype} Tensor cannot be rebound to {data.dtype} data: all that it meets would change its "
+                "precision. Convert it: t.data = a.astype(t.dtype); another precision needs another Tensor"
+            )
+        self._data = data
 
     data = property(_get_data, _set_data)
 

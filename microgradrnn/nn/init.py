@@ -6,7 +6,7 @@ orthogonal and identity matrices do for time, where the *same* matrix is applied
 
     cell.W.data = init.orthogonal(rng, cell.W.shape)
 
-They draw in float64; assigning to ``.data`` of a float32 parameter needs ``.astype(np.float32)``.
+They draw in float64; assigning to ``.data`` of a float32 parameter needs ``.astype(np.float32)``, and says so.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ class Linear(Module):
         in_features, out_features: lengths of the last axis before and after.
         bias: False leaves d out.
         rng: a seed or a `numpy.random.Generator`.
-        dtype: of the parameters.
+        dtype: of the parameters. A layer in float32 wants ``x.astype(np.float32)``: float64 inputs, and arrays of
+            integers, make float64, as in NumPy.
 
     >>> import numpy as np
     >>> Linear(3, 2, rng=0)(np.ones((5, 4, 3))).shape

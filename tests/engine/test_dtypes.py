@@ -129,3 +129,16 @@ def test_a_tensor_of_integers_is_refused_where_they_would_round_what_is_given() 
         with pytest.raises(TypeError, match="a Tensor holds float32 or float64, got"):
             Tensor([1.7, 2.2], dtype=dtype)
     assert Tensor([1, 2], dtype=np.float32).dtype == np.float32
+
+
+@pytest.mark.parametrize(("own", "other"), [(np.float32, np.float64), (np.float64, np.float32)])
+def test_a_leaf_keeps_its_precision_when_it_is_rebound(own: Any, other: Any) -> None:
+    t = Tensor([1.0, 2.0], dtype=own)
+    for bad in (np.ones(2, other), t.data * np.ones(2, np.float64) if own is np.float32 else np.ones(2, other)):
+        with pytest.raises(TypeError, match=r"Convert it: t\.data = a\.astype"):
+            t.data = bad
+    assert t.data.tolist() == [1.0, 2.0]
+    for good in ([3.0, 4.0], np.array([3, 4]), np.array([3, 4], own), np.array([True, False])):
+        t.data = good
+        assert t.dtype == own
+        np.testing.assert_array_equal(t.data, good)
