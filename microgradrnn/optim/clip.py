@@ -33,7 +33,7 @@ def clip_grad_norm(parameters: Iterable[Node], max_norm: float) -> float:
     norm = global_norm(with_grad)
     if max_norm < norm < math.inf:
         for p in with_grad:
-            p.grad = p.grad * (max_norm / norm)
+            p.grad = p.grad * float(max_norm / norm)  # a NumPy float64 would turn float32 gradients into float64
     return norm
 
 
@@ -56,7 +56,7 @@ def clip_grad_value(parameters: Iterable[Node], limit: float) -> float:
     if not limit > 0:
         raise ValueError(f"clip_grad_value: limit must be positive, got {limit!r}")
     with_grad = [p for p in listed(parameters, "clip_grad_value") if p.grad is not None]
-    norm = global_norm(with_grad)
+    norm, limit = global_norm(with_grad), float(limit)
     for p in with_grad:
         if isinstance(p.grad, Node):  # recorded under create_graph, and so is the cut
             p.grad = clip(p.grad, -limit, limit)
@@ -67,7 +67,7 @@ def clip_grad_value(parameters: Iterable[Node], limit: float) -> float:
 
 
 def global_norm(parameters: Iterable[Node]) -> float:
-    """The Euclidean norm of all gradients together, as if they were one long vector.
+    """The Euclidean norm of all gradients together, as if they were one long vector, each once.
 
     >>> from microgradrnn import Value
     >>> a, b = Value(3.0), Value(4.0)
@@ -75,7 +75,8 @@ def global_norm(parameters: Iterable[Node]) -> float:
     >>> global_norm([a, b])
     5.0
     """
-    gradients = [np.asarray(plain(p.grad), dtype=np.float64) for p in parameters if p.grad is not None]
+    nodes = listed(parameters, "global_norm")
+    gradients = [np.asarray(plain(p.grad), dtype=np.float64) for p in nodes if p.grad is not None]
     top = max((float(np.abs(g).max(initial=0.0)) for g in gradients), default=0.0)
     if not 0 < top < math.inf:
         return top

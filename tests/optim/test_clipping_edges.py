@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from microgradrnn import Tensor, nn, optim
 def test_a_single_node_is_refused_instead_of_iterated_over() -> None:
     w = Tensor([1.0, 2.0])
     (w * w).sum().backward()
-    for use in (lambda: optim.SGD(w, 0.1), lambda: optim.clip_grad_norm(w, 1.0)):
+    for use in (lambda: optim.SGD(w, 0.1), lambda: optim.clip_grad_norm(w, 1.0), lambda: optim.global_norm(w)):
         with pytest.raises(TypeError, match="not a single node"):
             use()
     with pytest.raises(ValueError, match="computed node"):
@@ -24,7 +26,7 @@ def test_a_single_node_is_refused_instead_of_iterated_over() -> None:
 def test_a_parameter_given_twice_counts_once() -> None:
     w = Tensor([3.0, 4.0])
     w.grad = np.array([3.0, 4.0])
-    assert optim.clip_grad_norm([w, w], 1.0) == 5.0
+    assert optim.global_norm([w, w]) == optim.clip_grad_norm([w, w], 1.0) == 5.0
     np.testing.assert_allclose(w.grad, [0.6, 0.8], rtol=1e-15)
     w.data, w.grad = [0.0, 0.0], np.array([1.0, 1.0])
     optim.SGD([w, w], 0.5).step()
@@ -37,6 +39,16 @@ def test_the_norm_neither_overflows_nor_vanishes(dtype: type, size: float) -> No
     w.grad = np.array([3 * size, 4 * size], dtype)
     assert optim.clip_grad_norm([w], size) == pytest.approx(5 * size, rel=1e-6)
     np.testing.assert_allclose(w.grad / size, [0.6, 0.8], rtol=1e-6)
+
+
+@pytest.mark.parametrize("clip", [optim.clip_grad_norm, optim.clip_grad_value])
+def test_a_numpy_number_as_the_limit_does_not_raise_the_precision(clip: Any) -> None:
+    w = Tensor(np.ones(2, np.float32))
+    w.grad = np.array([3.0, 4.0], np.float32)
+    clip([w], np.float64(1.0))
+    assert w.grad.dtype == np.float32
+    optim.SGD([w], 0.1).step()
+    assert w.dtype == np.float32
 
 
 def test_a_recorded_gradient_trains_too() -> None:
