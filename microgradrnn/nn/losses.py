@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from microgradrnn.engine import mark, scope
+from microgradrnn.engine import Node, mark, scope
 from microgradrnn.engine.node import plain
 from microgradrnn.engine.rules.elementwise import softplus, where
 from microgradrnn.engine.rules.reduction import log_softmax
@@ -44,7 +44,7 @@ def cross_entropy(logits: Any, targets: Any, *, mask: Any = None, label_smoothin
     """
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"cross_entropy: label_smoothing must lie in [0, 1), got {label_smoothing!r}")
-    logits = as_array(logits, "cross_entropy")
+    logits, label_smoothing = as_array(logits, "cross_entropy"), float(label_smoothing)
     y = classes("cross_entropy", logits, "logits", targets)
     with scope("cross_entropy"):
         if mask is not None:  # what is left out may be NaN, which a softmax would hand on
@@ -81,7 +81,8 @@ def mse(predictions: Any, targets: Any, *, mask: Any = None, reduction: str = "m
     """``(ŷ - y)²``, over all entries. Its gradient is 2 (ŷ - y), divided by the count for "mean".
 
     Args:
-        predictions, targets: arrays of one shape (no broadcasting: it hides mistakes).
+        predictions, targets: arrays of one shape (no broadcasting: it hides mistakes). A gradient flows into whichever
+            are nodes.
         mask: of the same shape, or of its leading axes; as in `cross_entropy`.
         reduction: as in `cross_entropy`.
 
@@ -120,8 +121,9 @@ def binary_cross_entropy(logits: Any, targets: Any, *, mask: Any = None, reducti
     """
     logits = as_array(logits, "binary_cross_entropy")
     y = same_shape("binary_cross_entropy", logits, targets)
-    if y.size and not (y.min() >= 0 and y.max() <= 1):
-        raise ValueError(f"binary_cross_entropy: targets must lie in [0, 1], got {y.min()}..{y.max()}")
+    low, high = (plain(y).min(), plain(y).max()) if y.size else (0, 1)
+    if not (low >= 0 and high <= 1):
+        raise ValueError(f"binary_cross_entropy: targets must lie in [0, 1], got {low}..{high}")
     with scope("binary_cross_entropy"):
         return reduce("binary_cross_entropy", softplus(logits) - y * logits, mask, reduction)
 
@@ -135,6 +137,8 @@ def picked(log_p: Any, y: np.ndarray) -> Any:
 
 def classes(who: str, scores: Any, name: str, targets: Any) -> np.ndarray:
     """Targets as integers, one for each row of scores."""
+    if not scores.shape:
+        raise ValueError(f"{who}: {name} need an axis, the last, with a score for each class; got a single number")
     given = np.asarray(plain(targets))
     if given.dtype.kind == "f" and given.shape in (scores.shape, scores.shape[:-1]):
         how = "argmax(-1)" if given.shape == scores.shape else "astype(int)"
@@ -149,9 +153,11 @@ def classes(who: str, scores: Any, name: str, targets: Any) -> np.ndarray:
     return y
 
 
-def same_shape(who: str, predictions: Any, targets: Any) -> np.ndarray:
-    """Targets as an array of the predictions' dtype, if the shapes agree."""
-    y = np.asarray(plain(targets), dtype=np.result_type(predictions.dtype, np.float32))
+def same_shape(who: str, predictions: Any, targets: Any) -> Any:
+    """Targets as an array of the predictions' dtype, or the node that they are, if the shapes agree."""
+    y = targets = as_array(targets, who)
+    if not isinstance(targets, Node):
+        y = np.asarray(targets, dtype=np.result_type(predictions.dtype, np.float32))
     if y.shape != predictions.shape:
         raise ValueError(f"{who}: predictions {predictions.shape} and targets {y.shape} must have one shape")
     return y

@@ -240,3 +240,29 @@ def test_a_list_that_is_no_array_is_refused(name: str) -> None:
         loss([[0.1, 0.2], [0.3]], y)
     with pytest.raises(TypeError, match=f"{name}: expected an array of numbers, got a list"):
         loss(["a", "b"], y)
+
+
+# ------------------------------------------------------------------------------------------------ nodes as targets
+@pytest.mark.parametrize("name", ["mse", "binary_cross_entropy"])
+def test_a_target_that_is_a_node_gets_its_gradient(name: str) -> None:
+    rng = np.random.default_rng(0)
+    o, y = rng.uniform(0.1, 0.9, (2, 3)), rng.uniform(0.1, 0.9, (2, 3))
+    mask = np.array([[True, False, True], [True, True, False]])
+    assert mg.gradcheck(lambda a, b: getattr(nn, name)(a, b, mask=mask), [o, y], order=2)
+    assert mg.gradcheck(lambda b: getattr(nn, name)(o, b), [y])
+
+
+def test_the_squared_error_is_the_same_with_its_arguments_exchanged() -> None:
+    o, y = Tensor([1.0, 2.0]), np.array([3.0, 5.0])
+    np.testing.assert_array_equal(mg.grad(nn.mse(y, o), o), mg.grad(nn.mse(o, y), o))
+
+
+def test_a_single_number_is_no_logits() -> None:
+    for loss in (nn.cross_entropy, nn.nll):
+        with pytest.raises(ValueError, match="need an axis, the last"):
+            loss(Tensor(1.0), 0)
+
+
+def test_a_numpy_number_as_label_smoothing_does_not_raise_the_precision() -> None:
+    o = Tensor(np.zeros((2, 3), np.float32))
+    assert nn.cross_entropy(o, [0, 1], label_smoothing=np.float64(0.1)).dtype == np.float32
