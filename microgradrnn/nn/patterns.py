@@ -58,7 +58,8 @@ def mean_over_steps(hs: Any, lengths: Any = None) -> Any:
     if lengths is None:
         return mean(hs, 0)
     padding = ~mask(lengths, hs.shape[0], hs.shape[1])
-    return total(index_update(hs, padding, 0.0), 0) * (1 / np.asarray(lengths)[:, None]).astype(hs.dtype)
+    share = 1 / np.asarray(lengths)[:, None]
+    return total(index_update(hs, padding, 0.0), 0) * (share.astype(hs.dtype) if hs.dtype.kind == "f" else share)
 
 
 def need_outputs(who: str, hs: Any) -> None:
@@ -86,7 +87,8 @@ def sample(logits: Any, *, temperature: float = 1.0, rng: np.random.Generator | 
 
     Args:
         logits: (..., K).
-        temperature: below 1 the likely becomes likelier; 0 takes the likeliest, and draws nothing.
+        temperature: below 1 the likely becomes likelier; 0 takes the likeliest, and draws nothing; at infinity all are
+            equally likely, but for those of logit -inf, which are never drawn.
         rng: the generator to draw from; needed unless temperature is 0.
 
     Returns:
@@ -113,7 +115,9 @@ def sample(logits: Any, *, temperature: float = 1.0, rng: np.random.Generator | 
             f"sample: at temperature {temperature:g} rng must be a Generator, got {type(rng).__name__}; make one "
             "before the loop, rng = np.random.default_rng(0) (a seed would draw alike at every step)"
         )
-    reached = np.cumsum(softmax((o - o.max(-1, keepdims=True)) / temperature, -1), -1)
+    with np.errstate(invalid="ignore"):  # -inf / inf
+        scaled = np.where(o == -np.inf, o, (o - o.max(-1, keepdims=True)) / temperature)
+    reached = np.cumsum(softmax(scaled, -1), -1)
     drawn = rng.random((*o.shape[:-1], 1)) * reached[..., -1:]
     return (drawn >= reached).sum(-1)
 
@@ -151,14 +155,21 @@ def generate(
     with no_grad():
         for t in range(T):
             with scope(step=t):
-                said_now = step(ids, state)
-                if not isinstance(said_now, tuple) or len(said_now) != 2:
-                    raise TypeError("generate: step must return a pair, (logits, state), got "
-                                    f"{type(said_now).__name__}")
-                logits, state = said_now
+                logits, state = logits_and_state(step(ids, state), ids.shape)
                 ids = sample(logits, temperature=temperature, rng=rng)
             said.append(ids)
     return np.array(said, dtype=np.intp).reshape(T, *ids.shape)
+
+
+def logits_and_state(said: Any, of: tuple[int, ...]) -> tuple[Any, Any]:
+    """What a step of `generate` returned, checked: a row of logits for each of the integers."""
+    if not isinstance(said, tuple) or len(said) != 2:
+        raise TypeError(f"generate: step must return a pair, (logits, state), got {type(said).__name__}")
+    shape = np.shape(plain(said[0]))
+    if not shape or shape[:-1] != of:
+        raise ValueError(f"generate: step must return logits of shape {(*of, 'K')}, a row for each of the integers it "
+                         f"was given, got {shape}")
+    return said
 
 
 class EncoderDecoder(Module):

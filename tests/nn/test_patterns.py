@@ -116,3 +116,22 @@ def test_mean_and_last_step_give_gradients_to_the_steps_that_are_there() -> None
         np.testing.assert_array_equal(mean[:, b], np.where(np.arange(T) < n, 1 / n, 0)[:, None] * np.ones(H))
         np.testing.assert_array_equal(last[:, b], np.where(np.arange(T) == n - 1, 1.0, 0)[:, None] * np.ones(H))
     assert nn.mean_over_steps(Tensor(np.ones((T, B, H), np.float32)), lengths).dtype == np.float32
+
+
+def test_the_mean_of_whole_numbers_is_not_rounded() -> None:
+    hs = np.arange(8).reshape(4, 2, 1)
+    np.testing.assert_array_equal(nn.mean_over_steps(hs, [4, 3]), [[3], [3]])
+    np.testing.assert_array_equal(nn.mean_over_steps(hs, [2, 1]), [[1], [1]])
+
+
+def test_at_an_infinite_temperature_all_that_may_be_drawn_are_equally_likely() -> None:
+    o, n = np.tile([-np.inf, 0.0, -5.0, -np.inf, 9.0], (30_000, 1)), 30_000
+    share = np.bincount(nn.sample(o, temperature=np.inf, rng=np.random.default_rng(0)), minlength=5) / n
+    np.testing.assert_allclose(share, [0, 1 / 3, 1 / 3, 0, 1 / 3], atol=0.02)
+    assert share[0] == share[3] == 0
+
+
+@pytest.mark.parametrize("logits", [np.zeros(K), np.zeros((1, B, K)), np.zeros((B + 1, K)), np.float64(1.0)])
+def test_generation_needs_a_row_of_logits_for_each_sequence(logits: Any) -> None:
+    with pytest.raises(ValueError, match=r"generate: step must return logits of shape \(4, 'K'\)"):
+        nn.generate(lambda ids, state: (logits, state), np.zeros(B, int), None, 2, temperature=0)
