@@ -268,6 +268,8 @@ def safetensors() -> Any:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that at any moment either the old one is there or the new one."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no folder {path.parent}; make it first, with mkdir(parents=True)")
     beside = path.with_name(path.name + ".tmp")
     try:
         with open(beside, "wb") as file:

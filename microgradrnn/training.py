@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,8 @@ def fit(
         evaluate: what is to become small on data that is not trained on.
         patience: stop after so many evaluations in a row that were no better than the best so far. The weights are
             then those of the last step.
-        checkpoint: the file to save to, and to go on from if it is there. Needs the extra ``io``.
+        checkpoint: the file to save to, and to go on from if it is there. It is written once before the first step
+            too, so that what cannot be saved is known at once. Needs the extra ``io``.
         saved: by name, what `microgradrnn.io.save` takes.
         bar: what to write before the progress bar; None shows none. Needs the extra ``progress``.
 
@@ -101,7 +102,8 @@ def fit(
 
     Raises:
         FloatingPointError: as soon as a loss, or a returned norm, is not finite. The last checkpoint is from before.
-        ValueError, TypeError: if arguments do not fit together.
+        ValueError, TypeError: if arguments do not fit together, or something in `saved` cannot be saved.
+        OSError: if the checkpoint cannot be written.
         ImportError: before the first step, if there is a checkpoint and no safetensors, or a bar and no tqdm.
         microgradrnn.io.DamagedFileError: if the checkpoint is not whole. (`fit` itself never leaves such a file.)
 
@@ -117,9 +119,12 @@ def fit(
     (200, 4.0)
     """
     history = History()
-    things = checked(batches, steps, every, evaluate, patience, checkpoint, saved, history)
-    if checkpoint is not None and Path(checkpoint).exists():
-        io.load(checkpoint, **things)
+    things = checked(step, batches, steps, every, evaluate, patience, checkpoint, saved, history)
+    if checkpoint is not None:
+        if Path(checkpoint).exists():
+            io.load(checkpoint, **things)
+        if len(history.losses) < steps:  # what cannot be saved, or not there, fails before the first step
+            io.save(checkpoint, **things)
     draw: Callable[[int], Any] = batches if callable(batches) else lambda n: batches[n % len(batches)]
     with progress(bar, steps, len(history.losses)) as shown:
         for n in range(len(history.losses), steps):
@@ -136,7 +141,7 @@ def fit(
             history.norms += norm
             if (n + 1) % every == 0 or n + 1 == steps:
                 if evaluate is not None:
-                    history.evaluations.append((n + 1, float(evaluate())))
+                    history.evaluations.append((n + 1, evaluation(evaluate())))
                 if checkpoint is not None:
                     io.save(checkpoint, **things)
             shown(history)
@@ -154,12 +159,24 @@ def numbers(said: Any) -> list[float]:
     raise TypeError(f"fit: step must return the loss, or the pair (loss, norm), as numbers; got {said!r}")
 
 
+def evaluation(said: Any) -> float:
+    """What `evaluate` returned, as a number."""
+    try:
+        return float(said)
+    except (TypeError, ValueError):
+        raise TypeError(f"fit: evaluate must return a number, got {said!r}") from None
+
+
 def checked(
-    batches: Batches, steps: int, every: int, evaluate: Any, patience: int | None, checkpoint: Any,
+    step: Any, batches: Batches, steps: int, every: int, evaluate: Any, patience: int | None, checkpoint: Any,
     saved: dict[str, Any] | None, history: History,
 ) -> dict[str, Any]:  # fmt: skip
     """What goes to the checkpoint, if the arguments fit together."""
-    if not callable(batches) and not (hasattr(batches, "__getitem__") and hasattr(batches, "__len__")):
+    for name, function in (("step", step), ("evaluate", evaluate)):
+        if not callable(function) and (name == "step" or function is not None):
+            raise TypeError(f"fit: {name} must be a function, got {type(function).__name__}")
+    row = hasattr(batches, "__getitem__") and hasattr(batches, "__len__") and not isinstance(batches, Mapping)
+    if not callable(batches) and not row:
         raise TypeError(f"fit: batches must be a sequence, or a function of the step's number; a "
                         f"{type(batches).__name__} cannot be taken up again in the middle")
     if not callable(batches) and not len(batches):
@@ -173,8 +190,6 @@ def checked(
                          "checkpoint='run.safetensors', saved={'net': net, 'adam': adam, 'rng': rng}")
     if "history" in (saved or {}):
         raise ValueError("fit: the name history is taken, by the history of this run")
-    if checkpoint is not None:
-        io.safetensors()  # missing, it is missed before the first step, not after the last
     return {**(saved or {}), "history": history}
 
 

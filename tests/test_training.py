@@ -198,16 +198,39 @@ def test_without_safetensors_a_checkpoint_is_refused_before_the_first_step(monke
     ({"patience": 0, "evaluate": lambda: 1.0}, ValueError, "patience"),
     ({"checkpoint": "f"}, ValueError, "give both or none"), ({"saved": {"a": {}}}, ValueError, "give both or none"),
     ({"checkpoint": "f", "saved": {"history": {}}}, ValueError, "the name history is taken"),
+    ({"batches": {"a": 1}}, TypeError, "must be a sequence"), ({"step": None}, TypeError, "step must be a function"),
+    ({"evaluate": 0.5}, TypeError, "evaluate must be a function"),
+    ({"evaluate": lambda: None, "every": 1}, TypeError, "evaluate must return a number, got None"),
 ])
 def test_arguments_that_do_not_fit_are_refused(options: dict[str, Any], kind: Any, words: str) -> None:
     with pytest.raises(kind, match=words):
-        fit(lambda batch: 1.0, **{"batches": BATCHES, "steps": 3, **options})
+        fit(**{"step": lambda batch: 1.0, "batches": BATCHES, "steps": 3, **options})
 
 
 @pytest.mark.parametrize("said", [None, "much", (1.0, 2.0, 3.0), np.ones(2), ()])
 def test_a_step_that_returns_no_loss_is_told_what_to_return(said: Any) -> None:
     with pytest.raises(TypeError, match=r"step must return the loss, or the pair \(loss, norm\), as numbers; got"):
         fit(lambda batch: said, BATCHES, 3)
+
+
+@pytest.mark.parametrize(("place", "saved", "kind", "words"), [
+    ("missing/run", {"x": {}}, OSError, r"there is no folder .*missing; make it first"),
+    ("file/run", {"x": {}}, OSError, "there is no folder .*file"),
+    ("folder", {"x": {}}, OSError, "folder"),
+    ("taken", {"x": {}}, OSError, "taken"),  # what stands beside it cannot be written
+    ("run", {"n": 3}, TypeError, "n is a bare int"),
+    ("run", {"x": {"f": len}}, TypeError, r"x\.f is a builtin_function"),
+])
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_first_step(
+    tmp_path: Path, place: str, saved: dict[str, Any], kind: Any, words: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "taken.tmp").mkdir()
+    taken = []
+    with pytest.raises(kind, match=words):
+        fit(lambda batch: taken.append(batch) or 1.0, BATCHES, 3, checkpoint=tmp_path / place, saved=saved)
+    assert not taken
 
 
 def test_the_run_of_the_benchmark_learns(tmp_path: Path) -> None:
