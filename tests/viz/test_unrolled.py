@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 import viz
-from microgradrnn import nn, scope
+from microgradrnn import Tensor, nn, scope
 from tests.viz.nets import last_loss
 from tests.viz.svgs import SVG, of, shapes, wording
 from tests.viz.test_geometry import encoder_decoder, loss, own_stack, tree, wires
 from viz.layout.cell import lay_out, mirrored
 from viz.layout.lanes import Net
 from viz.pictures.unrolled import block
+from viz.pictures.whole import Whole
 from viz.render.theme import DEFAULT
 
 XS = np.random.default_rng(0).standard_normal((5, 2, 3))
@@ -229,3 +230,38 @@ def test_every_stamp_that_is_used_is_there() -> None:
 def test_steps_that_are_no_pair_are_refused_with_what_to_write(steps: Any, hint: str) -> None:
     with pytest.raises(TypeError, match=rf"steps is a pair, the first and the last to draw, steps=\(0, 5\).*{hint}"):
         viz.unrolled(last_loss("rnn", T=6), steps=steps)
+
+
+def test_what_goes_on_to_later_steps_is_drawn_with_its_own_number() -> None:
+    root = last_loss("lstm", T=5)
+    flow = viz.gradient_flow(root)
+    said = titles(viz.unrolled(flow, steps=(1, 2)))
+    (number,) = numbers(said, r"from .* at t = 2 to f × c at t = 3: (.*)")
+    (edge,) = [edge for edge in flow.messages if edge.consumer.endswith("t3/multiply") and edge.k == 1]
+    assert number == pytest.approx(flow.messages[edge], rel=1e-3)
+    assert not any("at t = 3" in words for words in titles(viz.unrolled(flow, steps=(1, 4))) if "t = 5" in words)
+
+
+def test_the_legend_names_the_loss_as_the_weights_do_and_no_direction_in_time() -> None:
+    hs, _ = nn.RNN(3, 4, bidirectional=True, rng=0)(XS)
+    said = [wording(e) for e, *_ in of(viz.unrolled(viz.gradient_flow(hs.sum())).svg, "text")]
+    assert any(words.startswith("The gradient of L = sum (T = 5 steps)") for words in said)
+    assert any(words.endswith("arrows: the way it flows, back from the loss") for words in said)
+    assert "rnn, T = 5" in said
+
+
+def test_an_encoder_and_its_decoder_have_their_own_numbers_of_steps() -> None:
+    said = [wording(e) for e, *_ in of(viz.unrolled(viz.gradient_flow(encoder_decoder(1))).svg, "text")]
+    assert any("(T = 4 + 3 steps)" in words for words in said)
+
+
+def test_only_the_weights_of_every_node_are_said_to_be_at_all_nodes_of_a_tree() -> None:
+    one = block(tree((1, ((2, 3), 4))), None, None, 8, None, None, DEFAULT)
+    assert isinstance(one, Whole)
+    assert one.nodes == 3
+    assert [called for _, called in one.weights] == ["U_l", "U_r", "b", "E", "V", "d"]
+    assert one.shared == 3
+
+
+def test_a_leaf_alone_is_drawn() -> None:
+    assert len([e for e, *_ in of(viz.unrolled(Tensor(np.ones((2, 2)))).svg, "rect") if e.get("stroke")]) == 1

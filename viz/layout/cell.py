@@ -364,7 +364,7 @@ class _Layout:
             gaps = self.chains.get(wire.edge, [])
             x = self.x[gaps[-1]] if gaps else (-1.0 if wire.recurrent else self.x[wire.source])
             entering[wire.target].append((x, wire))
-        ports = {}
+        ports: dict[tuple[str, int], float] = {}
         for target, wires in entering.items():
             box = self.boxes[target]
             wires.sort(key=lambda item: (item[0], item[1].edge))

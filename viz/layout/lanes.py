@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -91,9 +91,12 @@ class Net:
     columns: list[int]
 
     @property
-    def T(self) -> int:
-        """How many steps the longest layer took."""
-        return max(len(lane.layer.steps) for lane in self.lanes)
+    def T(self) -> str:
+        """How many steps there are: ``10``; of an encoder and its decoder ``4 + 3``."""
+        steps: dict[int, int] = {}
+        for lane in self.lanes:
+            steps[lane.offset] = max(steps.get(lane.offset, 0), len(lane.layer.steps))
+        return " + ".join(str(steps[offset]) for offset in sorted(steps))
 
     @cached_property
     def sources(self) -> dict[Edge, bool]:
@@ -109,6 +112,16 @@ class Net:
         edge = Edge(consumer, wire.edge[1])
         return edge if edge in self.sources and not (wire.recurrent and self.sources[edge]) else None
 
+    def onward(self, lane: Lane) -> Iterable[tuple[int, int, Wire, Edge]]:
+        """What cells that are drawn hand on to cells that are not: the two steps, the wire and its edge."""
+        taken = sorted(lane.shown, key=lane.turn.__getitem__)
+        for wire in lane.tile.cell.wires:
+            for step in taken[-wire.delay:] if wire.recurrent else ():
+                turn = lane.turn[step] + wire.delay
+                reader = lane.order[turn] if turn < len(lane.order) else None
+                if reader is not None and reader not in lane.shown and (edge := self.edge(lane, reader, wire)):
+                    yield step, reader, wire, edge
+
     def message(self, edge: Edge | None) -> float | None:
         """The norm of the message along an edge: None without a flow, or where no gradient flows."""
         return None if self.flow is None or edge is None else self.flow.messages.get(edge)
@@ -119,6 +132,7 @@ class Net:
             edges = [self.edge(lane, step, wire) for step in lane.shown for wire in lane.tile.cell.wires]
             shown = set(lane.shown)
             edges += [output.edge for output in lane.outputs if output.step in shown]
+            edges += [edge for *_, edge in self.onward(lane)]
             for edge in edges:
                 if (g := self.message(edge)) is not None:
                     yield g
@@ -159,8 +173,8 @@ def net(graph: nx.MultiDiGraph, found: list[Layer], flow: Flow | None, steps: tu
         tile = lay_out(one_cell(graph, lane.layer, [step for step in lane.layer.order if step in seen]), theme)
         lane.tile, lane.label = mirrored(tile) if is_backwards(lane.layer) else tile, label
     said = dict(labels) if isinstance(labels, Mapping) else dict(enumerate(labels or ()))
-    title = name or called(found) or "graph"
-    return Net(graph, flow, title, said, lanes, reading.groups(), columns)
+    drawn = Net(graph, flow, name or "", said, lanes, reading.groups(), columns)
+    return drawn if name else replace(drawn, title=f"{called(found) or 'graph'}, T = {drawn.T}")
 
 
 def kept(lanes: list[Lane]) -> list[Lane]:

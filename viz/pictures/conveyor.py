@@ -30,7 +30,9 @@ Joint = tuple[int, int]  # two lanes, the lower first, whose outputs are put sid
 
 def natural_pitch(net: Net, theme: Theme) -> float:
     """From one column to the next."""
-    return cell_width(net) + theme.between + 2 * passing(net)
+    names = (line for lane in net.lanes if lane.after is not None for line in lines(lane.label))
+    between = max([theme.between, *(text_width(line, 11) + 16 for line in names)])  # a decoder's stands in the gap
+    return cell_width(net) + between + 2 * passing(net)
 
 
 def cell_width(net: Net) -> float:
@@ -383,6 +385,7 @@ class Painter:
         joints: list[str] = []
         for lane in self.lanes:
             found.extend(self.from_before(lane))
+            found.extend(self.onward(lane))
         for lane in self.lanes:
             if self.joint_of(lane) is None:
                 for output in self.upward(lane):
@@ -394,6 +397,16 @@ class Painter:
                 found.extend(wires)
                 joints.append(dot)
         return found, "".join(joints)
+
+    def onward(self, lane: Lane) -> Iterable[tuple[int, str]]:
+        """What is handed on to cells that are not drawn: as far as the gap."""
+        words = lane.tile.cell.words
+        far = (self.theme.between - 12) * (-1 if lane.backwards else 1)
+        for step, reader, wire, edge in self.net.onward(lane):
+            way = lane.tile.exits[wire.source].shifted(self.left(lane, step), self.y[lane.row])
+            way.line(way.end[0] + far, way.end[1])
+            yield self.free(way, edge, f"from {words.get(wire.source, wire.source)} at t = {step} to "
+                                       f"{words.get(wire.target, wire.target)} at t = {reader}")
 
     def upward(self, lane: Lane) -> list[Output]:
         """One output a step and glyph, of those drawn, that other lanes get."""

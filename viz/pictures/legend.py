@@ -20,17 +20,21 @@ WORDS: dict[Look, str] = {ZERO: "exactly zero", ALARM: "NaN or infinite", NONE: 
                          PLAIN: "several edges: no norm of its own"}
 
 
-def legend(flow: Flow, T: int, scale: Scale, looks: Collection[Look], theme: Theme) -> tuple[str, float, float]:
-    """The scale as a wedge with decade ticks, and what is measured; its height and width. T is 0 without time."""
-    timed = T > 0
-    heading = ("gradient sent along each edge (Euclidean norm, log scale); arrows: the way it flows"
-               + (", back in time" if timed else ""))
-    loss = flow.graph.nodes[flow.root]
-    span = f" (T = {T} step{'s' * (T != 1)})" if timed else ""
-    what = f"The gradient of {shorten(loss.get('symbol', loss['name']), 12)}{span}, over the whole batch."
-    if timed:
+def legend(flow: Flow, T: str, scale: Scale, looks: Collection[Look], theme: Theme) -> tuple[str, float, float]:
+    """The scale as a wedge with decade ticks, and what is measured; its height and width. T is "" without time."""
+    heading = "gradient sent along each edge (Euclidean norm, log scale); arrows: the way it flows, back from the loss"
+    span = f" (T = {T} step{'s' * (T != '1')})" if T else ""
+    what = f"The gradient of {loss_of(flow)}{span}, over the whole batch."
+    if T:
         what += " Under each state: the norm of its whole gradient."
     return wedge(scale, heading, looks, [what], theme)
+
+
+def loss_of(flow: Flow) -> str:
+    """What the gradient is the gradient of: ``L``, or ``L = sum`` where the node has no such symbol."""
+    said = flow.graph.nodes[flow.root]
+    called = shorten(str(said.get("symbol") or said.get("op") or said["name"]), 12)
+    return called if called == "L" else f"L = {called}"
 
 
 def wedge(scale: Scale, heading: str, looks: Collection[Look], notes: Sequence[str], theme: Theme,

@@ -134,13 +134,12 @@ def stacked(blocks: Sequence[Net | Whole], scale: Scale | None, theme: Theme, na
     painted = [one.paint() if isinstance(one, Painter) else one.paint(scale, theme) for one in painters]
     if flow is not None:
         looks = set().union(*(one.drawn for one in painters))
-        key, height, legend_width = legend(flow, max((one.T for one in nets), default=0), scale, looks, theme)
+        key, height, legend_width = legend(flow, ", ".join(dict.fromkeys(one.T for one in nets)), scale, looks, theme)
         y += height + 18
         width = max(width, legend_width + 2 * theme.margin)
     for markup, w, h in painted:
         parts.append(element("g", markup, transform=f"translate({theme.margin:g},{y:.1f})"))
         y, width = y + h + 14, max(width, w + 2 * theme.margin)
     if flow is not None:
-        x = theme.margin if width < 1500 else width - legend_width - theme.margin  # beside the loss: read from there
-        parts.insert(0, element("g", key, transform=f"translate({x:.1f},{theme.margin:g})"))
+        parts.insert(0, element("g", key, transform=f"translate({theme.margin:g},{theme.margin:g})"))
     return document(stamps.finished("".join(parts)), width, y, theme, name)

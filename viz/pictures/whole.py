@@ -53,7 +53,8 @@ class Whole:
     words: Mapping[str, str]
     weights: list[tuple[str, str]]  # the id of each, and what it is called
     notes: dict[str, str] = field(default_factory=dict)
-    nodes: int = 0  # how many nodes of a tree share the weights
+    nodes: int = 0  # how many nodes a tree has, leaves not counted
+    shared: int = 0  # so many of the weights, the first ones, are used at all of these
     hint: Sequence[str] = ()  # lines for somebody who meant a loop over time
 
     @property
@@ -97,7 +98,7 @@ class Whole:
         """The weights, named once; how far right and down they reach."""
         y = HEAD + self.height + 40 if self.notes else HEAD + self.height + 28
         parts, x, far = [], 0.0, 0.0
-        for node, called in self.weights:
+        for j, (node, called) in enumerate(self.weights):
             said = self.graph.nodes[node]
             words = f"{shorten(called, 12)} {said['shape'].strip('(),').replace(', ', '×')}".rstrip()
             if self.flow is not None and node in self.flow.gradients:
@@ -109,10 +110,11 @@ class Whole:
             parts.append(lettering(x + w / 2, y + 4, words, 11))
             x += w + 10
             far = max(far, x)
-        if self.nodes and self.weights:
-            words = f"the same weights at all {self.nodes} nodes of the tree"
-            parts.append(text(x, y + 4, words, anchor="start", font_size="11", fill=theme.faint))
-            far = max(far, x + text_width(words, 11))
+            if j + 1 == self.shared:
+                words = f"the same weights at all {self.nodes} nodes of the tree" if self.nodes > 1 else "the weights"
+                parts.append(text(x, y + 4, words, anchor="start", font_size="11", fill=theme.faint))
+                far = max(far, x + text_width(words, 11))
+                x, y = 0.0, y + 28 * (j + 1 < len(self.weights))
         return "".join(parts), far, y + 16 if self.weights else HEAD + self.height + 30 * bool(self.notes)
 
 
@@ -132,7 +134,7 @@ def as_layer(graph: nx.MultiDiGraph) -> Layer:
     return Layer("", {0: {
         said.get("path", "") + said["name"] if "path" in said else said["name"]: node
         for node, said in graph.nodes(data=True)
-        if said["kind"] == "computed" or (said["kind"] == "leaf" and graph.out_degree(node) == 1)
+        if said["kind"] == "computed" or (said["kind"] == "leaf" and graph.out_degree(node) <= 1)
     }})
 
 
@@ -224,8 +226,19 @@ def as_drawn(graph: nx.MultiDiGraph, flow: Flow | None, name: str,
     width = max(max(box.right for box in boxes.values()), unit * len(leaves) + left)
     height = max(box.bottom for box in boxes.values()) + 4
     count = sum(glyph.role == "hidden" for glyph in glyphs.values())
-    return Whole(graph, flow, name, width, height, glyphs, boxes, drawn, cell.words, named_weights(graph, cell), notes,
-                 count)
+    called = {node: name for name, node in layer.steps[0].items()}
+
+    def reader(node: str) -> str:
+        """The node of the tree in which a weight's reader is drawn."""
+        while called[node] not in home:
+            node = next(iter(graph.successors(node)))
+        return home[called[node]]
+
+    users = {node: {reader(v) for v in graph.successors(node)} for node, _ in named_weights(graph, cell)}
+    parents = {node for node, glyph in glyphs.items() if glyph.role == "hidden" and children[node]}
+    weights = sorted(named_weights(graph, cell), key=lambda weight: users[weight[0]] != parents)
+    shared = sum(found == parents for found in users.values())
+    return Whole(graph, flow, name, width, height, glyphs, boxes, drawn, cell.words, weights, notes, count, shared)
 
 
 def glyph_of(graph: nx.MultiDiGraph, layer: Layer, cell: Cell, home: dict[str, str], node: str) -> Glyph:
