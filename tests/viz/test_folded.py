@@ -196,7 +196,7 @@ def test_a_layer_that_runs_backwards_has_the_same_time_axis() -> None:
     assert captions == ["0", "1", "18", "19"] * 2
     sizes = [flow.gradients[f"layers.0/backwards/rnn/t{t}/h"] for t in range(20)]
     assert sizes[0] > sizes[19] > 0
-    upper = svg[:svg.index("layers.0/forwards/rnn")]
+    upper = svg[:svg.index("layer 1, forwards →")]
     line = re.search(r'<path d="M([^"]*)" fill="none" stroke="#cc79a7"', upper)
     assert line is not None
     heights = [float(p.split(",")[1]) for p in line[1].split("L")]

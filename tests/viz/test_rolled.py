@@ -15,9 +15,11 @@ import pytest
 import viz
 from microgradrnn import Tensor, Value, mark, nn, scope, tanh
 from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
+from tests.viz.svgs import of, wording
 from viz.folding.contract import members
 from viz.folding.roll import roll
 from viz.pictures.rolled import rolled
+from viz.render.theme import text_width
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -203,3 +205,11 @@ def test_what_cannot_be_rolled_is_refused() -> None:
             f(1.0)
     with pytest.raises(ValueError, match="at least 1; got 0"):
         rolled(last_loss("rnn"), steps=0)
+
+
+def test_no_line_of_the_legend_is_cut_by_the_edge() -> None:
+    drawing = rolled(viz.gradient_flow(both_ways(3)))
+    for text, x, _ in of(drawing.svg, "text"):
+        if text.get("text-anchor") is None:
+            size = float(text.get("font-size", 13))
+            assert x + float(text.get("x", 0)) + 0.93 * text_width(wording(text), size) <= drawing.width

@@ -19,9 +19,10 @@ from microgradrnn.engine.memory import collector_paused
 from viz.flow.messages import Flow
 from viz.graph.steps import NO_STEPS, Layer, layers
 from viz.graph.trace import traced
+from viz.layout.lanes import labelled
 from viz.pictures.heat import Axis, Column, curve, heat_row, look, shape, time_ticks
-from viz.pictures.legend import off_the_scale, wedge
-from viz.pictures.row import Row
+from viz.pictures.legend import loss_of, off_the_scale, wedge
+from viz.pictures.row import Row, backwards
 from viz.pictures.strands import ALARM, ZERO, Look, Stamps
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale, short
@@ -89,7 +90,9 @@ def _drawn(root: Any, flow: Flow | None, cells: int, name: str | None, scale: Sc
     found = layers(graph)
     if not found:
         raise ValueError(f"folded: {NO_STEPS}")
-    lanes = [Lane.of(graph, layer, flow, nodes, cells, theme) for layer in found]
+    labels = labelled([layer.path for layer in found], [backwards(layer) for layer in found])
+    lanes = [Lane.of(graph, layer, flow, nodes, cells, theme, label)
+             for layer, label in zip(found, labels, strict=True)]
     measure = Gradients.of(lanes, flow, scale) if flow is not None else Values.of(lanes, bool(nodes))
     steps = sorted({step for layer in found for step in layer.steps})
     axis = Axis(steps, LEFT, max(900.0, *(lane.strip_width(theme) for lane in lanes)))
@@ -100,7 +103,7 @@ def _drawn(root: Any, flow: Flow | None, cells: int, name: str | None, scale: Sc
     parts.append(element("g", markup, transform=f"translate({theme.margin:g},{y:g})"))
     y += height + 16
     for lane in reversed(lanes):
-        markup, height = lane.paint(axis, y, measure, stamps, len(lanes) > 1)
+        markup, height = lane.paint(axis, y, measure, stamps)
         parts.append(markup)
         y += height + 24
     return document(stamps.finished("".join(parts)), LEFT + axis.width + RIGHT, y, theme, called)
@@ -147,13 +150,16 @@ class Gradients:
     scale: Scale
     curves: Scale
     looks: set[Look]
+    lowest: int  # the decade of the smallest number, be it on the scale of colours or below it
 
     @classmethod
     def of(cls, lanes: list[Lane], flow: Flow, scale: Scale | None) -> Gradients:
         """The scale of what is drawn."""
         drawn = [x for lane in lanes for row in lane.rows for x in row.values.values() if x is not None]
         drawn += [g for lane in lanes if lane.row is not None for g in lane.row.norms()]
-        return cls(flow, scale or Scale.of(drawn), Scale.of(drawn, widest=330), off_the_scale(drawn))
+        states = [x for lane in lanes for row in lane.norms for x in row.values.values() if x is not None]
+        return cls(flow, scale or Scale.of(drawn), Scale.of(states, widest=330), off_the_scale(drawn),
+                   Scale.of(drawn, widest=330).low)
 
     def place(self, x: float) -> float:
         """Where on the scale of colours."""
@@ -166,14 +172,16 @@ class Gradients:
 
     def legend(self, axis: Axis, theme: Theme) -> tuple[str, float]:
         """The scale, and what is measured."""
-        loss, T = self.flow.graph.nodes[self.flow.root], len(axis.steps)
-        notes = [f"The gradient of {shorten(loss.get('symbol', loss['name']), 12)} (T = {T} step{'s' * (T > 1)}), over "
-                 "the whole batch. Lines in the cells: the message along each edge, back in time. Heat map: the norm "
-                 "of the gradient at each quantity.",
+        T = len(axis.steps)
+        notes = [f"The gradient of {loss_of(self.flow)} (T = {T} step{'s' * (T > 1)}), over the whole batch. Lines in "
+                 "the cells: the message along each edge.",
+                 "Heat map: the norm of the gradient at each quantity; the number on the right is that of the last "
+                 "step. No colour: no gradient arrives.",
                  f"“{CARRIED}”: the part that comes straight from the next step's state, through products and sums "
-                 "alone. No colour: no gradient arrives."]
-        if self.curves.low < self.scale.low:
-            notes[1] += f" Darkest: 1e{self.scale.low} or less; the curves go on."
+                 "alone."]
+        if self.lowest < self.scale.low:
+            notes[2] += f" Darkest: 1e{self.scale.low} or less"
+            notes[2] += "; the curves go on." if self.curves.low < self.scale.low else "."
         heading = "norm of the gradient (Euclidean, log scale)"
         return wedge(self.scale, heading, self.looks, notes + binning(axis), theme)[:2]
 
@@ -253,10 +261,11 @@ class Lane:
     rows: list[Quantity]
     norms: list[Quantity]
     flow: Flow | None
+    label: str = ""
 
     @classmethod
     def of(cls, graph: nx.MultiDiGraph, layer: Layer, flow: Flow | None, nodes: Mapping[str, Node], cells: int,
-           theme: Theme) -> Lane:
+           theme: Theme, label: str = "") -> Lane:
         """All that is drawn of a layer."""
         order = layer.order
         shown = order if len(order) <= 2 * cells + 1 else order[:cells] + order[-cells:]
@@ -282,22 +291,19 @@ class Lane:
                     norms.append(Quantity(symbol, symbol, role, sizes, True))
         if flow is not None:
             norms = [row for row in rows if row.state]
-        return cls(layer, row, rows, norms, flow)
+        return cls(layer, row, rows, norms, flow, label)
 
     def strip_width(self, theme: Theme) -> float:
         """How wide the cells are, side by side."""
         n, folds = len(self.row.shown), len(self.row.shown) < len(self.layer.steps)
         return n * (self.row.tile.width + theme.between) + (MIDDLE if folds else 0.0)
 
-    def paint(self, axis: Axis, y: float, measure: Gradients | Values, stamps: Stamps,
-              several: bool) -> tuple[str, float]:
+    def paint(self, axis: Axis, y: float, measure: Gradients | Values, stamps: Stamps) -> tuple[str, float]:
         """The cells, the heat map, the curves and the time axis, from y down; and how high it all is."""
         theme, tile, start = self.row.theme, self.row.tile, y
         parts = []
-        if several:
-            way = ", backwards in time" if self.row.way < 0 else ""
-            parts.append(text(theme.margin, y + 14, f"{self.layer.path or 'net'}{way}", anchor="start",
-                              font_weight="bold"))
+        if self.label:
+            parts.append(text(theme.margin, y + 14, self.label, anchor="start", font_weight="bold"))
             y += 28
         lefts = self.lefts(axis, theme)
         parts.append(self.guides(axis, lefts, y + tile.height + 24, y + tile.height + 62))

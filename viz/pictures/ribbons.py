@@ -24,7 +24,7 @@ SAMPLE = 34.0  # the room for a sample of what a note is about
 NOTES = {  # what each line and dot is; none is named by a colour, which another theme has not
     "line": "above this line: the share carried over directly (through products with a gate and sums only), by norm. "
             "Below: what came by every other way.",
-    "none": "No such line: no direct carry, all came through gates, candidate, matrix and tanh.",
+    "none": "no direct carry: all came through gates, candidate, matrix and tanh.",
     "mark": "the last lag at which the whole norm is above {} of that state's own value at lag 0",
     "zero": "exactly zero",
     "alarm": "NaN or infinite",

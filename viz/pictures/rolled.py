@@ -16,10 +16,11 @@ from viz.flow.messages import Flow
 from viz.graph.cells import Wire
 from viz.graph.steps import NO_STEPS, Edge, layers
 from viz.graph.trace import norm, trace
+from viz.layout.lanes import labelled
 from viz.pictures.formula import lettering
 from viz.pictures.glyphs import paint_glyphs
-from viz.pictures.legend import off_the_scale, wedge
-from viz.pictures.row import Row, kinds
+from viz.pictures.legend import loss_of, off_the_scale, wedge
+from viz.pictures.row import Row, backwards, kinds
 from viz.pictures.strands import FORWARDS, Stamps, look, strand, strength
 from viz.render.drawing import Drawing
 from viz.render.geometry import Route
@@ -80,16 +81,18 @@ def _drawn(root: Node | nx.MultiDiGraph, flow: Flow | None, beside: bool, steps:
     found = layers(graph)
     if not found:
         raise ValueError(f"rolled: {NO_STEPS}")
-    loops = [Loop(Row.of(graph, layer, flow, layer.order[:steps], theme, fitting=kinds(layer))) for layer in found]
+    labels = labelled([layer.path for layer in found], [backwards(layer) for layer in found])
+    loops = [Loop(Row.of(graph, layer, flow, layer.order[:steps], theme, fitting=kinds(layer)), label)
+             for layer, label in zip(found, labels, strict=True)]
     drawn = [g for loop in loops for g in loop.norms()] + [g for loop in loops if beside for g in loop.row.norms()]
     scale = scale or Scale.of(drawn)
     stamps = Stamps()
     top, wide = heading(theme.margin, 28, name or f"{_called(loops)}, rolled up")
     parts, y, width = [top], 44.0, max(420.0, wide + theme.margin)
     if flow is not None:
-        markup, height = _legend(scale, flow, drawn, beside, theme)
+        markup, height, wide = _legend(scale, flow, drawn, beside, theme)
         parts.append(element("g", markup, transform=f"translate({theme.margin:g},{y:g})"))
-        y, width = y + height + 14, max(820.0, width)
+        y, width = y + height + 14, max(wide + 2 * theme.margin, width)
     pitch = max(loop.width for loop in loops)
     for loop in reversed(loops):
         parts.append(loop.paint(theme.margin + (pitch - loop.width) / 2, y, scale))
@@ -104,8 +107,8 @@ def _drawn(root: Node | nx.MultiDiGraph, flow: Flow | None, beside: bool, steps:
 class Loop:
     """One layer rolled up: where its loops run, and how strong they are. The origin is the upper left corner."""
 
-    def __init__(self, row: Row) -> None:
-        self.row, self.tile, self.theme = row, row.tile, row.theme
+    def __init__(self, row: Row, label: str = "") -> None:
+        self.row, self.tile, self.theme, self.label = row, row.tile, row.theme, label
         cell = self.tile.cell
         self.pairs = list(dict.fromkeys((wire.source, wire.delay) for wire in cell.wires if wire.recurrent))
         main = [pair for pair in self.pairs if pair[0] == self.tile.main]
@@ -168,8 +171,8 @@ class Loop:
         notes += [self.state(state) for state in row.named]
         T = len(order)
         span = f"t = {min(order)}" if T == 1 else f"t = {min(order)} … {max(order)}"
-        way = ", backwards in time" if row.way < 0 else ""
-        words = f"{shorten(row.layer.path or 'cell', 30)}: one cell for {T} step{'s' * (T > 1)}, {span}{way}"
+        whose = f"{shorten(self.label, 30)}: " if self.label else ""
+        words = f"{whose}one cell for {T} step{'s' * (T > 1)}, {span}"
         notes.append(text(tile.width / 2, self.height - self.top - 22, words, font_size="12", fill=theme.faint))
         notes.append(lettering(tile.width / 2, self.height - self.top - 6, self.weights(), 11, fill=theme.faint))
         back = element("rect", width=tile.width, height=tile.height, rx=10, fill=theme.tile, stroke=theme.rim)
@@ -251,15 +254,14 @@ def _called(loops: list[Loop]) -> str:
     return " and ".join(filter(None, list(ends)[:3])) or "recurrent net"
 
 
-def _legend(scale: Scale, flow: Flow, drawn: Iterable[float], beside: bool, theme: Theme) -> tuple[str, float]:
-    loss = flow.graph.nodes[flow.root]
+def _legend(scale: Scale, flow: Flow, drawn: Iterable[float], beside: bool, theme: Theme) -> tuple[str, float, float]:
     notes = [
-        f"The gradient of {shorten(loss.get('symbol', loss['name']), 12)}, over the whole batch. Rolled up, a line "
-        "shows the messages of all steps taken together: the root of the sum of their squared norms.",
+        f"The gradient of {loss_of(flow)}, over the whole batch. Rolled up, a line shows the messages of all steps "
+        "taken together: the root of the sum of their squared norms.",
         *(["Unrolled, it shows the message of that step alone."] if beside else []),
         "The norm of the sum of the messages may be less, because they may cancel.",
     ]
-    heading = "gradient sent along each edge (Euclidean norm, log scale); arrows: the way it flows"
-    return wedge(scale, heading, off_the_scale(drawn), notes, theme)[:2]
+    heading = "gradient sent along each edge (Euclidean norm, log scale); arrows: the way it flows, back from the loss"
+    return wedge(scale, heading, off_the_scale(drawn), notes, theme)
 
 
