@@ -21,7 +21,7 @@ from tests.viz.svgs import of, pointing, wording
 from viz.graph.cells import one_cell
 from viz.graph.steps import layers
 from viz.render.drawing import in_pixels
-from viz.render.scale import Scale, short
+from viz.render.scale import Scale, decimals, short
 from viz.render.theme import CIVIDIS, cividis
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -119,7 +119,7 @@ def test_draw_shows_values_gradients_and_operations() -> None:
     y.backward()
     dot = viz.draw(y)
     assert isinstance(dot, graphviz.Digraph)
-    assert f"a | data 2.0000 | grad {a.grad:.4f}" in dot.source
+    assert f"a | data 2.0000 | grad {decimals(a.grad)}" in dot.source
     assert "label=tanh" in dot.source
     assert 'label="*"' in dot.source
     assert dot.source == viz.draw(y).source
@@ -488,3 +488,12 @@ def test_arrows_of_a_graph_in_ranks_are_not_turned_round_by_rounding(T: int) -> 
     loss = leaf_loop(T, scoped=False)
     assert all(x > 0 for x, _ in pointing(viz.unrolled(loss).svg))
     assert all(x < 0 for x, _ in pointing(viz.unrolled(viz.gradient_flow(loss)).svg))
+
+
+def test_numbers_too_small_for_four_decimals_are_not_written_as_zero() -> None:
+    a = Value(1e-9, label="a")
+    y = a * Value(-2e6)
+    y.backward()
+    svg = viz.draw(y).drawing.svg
+    assert {"data 1.00e-9", "data -2.00e6", "grad -2.00e6"} <= set(re.findall(r">([^<>]+)</text>", svg))
+    assert "-0.0000" not in viz.draw(Value(-0.0)).drawing.svg

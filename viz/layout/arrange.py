@@ -79,6 +79,9 @@ def arrange(graph: nx.MultiDiGraph, sizes: Mapping[Any, tuple[float, float]], *,
         return Arrangement(found.boxes, found.routes, found.width, found.height, "viz.layered", error.args[0])
 
 
+FRONT = {"LR": "e", "RL": "w", "TB": "s", "BT": "n"}  # the side of a node that its edges leave from
+
+
 def by_graphviz(text: str, format: str) -> tuple[bytes, str, dict[str, str]]:
     """What Graphviz makes of a text in DOT, which tool it was, and why not the one before.
 
@@ -123,7 +126,7 @@ def wordless(graph: nx.MultiDiGraph, sizes: Mapping[Any, tuple[float, float]], r
     names = {node: f"n{j}" for j, node in enumerate(graph)}
     lines = [
         f"rankdir={rankdir} nodesep={gap / 72:.3f} ranksep={2 * gap / 72:.3f}",
-        'node [shape=box fixedsize=true label=""] edge [dir=none]',
+        f'node [shape=box fixedsize=true label=""] edge [dir=none tailport={FRONT[rankdir]}]',
         *(f"{names[node]} [width={sizes[node][0] / 72:.5f} height={sizes[node][1] / 72:.5f}]" for node in graph),
         *(f"{names[u]} -> {names[v]} [id=e{j}]" for j, (u, v, _) in enumerate(graph.edges(keys=True))),
     ]

@@ -8,7 +8,6 @@ a GIF and an animated SVG (whose parts CSS shows and hides, without a script) ar
 from __future__ import annotations
 
 import io
-import math
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ from viz.graph.trace import norm, traced
 from viz.missing import MissingToolError
 from viz.pictures.records import Sheet, along, fields_of, sign
 from viz.render.drawing import Drawing
-from viz.render.scale import short
+from viz.render.scale import decimals, short
 from viz.render.svg import document, element, text
 from viz.render.theme import DEFAULT, Theme, need_theme, shorten, text_width
 
@@ -267,11 +266,7 @@ def said(x: Any) -> str:
     """
     if isinstance(x, np.ndarray) and x.size != 1:
         return f"‖{short(norm(x))}‖"
-    x = float(x)
-    if x == 0 or 1e-3 <= abs(x) < 1e5 or not math.isfinite(x):
-        return f"{x:.4f}"
-    digits, exponent = f"{x:.2e}".split("e")
-    return f"{digits}e{int(exponent)}"
+    return decimals(float(x))
 
 
 def channels(colours: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from viz.flow.messages import Flow
 from viz.layout.arrange import Arrangement, arrange
 from viz.render.drawing import Drawing
 from viz.render.geometry import Box, Point, Route
-from viz.render.scale import Scale, short
+from viz.render.scale import Scale, decimals, short
 from viz.render.svg import arrowhead, document, element, path, text, title
 from viz.render.theme import DEFAULT, TINT, Theme, contrast, mixed, shorten, text_width
 
@@ -33,13 +33,13 @@ def fields_of(node: str, said: Mapping[str, Any], flow: Flow | None = None) -> l
         times = f"{said['times']} × " if "times" in said else ""
         fields += [node, f"{times}{said['members'] // said.get('times', 1)} nodes"]
     elif "value" in said:
-        fields.append(f"data {said['value']:.4f}")
+        fields.append(f"data {decimals(said['value'])}")
     else:
         fields.append(" ".join(said[key] for key in ("shape", "dtype") if key in said) or said["name"])
         if "norm" in said:  # graphs read from elsewhere may not know the numbers
             fields.append(f"‖data‖ {short(said['norm'])}")
     if "grad" in said:
-        fields.append(f"grad {said['grad']:.4f}")
+        fields.append(f"grad {decimals(said['grad'])}")
     elif "grad_norm" in said:
         fields.append(f"‖grad‖ {short(said['grad_norm'])}")
     elif (gradient := said.get("gradient") if flow is None else flow.gradients.get(node)) is not None:

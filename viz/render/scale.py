@@ -61,6 +61,18 @@ class Scale:
         return range(self.low, self.high + 1)
 
 
+def decimals(x: float) -> str:
+    """One number as micrograd writes it; with an exponent where four decimals would not say it.
+
+    >>> decimals(0.5), decimals(-12345678.0), decimals(2e-7), decimals(0.0)
+    ('0.5000', '-1.23e7', '2.00e-7', '0.0000')
+    """
+    if x == 0 or 1e-3 <= abs(x) < 1e5 or not math.isfinite(x):
+        return f"{x + 0.0:.4f}"  # 0, not -0
+    digits, exponent = f"{x:.2e}".split("e")
+    return f"{digits}e{int(exponent)}"
+
+
 def short(norm: float) -> str:
     """A norm in few characters.
 
