@@ -55,3 +55,22 @@ def test_a_scaled_rotation_as_the_recurrent_matrix_decays_by_just_its_scale() ->
     assert found.factor == pytest.approx(0.8, rel=1e-10)
     assert found.error < 1e-10
     assert viz.ratios(flow.profile()) == pytest.approx([0.8] * 29, rel=1e-10)
+
+
+def test_where_nothing_is_lost_the_rate_is_exactly_zero() -> None:
+    for size in (1.3, 1e-5, 7.0):
+        found = viz.decay(profile(*[size] * 40))
+        assert found is not None
+        assert (found.rate, found.half_life, found.factor) == (0.0, math.inf, 1.0)
+
+
+def test_a_factor_that_no_float_holds_is_infinite() -> None:
+    found = viz.decay(profile(1e-300, 1e300))
+    assert found is not None
+    assert found.rate == pytest.approx(600 * math.log(10))
+    assert found.factor == math.inf
+
+
+def test_there_is_no_part_of_what_is_not_finite() -> None:
+    assert [math.isnan(x) for x in viz.ratios(profile(math.inf, 2.0, math.nan, 3.0))] == [True, True, True]
+    assert viz.ratios(profile(1e-300, 1e300)) == [math.inf]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from viz.flow.messages import Profile
+
+MOST = math.log(sys.float_info.max)
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,8 @@ class Decay:
 
     @property
     def factor(self) -> float:
-        """By what the norm is multiplied at a step back: e^rate."""
-        return math.exp(self.rate)
+        """By what the norm is multiplied at a step back: e^rate; infinite where a float cannot hold it."""
+        return math.exp(self.rate) if self.rate < MOST else math.inf
 
     @property
     def half_life(self) -> float:
@@ -56,19 +60,19 @@ def decay(profile: Profile) -> Decay | None:
         return None
     k, y = (np.array(column, dtype=float) for column in zip(*pairs, strict=True))
     away = k - k.mean()
-    rate = float(away @ y / (away @ away))
+    rate = float(away @ (y - y[0]) / (away @ away))  # exactly 0 if all are alike: then nothing is lost
     intercept = float(y.mean() - rate * k.mean())
     missed = y - intercept - rate * k
     return Decay(profile.state, rate, intercept, math.sqrt(float(missed @ missed) / len(k)), len(k))
 
 
 def ratios(profile: Profile) -> list[float]:
-    """Norm by norm, what is left after one more step back: ‖∂L/∂h_{T-k-1}‖ / ‖∂L/∂h_{T-k}‖. NaN after a 0.
+    """Norm by norm, what is left after one more step back: ‖∂L/∂h_{T-k-1}‖ / ‖∂L/∂h_{T-k}‖.
+
+    NaN after a 0 and after what is not finite: there is no part of that.
 
     >>> ratios(Profile("h", (3, 2, 1, 0), (0, 1, 2, 3), (8.0, 4.0, 0.0, 0.0)))
     [0.5, 0.0, nan]
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        norms = np.array(profile.norms, dtype=float)
-        found = np.where(norms[:-1] == 0, np.nan, norms[1:] / norms[:-1])
-    return [float(x) for x in found]
+    norms = map(float, profile.norms)
+    return [after / before if 0 < before < math.inf else math.nan for before, after in pairwise(norms)]
