@@ -614,3 +614,18 @@ def test_where_steps_are_mixed_before_a_layer_that_reads_on_the_user_is_told() -
     loss = (top**2).sum() + (mixed**2).sum()
     with pytest.raises(ValueError, match=r"mixes several time steps.*one by one"):
         viz.local_errors(loss)
+
+
+def test_a_state_that_the_loss_does_not_read_at_the_last_step_is_not_to_blame_there() -> None:
+    cell = nn.LSTMCell(D, H, rng=0)
+    _, (_, c) = nn.unroll(cell, normal(5, B, D))
+    loss = (c * normal(B, H, seed=1)).sum()
+    errors = viz.local_errors(loss, arrays=True)
+    assert (errors.symbol, errors.steps, errors.losses) == ("h", (0, 1, 2, 3, 4), (4,))
+    assert errors.reached.tolist() == [[True, True, True, True, False]]
+    flow = viz.gradient_flow(loss)
+    np.testing.assert_allclose(errors.norms[0, :4][::-1], flow.profile("h").norms, rtol=1e-12)
+    assert flow.profile("h").lags == (1, 2, 3, 4)
+    assert flow.state_names() == ["c", "h"]
+    assert flow.horizon("h") is None  # there is no lag 0
+    assert (errors.norms[0, 4], errors.arrays is not None and errors.arrays[0, 4].any()) == (0.0, False)

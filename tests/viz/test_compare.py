@@ -366,12 +366,15 @@ def test_a_layer_of_a_stack_is_followed_and_named() -> None:
 
 def test_every_measure_takes_the_same_state_if_none_is_named() -> None:
     xs = np.random.default_rng(0).standard_normal((9, 2, 3))
-    for net, state in ((nn.LSTM(3, 4, rng=0), "c"), (nn.GRU(3, 4, rng=0), "h"), (nn.RNN(3, 4, rng=0), "h")):
+    jordan = nn.Recurrent(nn.JordanCell(3, 4, 5, rng=0))
+    for net, state in ((nn.LSTM(3, 4, rng=0), "c"), (nn.GRU(3, 4, rng=0), "h"), (nn.RNN(3, 4, rng=0), "h"),
+                       (jordan, "o")):
         loss = (net(xs)[0][-1] ** 2).sum()
         recorder = viz.Recorder(every=1)
         recorder(loss)
         measured = viz.gradient_flow(loss).profile().state, viz.ways(loss).state, recorder.symbol
-        assert {*measured, viz.compare_flow({"net": loss}).tracks[0].state} == {state}
+        compared = [viz.compare_flow({"net": of}).tracks[0].state for of in (loss, viz.gradient_flow(loss))]
+        assert {*measured, *compared} == {state}
 
 
 def test_what_has_a_picture_shows_it_in_a_notebook() -> None:

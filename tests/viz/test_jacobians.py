@@ -362,3 +362,63 @@ def test_hooks_on_the_way_are_refused_and_those_elsewhere_are_not_called() -> No
     h.register_hook(lambda g: np.clip(g, -0.01, 0.01))
     with pytest.raises(ValueError, match="a hook is registered on a state"):
         viz.step_jacobians((hs**2).sum() + h.sum())
+
+
+def test_a_loss_on_the_cell_state_alone_leaves_the_hidden_state_a_part_of_the_state() -> None:
+    cell = nn.LSTMCell(D, H, rng=0)
+    (h0, c0), _, (_, c) = run(cell)
+    found = viz.step_jacobians((c * normal(B, H, seed=5)).sum(), batch=2)
+    assert (found.states, found.sizes, found.steps) == (("h", "c"), (H, H), (0, 1, 2, 3, 4, 5))  # h_7: nothing reads it
+    _, last = nn.unroll(cell, normal(7, B, D, seed=9)[:6], (h0, c0))
+    for j, after in enumerate(last):
+        for unit in range(H):
+            seed = np.zeros((B, H))
+            seed[2, unit] = 1
+            truth = np.concatenate([g[2] for g in mg.grad(after, [h0, c0], seed=seed)])
+            assert relative_error(found.product()[:, j * H + unit], truth) < 1e-12
+
+
+def test_states_that_swap_places_are_one_state() -> None:
+    """The loss reads a alone, and a_t is b_{t-1}: without b the product would be 0."""
+    W, a0, b0 = Tensor(normal(H, H)), Tensor(normal(B, H, seed=1)), Tensor(normal(B, H, seed=2))
+
+    def swap(x: Any, state: Any) -> Any:
+        a, b = state
+        return mg.mark(b * 1.0, "a", role="hidden"), mg.mark((a @ W).tanh(), "b", role="hidden")
+
+    hs, (a, b) = nn.unroll(swap, normal(6, B, D), (a0, b0))
+    found = viz.step_jacobians(hs[-1].sum(), batch=1)  # hs holds a of every step
+    assert (found.states, found.steps) == (("a", "b"), (0, 1, 2, 3, 4))
+    whole = viz.step_jacobians(a.sum() + b.sum(), batch=1)
+    assert whole.steps == (0, 1, 2, 3, 4, 5)
+    assert (found.arrays == whole.arrays[:5]).all()
+    assert np.isfinite(found.transport()).all()
+    with pytest.raises(ValueError, match=r"of no step does the loss depend on all of \(b, a\)"):
+        viz.step_jacobians(a.sum())  # a_6, b_5, a_4, ...
+
+
+@pytest.mark.parametrize("off", range(5))
+def test_a_direction_that_is_lost_at_one_step_has_the_exponent_minus_infinity(off: int) -> None:
+    arrays = normal(40, 5, 5)
+    arrays[17][:, off] = 0  # a ReLU that is off
+    found = viz.StepJacobians(("h",), (5,), tuple(range(40)), arrays).lyapunov()
+    assert np.isfinite(found[:4]).all()
+    assert found[4] == -math.inf == np.linalg.slogdet(arrays)[1].mean()
+
+
+def test_of_a_step_of_rank_one_one_exponent_is_left_and_small_units_are_not_lost() -> None:
+    arrays = normal(40, 5, 5)
+    arrays[17] = np.outer(arrays[17][0], arrays[17][1])
+    found = viz.StepJacobians(("h",), (5,), tuple(range(40)), arrays).lyapunov()
+    assert np.isfinite(found[0])
+    assert (found[1:] == -math.inf).all()
+    small = viz.StepJacobians(("h",), (3,), tuple(range(400)), np.array([np.diag([1, 1e-20, 1e-30])] * 400)).lyapunov()
+    assert relative_error(small, np.log([1, 1e-20, 1e-30])) < 0.01
+
+
+def test_a_jordan_net_with_more_outputs_than_units_loses_directions() -> None:
+    cell = nn.JordanCell(D, 3, H, rng=0)
+    _, o = nn.unroll(cell, normal(9, B, D), Tensor(normal(B, H)))
+    found = viz.step_jacobians(o.sum()).lyapunov()
+    assert np.isfinite(found[:3]).all()
+    assert (found[3:] == -math.inf).all()

@@ -330,3 +330,30 @@ def test_a_refused_loss_leaves_the_recorder_as_it_was() -> None:
     with pytest.raises(TypeError):
         recorder(3.0)  # type: ignore[arg-type]
     assert (recorder.count, recorder.updates) == (0, [])
+
+
+def test_what_two_states_send_each_other_is_carried_as_in_the_flow_and_lags_are_the_loops() -> None:
+    """a passes into b through products alone; of the last step the loss reads a, so b begins at lag 1."""
+    rng = np.random.default_rng(0)
+    U, V, W = (Tensor(rng.standard_normal((3 + (k > 0), 4))) for k in range(3))
+
+    def cell(x: Any, state: Any) -> Any:
+        a, b = state
+        f = mark(sigmoid(x @ U + a @ V), "f", role="gate")
+        g = mark((x @ U + b @ W).tanh(), "g", role="candidate")
+        return mark(f * a + (1 - f) * g, "a", role="hidden"), mark(f * b + g * a, "b", role="hidden")
+
+    _, (a, b) = nn.unroll(cell, XS, (Tensor(rng.standard_normal((2, 4))), Tensor(rng.standard_normal((2, 4)))))
+    cotangent = rng.standard_normal((2, 4))
+    for loss, first in (((a * cotangent).sum(), 1), ((a * cotangent + b).sum(), 0)):
+        flow = viz.gradient_flow(loss)
+        for state in "ab":
+            recorder = viz.Recorder(every=1, state=state)
+            recorder(loss)
+            begin = first if state == "b" else 0
+            split = flow.split(state)
+            assert [arrival.lag for arrival in split] == list(range(begin, 12))
+            np.testing.assert_allclose(recorder.norms[0, begin:], flow.profile(state).norms, rtol=1e-12)
+            np.testing.assert_allclose(recorder.carry[0, begin:], [x.carry / (x.carry + x.rest) for x in split],
+                                       rtol=1e-9, atol=1e-12)
+            assert np.isnan(recorder.norms[0, :begin]).all()

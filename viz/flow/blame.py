@@ -107,14 +107,14 @@ def local_errors(losses: Losses, layer: int = -1, *, at: str | None = None, arra
     shift = apart.places.shift(line.nodes[node] for node in line.layer.steps[line.layer.last].values())
     steps = [step + shift for step in line.steps]
     symbol, nodes = _blamed(line, at)
-    places = {node: j for j, node in enumerate(nodes)}
+    places = {node: j for j, node in enumerate(nodes) if node is not None}
     rows = sorted(apart.losses)
     size = (len(rows), len(steps))
     norms, reached, kept = np.zeros(size), np.zeros(size, dtype=bool), None
     if arrays:
-        kept = np.zeros((*size, *np.shape(nodes[0].data)))
+        kept = np.zeros((*size, *np.shape(next(iter(places)).data)))
     for i, t in enumerate(rows):
-        for node, g in reverse(apart.losses[t], targets=nodes):
+        for node, g in reverse(apart.losses[t], targets=list(places)):
             if node in places:
                 j = places[node]
                 norms[i, j] = norm(g)
@@ -127,8 +127,11 @@ def local_errors(losses: Losses, layer: int = -1, *, at: str | None = None, arra
                        None if kept is None else kept[:, order])
 
 
-def _blamed(line: Timeline, at: str | None) -> tuple[str, list[Node]]:
-    """What to differentiate by, at every step in the order of the loop, and what to call it."""
+def _blamed(line: Timeline, at: str | None) -> tuple[str, list[Node | None]]:
+    """What to differentiate by, at every step in the order of the loop, and what to call it.
+
+    None where no loss depends on it, so that it is not in the graph: h_T, if the loss reads c_T alone.
+    """
     if at is None:
         said = {name: line.graph.nodes[node] for name, node in line.layer.steps[line.layer.last].items()}
         name = next((name for name, one in said.items() if one.get("symbol") == "z" and "role" not in one), None)
@@ -139,15 +142,11 @@ def _blamed(line: Timeline, at: str | None) -> tuple[str, list[Node]]:
             states = [line.at(step, name) for step in line.steps]
             if all(state is not None and state.op is not None and state.op.elementwise and len(state.inputs) == 1
                    and state.inputs[0] is not None for state in states):
-                return "z", [state.inputs[0] for state in states]  # type: ignore[union-attr, misc]
+                return "z", [state.inputs[0] for state in states]  # type: ignore[union-attr]
     else:
         name = line.name_of(at)
-    nodes = [line.at(step, name) for step in line.steps]
-    missing = [step for step, node in zip(line.steps, nodes, strict=True) if node is None]
-    if missing:
-        raise ValueError(f"local_errors: there is no {name!r} at step {missing[0]}")
-    symbol = line.symbols.get(name) or line.graph.nodes[line.layer.steps[line.layer.last][name]].get("symbol", name)
-    return symbol, nodes  # type: ignore[return-value]
+    symbol = line.symbols.get(name) or line.graph.nodes[line.layer.youngest[name]].get("symbol", name)
+    return symbol, [line.at(step, name) for step in line.steps]
 
 
 # ---------------------------------------------------------------------------------------------------- shares

@@ -154,7 +154,8 @@ class StepJacobians:
 
         exp(exponent) is the factor a step. A frame of orthonormal rows is carried along, ``Q J_t``, and made
         orthonormal again by QR at every step, so that no direction is lost in the largest one. All n exponents
-        together are the mean of log |det J_t|. Minus infinity: a direction that is lost at some step.
+        together are the mean of log |det J_t|. Minus infinity: a direction that is lost at some step, as at a ReLU that
+        is off. (As far as rounding tells: what QR leaves of such a direction is noise, so the frame goes on without.)
 
         Args:
             count: how many, from the largest down; all by default.
@@ -169,8 +170,10 @@ class StepJacobians:
         total = np.zeros(count)
         with np.errstate(divide="ignore"):
             for J in self.arrays:
-                Q, R = np.linalg.qr(J.T @ Q)
-                total += np.log(np.abs(np.diag(R)))
+                left = _rank(J, Q)
+                total[left:] = -np.inf
+                Q, R = np.linalg.qr(J.T @ Q[:, :left])
+                total[:left] += np.log(np.abs(np.diag(R)))
         mean: np.ndarray = np.sort(total / len(self.arrays))[::-1]
         return mean
 
@@ -200,7 +203,9 @@ def step_jacobians(of: Any, layer: int = -1, batch: int = 0) -> StepJacobians:
 
     Returns:
         `StepJacobians`. The first step has one if the state before it is a node: give the net ``Tensor(h0)``. Without
-        that there are T - 1. (In a net of one step nothing tells the state from the input: give a list.)
+        that there are T - 1. The last one has none if the loss does not depend on all of the state after it, as c_T
+        alone does not on h_T: what nothing depends on is not in the graph. (In a net of one step nothing tells the
+        state from the input: give a list.)
 
     Raises:
         ValueError: if there are no two states to compare, or no such sequence; if steps hand on different states; if
@@ -240,8 +245,12 @@ def _found(root: Node, layer: int) -> tuple[tuple[str, ...], list[int], list[lis
     for name in line.symbols:
         need_alike(line.graph, line.layer, name, "step_jacobians")
     steps = [step for step in line.steps if len(line.states(step)) == len(line.symbols)]
+    if not steps:
+        raise ValueError("step_jacobians: of no step does the loss depend on all of "
+                         f"({', '.join(line.symbols.values())}); give the states yourself, as a list with one tuple a "
+                         "step")
     states = [line.states(step) for step in steps]
-    for step in line.steps[line.steps.index(steps[0]) : line.steps.index(steps[-1])] if steps else []:
+    for step in line.steps[line.steps.index(steps[0]) : line.steps.index(steps[-1])]:
         if step not in steps:
             raise ValueError(f"step_jacobians: step {step} does not make all of ({', '.join(line.symbols.values())}); "
                              "give the states yourself, as a list with one tuple a step")
@@ -319,6 +328,12 @@ def _row(state: Node, batch: int) -> None:
 def _size(state: Node) -> int:
     shape = np.shape(state.data)
     return math.prod(shape[1:] if len(shape) > 1 else shape)
+
+
+def _rank(J: np.ndarray, Q: np.ndarray) -> int:
+    """How many directions of a frame are left after a step. Units are brought to one scale: a small one is not lost."""
+    scale = np.abs(J).max(axis=0)[:, None]
+    return int(np.linalg.matrix_rank((J.T / np.where(scale > 0, scale, 1)) @ Q)) if Q.size else 0
 
 
 def _singular(J: np.ndarray) -> np.ndarray:

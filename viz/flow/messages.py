@@ -190,17 +190,18 @@ class Flow:
         )
 
     def _name_of_state(self, layer: Layer, state: str | None) -> str:
-        said = {name: self.graph.nodes[node] for name, node in layer.steps[layer.last].items()}
-        for wanted in ("cell", "hidden") if state is None else (state,):
-            for key in ("role", "symbol", "name"):
-                found = [name for name in said if said[name].get(key) == wanted]
-                if found:
-                    return found[-1]
+        said = {name: self.graph.nodes[node] for name, node in layer.youngest.items()}
         symbols = state_symbols(self.graph, layer)
-        named = [name for name, symbol in symbols.items() if state is None or symbol == state]
-        if named:
-            return named[-1]
-        raise ValueError(f"profile: no state {state!r}; this layer hands on {', '.join(symbols.values()) or 'nothing'}")
+        if state is None:  # a single step hands nothing on: then marks must do
+            found = [name for role in ("hidden", "cell") for name in symbols or said if said[name].get("role") == role]
+            found = found or list(symbols)
+        else:
+            found = [name for name, symbol in symbols.items() if symbol == state]
+            found += [name for key in ("name", "symbol", "role") for name in said if said[name].get(key) == state]
+        if not found:
+            raise ValueError(f"profile: no state {state!r}; this layer hands on "
+                             f"{', '.join(symbols.values()) or 'nothing'}")
+        return found[-1]
 
     def state_names(self, layer: int = -1) -> list[str]:
         """The symbols (or names) of the states of a layer."""

@@ -110,7 +110,7 @@ class Recorder:
             raise TypeError(f"Recorder: expected a loss (or a function that makes one), got {type(loss).__name__}")
         nodes = reachable(loss)
         at = marked_states(nodes, self.state)
-        symbol, arrivals, path = watched(loss, at) if at else from_flow(loss, self.state)
+        symbol, arrivals, path = watched(loss, nodes, at) if at else from_flow(loss, self.state)
         lags = range(max(arrivals) + 1)
         said = [arrivals.get(lag) for lag in lags]
         norms = [a.total if a else math.nan for a in said]
@@ -240,7 +240,17 @@ def marked_states(nodes: list[Node], wanted: str | None) -> dict[int, Node]:
                 at = {}  # the step comes round again: another loop begins
             now = x.scope.step
             at[now] = x
+    if wanted is None and len(at) > 1 and at.keys().isdisjoint(handed_on(nodes, set(at.values()))):
+        return {}  # what is handed on is something else, the output in Jordan's net
     return at
+
+
+def handed_on(nodes: list[Node], states: set[Node]) -> Iterator[int]:
+    """The steps of the states that another step reads."""
+    for node in nodes:
+        for x in node.inputs:
+            if x in states and x is not None and node.scope.step not in (None, x.scope.step):
+                yield x.scope.step or 0
 
 
 def beginning(nodes: list[Node], at: dict[int, Node]) -> int:
@@ -252,10 +262,14 @@ def beginning(nodes: list[Node], at: dict[int, Node]) -> int:
     return max(before, default=-1) + 1
 
 
-def watched(loss: Node, at: dict[int, Node]) -> tuple[str, dict[int, Arrival], tuple[str, ...]]:
+def watched(
+    loss: Node, nodes: list[Node], at: dict[int, Node]
+) -> tuple[str, dict[int, Arrival], tuple[str, ...]]:  # fmt: skip
     """What arrives at these states, by lag, and their path: one reverse pass that leaves the weights out, no graph."""
     states = set(at.values())
-    carried = {edge for state in states for edge in carried_into(state, states)}
+    youngest = max(states, key=lambda x: x.serial)
+    marked = {x for x in nodes if x.role in ("cell", "hidden") and x.scope.path == youngest.scope.path} | states
+    carried = {edge for state in marked for edge in carried_into(state, marked)}
     parts: dict[tuple[Node, bool], Any] = {}
 
     def observe(consumer: Node, k: int, x: Node, message: Any) -> None:
@@ -264,8 +278,8 @@ def watched(loss: Node, at: dict[int, Node]) -> tuple[str, dict[int, Arrival], t
             parts[part] = parts[part] + dense if part in parts else dense
 
     gradients = {x: norm(g) for x, g in reverse(loss, targets=list(states), observe=observe) if x in states}
-    youngest = max(states, key=lambda x: x.serial)
-    last, symbol = youngest.scope.step or 0, youngest.symbol or str(youngest.role)
+    last = max(marked, key=lambda x: x.serial).scope.step or 0
+    symbol = youngest.symbol or str(youngest.role)
     return symbol, {
         abs(last - step): Arrival(symbol, step, abs(last - step), gradients.get(x, 0.0),
                                   norm(parts.get((x, True), 0.0)), norm(parts.get((x, False), 0.0)))
@@ -284,7 +298,8 @@ def carried_into(state: Node, states: set[Node]) -> Iterator[tuple[Node, int]]:
             if not is_linear(node.op.name, k):
                 continue
             if x in states and x is not state:
-                yield node, k
+                if x.scope.step != state.scope.step:  # what goes on from a state of the same step is its own affair
+                    yield node, k
             elif x is not None and x not in seen:
                 seen.add(x)
                 stack.append(x)

@@ -47,6 +47,11 @@ class Layer:
         backwards = len(self.steps) > 1 and self.last < next(iter(self.steps))
         return sorted(self.steps, reverse=backwards)
 
+    @property
+    def youngest(self) -> dict[str, str]:
+        """For each name, the node that bears it last: what no loss reads of the last step is not in the graph."""
+        return {name: node for step in self.order for name, node in self.steps[step].items()}
+
 
 def layers(graph: nx.MultiDiGraph) -> list[Layer]:
     """The unrolled layers of a graph, in the order of making. Empty if nothing was made inside a time step.
@@ -192,7 +197,7 @@ def state_symbols(graph: nx.MultiDiGraph, layer: Layer, nodes: set[str] | None =
     wanted = states(graph, layer) if nodes is None else nodes
     sums = wanted & running_sums(graph) - states(graph, layer)
     names = {name: graph.nodes[node].get("symbol") or ("ΣL" if node in sums else None)
-             for name, node in layer.steps[layer.last].items() if node in wanted}
+             for name, node in layer.youngest.items() if node in wanted}
     taken = set(names.values())
     for name in reversed(names):
         if names[name] is None:

@@ -68,7 +68,7 @@ class Timeline:
 
     def name_of(self, at: str) -> str:
         """The name, in the layer, of what has this symbol, role or name."""
-        said = {name: self.graph.nodes[node] for name, node in self.layer.steps[self.layer.last].items()}
+        said = {name: self.graph.nodes[node] for name, node in self.layer.youngest.items()}
         for name, symbol in self.symbols.items():
             if symbol == at:
                 return name
@@ -100,7 +100,7 @@ def timeline(root: Node, layer: int = -1) -> Timeline:
         raise ValueError(f"layer {layer}: this graph has {len(found)}, numbered 0 to {len(found) - 1}")
     one = found[layer]
     symbols = state_symbols(graph, one) or _marked(graph, one)
-    roles = {name: graph.nodes[one.steps[one.last][name]].get("role") for name in symbols}
+    roles = {name: graph.nodes[one.youngest[name]].get("role") for name in symbols}
     order = sorted(symbols, key=lambda name: STATES.index(roles[name]) if roles[name] in STATES else len(STATES))
     return Timeline(graph, ids, {name: node for node, name in ids.items()}, one,
                     {name: symbols[name] for name in order})
