@@ -27,6 +27,8 @@ from microgradrnn.nn.cells import IRNNCell
 from microgradrnn.nn.recurrent import Recurrent
 
 FORMAT = "microgradrnn 2"  # another number whenever the layout changes
+KINDS = {"BOOL": "?", **{f"{letter}{8 * n}": f"<{letter.lower()}{n}" for letter in "IU" for n in (1, 2, 4, 8)},
+         **{f"F{8 * n}": f"<f{n}" for n in (2, 4, 8)}}  # as the format names them, and as NumPy does
 DTYPES = ("bool", *(f"{sign}int{n}" for sign in ("", "u") for n in (8, 16, 32, 64)), "float16", "float32", "float64")
 
 
@@ -120,10 +122,12 @@ def load(path: str | os.PathLike[str], **things: Any) -> None:
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """The arrays of any safetensors file by name, for example of one that PyTorch's users wrote.
+    """The arrays of any safetensors file by name, for example of one that PyTorch's users wrote. What is bfloat16 there
+    comes as float32.
 
     Raises:
         DamagedFileError: if the file is not whole, or no safetensors file.
+        TypeError: if it holds floats of 8 bits or fewer, or complex numbers.
         ImportError: without the extra ``io``.
     """
     return contents(Path(path))[0]
@@ -301,16 +305,31 @@ def parsed(raw: bytes, path: Path) -> tuple[dict[str, np.ndarray], dict[str, str
         metadata = json.loads(raw[8 : 8 + length]).get("__metadata__", {})
         if not isinstance(metadata, dict):
             raise ValueError("its metadata are no table")
-        arrays = library.load(raw)
+        parts = library.deserialize(raw)
     except Exception as error:  # whatever a damaged file makes the readers raise
         hint = ""
         if raw.startswith((b"PK", b"\x80")):
             hint = ("; torch.save seems to have written it, and such a file, which can run any program, is never "
                     "opened: write another there, with safetensors.torch.save_file(model.state_dict(), path)")
         raise DamagedFileError(f"{path}: damaged, or no safetensors file ({error}){hint}") from None
+    arrays = {name: as_array(part, f"{path}: {name}") for name, part in parts}
     if metadata.get("format") == FORMAT and metadata.get("sha256") != digest(metadata.get("tree", ""), arrays):
         raise DamagedFileError(f"{path}: damaged: its content does not agree with its checksum")
     return arrays, metadata
+
+
+def as_array(part: Mapping[str, Any], name: str) -> np.ndarray:
+    """One array of a file, from its bytes. bfloat16, which NumPy does not have, becomes float32: nothing is rounded."""
+    kind, data = part["dtype"], part["data"]
+    if kind == "BF16":
+        a = (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)  # it is the upper half of a float32
+    elif kind in KINDS:
+        a = np.frombuffer(data, KINDS[kind])
+        a = a.astype(a.dtype.newbyteorder("="), copy=False)
+    else:
+        raise TypeError(f"{name} holds numbers of the kind {kind}, which cannot be read; convert it to float32 where "
+                        "the file was made")
+    return a.reshape(part["shape"])
 
 
 def digest(tree: str, arrays: Mapping[str, np.ndarray]) -> str:
@@ -335,7 +354,8 @@ def load_torch(layer: Module, state: Mapping[str, Any] | str | os.PathLike[str])
             `Embedding`.
         state: the counterpart's ``state_dict()``, a dict of arrays (or of PyTorch's tensors on the CPU); or the path
             of a ``.safetensors`` file with just that. From a file of a whole model take the part:
-            ``{k.removeprefix("rnn."): a for k, a in read(path).items() if k.startswith("rnn.")}``.
+            ``{k.removeprefix("rnn."): a for k, a in read(path).items() if k.startswith("rnn.")}``. It does not say
+            whether an RNN is one with tanh or ReLU: make the layer as theirs was made.
 
     Raises:
         KeyError, ValueError: if names or shapes do not fit. Nothing is changed then.
@@ -348,7 +368,7 @@ def load_torch(layer: Module, state: Mapping[str, Any] | str | os.PathLike[str])
     >>> linear(np.ones((1, 3))).data
     array([[3., 3.]])
     """
-    arrays = read(state) if isinstance(state, (str, os.PathLike)) else {k: np.asarray(a) for k, a in state.items()}
+    arrays = read(state) if isinstance(state, (str, os.PathLike)) else given_arrays(state)
     expected = to_torch_state_dict(layer)
     if not any(name.startswith("bias_") for name in arrays):  # a recurrent net without biases has biases of 0
         arrays |= {name: np.zeros(a.shape) for name, a in expected.items() if name.startswith("bias_")}
@@ -363,8 +383,24 @@ def load_torch(layer: Module, state: Mapping[str, Any] | str | os.PathLike[str])
                              f"got {arrays[name].shape}")
         if arrays[name].dtype.kind not in "fiub":
             raise TypeError(f"load_torch: {name} is an array of {arrays[name].dtype}; weights are real numbers")
+    arrays = {name: arrays[name].astype(np.result_type(arrays[name], a)) for name, a in expected.items()}
     for p, a in from_torch(layer, arrays):
         p.data = a.astype(p.data.dtype)
+
+
+def given_arrays(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """A state_dict as arrays."""
+    if not isinstance(state, Mapping):
+        hint = "; give its state_dict()" if hasattr(state, "state_dict") else ""
+        raise TypeError(f"load_torch: state is a dict of arrays or a file's path, got {type(state).__name__}{hint}")
+    arrays = {}
+    for name, a in state.items():
+        try:
+            arrays[name] = np.asarray(a)
+        except (TypeError, RuntimeError) as error:  # what PyTorch says of bfloat16, other devices, and gradients
+            raise TypeError(f"load_torch: {name} is no array for NumPy ({error}); of a PyTorch tensor give "
+                            "a.detach().float().cpu()") from None
+    return arrays
 
 
 def to_torch_state_dict(layer: Module) -> dict[str, np.ndarray]:

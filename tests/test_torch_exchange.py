@@ -194,3 +194,35 @@ def test_one_missing_bias_is_an_error_and_complex_weights_too() -> None:
         io.load_torch(mine, {**theirs, "weight_hh_l0": theirs["weight_hh_l0"] * 1j})
     for name, a in before.items():
         np.testing.assert_array_equal(mine.state_dict()[name], a)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_a_file_in_any_precision_of_pytorch_is_read_exactly(tmp_path: Path, dtype: Any) -> None:
+    save_file = pytest.importorskip("safetensors.torch").save_file
+    theirs = torch.nn.LSTM(D, H, dtype=dtype)
+    save_file(theirs.state_dict(), tmp_path / "theirs.safetensors")
+    mine = nn.LSTM(D, H)
+    io.load_torch(mine, tmp_path / "theirs.safetensors")
+    for name, a in io.to_torch_state_dict(mine).items():
+        expected = getattr(theirs, name).detach().double().numpy()
+        if name == "bias_ih_l0":
+            expected = expected + theirs.bias_hh_l0.detach().double().numpy()
+        np.testing.assert_array_equal(a, 0 * expected if name == "bias_hh_l0" else expected)
+
+
+def test_numbers_that_cannot_be_read_are_named_and_the_file_is_not_called_damaged(tmp_path: Path) -> None:
+    save_file = pytest.importorskip("safetensors.torch").save_file
+    save_file({"a": torch.zeros(3, dtype=torch.float8_e4m3fn)}, tmp_path / "f8")
+    with pytest.raises(TypeError, match="a holds numbers of the kind F8_E4M3"):
+        io.read(tmp_path / "f8")
+
+
+@pytest.mark.parametrize(("state", "words"), [
+    (torch.nn.Linear(D, H), r"give its state_dict\(\)"),
+    (torch.nn.Linear(D, H, dtype=torch.bfloat16).state_dict(), r"weight is no array .*float\(\)"),
+    (dict(torch.nn.Linear(D, H).named_parameters()), r"weight is no array .*detach\(\)"),
+    (None, "a dict of arrays or a file's path, got NoneType"),
+])
+def test_what_is_no_dict_of_arrays_is_told_how_to_become_one(state: Any, words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        io.load_torch(nn.Linear(D, H), state)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from microgradrnn.engine import Node, Tensor, Value, mark
+from microgradrnn.engine.node import plain
 from microgradrnn.engine.rules.shape import stack
 
 Rng = int | np.random.Generator | None
@@ -78,17 +79,19 @@ class Module:
         return {name: p for p, name in names.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Set every parameter from arrays by name. Nothing is changed unless all names and shapes agree."""
+        """Set every parameter from arrays by name. Nothing is changed unless all of it fits."""
         own = self._kept()
         if missing := sorted(own.keys() ^ state.keys()):
             raise KeyError(f"load_state_dict: these names are on one side only: {', '.join(missing)}")
+        arrays = {name: np.asarray(plain(a)) for name, a in state.items()}
         for name, p in own.items():
-            if np.shape(state[name]) != np.shape(p.data):
-                raise ValueError(
-                    f"load_state_dict: {name} has shape {np.shape(p.data)}, the given array {np.shape(state[name])}"
-                )
+            a = arrays[name]
+            if a.shape != np.shape(p.data):
+                raise ValueError(f"load_state_dict: {name} has shape {np.shape(p.data)}, the given array {a.shape}")
+            if a.dtype.kind not in "fiub":
+                raise TypeError(f"load_state_dict: {name} is an array of {a.dtype}; parameters are real numbers")
         for name, p in own.items():
-            p.data = np.asarray(state[name], dtype=np.asarray(p.data).dtype)
+            p.data = arrays[name].astype(np.asarray(p.data).dtype)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         forward = "; what PyTorch calls forward is called __call__ here" if "forward" in dir(self) else ""

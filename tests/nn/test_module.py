@@ -116,3 +116,13 @@ def test_a_module_can_be_pickled_and_copied(make: Any) -> None:
     for other in (pickle.loads(pickle.dumps(net)), copy.deepcopy(net)):
         np.testing.assert_array_equal(other(xs)[0].data, net(xs)[0].data)
         assert not set(other.parameters()) & set(net.parameters())
+
+
+@pytest.mark.parametrize("bad", [np.array(["a"] * 3), np.ones(3) * 1j, np.array([None] * 3)])
+def test_a_state_of_other_than_real_numbers_is_refused_and_changes_nothing(bad: Any) -> None:
+    net = nn.Linear(2, 3, rng=0)
+    before = net.state_dict()
+    with pytest.raises(TypeError, match=r"d is an array of .*parameters are real numbers"):
+        net.load_state_dict({"V": np.ones((2, 3)), "d": bad})
+    for name, a in before.items():
+        np.testing.assert_array_equal(net.state_dict()[name], a)
