@@ -15,7 +15,7 @@ def pad(sequences: Sequence[Any], value: float = 0) -> tuple[np.ndarray, np.ndar
 
     Args:
         sequences: B arrays (T_b, ...), alike but for their lengths.
-        value: what to fill up with.
+        value: what to fill up with; one that is no whole number, such as NaN, makes arrays of integers ones of floats.
 
     Returns:
         The array (T, B, ...) with T the greatest length, and the mask (T, B), True where it is real. Give the mask to
@@ -37,7 +37,10 @@ def pad(sequences: Sequence[Any], value: float = 0) -> tuple[np.ndarray, np.ndar
     filled = [a for a in arrays if len(a)] or arrays  # an empty list is an array of floats, and should not make it so
     lengths = np.array([len(a) for a in arrays])
     T = lengths.max()
-    out = np.full((T, len(arrays), *arrays[0].shape[1:]), value, dtype=np.result_type(*filled))
+    dtype = np.result_type(*filled)
+    if dtype.kind != "f" and value % 1 != 0:  # NaN too, and infinity
+        dtype = np.result_type(dtype, np.float64)
+    out = np.full((T, len(arrays), *arrays[0].shape[1:]), value, dtype)
     for b, a in enumerate(arrays):
         out[: len(a), b] = a
     return out, np.arange(T)[:, None] < lengths

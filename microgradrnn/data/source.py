@@ -39,7 +39,10 @@ def standard_library(modules: Sequence[str] = MODULES) -> list[str]:
         raise TypeError(f"standard_library: modules is a list of names, got a string; say [{modules!r}]")
     texts = []
     for name in modules:
-        spec = importlib.util.find_spec(name)
+        try:
+            spec = importlib.util.find_spec(name)
+        except (ModuleNotFoundError, ValueError):  # the package that it is in is not there either
+            continue
         if spec is not None and spec.origin and spec.origin.endswith(".py"):
             texts.append(Path(spec.origin).read_text(encoding="utf-8", errors="replace"))
     if not texts:
@@ -98,10 +101,16 @@ def syntax_tree(source: str) -> Any:
     return as_tuples(ast.parse(source))
 
 
-def as_tuples(node: ast.AST) -> Any:
-    """One node of `ast`, and all below it."""
-    name, children = type(node).__name__, [as_tuples(child) for child in ast.iter_child_nodes(node)]
-    return (name, *children) if children else name
+def as_tuples(root: ast.AST) -> Any:
+    """One node of `ast`, and all below it. (No recursion: a long sum is deeper than Python's limit.)"""
+    nodes = [root]
+    for node in nodes:  # it grows meanwhile: every node stands before its children
+        nodes.extend(ast.iter_child_nodes(node))
+    made: dict[ast.AST, Any] = {}
+    for node in reversed(nodes):
+        children = [made[child] for child in ast.iter_child_nodes(node)]
+        made[node] = (type(node).__name__, *children) if children else type(node).__name__
+    return made[root]
 
 
 def functions(source: str) -> list[str]:

@@ -39,3 +39,12 @@ def test_a_mask_that_does_not_fit_is_refused() -> None:
     for wrong in (mask.T[:1], mask[:, 0]):
         with pytest.raises(ValueError, match=r"unpad: the mask \(T, B\) holds the first two axes of x"):
             unpad(x, wrong)
+
+
+def test_a_filling_that_is_no_whole_number_is_not_rounded() -> None:
+    for value in (0.5, np.nan, -np.inf):
+        x, _ = pad([[1, 2], [3]], value)
+        np.testing.assert_array_equal(x, [[1.0, 3.0], [2.0, value]])
+    assert pad([[1, 2], [3]], -1.0)[0].dtype.kind == "i"
+    assert pad([[True, False], [True]])[0].dtype == bool
+    assert pad([np.ones(2, np.float32), np.ones(1, np.float32)], 0.5)[0].dtype == np.float32

@@ -14,6 +14,7 @@ import pytest
 from microgradrnn import nn
 from microgradrnn.data import LABELS, Vocabulary, dates, functions, standard_library, syntax_tree, token_labels
 from microgradrnn.data.dates import FORMATS, MONTHS, held_out, written
+from microgradrnn.data.source import as_tuples
 
 
 def named(source: str) -> list[tuple[str, str]]:
@@ -145,3 +146,17 @@ def test_dates_come_in_all_formats_and_a_tenth_of_the_days_is_held_out() -> None
     with pytest.raises(ValueError, match="n must be at least 1"):
         dates(0, np.random.default_rng(0))
     assert dates(5, 3) == dates(5, np.random.default_rng(3))
+
+
+def test_a_tree_may_be_deeper_than_pythons_limit() -> None:
+    deep = ast.parse("x")
+    statement: Any = deep.body[0]
+    for _ in range(5000):
+        statement.value = ast.UnaryOp(ast.Not(), statement.value)
+    module = as_tuples(deep)
+    assert nn.recurse(lambda a, b: a + b, module, leaf=lambda word: 1) == 2 + 2 * 5000 + 2
+    assert nn.recurse(lambda a, b: b, module) == "Load"
+
+
+def test_a_module_of_a_package_that_is_not_there_is_left_out() -> None:
+    assert standard_library(["no_such_package.module", "heapq"]) == standard_library(["heapq"])
