@@ -267,10 +267,11 @@ class Reader:
     """The automaton: reads the edges of paths, from the loss backwards, and keeps a `State` of each.
 
     A path counts from the first state of the layer that it comes to. From there on, an edge out of a marked gate or
-    candidate puts it on that way; an edge to another step (or out of the layer) ends the passage, and so does coming to
-    another state of the same step. Unmarked functions and products say so less strongly: they do not take the place of
-    what is marked, and a path that comes to a state of the *same* step has not left the carry through them (the tanh
-    between h_t and c_t of an LSTM).
+    candidate puts it on that way; an edge to another step ends the passage, and so does coming to another state of the
+    same step. A path that leaves the layer may come back through another loop (two that feed each other): unless it has
+    a way already it is then on that of the loop, which is called after its scope. Unmarked functions and products say
+    so less strongly: they do not take the place of what is marked, and a path that comes to a state of the *same* step
+    has not left the carry through them (the tanh between h_t and c_t of an LSTM).
     """
 
     def __init__(self, rule: Rule, step: dict[Node, int], is_state: set[Node], classify: Classify | None,
@@ -284,20 +285,21 @@ class Reader:
 
     def __call__(self, consumer: Node, k: int, x: Node) -> Callable[[Any], Hashable]:
         """The function from the state before an edge to the state behind it."""
-        step = self.step.get(consumer)
-        label = self.label(consumer, k) if step is not None else None
-        if label is not None:
-            self.seen[label.name] = min(consumer, self.seen.get(label.name, consumer), key=self.place.__getitem__)
-        crosses = step is not None and self.step.get(x) != step
-        return partial(self.after, label, crosses, x in self.is_state)
+        to_state, ours = x in self.is_state, x in self.step
+        later, earlier = (self.step.get(node, node.scope.step) for node in (consumer, x))
+        crosses = (to_state and not ours) or (later != earlier and (ours or None not in (later, earlier)))
+        return partial(self.after, consumer, k, crosses, to_state)
 
-    def after(self, label: Label | None, crosses: bool, to_state: bool, state: State | None) -> State | None:
-        """The state behind an edge with this label."""
+    def after(self, consumer: Node, k: int, crosses: bool, to_state: bool, state: State | None) -> State | None:
+        """The state behind this edge."""
         if state is None:
             return State(self.rule.start) if to_state else None
         past, now = state
         if self.rule.done(past):
             return state
+        label = self.label(consumer, k)
+        if label is not None:
+            self.seen[label.name] = min(consumer, self.seen.get(label.name, consumer), key=self.made)
         if label is not None and (now is None or label.strength == MARKED or label.strength > now.strength):
             now = label
         if crosses:
@@ -308,6 +310,8 @@ class Reader:
 
     def label(self, consumer: Node, k: int) -> Label | None:
         """The way that an edge belongs to."""
+        if consumer not in self.step:
+            return Label("/".join(consumer.scope.path) or consumer.op.name, OTHER)
         if self.classify is not None:
             said = self.classify(consumer, k)
             if said in (CARRY, STRAIGHT):
@@ -339,7 +343,11 @@ class Reader:
 
     def order(self) -> list[str]:
         """The ways, in the order in which a step makes them."""
-        return sorted(self.seen, key=lambda name: (self.place[self.seen[name]], name))
+        return sorted(self.seen, key=lambda name: (self.made(self.seen[name]), name))
+
+    def made(self, node: Node) -> int:
+        """When a step makes a node; what another loop makes comes last."""
+        return self.place.get(node, len(self.place))
 
     def colours(self) -> dict[str, tuple[str | None, str | None]]:
         """The symbol and the role of the ways that marks name."""
