@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 
 import viz
+from microgradrnn import nn
 from tests.viz.nets import CELLS, last_loss, own_cell, two_layers
 from viz.graph.cells import one_cell
 from viz.graph.steps import layers
@@ -118,3 +121,16 @@ def test_apart_keeps_the_order_and_the_gaps() -> None:
 def test_overlap_is_seen_when_there_is_one() -> None:
     assert Box(0, 0, 10, 10).overlaps(Box(9, 0, 10, 10))
     assert not Box(0, 0, 10, 10).overlaps(Box(10, 0, 10, 10))
+
+
+@pytest.mark.parametrize("net", [nn.RNNCell(3, 4, rng=0), nn.JordanCell(3, 4, 2, rng=0)])
+def test_on_the_main_line_of_a_simple_net_boxes_stand_side_by_side_and_the_input_below_its_box(net: Any) -> None:
+    _, state = nn.Recurrent(net)(np.ones((3, 2, 3)))
+    graph = viz.trace(state.sum())
+    (layer,) = layers(graph)
+    tile = lay_out(one_cell(graph, layer, [1, 2]), DEFAULT)
+    belt = sorted((box for name, box in tile.boxes.items() if tile.cell.glyphs[name].shape != "input"),
+                  key=lambda box: box.x)
+    (below,) = [box for name, box in tile.boxes.items() if tile.cell.glyphs[name].shape == "input"]
+    assert below.x == pytest.approx(belt[0].x, abs=0.5)
+    assert [b.left - a.right for a, b in pairwise(belt)] == pytest.approx([DEFAULT.gap] * (len(belt) - 1))

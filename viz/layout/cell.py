@@ -185,9 +185,8 @@ class _Layout:
             gaps = [self._gap(level, state, side=2) for level in range(1, self.level[state])]
             for a, b in zip([*reversed(gaps)], [state, *reversed(gaps)], strict=False):
                 self.neighbours[a].append(b)
-        for a, b in pairwise(self.line):
-            if not self.neighbours[b]:
-                self.neighbours[b].append(a)  # nothing else says where it stands: beside the one before
+        # Of what is on the main line and wired to nothing else, the one before it, beside which it stands.
+        self.beside = {b: a for a, b in pairwise(self.line) if not self.neighbours[b]}
 
     def _gap(self, level: int, owner: Wire | str, side: int = 0) -> str:
         name = f"\0{level}/{owner}"
@@ -254,6 +253,10 @@ class _Layout:
                 row = [name for name in self.rows[level] if name not in loose]
                 wanted = []
                 for name in row:
+                    if (before := self.beside.get(name)) is not None:
+                        apart_by = (self.size[before][0] + self.size[name][0]) / 2 + self.theme.gap
+                        wanted.append(self.x[before] + apart_by)
+                        continue
                     around = [(self.x[other], 6.0 if "\0" in name + other else 1.0) for other in self.neighbours[name]
                               if other not in loose]
                     wanted.append(sum(x * w for x, w in around) / sum(w for _, w in around) if around else self.x[name])

@@ -46,7 +46,7 @@ def norm_against_lag(flows: Mapping[str, Flow], *, fraction: float = 0.01, ax: A
         raise ValueError("norm_against_lag: no flows to plot")
     if ax is None:
         ax = need_matplotlib()(figsize=(9, 4.6), layout="constrained").add_subplot()
-    for (name, flow), colour in zip(flows.items(), cycle(COLOURS), strict=False):
+    for j, ((name, flow), colour) in enumerate(zip(flows.items(), cycle(COLOURS), strict=False)):
         for profile in profiles(flow):
             role = next((said.get("role") for _, said in flow.graph.nodes(data=True)
                          if said.get("symbol") == profile.state), None)
@@ -59,14 +59,15 @@ def norm_against_lag(flows: Mapping[str, Flow], *, fraction: float = 0.01, ax: A
                 line.set_dashes(DASHES["cell"])
             horizon = profile.horizon(fraction)
             if horizon is not None and (g := profile.at(horizon)):
-                ax.plot([horizon], [g], "o", color=colour, markersize=6)
+                size = max(5, 11 - 3 * j)  # two in one place are both seen
+                ax.plot([horizon], [g], "o", color=colour, markersize=size)
     ax.set_yscale("log")
     ax.set_xlabel("lag: steps back from the loss")
     ax.set_ylabel("‖∂L/∂state‖₂")
     ax.grid(True, which="major", color="#d3dae1", linewidth=0.6)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
-    ax.legend(frameon=False, title=f"● horizon: last lag above {fraction:g} × start")
+    ax.legend(frameon=False, title=f"● horizon: last lag above {fraction:g} × start", alignment="left")
     return ax.figure
 
 

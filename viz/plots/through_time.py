@@ -108,7 +108,8 @@ def share_bars(shares: Shares, *, log: bool = False, ax: Any = None) -> Any:
                 label="‖sum so far‖")
         ax.axhline(0, color=DEFAULT.faint, linewidth=0.8)
     ax.set_xlabel("lag: step of the loss less step of the use" if shares.by == "lag" else "step that used it")
-    ax.set_ylabel(f"shares of {said}, Euclidean norm")
+    below = "" if log or not (shares.along() < 0).any() else "\n(below 0: against the sum)"
+    ax.set_ylabel(f"shares of {said}, Euclidean norm{below}")
     together, left = short(float(norms.sum()) + norm(shares.rest)), f"{shares.cancellation():.0%}"
     ax.set_title(f"{said}: ‖sum‖ {short(whole)}, sum of ‖shares‖ {together}: {left} is left", fontsize="medium",
                  loc="left", pad=24)
