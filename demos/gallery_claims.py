@@ -20,10 +20,10 @@ def net_with(gain, activation="tanh", T=50, H=50, seed=0):
 
 CLAIMS = [
     Entry("claim_shared", "Weights are shared over time: their number does not depend on T",
-          "Ten steps, and {n} weights, named once; for {T} steps there are just as many.", """
+          "The last four of ten steps, and all {n} weights, named once; for {T} steps there are just as many.", """
           net = nn.RNN(3, 4, rng=0)
           hs, h = net(np.ones((10, 1, 3)))
-          viz.unrolled(h.sum(), last=10)
+          viz.unrolled(h.sum(), last=4)
           """, """
           n, T = sum(p.data.size for p in net.parameters()), 1000
           def weights(T):
@@ -76,7 +76,7 @@ CLAIMS = [
           slope = 1 - jordan.activation((xs[-1] @ jordan.U + jordan.b + o @ jordan.W)).data[0] ** 2
           P = jordan.V.data @ jordan.W.data * slope
           spectra = {"state fed back": np.linalg.svd(J)[1], "output fed back": np.linalg.svd(P)[1]}
-          charts.bars(spectra, "singular value, the largest first", "size", names=range(1, H + 1))
+          charts.bars(spectra, "the largest first", "singular value", names=range(1, H + 1))
           """, "assert np.linalg.matrix_rank(P) == K and np.linalg.matrix_rank(J) == H"),
     Entry("claim_order", "A sum over inputs loses their order; a recurrent state does not",
           "The last state, two of its units, for all {n} orders of the same five inputs: one point for the "
@@ -124,7 +124,7 @@ CLAIMS = [
           sums = -np.log(p).cumsum()
           with np.errstate(divide="ignore"):
               products = -np.log(p.cumprod())
-          charts.curves({"− Σ log p": sums, "− log Π p": products}, "T: steps", "negative log-likelihood")
+          charts.curves({"− Σ log p": sums, "− log Π p": products}, "T: steps", "negative log-likelihood, nats")
           """, """
           good = np.isfinite(products)
           end, total = int(good.sum()), sums[-1]
@@ -197,7 +197,7 @@ assert far < 1e-10 * near and total > 0.5 * near
     Entry("claim_gains", "Whether gradients vanish or explode on the way back depends on the size of W",
           "‖∂L_T/∂h_k‖ against the lag for three gains: after 49 steps, {words}.", GAIN + """
 profiles = {f"gain {g}": viz.gradient_flow(net_with(g)[2]).profile("h").norms for g in (0.5, 1.0, 3.0)}
-charts.curves(profiles, "lag", "‖∂L/∂h‖", log="y")
+charts.curves(profiles, "lag: steps back from the loss", "‖∂L/∂h‖", log="y")
 """, """
 ratio = {name: p[49] / p[0] for name, p in profiles.items()}
 words = ", ".join(f"× {r:.0e} at {name}" for name, r in ratio.items())
@@ -212,7 +212,7 @@ def rate(kind, gain):
     _, hs, loss = net_with(gain, kind, T=80)
     return viz.step_jacobians(loss).lyapunov(1)[0]
 rates = {name: (gains, [rate(kind, g) for g in gains]) for name, kind in kinds.items()}
-charts.curves(rates, "gain of W", "growth a step, ln", level=0.0)
+charts.curves(rates, "gain of W", "growth a step, natural log", level=0.0)
 """, """
 linear, relu, tanh_ = (r[1][-1] for r in rates.values())
 tanh = tanh_
@@ -288,7 +288,7 @@ assert max(logs["gain 0.5"]) < -8 and explode > n / 2
           xs = np.random.default_rng(0).standard_normal((60, 1, 3))
           profiles = {name: viz.gradient_flow(net(xs)[0][-1].sum()).profile("h").norms for name, net in {
               "additive": nn.Recurrent(nn.AdditiveCell(3, 16, rng=0)), "simple net": nn.RNN(3, 16, rng=0)}.items()}
-          charts.curves(profiles, "lag", "‖∂L/∂h‖", log="y")
+          charts.curves(profiles, "lag: steps back from the loss", "‖∂L/∂h‖", log="y")
           """, """
           left = profiles["simple net"][-1] / profiles["simple net"][0]
           assert len(set(profiles["additive"])) == 1 and left < 1e-6
@@ -304,7 +304,7 @@ assert max(logs["gain 0.5"]) < -8 and explode > n / 2
           found = viz.ways(c.sum(), "c")
           carried = np.array([np.linalg.norm(part) for part in found.parts["carry"]])
           charts.curves({"cell path": (found.lags, carried), "all ways together": (found.lags, found.whole_norms)},
-                        "lag", "‖∂L/∂c‖", log="y")
+                        "lag: steps back from the loss", "‖∂L/∂c‖", log="y")
           """, """
           at = found.lags.index(40)
           carry, whole = carried[at], found.whole_norms[at]
@@ -313,10 +313,10 @@ assert max(logs["gain 0.5"]) < -8 and explode > n / 2
     Entry("claim_forget_bias", "A forget bias of 1 or 2 helps memory at the start, and ensures nothing",
           "What is left of c after n steps, σ(b_f)^n: at n = 100 it is {one:.0e} for b_f = 1 and {two:.0e} for 2.", """
           n = np.arange(101)
-          kept = {f"b_f = {b}": (1 / (1 + np.exp(-b))) ** n for b in (0, 1, 2, 5)}
-          charts.curves(kept, "n: steps", "f^n", log="y")
+          kept = {f"$b_f$ = {b}": (1 / (1 + np.exp(-b))) ** n for b in (0, 1, 2, 5)}
+          charts.curves(kept, "n: steps", "$f^n$", log="y")
           """, """
-          one, two = kept["b_f = 1"][-1], kept["b_f = 2"][-1]
+          one, two = kept["$b_f$ = 1"][-1], kept["$b_f$ = 2"][-1]
           cell = nn.LSTMCell(1, 1, forget_bias=2.0, rng=0)
           cell.U.data, cell.W.data = 0 * cell.U.data, 0 * cell.W.data
           c0 = Tensor(np.ones((1, 1)))
@@ -362,7 +362,7 @@ assert max(logs["gain 0.5"]) < -8 and explode > n / 2
           for name, pool in {"last state": nn.last_step, "mean of states": nn.mean_over_steps}.items():
               loss = nn.cross_entropy(head(pool(net(xs)[0])), [1])
               profiles[name] = viz.gradient_flow(loss).profile("h").norms[::-1]
-          charts.curves(profiles, "step t", "‖∂L/∂h_t‖", log="y")
+          charts.curves(profiles, "step t", "‖∂L/∂$h_t$‖", log="y")
           """, """
           last, mean = (p[0] / p[-1] for p in profiles.values())
           assert last < 1e-10 and 0.1 < mean < 10

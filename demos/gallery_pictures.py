@@ -133,11 +133,11 @@ def unrolled_pair(net: str, state: str) -> list[Entry]:
     return [
         Entry(f"unrolled_{net.lower()}", f"{net}, unrolled",
               "The same cell at each of the last steps, time from left to right; weights are named once.",
-              setup + "viz.unrolled(loss, last=4)", "assert len(viz.trace(loss)) > 10 * 4"),
+              setup + "viz.unrolled(loss, last=3)", "assert len(viz.trace(loss)) > 10 * 4"),
         Entry(f"flow_{net.lower()}", f"{net}, unrolled, with the gradient",
               f"The gradient of the last loss on its way back: ‖∂L/∂{state}‖ is {{new:.2g}} at the last step and "
               "{old:.2g} nine steps before.",
-              setup + "flow = viz.gradient_flow(loss)\nviz.unrolled(flow, last=4)",
+              setup + "flow = viz.gradient_flow(loss)\nviz.unrolled(flow, last=3)",
               f"profile = flow.profile({state!r})\nnew, old = profile.at(0), profile.at(9)\nassert new > old"),
     ]
 
@@ -151,7 +151,7 @@ UNROLLED = [
           """, 'assert picture.svg.count("layer") >= 2'),
     Entry("bidirectional", "Both directions",
           "One net runs forwards, the other backwards; a loss at step {t} hears of steps before and after it.", """
-          x = Tensor(np.random.default_rng(1).standard_normal((5, 1, 3)))
+          x = Tensor(np.random.default_rng(1).standard_normal((4, 1, 3)))
           hs, states = nn.RNN(3, 4, bidirectional=True, rng=0)(x)
           loss = (hs[2] ** 2).sum()
           viz.unrolled(viz.gradient_flow(loss))
@@ -161,7 +161,7 @@ UNROLLED = [
           xs = np.random.default_rng(1).standard_normal((5, 2, 3))
           hs, _ = nn.GRU(3, 4, rng=0)(xs)
           loss = nn.cross_entropy(nn.Linear(4, 3, rng=0)(hs), np.ones((5, 2), int))
-          viz.unrolled(viz.gradient_flow(loss), last=4)
+          viz.unrolled(viz.gradient_flow(loss), last=3)
           """),
     Entry("tree", "A recursive net over a tree", "The same cell at every node of a tree, ((a b) (c d)).", """
           cell = nn.TreeCell(2, rng=0)
@@ -172,11 +172,11 @@ UNROLLED = [
           "The whole source reaches the decoder through one state: its gradient there is {norm:.2g}.", """
           net = nn.EncoderDecoder(nn.GRU(4, 5, rng=0), nn.GRU(4, 5, rng=1), nn.Embedding(6, 4, rng=2),
                                   nn.Embedding(6, 4, rng=3), nn.Linear(5, 6, rng=4), start=0)
-          source, target = np.array([[1], [2], [3], [4]]), np.array([[4], [3], [2]])
+          source, target = np.array([[1], [2], [3]]), np.array([[3], [2]])
           flow = viz.gradient_flow(nn.cross_entropy(net(source, target), target))
           viz.unrolled(flow)
           """, """
-          encoder = [part for part in flow.gradients if part.startswith("encoder/gru/t3/") and part.endswith("/h")]
+          encoder = [part for part in flow.gradients if part.startswith("encoder/gru/t2/") and part.endswith("/h")]
           (norm,) = (flow.gradients[part] for part in encoder)
           assert norm > 0
           """),
@@ -204,7 +204,7 @@ UNROLLED = [
           xs = np.random.default_rng(1).standard_normal((30, 1, 3))
           flows = {name: viz.gradient_flow(kind(3, 16, rng=0)(xs)[0][-1].sum())
                    for name, kind in {"rnn": nn.RNN, "lstm": nn.LSTM}.items()}
-          viz.side_by_side(flows, last=4)
+          viz.side_by_side(flows, last=3)
           """, """
           def left(flow, state):
               norms = flow.profile(state).norms
