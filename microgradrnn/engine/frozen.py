@@ -10,6 +10,13 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+# What Python's in-place operators call (the second row is from ``**=``, for the exponents 2, 1/2 and -1).
+# ``np.add(a, b, out=a)`` looks the same; of other functions one can tell that somebody wants to write.
+IN_PLACE = {
+    np.add, np.subtract, np.multiply, np.true_divide, np.floor_divide, np.remainder, np.power, np.matmul,
+    np.square, np.sqrt, np.reciprocal, np.positive,
+}  # fmt: skip
+
 
 class Frozen(np.ndarray):
     """A read-only view of a node's array; ``a += b`` makes a new, ordinary array."""
@@ -18,7 +25,8 @@ class Frozen(np.ndarray):
         if method == "at" and isinstance(inputs[0], Frozen):
             self._refuse()
         if out is not None:
-            if any(isinstance(x, Frozen) for x in out) and not (method == "__call__" and out[0] is inputs[0]):
+            operator = method == "__call__" and ufunc in IN_PLACE and out[0] is inputs[0]
+            if any(isinstance(x, Frozen) for x in out) and not operator:
                 self._refuse()
             out = tuple(None if isinstance(x, Frozen) else x for x in out)
             if any(x is not None for x in out):

@@ -58,6 +58,9 @@ class Operators:
     def __itruediv__(self, other: Any) -> Any:
         return self._assign(e.divide, other)
 
+    def __ipow__(self, other: Any) -> Any:
+        return self._assign(e.power, other)
+
     def _assign(self, operation: Any, other: Any) -> Any:
         node: Any = self
         result = operation(node, other)

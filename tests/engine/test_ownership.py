@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import pickle
 import subprocess
 import sys
@@ -73,6 +74,18 @@ def test_an_index_list_and_a_mask_may_be_overwritten_after_the_forward_pass() ->
     ids[:] = [1, 1, 1]
     mask[:] = True
     np.testing.assert_array_equal(mg.grad(y, x), [12, 0, 11])
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "max", "min", "prod", "norm", "logsumexp", "var", "std", "flip"])
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_list_of_axes_may_be_changed_after_the_forward_pass(name: str, create_graph: bool) -> None:
+    x, axis = Tensor(np.random.default_rng(0).uniform(1, 2, (3, 3))), [0]
+    y = getattr(mg, name)(x, axis=axis)
+    seed = np.random.default_rng(1).standard_normal(y.shape)
+    expected = mg.grad(getattr(mg, name)(x, axis=0), x, seed=seed)
+    axis[0] = 1
+    g = mg.grad(y, x, seed=seed, create_graph=create_graph)
+    np.testing.assert_array_equal(g.data if create_graph else g, expected)
 
 
 def test_an_array_bound_to_a_leaf_is_copied_and_not_locked() -> None:
@@ -206,3 +219,29 @@ def test_a_checkpoint_refuses_what_changed_or_was_kept_in_between() -> None:
     z = mg.checkpoint(lambda u: u * cache.setdefault("v2", v * 2), Tensor([1.0])).sum()
     with pytest.raises(RuntimeError, match="made when it ran first"):
         z.backward()
+
+
+@pytest.mark.parametrize("write", [
+    lambda d: np.clip(d, -1, 1, out=d), lambda d: np.maximum(d, 0, out=d), lambda d: np.exp(d, out=d),
+    lambda d: np.negative(d, d), lambda d: np.add(1, d, out=d),
+])  # fmt: skip
+def test_writing_into_the_data_of_a_leaf_is_refused_and_not_passed_over(write: Any) -> None:
+    w = Tensor([2.0, -3.0])
+    with pytest.raises(ValueError, match=r"rebind it: t\.data = new_array"):
+        write(w.data)
+    powers = ((2, [4.0, 9.0]), (0.5, [2.0, 3.0]), (1, [2.0, 3.0]), (-1, [0.5, 1 / 3]), (3, [1 / 8, 1 / 27]))
+    for exponent, expected in powers:
+        w.data **= exponent
+        np.testing.assert_allclose(w.data, expected, rtol=1e-15)
+
+
+@pytest.mark.parametrize(("use", "expected"), [
+    (operator.iadd, 5.0), (operator.isub, 1.0), (operator.imul, 6.0), (operator.itruediv, 1.5), (operator.ipow, 9.0),
+])  # fmt: skip
+@pytest.mark.parametrize("make", [Value, Tensor])
+def test_under_no_grad_an_in_place_operator_changes_the_leaf(make: Any, use: Any, expected: float) -> None:
+    w = make(3.0)
+    with mg.no_grad():
+        assert use(w, 2.0) is w
+    assert w.requires_grad
+    assert w.data == expected

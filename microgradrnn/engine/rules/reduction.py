@@ -29,6 +29,11 @@ def _axes(x: Any, axis: Axis) -> tuple[int, ...]:
     return tuple(axis_of(x, i) for i in (axis if isinstance(axis, (tuple, list)) else (axis,)))
 
 
+def _noted(axis: Any) -> Axis:
+    """The axes as they are now, should the caller change his list before the backward pass."""
+    return tuple(axis) if type(axis) is list else axis
+
+
 def _keep(g: Any, x: Any, axis: Axis) -> Any:
     """g with the reduced axes put back as length 1, so that it broadcasts against x."""
     axes = _axes(x, axis)
@@ -71,22 +76,22 @@ _min = _reduction("min", np.min, _extremum_rule)
 
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The sum over an axis, several axes, or everything."""
-    return _sum(x, axis=axis, keepdims=keepdims)
+    return _sum(x, axis=_noted(axis), keepdims=keepdims)
 
 
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The mean over an axis, several axes, or everything."""
-    return _mean(x, axis=axis, keepdims=keepdims)
+    return _mean(x, axis=_noted(axis), keepdims=keepdims)
 
 
 def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The largest entry along an axis, several axes, or of all. Ties share the gradient equally."""
-    return _max(x, axis=axis, keepdims=keepdims)
+    return _max(x, axis=_noted(axis), keepdims=keepdims)
 
 
 def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The smallest entry along an axis, several axes, or of all. Ties share the gradient equally."""
-    return _min(x, axis=axis, keepdims=keepdims)
+    return _min(x, axis=_noted(axis), keepdims=keepdims)
 
 
 def _product_rule(g: Any, y: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
@@ -121,7 +126,7 @@ _prod: Primitive = _reduction("prod", np.prod, _product_rule, symbol="Π")
 
 def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The product over an axis, several axes, or everything; its gradient is right at zeros too."""
-    return _prod(x, axis=axis, keepdims=keepdims)
+    return _prod(x, axis=_noted(axis), keepdims=keepdims)
 
 
 def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any:
@@ -158,7 +163,7 @@ def _nonzero(y: Any) -> Any:
 
 def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The Euclidean norm over an axis, several axes, or everything; at 0 the gradient taken is 0."""
-    return _norm(x, axis=axis, keepdims=keepdims)
+    return _norm(x, axis=_noted(axis), keepdims=keepdims)
 
 
 _cumsum: Primitive = Primitive(
@@ -201,7 +206,7 @@ _logsumexp = _reduction(
 
 def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """log(sum(exp(x))) over an axis, safe from overflow; -inf for an axis of length 0."""
-    return _logsumexp(x, axis=axis, keepdims=keepdims)
+    return _logsumexp(x, axis=_noted(axis), keepdims=keepdims)
 
 
 def _stable_log_softmax(x: Any, axis: int) -> Any:
