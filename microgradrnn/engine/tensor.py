@@ -231,7 +231,8 @@ class Tensor(Operators, NumpyProtocols, Node):
 
     def transpose(self, *axes: Any) -> Tensor:
         """`microgradrnn.transpose`; takes a tuple or the axes one by one."""
-        return shape.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
+        one_by_one = len(axes) != 1 or isinstance(axes[0], (int, np.integer))
+        return shape.transpose(self, axes or None if one_by_one else axes[0])
 
     def swapaxes(self, axis1: int, axis2: int) -> Tensor:
         """`microgradrnn.swapaxes`."""

@@ -228,6 +228,15 @@ def test_an_empty_mask_picks_nothing(shape: tuple[int, ...]) -> None:
     assert Tensor(np.zeros(shape))[np.zeros(shape, dtype=bool)].shape == (0,)
 
 
+def test_axes_to_transpose_come_one_by_one_or_in_any_sequence() -> None:
+    a = filled((2, 3, 4))
+    for axes in ((), (None,), (1, 2, 0), ((1, 2, 0),), ([1, 2, 0],), (np.array([1, 2, 0]),), (np.argsort([2, 0, 1]),)):
+        assert_same(Tensor(a).transpose(*axes).data, a.transpose(*axes))
+    assert_same(Tensor(a[0, 0]).transpose(0).data, a[0, 0])
+    with pytest.raises(ValueError, match="transpose: axes"):
+        Tensor(a).transpose(1)
+
+
 def test_an_array_split_into_unequal_parts_is_refused() -> None:
     with pytest.raises(ValueError, match="length 7 does not fall into 3 equal parts"):
         mg.split(Tensor(filled((2, 7))), 3, axis=1)
