@@ -497,3 +497,13 @@ def test_numbers_too_small_for_four_decimals_are_not_written_as_zero() -> None:
     svg = viz.draw(y).drawing.svg
     assert {"data 1.00e-9", "data -2.00e6", "grad -2.00e6"} <= set(re.findall(r">([^<>]+)</text>", svg))
     assert "-0.0000" not in viz.draw(Value(-0.0)).drawing.svg
+
+
+@pytest.mark.parametrize(("gains", "cut"), [((0.9, 0.9, 0.9), False), ((0.9, 1e-3, 0.9), True)])
+def test_a_comparison_says_whether_bars_are_cut(gains: tuple[float, ...], cut: bool) -> None:
+    h: Any = Tensor(np.ones((1, 2)))
+    for t in range(30):
+        with scope("net", step=t):
+            h = mark(h @ Tensor(np.eye(2) * gains[t % 3]), "h", role="hidden")
+    said = [wording(e) for e, *_ in of(viz.compare_flow({"net": h.sum()}).drawing.svg, "text")]
+    assert ("Bars and line stop at × 8 and ÷ 8." in said) is cut

@@ -265,3 +265,9 @@ def test_only_the_weights_of_every_node_are_said_to_be_at_all_nodes_of_a_tree() 
 
 def test_a_leaf_alone_is_drawn() -> None:
     assert len([e for e, *_ in of(viz.unrolled(Tensor(np.ones((2, 2)))).svg, "rect") if e.get("stroke")]) == 1
+
+
+def test_weights_of_lanes_in_one_row_are_named_in_the_order_of_time() -> None:
+    said = [(e.get("x"), wording(e)) for e, *_ in of(viz.unrolled(encoder_decoder(1)).svg, "text")]
+    chips = [words for _, words in said if words in ("encoder", "decoder")]
+    assert chips[-2:] == ["encoder", "decoder"]

@@ -313,7 +313,7 @@ class Painter:
     def weights(self, y: float) -> tuple[str, float, float]:
         """The weights of each lane, named once for all steps; the y below them, and how far they reach."""
         theme, parts, far = self.theme, [], 0.0
-        for lane in reversed(self.lanes):
+        for lane in sorted(self.lanes, key=lambda lane: -lane.row):
             cell = lane.tile.cell
             if not cell.weights:
                 continue

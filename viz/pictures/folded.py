@@ -21,7 +21,7 @@ from viz.graph.steps import NO_STEPS, Layer, layers
 from viz.graph.trace import traced
 from viz.layout.lanes import labelled
 from viz.pictures.heat import Axis, Column, curve, heat_row, look, shape, time_ticks
-from viz.pictures.legend import loss_of, off_the_scale, wedge
+from viz.pictures.legend import loss_of, off_the_scale, power_of_ten, wedge
 from viz.pictures.row import Row, backwards
 from viz.pictures.strands import ALARM, ZERO, Look, Stamps
 from viz.render.drawing import Drawing
@@ -387,7 +387,7 @@ class Lane:
                 h = height(10.0**decade)
                 parts.append(element("line", x1=axis.left, y1=h, x2=axis.left + axis.width, y2=h, stroke=theme.rim,
                                      stroke_width=0.7))
-                parts.append(text(axis.left - 4, h + 4, f"1e{decade}", anchor="end", font_size="10", fill=theme.faint))
+                parts.append(power_of_ten(axis.left - 4, h + 4, decade, anchor="end", font_size="11", fill=theme.faint))
         ends: list[tuple[float, str, str]] = []
         for j, row in enumerate(self.norms):
             colour = theme.colour(row.symbol, row.role) or (theme.ink, theme.wire, theme.faint)[j % 3]

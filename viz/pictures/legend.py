@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 from viz.flow.messages import Flow
 from viz.pictures.formula import formula
@@ -69,9 +70,17 @@ def ticks(scale: Scale, x0: float, y: float, unit: float, theme: Theme) -> str:
     for j, decade in enumerate(scale.decades):
         x = x0 + j * unit
         parts.append(element("line", x1=x, y1=y, x2=x, y2=y + 5, stroke=theme.wire))
-        parts.append(text(x, y + 18, "10", font_size="11")[: -len("</text>")]
-                     + f'<tspan dy="-4" font-size="80%">{decade}</tspan></text>')
+        parts.append(power_of_ten(x, y + 18, decade, font_size="11"))
     return "".join(parts)
+
+
+def power_of_ten(x: float, y: float, decade: int, **attributes: Any) -> str:
+    """``10`` with the decade raised.
+
+    >>> power_of_ten(0, 0, -3)
+    '<text x="0" y="0" text-anchor="middle">10<tspan dy="-4" font-size="80%">-3</tspan></text>'
+    """
+    return text(x, y, "10", **attributes)[: -len("</text>")] + f'<tspan dy="-4" font-size="80%">{decade}</tspan></text>'
 
 
 def off_the_scale(norms: Iterable[float | None]) -> set[Look]:

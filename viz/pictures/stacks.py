@@ -110,7 +110,7 @@ def drawn_panel(
     for j in np.flatnonzero(~np.isfinite(ways.sum_of_norms)):
         parts.append(text(right - (ways.lags[j] + 0.5) * unit, low + 14, "!", fill=theme.alarm, font_weight="bold"))
     parts.append(axis(ways, low + CURVES, unit, right, theme))
-    parts.append(legend(ways, y, low, right + 16, paint, theme))
+    parts.append(legend(ways, y, low, right + 16, scale, paint, theme))
     return "".join(parts), low + CURVES + 66 - y + (16 if net else 0)
 
 
@@ -192,7 +192,7 @@ def verdict(ways: Ways) -> str:
             f"lag 0. Norm of sum / sum of norms: {left:.2f} (median).")
 
 
-def legend(ways: Ways, y: float, low: float, x: float, paint: Mapping[str, str], theme: Theme) -> str:
+def legend(ways: Ways, y: float, low: float, x: float, scale: Scale, paint: Mapping[str, str], theme: Theme) -> str:
     """The classes in the order of the bands, and the two curves."""
     parts = [text(x, y + 10, f"{HEADINGS[ways.by]}:", anchor="start", font_size="12", font_weight="bold")]
     for j, name in enumerate(ways.parts):
@@ -207,6 +207,9 @@ def legend(ways: Ways, y: float, low: float, x: float, paint: Mapping[str, str],
         parts.append(text(x + 28, top + 4, words, anchor="start", font_size="12"))
     parts.append(text(x, low + 92, "Euclidean norms, over the whole batch", anchor="start", font_size="12",
                       fill=theme.faint))
+    if any(0 < size < 10.0**scale.low for norms in ways.norms.values() for size in norms):
+        parts.append(text(x, low + 110, f"below {short(10.0**scale.low)}: not drawn", anchor="start", font_size="12",
+                          fill=theme.faint))
     return "".join(parts)
 
 

@@ -75,7 +75,9 @@ def strips(of: Comparison) -> Drawing:
     furthest = max(lag for track in of.tracks for lag in track.lags)
     unit = (RIGHT - LEFT) / (furthest + 1)
     size = max(1, math.ceil(2 / unit))
-    limit = reach([x for track in of.tracks for x in (*track.factors(), *track.kept())])
+    factors = [x for track in of.tracks for x in (*track.factors(), *track.kept())]
+    limit = reach(factors)
+    beyond = any(x > limit or x < 1 / limit for x in factors)
     parts = [heading(16, 30, of.name, 17)[0]]
     y = 52.0
     for line in wrapped(of.verdict, WIDTH, 13):
@@ -86,7 +88,7 @@ def strips(of: Comparison) -> Drawing:
         parts.extend(Lane(of, track, columns(track, size), y, unit, limit).paint())
         y += HEAD + SIZE + WAYS + FACTOR + 8 + GAP
     parts.append(axis(furthest, y - GAP + 4, unit, theme))
-    markup, bottom = legend(of, y + 26)
+    markup, bottom = legend(of, y + 26, limit if beyond else None)
     return document("".join([*parts, markup]), WIDTH, bottom, theme, of.name)
 
 
@@ -354,8 +356,8 @@ def axis(furthest: int, y: float, unit: float, theme: Theme) -> str:
     return "".join(parts)
 
 
-def legend(of: Comparison, y: float) -> tuple[str, float]:
-    """The colours of norms, and what is what. Returns the lower edge too."""
+def legend(of: Comparison, y: float, limit: float | None) -> tuple[str, float]:
+    """The colours of norms, and what is what; where bars are cut, if some are. Returns the lower edge too."""
     scale, theme = of.scale, of.theme
     decades = scale.high - scale.low
     unit, n = (RIGHT - LEFT) / decades, 8 * decades
@@ -366,7 +368,8 @@ def legend(of: Comparison, y: float) -> tuple[str, float]:
     parts.append(text(RIGHT + 12, y + 9, "norm", anchor="start", font_size="11", fill=theme.faint))
     y += 46
     every = [g for track in of.tracks for g in track.norms]
-    odd = {"Dots: exactly zero.": 0.0 in every, "Orange: not finite.": not all(map(math.isfinite, every))}
+    odd = {f"Bars and line stop at × {limit:g} and ÷ {limit:g}." if limit else "": limit is not None,
+           "Dots: exactly zero.": 0.0 in every, "Orange: not finite.": not all(map(math.isfinite, every))}
     for note in [*NOTES, *(words for words, there in odd.items() if there)]:
         for line in wrapped(note.format(100 * of.fraction), WIDTH, 11):
             parts.append(text(16, y, line, anchor="start", font_size="11", fill=theme.faint))
