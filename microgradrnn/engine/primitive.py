@@ -81,8 +81,6 @@ class Primitive:
     def __call__(self, *operands: Any, **params: Any) -> Any:
         """Compute; if an operand is a node, the result is a node that remembers how it was made."""
         # The hot path of every forward pass: one loop, and the new node filled in place.
-        if len(operands) + len(params) > self.most:
-            raise self._too_many(operands, params)
         kind: Any = None
         requires_grad = mixed = False
         values: list[Any] = []
@@ -111,7 +109,12 @@ class Primitive:
 
         scope = SCOPE.get()
         try:
-            forward = self.on_floats if kind.on_floats else self.on_arrays
+            if kind.on_floats:
+                forward = self.on_floats
+            elif len(operands) + len(params) > self.most:
+                raise TypeError  # _recover says what is wrong
+            else:
+                forward = self.on_arrays
             if scope.anomaly:
                 forward = np.errstate(all="ignore")(forward)  # the error will say it better than a warning
             data = forward(*values, **params)
@@ -139,6 +142,8 @@ class Primitive:
 
     def _checked(self, forward: Any, values: list[Any], params: dict[str, Any]) -> Any:
         """The forward on plain numbers or arrays."""
+        if len(values) + len(params) > self.most:
+            return self._recover(False, values, params, TypeError())
         try:
             return forward(*values, **params)
         except ERRORS as error:
@@ -146,6 +151,10 @@ class Primitive:
 
     def _recover(self, on_floats: bool, values: list[Any], params: dict[str, Any], error: Exception) -> Any:
         """After a failed forward: compute as IEEE says, or say which operation, operands and place it was."""
+        if len(values) + len(params) > self.most:
+            named = f", and {', '.join(f'{name}=' for name in params)}" if params else ""
+            takes = f"{self.most} operand{'s' * (self.most > 1)} and no options"
+            raise TypeError(f"{self.name}: takes {takes}, got {len(values)}{named}{SCOPE.get()}") from None
         if on_floats and self.on_floats is None:
             error = TypeError("works on Tensors and arrays, not on single numbers")
         elif on_floats and isinstance(error, (ArithmeticError, ValueError)):
@@ -153,11 +162,6 @@ class Primitive:
         between = f" {self.symbol} " if len(values) == 2 and not self.symbol.isalpha() else ", "
         operands = between.join(describe(v) for v in values)
         raise type(error)(f"{self.name}: {operands}: {error}{SCOPE.get()}") from error
-
-    def _too_many(self, operands: Sequence[Any], params: dict[str, Any]) -> TypeError:
-        named = f", and {', '.join(f'{name}=' for name in params)}" if params else ""
-        return TypeError(f"{self.name}: takes {self.most} operand{'s' * (self.most > 1)} and no options, got "
-                         f"{len(operands)}{named}{SCOPE.get()}")
 
     def _mixed(self) -> TypeError:
         return TypeError(

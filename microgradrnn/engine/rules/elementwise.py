@@ -78,7 +78,9 @@ reciprocal = elementwise("reciprocal", lambda x: 1 / x, np.reciprocal, lambda g,
 # ------------------------------------------------------------------------------------ exponentials and powers
 exp: Primitive = elementwise("exp", math.exp, np.exp, lambda g, y, x: g * y, doc="e to the power x.")
 expm1 = elementwise("expm1", math.expm1, np.expm1, lambda g, y, x: g * exp(x), doc="exp(x) - 1, exact near 0.")
-log: Primitive = elementwise("log", math.log, np.log, lambda g, y, x: g / x, doc="The natural logarithm of x.")
+log: Primitive = elementwise(
+    "log", lambda x: math.log(x), np.log, lambda g, y, x: g / x, doc="The natural logarithm of x.",  # no base
+)  # fmt: skip
 log1p = elementwise("log1p", math.log1p, np.log1p, lambda g, y, x: g / (1 + x), doc="log(1 + x), exact near 0.")
 log2 = elementwise("log2", math.log2, np.log2, lambda g, y, x: g / (x * math.log(2)), doc="The logarithm to base 2.")
 sqrt: Primitive = elementwise("sqrt", math.sqrt, np.sqrt, lambda g, y, x: g / (2 * y), doc="The square root of x.")
