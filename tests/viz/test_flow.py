@@ -502,3 +502,46 @@ def test_to_dict_holds_every_message() -> None:
 def test_a_flow_introduces_itself_in_one_line() -> None:
     assert re.fullmatch(r"Flow\(T=20, states=c, h, \d+ edges\)", repr(viz.gradient_flow(last_loss("lstm", T=20))))
     assert repr(viz.gradient_flow(Value(2.0) * 3)) == "Flow(no time steps, 1 edges)"
+
+
+@pytest.mark.parametrize("leak", [1.0, 0.9])
+@pytest.mark.parametrize("after", [lambda total: total, lambda total: (total + 1) ** 2])
+def test_what_a_loop_only_adds_up_is_no_state_however_it_leaks_and_is_used_afterwards(leak: float, after: Any) -> None:
+    rng = np.random.default_rng(0)
+    U, W, xs = Tensor(rng.standard_normal((3, 4))), Tensor(rng.standard_normal((4, 4))), rng.standard_normal((5, 2, 3))
+    h, total, hs = Tensor(np.zeros((2, 4))), Tensor(0.0), []
+    for t, x in enumerate(xs):
+        with scope("net", step=t):
+            h = (x @ U + h @ W).tanh()
+            total = leak * total + (h * h).sum()
+        hs.append(h)
+    loss = after(total)
+    flow = viz.gradient_flow(loss)
+    assert flow.state_names() == ["h"]
+    np.testing.assert_allclose(flow.profile().norms, [norm(g) for g in grad(loss, hs)[::-1]], rtol=1e-12)
+    assert viz.step_jacobians(loss).states == ("h",)
+    assert viz.local_errors(loss).losses == (0, 1, 2, 3, 4)
+    by_lag = viz.shares_by_lag(loss, {"W": W})["W"]
+    assert by_lag.keys == (0, 1, 2, 3, 4)
+    np.testing.assert_allclose(by_lag.total, grad(loss, W), rtol=1e-11)
+
+
+def test_pooling_in_the_loop_is_no_state_unless_it_is_marked_or_all_there_is() -> None:
+    rng = np.random.default_rng(0)
+    W, xs, h0 = Tensor(rng.standard_normal((4, 4))), rng.standard_normal((5, 2, 4)), Tensor(np.zeros((2, 4)))
+
+    def states(step: Any) -> list[str]:
+        h, pool = h0, Tensor(np.zeros((2, 4)))
+        for t, x in enumerate(xs):
+            with scope("net", step=t):
+                h, pool = step(x, h, pool)
+        return viz.gradient_flow((pool * pool).sum()).state_names()
+
+    def pooled(x: Any, h: Any, pool: Any) -> Any:
+        h = (x + h @ W).tanh()
+        return h, pool + h
+
+    assert states(pooled) == ["h"]
+    assert states(lambda x, h, pool: (h, mark(pooled(x, h, pool)[1], "m", role="hidden"))) == ["m"]
+    assert set(states(lambda x, h, pool: (lambda h, pool: (h, mark(pool, "m")))(*pooled(x, h, pool)))) == {"h", "m"}
+    assert states(lambda x, h, pool: (h, pool + (x @ W).tanh())) == ["h"]  # the sum itself: there is nothing else

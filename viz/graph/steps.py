@@ -196,7 +196,7 @@ def state_symbols(graph: nx.MultiDiGraph, layer: Layer, nodes: set[str] | None =
     """
     wanted = states(graph, layer) if nodes is None else nodes
     sums = wanted & running_sums(graph) - states(graph, layer)
-    names = {name: graph.nodes[node].get("symbol") or ("ΣL" if node in sums else None)
+    names = {name: graph.nodes[node].get("symbol") or (_sum_symbol(graph, node) if node in sums else None)
              for name, node in layer.youngest.items() if node in wanted}
     taken = set(names.values())
     for name in reversed(names):
@@ -207,31 +207,60 @@ def state_symbols(graph: nx.MultiDiGraph, layer: Layer, nodes: set[str] | None =
     return {name: str(symbol) for name, symbol in names.items()}
 
 
-def running_sums(graph: nx.MultiDiGraph) -> set[str]:
-    """Single numbers that a loop only sums up, as in ``L = L + L_t``: they lead to the root through sums alone.
+def _sum_symbol(graph: nx.MultiDiGraph, node: str) -> str:
+    """What a sum without a symbol is called."""
+    return "ΣL" if graph.nodes[node]["shape"] == "()" else "Σ"
 
-    They are handed from step to step, and yet are no states: nothing is worked out from them before the loop is over,
-    so the gradient is the same at all of them and tells nothing of the net. After the loop a constant factor may
-    follow, as in ``L / T``. What is marked as a hidden or a cell state is one.
+
+def running_sums(graph: nx.MultiDiGraph) -> set[str]:
+    """What a loop only adds up, as in ``L = L + L_t``, ``L = 0.9 * L + L_t`` or ``m = m + h``.
+
+    It is handed from step to step, and yet is no state: nothing but the same sum is worked out from it before the loop
+    is over, so the gradient there tells nothing of the net. What is marked as a hidden or a cell state is one, so is an
+    array with a symbol. Nor is it a sum where there is nothing else that could be the state, as in ``h = h + g(x)``:
+    of an array, in a loop of its scope; of a single number, in the whole graph, unless it leads to the root through
+    sums alone.
     """
-    nodes, root = graph.nodes, graph.graph["root"]
-    if nodes[root]["shape"] != "()" or nodes[root].get("op") not in SUMS | FACTORS:
+    nodes = graph.nodes
+    summed: set[str] = set()
+    candidates = [(said["order"], node) for node, said in nodes(data=True) if said.get("op") in SUMS | FACTORS
+                  and "step" in said and said.get("role") not in ("hidden", "cell")]
+    for _, node in sorted(candidates, reverse=True):
+        if all("step" not in nodes[v] or (v in summed and _sums_up(graph, v, k))
+               for _, v, k in graph.out_edges(node, keys=True)):
+            summed.add(node)
+    if not any(_is_handed_on(graph, node) for node in summed):
         return set()
-    towards = {root}  # what leads to the root in this way alone
+    states = {said.get("path") for node, said in nodes(data=True)
+              if said["kind"] == "computed" and node not in summed and _is_handed_on(graph, node)}
+    losses = _towards_root(graph)
+    return {node for node in summed if (said := nodes[node])["op"] in SUMS and (
+        node in losses or (bool(states) if said["shape"] == "()" else
+                           said.get("path") in states and "symbol" not in said))}
+
+
+def _is_handed_on(graph: nx.MultiDiGraph, node: str) -> bool:
+    step = graph.nodes[node].get("step")
+    return step is not None and any(graph.nodes[v].get("step", step) != step for v in graph.successors(node))
+
+
+def _towards_root(graph: nx.MultiDiGraph) -> set[str]:
+    """Single numbers that lead to the root through sums, and constant factors after the loop, alone."""
+    nodes, root = graph.nodes, graph.graph["root"]
+    towards = {root} if nodes[root]["shape"] == "()" and nodes[root].get("op") in SUMS | FACTORS else set()
     for node in sorted((v for v, said in nodes(data=True) if said["shape"] == "()"), key=lambda v: -nodes[v]["order"]):
         ways = graph.out_edges(node, keys=True)
         if ways and all(v in towards and _sums_up(graph, v, k) for _, v, k in ways):
             towards.add(node)
-    return {node for node in towards if nodes[node].get("op") in SUMS and "step" in nodes[node]
-            and nodes[node].get("role") not in ("hidden", "cell")}
+    return towards
 
 
 def _sums_up(graph: nx.MultiDiGraph, node: str, k: int) -> bool:
-    """Does a node add up its operands or, after the loop, multiply the k-th by a constant?"""
+    """Does a node add up its operands, or multiply the k-th by a constant?"""
     op = graph.nodes[node].get("op")
     if op in SUMS:
         return True
-    return op in FACTORS and "step" not in graph.nodes[node] and (op != "divide" or k == 0) and all(
+    return op in FACTORS and (op != "divide" or k == 0) and all(
         graph.nodes[u]["kind"] == "constant" for u, _, j in graph.in_edges(node, keys=True) if j != k
     )
 
