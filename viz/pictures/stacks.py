@@ -122,7 +122,8 @@ def bands(ways: Ways, y: float, unit: float, right: float, paint: Mapping[str, s
     for name in ways.parts:
         upper = lower + np.where(drawn, ways.shares(name), 0.0)
         parts.append(element("path", title(said(name, ways)), d=outline(lower, upper, ways.lags, y, unit, right),
-                             fill=paint[name], shape_rendering="crispEdges"))
+                             fill=paint[name], stroke=theme.paper, stroke_width=0.8,  # bands part in grey too
+                             shape_rendering="crispEdges"))
         thick, middle = label_place(upper - lower, math.ceil((text_width(name, 13) + 8) / unit))
         if thick * BANDS > 15:
             place = (lower[middle] + upper[middle]) / 2
