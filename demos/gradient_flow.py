@@ -246,8 +246,8 @@ def table(results: Sequence[Result]) -> list[list[str]]:
 
 
 def percent(x: float) -> str:
-    """A share, in two digits."""
-    return f"{100 * x:.2g} %" if x < 0.995 else f"{100 * x:.0f} %"
+    """A share, in two digits; in percent where that reads well."""
+    return short(x) if 0 < x < 1e-4 else f"{100 * x:.2g} %" if x < 0.995 else f"{100 * x:.0f} %"
 
 
 def sentence(r: Result) -> str:
@@ -262,7 +262,7 @@ def sentence(r: Result) -> str:
            if horizon == p.lags[-1] else f"it is last above 1 % of its start {horizon} steps back")
     words = (f"The last character cost {r.loss_bits:.2f} bits. The norm of the gradient at {p.state} starts at "
              f"{short(start or 0.0)}; {end}, and {lag} steps back {percent((p.at(lag) or 0.0) / (start or 1.0))} of it "
-             "are left.")
+             "is left.")
     arrivals = [a for a in r.flow.split(p.state) if 1 <= a.lag <= 50 and a.carry + a.rest > 0]
     if any(a.carry > 0 for a in arrivals):
         share = statistics.median(a.carry / (a.carry + a.rest) for a in arrivals)
@@ -345,7 +345,7 @@ def left_over(results: Sequence[Result]) -> str:
     lag = max((lag for lag in LAGS if all(r.longest.at(lag) is not None for r in results)), default=None)
     if lag is None:
         return ""
-    shares = ", ".join(f"{r.name} {short((r.longest.at(lag) or 0.0) / (r.longest.at(0) or 1.0))}" for r in results)
+    shares = ", ".join(f"{r.name} {percent((r.longest.at(lag) or 0.0) / (r.longest.at(0) or 1.0))}" for r in results)
     return f" Left of the start after {lag} steps: {shares}."
 
 
@@ -461,8 +461,9 @@ def page(results: Sequence[Result], svgs: dict[str, str], corpus: Corpus, option
                              "right last one, in the box, depends on it; one scale for all cells.", paper=True)
                     for r in results)
     graph = "<h2>Two steps, node by node</h2>" + figure(
-        svgs["graph"], f"Every node of a {results[0].name} of two units: its data and its gradient after backward(), "
-        "and every operation between. This is the graph that the pictures above are folded from."
+        svgs["graph"], f"The graph of a net of two units ({results[0].name}) with all its operations: ‖data‖ is the "
+        "norm of what was computed, ‖grad‖ that of the gradient which backward() left in the input, the first "
+        "state and the weights. The pictures above are folded from graphs like this one."
     )
     together = "<h2>Side by side, step by step</h2>" + figure(
         svgs["together"], "One time axis and one scale for all: the same colour and width mean the same norm. The "
@@ -473,7 +474,8 @@ def page(results: Sequence[Result], svgs: dict[str, str], corpus: Corpus, option
         together=together, graph=graph, key=colour_key(), dark=viz.DARK, ink=THEME.ink,
         recoloured=recoloured(".paper"),
         compared=figure(svgs["compared"], "One lane for each net, time to the right, the gradient to the left: how "
-                        "large it is, by which ways it came, and by what factor each step changed it."),
+                        "large it is, by which ways it came (light blue: carried over from the same state one step "
+                        "later; the others: through that gate or candidate), and by what factor each step changed it."),
         before=html.escape(corpus.before),
         passage=html.escape(corpus.passage[:-1]), next=html.escape(repr(corpus.passage[-1])),
         target=html.escape(corpus.passage[-1]),
@@ -517,7 +519,7 @@ PAGE = """<!doctype html>
  .key {{ margin-right: 1.2em; white-space: nowrap }}
  .key i {{
    display: inline-block; width: .7em; height: .7em; border: 3px solid; border-radius: 50%; margin-right: .4em }}
- .verdict {{ font-size: 1.15rem; max-width: 60rem }}
+ p {{ max-width: 60rem }} .verdict {{ font-size: 1.15rem }}
  @media (prefers-color-scheme: dark) {{
   :root {{ color-scheme: dark }} body {{ color: {dark.ink}; background: {dark.paper} }}
   .wide, th, td {{ border-color: {dark.rim} }} pre {{ background: {dark.tile} }} .unread {{ color: {dark.nothing} }}
@@ -526,12 +528,15 @@ PAGE = """<!doctype html>
  }}
 </style>
 <h1>Where the gradient went</h1>
+<p>Each net learned to predict the next character of a text ({settings}). Then it read a passage that it had never seen,
+and the loss of the one character that follows, {next}, was differentiated. The gradient at a state says how much that
+loss would change if the state had been a little different; where it is next to nothing, the net cannot learn what to
+remember. Its size is its norm, ‖∂L/∂h‖; the <em>lag</em> is how many steps back from the end a state lies, and the
+<em>horizon</em> the largest lag at which the norm is still above 1 % of its value at lag 0.</p>
 <p class="verdict">{verdict}</p>
 {compared}
 <table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>
-<p>Each net learned to predict the next character ({settings}). Then it read the passage below, which it had never
-seen, and the loss of the one character that follows, {next}, was differentiated.
-The <em>horizon</em> is the largest lag at which the norm at the state is still above 1 % of its value at lag 0.</p>
+<p>The passage:</p>
 <pre><span class="unread">{before}</span>{passage}<mark>{target}</mark></pre>
 <p>Marked: the character to predict. Grey: the beginning of the line, which was not read.</p>
 {curves}
