@@ -50,6 +50,9 @@ class Recurrent(Module):
         if not layers:
             raise ValueError("Recurrent: give at least one cell")
         for layer in layers:
+            if isinstance(layer, tuple) and len(layer) != 2:
+                raise ValueError(f"Recurrent: a layer is one cell or a pair (forwards, backwards), got {len(layer)} "
+                                 "cells; layers on top of each other are arguments of their own: Recurrent(a, b, c)")
             for cell in layer if isinstance(layer, tuple) else (layer,):
                 if isinstance(cell, (Recurrent, type)) or not callable(cell):
                     what = f"the class {cell.__name__}" if isinstance(cell, type) else f"a {type(cell).__name__}"
@@ -157,14 +160,14 @@ class OneKind(Recurrent):
     cell_type: Callable[..., Cell]
 
     def __init__(
-        self, D: int, H: int, *, layers: int = 1, bidirectional: bool = False, dropout: float = 0.0, rng: Rng = None,
+        self, D: int, H: int, layers: int = 1, *, bidirectional: bool = False, dropout: float = 0.0, rng: Rng = None,
         **options: Any,
     ) -> None:  # fmt: skip
         """Make the cells.
 
         Args:
             D, H: lengths of the input and of the state, in each direction.
-            layers: how many, on top of each other.
+            layers: how many, on top of each other; the third argument, as in PyTorch.
             bidirectional: one cell in each direction in every layer; the outputs are then (T, B, 2H).
             dropout: between layers, see `Recurrent`.
             rng: a seed or a `numpy.random.Generator`.

@@ -302,3 +302,7 @@ def test_dropout_out_of_range_and_nets_without_cells_are_refused() -> None:
         nn.Recurrent()
     with pytest.raises(ValueError, match="layers must be a positive integer"):
         nn.LSTM(D, H, layers=0)
+
+
+def test_the_third_argument_is_the_number_of_layers_as_in_pytorch() -> None:
+    assert [k for k, _, _ in nn.LSTM(3, 5, 2).cells()] == [0, 1]
