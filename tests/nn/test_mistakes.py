@@ -39,7 +39,7 @@ INPUTS = [
     (lambda: nn.Linear(H, K)(nn.GRU(D, H)(XS)), r"Linear: .* got a tuple; .* hs, state = layer\(xs\)"),
     (lambda: nn.last_step(lstm()(XS)), r"last_step: .* got a tuple; .* hs, state = layer\(xs\)"),
     (lambda: nn.mean_over_steps(lstm()(XS)), r"mean_over_steps: .* got a tuple; .* hs, state = layer\(xs\)"),
-    (lambda: nn.Recurrent((nn.RNNCell(D, D),) * 3), r"a pair \(forwards, backwards\), got 3 cells; .* arguments of their"),
+    (lambda: nn.Recurrent((nn.RNNCell(D, D),) * 3), r"a pair \(forwards, backwards\), got 3 cells; .* arguments of"),
     (lambda: nn.one_to_many(XS[0], 4.0), "one_to_many: T must be a positive integer"),  # type: ignore[arg-type]
     (lambda: seq2seq()(np.ones((5, 2), int), np.ones((3, 4), int)), r"as many sequences, got shapes \(5, 2\) and"),
     (lambda: nn.recurse(nn.TreeCell(D), (1, 2)), "vectors of length 4, got int; leaf= of recurse"),
