@@ -74,7 +74,8 @@ def test_nan_and_infinity_survive(ending: str, tmp_path: Path) -> None:
 def test_what_formats_do_not_know_survives(ending: str, tmp_path: Path) -> None:
     graph = nx.MultiDiGraph(root="a", range=(0, 3), settings={"deep": [1, None, (2.5, "%")]}, none=None, yes=True)
     graph.add_node("a", members=("x", "y"), steps=[1, 2], nothing="", looks="json:[1]", percent="100 %41",
-                   mixed={1: "a", (2, 3): math.nan}, many={"b", "a"}, fixed={frozenset({"b", "a"}): 1}, step=-3, order=10**20, norm=5e-324, value=-0.0)
+                   mixed={1: "a", (2, 3): math.nan}, many={"b", "a"}, fixed={frozenset({"b", "a"}): 1},
+                   step=-3, order=10**20, norm=5e-324, value=-0.0)
     graph.add_node("", **{"": 1, "a\nb": 2, "50 %": 3})
     graph.add_node("", wide="  spaces  ", lines="\n\t\r\u2028", step="not a number", k=1.5, key="mine")
     graph.add_edge("a", "", key=0, k=0, weight=math.inf)
