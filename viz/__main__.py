@@ -13,6 +13,7 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+import numbers
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -146,10 +147,26 @@ def need_fitting(root: Any, where: str, kind: str | None) -> None:
             raise TroubleError(f"{where} returned a {type(root).__name__}; --kind cell draws a cell, nn.GRUCell(3, 4) "
                                "say: return that, or leave --kind out")
     elif not isinstance(root, Node):
-        hint = " (for one cell: --kind cell)" if hasattr(root, "parameters") else ""
-        if isinstance(root, (tuple, list)) and root and isinstance(root[0], Node):
-            hint = "; return its first element, or what else is to be drawn of it"
-        raise TroubleError(f"{where} returned {type(root).__name__}, not a Value or a Tensor{hint}")
+        raise TroubleError(f"{where} returned {type(root).__name__}, not a Value or a Tensor{instead(root)}")
+
+
+def instead(root: Any) -> str:
+    """What to return, where that is clear."""
+    if root is None:
+        return "; is the return missing?"
+    if isinstance(root, numbers.Number):
+        return "; a plain number has no graph: return the node, without .data or .item()"
+    if isinstance(root, (tuple, list)) and root and isinstance(root[0], Node):
+        return "; return its first element, or what else is to be drawn of it"
+    if type(root).__module__.split(".")[0] == "torch":
+        return " of this library; for PyTorch return a picture, viz.unrolled(viz.from_torch(...))"
+    if isinstance(root, viz.Flow):
+        return "; return the loss, and say --flow"
+    if hasattr(root, "savefig"):
+        return "; a figure of matplotlib saves itself, figure.savefig(...)"
+    if hasattr(root, "draw"):
+        return "; return its picture, .draw()"
+    return " (for one cell: --kind cell)" if hasattr(root, "parameters") else ""
 
 
 def kind_for(root: Any, paths: Sequence[str], options: argparse.Namespace) -> str:
@@ -253,7 +270,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"viz: {trouble}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"viz: {error.filename or options.out[0]}: {error.strerror or error}", file=sys.stderr)
+        why = "is a file, not a folder" if isinstance(error, FileExistsError) else error.strerror or error
+        print(f"viz: {error.filename or options.out[0]}: {why}", file=sys.stderr)
         return 2
     return 0
 

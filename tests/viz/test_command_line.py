@@ -33,6 +33,10 @@ def no_node(): return 3
 def fails(): return {}["key"]
 def cell(): return nn.GRUCell(2, 3, rng=0)
 def pair(): return nn.GRU(2, 3, rng=0)(np.ones((9, 2, 2)))
+def nothing(): recurrent()
+def flow(): return viz.gradient_flow(recurrent())
+def ways(): return viz.ways(recurrent())
+def words(): return "h"
 def drawing(): return viz.rolled(recurrent())
 def digraph(): return viz.draw(loss())
 def film(): return viz.backprop_frames(loss())
@@ -168,7 +172,11 @@ def test_the_graph_that_is_written_is_the_traced_one(nets: Path) -> None:
     ("my_nets:los", "my_nets has no function 'los'; did you mean 'loss'?"),
     ("beside.py:zzz", "beside.py has no function 'zzz'; it has twice"),
     ("my_nets:needs", "my_nets:needs needs arguments (missing a required argument: 'x'); give a function"),
-    ("my_nets:no_node", "my_nets:no_node returned int, not a Value or a Tensor\n"),
+    ("my_nets:no_node", "my_nets:no_node returned int, not a Value or a Tensor; a plain number has no graph: return"),
+    ("my_nets:nothing", "my_nets:nothing returned NoneType, not a Value or a Tensor; is the return missing?"),
+    ("my_nets:flow", "my_nets:flow returned Flow, not a Value or a Tensor; return the loss, and say --flow"),
+    ("my_nets:ways", "my_nets:ways returned Ways, not a Value or a Tensor; return its picture, .draw()"),
+    ("my_nets:words", "my_nets:words returned str, not a Value or a Tensor\n"),
     ("my_nets:cell", "my_nets:cell returned GRUCell, not a Value or a Tensor (for one cell: --kind cell)"),
     ("my_nets:pair", "my_nets:pair returned tuple, not a Value or a Tensor; return its first element"),
     ("my_nets:recurrent --kind cell", "returned a Tensor; --kind cell draws a cell"),
@@ -188,7 +196,7 @@ def test_the_graph_that_is_written_is_the_traced_one(nets: Path) -> None:
     ("my_nets:recurrent --kind folded --fold step", "--fold goes with --kind draw and graph, not with folded"),
     ("my_nets:loss --name x", "--name goes with the other kinds, not with draw"),
     ("my_nets:loss --kind frames --flow", "--flow: a film always shows the gradient"),
-    ("my_nets:recurrent --out my_nets.py/x.svg", "my_nets.py"),
+    ("my_nets:recurrent --out my_nets.py/x.svg", "my_nets.py: is a file, not a folder"),
 ])
 def test_what_is_wrong_is_said_in_one_line(words: str, said: str, nets: Path, capsys: Capsys) -> None:
     try:
