@@ -107,6 +107,23 @@ def test_every_extra_is_installed_in_place() -> None:
     assert all(re.search(rf"^{name} =", known, re.MULTILINE) for _, names in extras for name in names.split(","))
 
 
+def test_the_code_of_readme_runs_from_top_to_bottom_and_writes_what_it_says(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for module in ("safetensors", "tqdm"):
+        pytest.importorskip(module)
+    code = "\n".join(code for code, _ in blocks(ROOT / "README.md"))
+    assert code.count("batches, 60, bar=") == 1
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(compile(code.replace("batches, 60, bar=", "batches, 2, bar="), "README.md", "exec"), names)
+    printed = capsys.readouterr().out.split()
+    assert f"print(w.grad)               # {printed[0]}: the sum over three steps" in code
+    assert float(printed[1]) < 0.1, "fifty updates taught the net nothing"
+    assert {path.name for path in tmp_path.iterdir()} == set(re.findall(r'"([\w.]+\.(?:svg|safetensors))"', code))
+    assert len(names["history"].losses) == 2
+    assert names["torch_weights"]["weight_hh_l1"].shape == (256, 64)
+
+
 # ------------------------------------------------------------------------------------------------ edges.md
 def rows() -> list[list[str]]:
     """The cells of every table row on the page of edges, less the headings."""
