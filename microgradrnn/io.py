@@ -37,7 +37,7 @@ class DamagedFileError(ValueError):
 
 
 # ------------------------------------------------------------------------------------------------ things to files
-def save(path: str | os.PathLike[str], **things: Any) -> None:
+def save(path: str | os.PathLike[str], *unnamed: Any, **things: Any) -> None:
     """Write things to one file, each under its name; `load` brings them back.
 
     Args:
@@ -46,8 +46,8 @@ def save(path: str | os.PathLike[str], **things: Any) -> None:
             arrays, nodes, and dicts and lists of all these, of numbers, strings, None and tuples, however nested.
 
     Raises:
-        TypeError: if something is none of these, or an array of numbers that the format does not have, such as
-            complex ones; or if a number, a string, None or a tuple stands alone, where `load` could not put it back.
+        TypeError: if something has no name, is none of these, or is an array of numbers that the format does not
+            have, such as complex ones; or if a number, a string, None or a tuple stands alone, where `load` could not put it back.
         ValueError: for the name ``__metadata__``, which the format keeps for itself.
         ImportError: without the extra ``io``.
         OSError: if it cannot be written; an older file is then still there.
@@ -62,6 +62,7 @@ def save(path: str | os.PathLike[str], **things: Any) -> None:
     True
     >>> folder.cleanup()
     """
+    need_names("save", unnamed)
     if "__metadata__" in things:
         raise ValueError("save: the name __metadata__ is taken, by the file's format")
     for name, thing in things.items():
@@ -76,7 +77,7 @@ def save(path: str | os.PathLike[str], **things: Any) -> None:
     write_whole(Path(path), content)
 
 
-def load(path: str | os.PathLike[str], **things: Any) -> None:
+def load(path: str | os.PathLike[str], *unnamed: Any, **things: Any) -> None:
     """Bring things back to where they were when `save` wrote them, in place.
 
     Args:
@@ -89,9 +90,10 @@ def load(path: str | os.PathLike[str], **things: Any) -> None:
 
     Raises:
         DamagedFileError: if the file is not whole, none of `save`'s, or in the layout of another version.
-        KeyError, ValueError, TypeError: if a thing does not fit. Nothing is changed then.
+        KeyError, ValueError, TypeError: if a thing has no name or does not fit. Nothing is changed then.
         ImportError: without the extra ``io``.
     """
+    need_names("load", unnamed)
     arrays, metadata = contents(Path(path))
     if (form := str(metadata.get("format"))) != FORMAT:
         raise DamagedFileError(
@@ -119,6 +121,14 @@ def load(path: str | os.PathLike[str], **things: Any) -> None:
         for step in reversed(undo):
             step()
         raise
+
+
+def need_names(who: str, unnamed: tuple[Any, ...]) -> None:
+    """Raise if something was given by its place, as to torch.save."""
+    if unnamed:
+        kinds = ", ".join(type(thing).__name__ for thing in unnamed)
+        raise TypeError(f"{who}: first the path, then each thing under a name, {who}('net.safetensors', net=net); got "
+                        f"{kinds} without a name")
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:

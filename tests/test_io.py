@@ -357,3 +357,10 @@ def test_without_safetensors_the_error_names_the_extra(path: Path, monkeypatch: 
     with pytest.raises(ImportError, match=r"microgradrnn\[io\]"):
         io.save(path, x={})
     io.load_torch(nn.Linear(2, 1), {"weight": np.ones((1, 2)), "bias": np.zeros(1)})
+
+
+@pytest.mark.parametrize("do", [io.save, io.load])
+def test_a_thing_without_a_name_is_told_how_to_get_one(do: Any, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"first the path, then each thing under a name, .* got Linear without a name"):
+        do(tmp_path / "net.safetensors", nn.Linear(3, 2))
+    assert not list(tmp_path.iterdir())

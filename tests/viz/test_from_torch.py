@@ -399,3 +399,15 @@ def test_without_torch_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(viz.MissingToolError, match="pip install torch"):
         viz.from_torch(None)
+
+
+def test_parameters_are_named_by_pairs_by_a_dict_or_by_the_model_itself() -> None:
+    cell = torch.nn.RNNCell(3, 2)
+    loss = cell(torch.ones(1, 3)).sum()
+    names = [set(viz.from_torch(loss, given).graph) for given in
+             (cell, cell.named_parameters(), dict(cell.named_parameters()))]
+    assert names[0] == names[1] == names[2]
+    assert {name for name, _ in cell.named_parameters()} <= names[0]
+    for given in (cell.parameters(), list(cell.parameters()), [torch.ones(2, 3)], 5):
+        with pytest.raises(TypeError, match=r"parameters come with their names, net\.named_parameters\(\)"):
+            viz.from_torch(loss, given)

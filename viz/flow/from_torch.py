@@ -46,14 +46,14 @@ def need_torch() -> Any:
 
 
 def from_torch(
-    loss: Any, named_parameters: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None,
+    loss: Any, named_parameters: Mapping[str, Any] | Iterable[tuple[str, Any]] | Any = None,
     states: Sequence[Any] | Mapping[str, Sequence[Any]] | None = None, seed: Any = None,
 ) -> Flow:  # fmt: skip
     """Read the graph that PyTorch recorded for a loss, and measure how its gradient flows back.
 
     Args:
         loss: a tensor with a ``grad_fn``; one number, unless a seed is given. Its graph is kept: `backward` can follow.
-        named_parameters: what to call the parameters: ``model.named_parameters()``, or a dict.
+        named_parameters: what to call the parameters: ``model.named_parameters()``, a dict, or the model itself.
         states: the hidden states, step by step, ``[h_1, h_2, ...]``, or ``[(h_1, c_1), ...]``, or by name,
             ``{"h": [...], "c": [...]}``: the tensors that your loop handed on. They tell which node was made in which
             step; without them the flow has messages and gradients, but no steps.
@@ -66,7 +66,7 @@ def from_torch(
 
     Raises:
         MissingToolError: without PyTorch.
-        TypeError: if the loss is no tensor.
+        TypeError: if the loss is no tensor, or parameters have no names.
         ValueError: if no gradient flows into it, it holds several numbers and there is no seed, or states do not fit.
         RuntimeError: if PyTorch has thrown away what it had recorded.
 
@@ -83,7 +83,7 @@ def from_torch(
         seed = torch.as_tensor(seed, dtype=loss.dtype, device=loss.device)
     check(torch, loss, seed)
     functions = reachable(loss.grad_fn)
-    named = {id(p): name for name, p in dict(named_parameters or ()).items()}
+    named = {id(p): name for name, p in by_name(torch, named_parameters).items()}
     rows = by_step(states)
     where, symbols = placed(functions, rows)
     ids, graph = model(torch, functions, named, where, symbols)
@@ -111,6 +111,20 @@ def check(torch: Any, loss: Any, seed: Any) -> None:
                          "number, such as its .sum(), or the cotangent as seed=")
     if seed is not None and tuple(seed.shape) != tuple(loss.shape):
         raise ValueError(f"from_torch: the seed has shape {tuple(seed.shape)}, the tensor {tuple(loss.shape)}")
+
+
+def by_name(torch: Any, named_parameters: Any) -> dict[str, Any]:
+    """The parameters by name, of a module too."""
+    if isinstance(named_parameters, torch.nn.Module):
+        named_parameters = named_parameters.named_parameters()
+    try:
+        named = dict(named_parameters or ())
+        if all(isinstance(name, str) for name in named):
+            return named
+    except (TypeError, ValueError):
+        pass  # said below, for parameters that come in a row without names
+    raise TypeError("from_torch: parameters come with their names, net.named_parameters(), or in a dict; got "
+                    f"a {type(named_parameters).__name__} without")
 
 
 # ------------------------------------------------------------------------------------------------ the graph
