@@ -7,6 +7,7 @@ import math
 import re
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,15 @@ def test_the_gif_has_every_frame_for_its_time_and_loops(tmp_path: Path) -> None:
         if j in film.stills:
             right = image.open(io.BytesIO(film[j].png(2))).convert("RGB")
             assert np.abs(np.asarray(gif.convert("RGB"), int) - np.asarray(right, int)).mean() < 0.5
+
+
+def test_a_film_that_is_too_large_for_a_gif_is_refused_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("PIL")
+    pytest.importorskip("resvg_py")
+    film = replace(viz.backprop_frames(Value(2.0) * 3.0), width=22_000.0, height=100_000.0)
+    with pytest.raises(ValueError, match=r"frames of 22000 x 100000 pixels are too much for a GIF; save as \.svg"):
+        film.save(tmp_path / "x.gif")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("ending", [".svg", ".png", ".pdf"])

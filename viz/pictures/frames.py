@@ -30,6 +30,7 @@ from viz.render.svg import document, element, text
 from viz.render.theme import DEFAULT, Theme, need_theme, shorten, text_width
 
 MOST = 150  # messages: longer films nobody watches
+MOST_PIXELS = 1e9  # of all frames of a GIF: some minutes of painting
 HEAD = 50.0  # pixels for the words above the graph
 VALUE, SEED, TRAVEL, ARRIVAL, END = 0.7, 1.6, 0.16, 1.5, 3.0  # seconds
 STOPS = (0.0, 0.35, 0.7)  # where on its edge a message is seen, from the operation on
@@ -129,7 +130,7 @@ class Frames:
             ending: of the files in a folder: ``.svg``, ``.png`` or ``.pdf``.
 
         Raises:
-            ValueError: if the path has another ending.
+            ValueError: if the path has another ending, or the film is too large for a GIF.
             MissingToolError: for ``.gif``, without Pillow or resvg-py; for stills as in `Drawing.save`.
         """
         path = Path(path)
@@ -155,6 +156,9 @@ class Frames:
                                    '"microgradrnn[gif]". Without them, save as .svg: it plays by itself in every '
                                    "browser.") from None
         zoom = 2 if self.width <= 900 else 1
+        if len(self) * self.width * self.height * zoom**2 > MOST_PIXELS:
+            raise ValueError(f"save: {len(self)} frames of {self.width:.0f} x {self.height:.0f} pixels are too much for a "
+                             "GIF; save as .svg, which plays by itself in every browser, or take fewer steps or units")
 
         def pixels(j: int) -> np.ndarray:
             r, g, b = np.asarray(Image.open(io.BytesIO(self[j].png(zoom))).convert("RGB"), dtype=np.int64).T
