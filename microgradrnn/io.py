@@ -47,7 +47,8 @@ def save(path: str | os.PathLike[str], *unnamed: Any, **things: Any) -> None:
 
     Raises:
         TypeError: if something has no name, is none of these, or is an array of numbers that the format does not
-            have, such as complex ones; or if a number, a string, None or a tuple stands alone, where `load` could not put it back.
+            have, such as complex ones; or if a number, a string, None or a tuple stands alone, where `load` could not
+            put it back.
         ValueError: for the name ``__metadata__``, which the format keeps for itself.
         ImportError: without the extra ``io``.
         OSError: if it cannot be written; an older file is then still there.

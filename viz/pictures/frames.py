@@ -157,8 +157,9 @@ class Frames:
                                    "browser.") from None
         zoom = 2 if self.width <= 900 else 1
         if len(self) * self.width * self.height * zoom**2 > MOST_PIXELS:
-            raise ValueError(f"save: {len(self)} frames of {self.width:.0f} x {self.height:.0f} pixels are too much for a "
-                             "GIF; save as .svg, which plays by itself in every browser, or take fewer steps or units")
+            size = f"{len(self)} frames of {self.width:.0f} x {self.height:.0f} pixels"
+            raise ValueError(f"save: {size} are too much for a GIF; save as .svg, which plays by itself in every "
+                             "browser, or take fewer steps or units")
 
         def pixels(j: int) -> np.ndarray:
             r, g, b = np.asarray(Image.open(io.BytesIO(self[j].png(zoom))).convert("RGB"), dtype=np.int64).T
