@@ -32,7 +32,7 @@ def boxes(root: Any) -> set[str]:
 def test_a_net_of_one_step_reads_h_as_a_net_of_two_does(kind: Any) -> None:
     one, two = (boxes(kind(3, H, rng=0)(np.ones((T, 2, 3)))[0][-1].sum()) for T in (1, 2))
     assert one == two
-    assert any(said.startswith("h W") for said in one)
+    assert any(said.startswith("z = x U + h W") or said.startswith("x U + h W") for said in one)
 
 
 @pytest.mark.parametrize("D", [3, H])  # as wide as the state: no shape tells one from the other
@@ -42,15 +42,21 @@ def test_one_call_of_a_cell_tells_the_input_from_the_state(kind: Any, given: Cal
     with scope(step=0):
         h = kind(D, H, rng=0)(given(np.ones((2, D))), np.zeros((2, H)))
     said = " ".join(boxes(h.sum()))
-    assert "x U + b" in said
-    assert "h W" in said
+    assert "x U + h W" in said
     assert "x W" not in said
     assert "h U" not in said
 
 
 def test_an_input_is_called_x_where_it_comes_out_of_a_list_of_tensors() -> None:
     hs, _ = nn.unroll(nn.RNNCell(3, H, rng=0), [Tensor(np.ones((2, 3))) for _ in range(4)])
-    assert "h W + x U + b" in boxes(hs[-1].sum())
+    assert "x U + h W + b" in boxes(hs[-1].sum())
+
+
+def test_what_no_box_writes_out_stands_on_the_input() -> None:
+    cell = drawn(nn.GRU(3, H, reset="after", rng=0)(np.ones((5, 2, 3)))[0][-1].sum())
+    said = {glyph.label for glyph in cell.glyphs.values()}
+    assert {"x U + b", "h W", "+ b_n"} <= said, "x U + b comes before the steps, and circles read it"
+    assert "x" not in said
 
 
 @pytest.mark.parametrize("with_node", [{1, 3}, {0, 2}, {0}, {3}, set(), {0, 1, 2, 3}])

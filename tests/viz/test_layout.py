@@ -101,9 +101,9 @@ def test_gates_of_an_lstm_stand_in_a_row_under_the_line() -> None:
 
 def test_a_cell_says_its_equations() -> None:
     (tile,) = tiles("lstm")
-    assert tile.cell.glyphs["affine"].label == "h W + x U + b"
+    assert tile.cell.glyphs["affine"].label == "x U + h W + b"
     (tile,) = tiles("gru before")
-    assert {"1 − z", "(r⊙h) W_n + x U + b"} <= {g.label for g in tile.cell.glyphs.values()}
+    assert {"1 − z", "x U + (r⊙h) W_n + b"} <= {g.label for g in tile.cell.glyphs.values()}
     assert len(tile.cell.weights) == 3
 
 

@@ -318,7 +318,8 @@ class _Folder:
         said = self.said(node)
         name, symbol, role = self.where[node][1], said.get("symbol"), said.get("role")
         if self.is_input(node):
-            return Glyph(name, "input", "x" if said["kind"] == "computed" else self.names.get(node, "x"), symbol, role)
+            label = self.prepared(node) if said["kind"] == "computed" else self.names.get(node, "x")
+            return Glyph(name, "input", label, symbol, role)
         operands = [u for _, u in self.operands(node)]
         if self.is_affine(node):
             return Glyph(name, "box", self.text(node, top=True), symbol, role)
@@ -326,9 +327,19 @@ class _Folder:
         if said["op"] in POINTWISE:
             if any(fixed):
                 a, b = (self.word(u) for u in operands)
-                return Glyph(name, "box", f"{a} {POINTWISE[said['op']]} {b}", symbol, role)
+                if said["op"] == "add" and any(self.is_affine(self.origin(u)) for u in operands):
+                    a, b = "", b if fixed[1] else a  # the other has a box of its own, which says what it is
+                return Glyph(name, "box", f"{a} {POINTWISE[said['op']]} {b}".strip(), symbol, role)
             return Glyph(name, "circle", POINTWISE[said["op"]], symbol, role)
         return Glyph(name, "box", SIGNS.get(said["op"], said["op"]), symbol, role)
+
+    def prepared(self, node: str) -> str:
+        """What to call an input: x; or x U + b, if that came before the steps and no box in the step writes it."""
+        (source,) = self.graph.predecessors(node)
+        before = self.said(source)
+        if "step" in before or before.get("op") not in ("matmul", "affine", "add"):
+            return "x"
+        return "x" if all(self.is_affine(v) for v in self.graph.successors(node)) else self.word(node)
 
     def words(self, node: str, glyph: Glyph) -> str:
         """What a glyph is, in a few words, for someone who points at it."""
@@ -378,6 +389,25 @@ class _Folder:
 
     def text(self, node: str, *, top: bool = False, depth: int = 6) -> str:
         """How the equations write a node, as far as symbols allow."""
+        said, called = self.said(node), self.called(node, top)
+        if called is not None:
+            return called
+        if depth == 0:
+            return str(said["op"])
+        op = said["op"]
+        if op in ("matmul", "affine", "add"):
+            return " + ".join(words for _, words in sorted(self.terms(node, top, depth), key=lambda term: term[0]))
+        parts = [self.text(u, depth=depth - 1) for _, u in self.operands(node)]
+        if op in PLUMBING:
+            return f"{parts[0]}ᵀ" if op == "transpose" and self.is_weight(node) else parts[0]
+        if op == "multiply":
+            return f"({parts[0]}⊙{parts[1]})"
+        if op == "subtract":
+            return f"({' − '.join(parts)})"
+        return f"{SIGNS.get(op, op)}({parts[0]})" if len(parts) == 1 else str(op)
+
+    def called(self, node: str, top: bool = False) -> str | None:
+        """A node's name, where it has one; None, if its operation is to be written out."""
         said = self.said(node)
         if "symbol" in said and not top:
             return str(said["symbol"])
@@ -395,22 +425,29 @@ class _Folder:
         if node not in self.where and (made_of == {"leaf"} or (
                 said["op"] not in ("matmul", "affine", "add") and not self.is_weight(node))):
             return "x"  # whatever was worked out before the steps, they read it as their input
-        if depth == 0:
-            return str(said["op"])
-        parts = [self.text(u, depth=depth - 1) for _, u in self.operands(node)]
-        op = said["op"]
-        if op in PLUMBING:
-            return f"{parts[0]}ᵀ" if op == "transpose" and self.is_weight(node) else parts[0]
+        return None
+
+    def terms(self, node: str, top: bool, depth: int) -> Iterable[tuple[int, str]]:
+        """What a sum adds up, each with its place in the usual order: what x adds, what the state adds, biases."""
+        operands = [u for _, u in self.operands(node)]
+        op = self.said(node).get("op") if depth and self.called(node, top) is None else None
         if op in ("matmul", "affine"):
-            parts = [self.word(u, depth) for _, u in self.operands(node)]
-            return " + ".join([f"{parts[0]} {parts[1]}", *parts[2:]])
-        if op == "add":
-            return " + ".join(parts)
-        if op == "multiply":
-            return f"({parts[0]}⊙{parts[1]})"
-        if op == "subtract":
-            return f"({' − '.join(parts)})"
-        return f"{SIGNS.get(op, op)}({parts[0]})" if len(parts) == 1 else str(op)
+            product = " ".join(self.word(u, depth) for u in operands[:2])
+            yield max(self.is_from_a_step(u) for u in operands[:2]), product
+            operands = operands[2:]
+        elif op in PLUMBING and op != "transpose":
+            operands = operands[:1]
+        elif op != "add":
+            fixed = self.is_weight(self.origin(node)) or (self.is_plain(node) and self.said(node)["shape"] == "()")
+            yield 2 if fixed else int(self.is_from_a_step(node)), self.text(node, top=top, depth=depth)
+            return
+        for u in operands:
+            yield from self.terms(u, False, depth - 1)
+
+    def is_from_a_step(self, node: str) -> bool:
+        """Computed in this step or in the one before it, or the first state? Not what is read from outside, x."""
+        u = self.origin(node)
+        return (u in self.where and not self.is_input(u)) or (self.is_plain(u) and self.first_state(u) is not None)
 
     def first_state(self, node: str) -> str | None:
         """What a plain array is called that the first step reads as its state; None if it is something else.

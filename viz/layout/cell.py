@@ -83,7 +83,7 @@ def size(glyph: Glyph, theme: Theme) -> tuple[float, float]:
     if glyph.shape == "circle":
         return 2 * theme.radius, 2 * theme.radius
     if glyph.shape == "input":
-        return 26, 20
+        return max(26.0, text_width(caption(glyph), theme.size) + 16), 20
     return max(36.0, text_width(caption(glyph), theme.size) + 16), theme.box_height
 
 
@@ -91,7 +91,8 @@ def caption(glyph: Glyph) -> str:
     """What is written on a glyph."""
     named = glyph.symbol is not None and glyph.shape == "box"
     equals = " = " if named and " " in glyph.label else " "
-    return shorten(f"{glyph.symbol}{equals}{glyph.label}" if named else glyph.label, 30)
+    words = f"{glyph.symbol}{equals}{glyph.label}" if named else glyph.label
+    return shorten(words, 12 if glyph.shape == "input" else 30)
 
 
 def lay_out(cell: Cell, theme: Theme, merging: Collection[str] = ()) -> Tile:

@@ -7,7 +7,7 @@ from viz.layout.cell import Tile, caption
 from viz.pictures.formula import lettering
 from viz.render.geometry import Box
 from viz.render.svg import element, text
-from viz.render.theme import Theme, mixed, shorten
+from viz.render.theme import Theme, mixed
 
 
 def paint_glyph(glyph: Glyph, box: Box, theme: Theme) -> str:
@@ -16,7 +16,7 @@ def paint_glyph(glyph: Glyph, box: Box, theme: Theme) -> str:
     if glyph.shape == "input":
         return (element("rect", x=box.left, y=box.top, width=box.w, height=box.h, rx=box.h / 2, fill=theme.paper,
                         stroke=theme.colour(None, "input"), stroke_width=1.4)
-                + text(box.x, box.y + 4.5, shorten(glyph.label, 3), font_style="italic"))
+                + text(box.x, box.y + 4.5, caption(glyph), font_style="italic"))
     if glyph.shape == "circle":
         rim = colour if glyph.role in ("cell", "hidden") else theme.ink
         return (element("circle", cx=box.x, cy=box.y, r=box.w / 2, fill=theme.paper, stroke=rim or theme.ink,
