@@ -74,7 +74,7 @@ class Equation:
         return f"{self.left} = {self.right}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Equations:
     """The result of `equations`: prints as one line an equation.
 
@@ -92,7 +92,7 @@ class Equations:
     specimen: Specimen
     text: Callable[[Expr], str]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "\n".join(map(str, self.lines))
 
 

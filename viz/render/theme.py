@@ -54,12 +54,21 @@ class Theme:
     })
     magnitudes: tuple[str, ...] = CIVIDIS  # from little to much, evenly spaced
 
+    def __repr__(self) -> str:
+        """What is not as in the light theme, for a signature holds it.
+
+        >>> Theme(ink="#000000")
+        Theme(ink='#000000')
+        """
+        own = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self)
+               if getattr(self, f.name) != getattr(DEFAULT, f.name)]
+        return f"Theme({', '.join(own)})"
+
     def colour(self, symbol: str | None, role: str | None) -> str | None:
         """The colour of a glyph; None for those without a role."""
         if role in ("gate", "candidate") and symbol in self.symbols:
             return self.symbols[symbol]
         return self.roles.get(role or "")
-
 
     def magnitude(self, x: float) -> str:
         """The colour of a magnitude at x in 0..1 (`Scale.place`).
