@@ -170,6 +170,15 @@ def test_losses_of_some_steps_are_given_by_step() -> None:
         viz.local_errors(Tensor(normal(3)).sum())
 
 
+@pytest.mark.parametrize("given", [3.0, np.ones(3), viz.gradient_flow(mg.Value(2.0) * 3)])
+def test_what_is_no_loss_is_refused(given: Any) -> None:
+    for measure in (viz.local_errors, viz.shares_by_lag):
+        with pytest.raises(TypeError, match=r"local errors: give one loss, or .* got \w+"):
+            measure(given)
+    with pytest.raises(TypeError, match="step_jacobians: give a loss, or the list of the states; got"):
+        viz.step_jacobians(given)
+
+
 def test_steps_that_a_checkpoint_hides_are_said_to_be_hidden() -> None:
     hs, _ = nn.RNN(D, H, rng=0)(normal(6, B, D), checkpoint=True)
     loss = (hs**2).sum()

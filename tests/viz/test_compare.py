@@ -384,3 +384,9 @@ def test_what_has_a_picture_shows_it_in_a_notebook() -> None:
     recorder(loss)
     for shown in (recorder, viz.ways(loss), viz.compare_flow({"gru": loss})):
         assert shown._repr_mimebundle_()["image/svg+xml"].startswith("<svg")
+
+
+def test_names_may_be_numbers() -> None:
+    found = viz.compare_flow({H: nn.GRU(3, H, rng=0)(np.ones((5, 1, 3)))[1].sum() for H in (2, 4)})  # type: ignore[misc]
+    assert [track.net for track in found.tracks] == ["2", "4"]
+    assert re.search(r"in [24] and [\d.]+ % in [24]\.", found.verdict)

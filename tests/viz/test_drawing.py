@@ -191,6 +191,37 @@ def test_numbers_beside_the_states_are_the_gradients() -> None:
     assert short(flow.gradients["lstm/t3/c"]) in words(viz.unrolled(flow))
 
 
+def test_a_flow_shows_gradients_where_grad_is_still_zero_and_can_be_drawn_alone() -> None:
+    x, y = Value(3.0, label="x"), Value(-4.0, label="y")
+    z = x * y + x
+    flow = viz.gradient_flow(z)
+    for source in (viz.draw(z, flow=flow).source, viz.draw(flow).source):
+        assert "x | data 3.0000 | ‖grad‖ 3 " in source
+        assert "y | data -4.0000 | ‖grad‖ 3 " in source
+        assert "grad 0.0000" not in source
+    assert "‖grad‖ 3<" in viz.draw(flow).drawing.svg
+    z.backward()
+    assert "x | data 3.0000 | grad -3.0000" in viz.draw(z, flow=flow).source
+    with pytest.raises(TypeError, match=r"draw: flow is what viz.gradient_flow\(loss\) returns, got Value"):
+        viz.draw(z, flow=z)  # type: ignore[arg-type]
+
+
+def test_flows_are_given_by_name() -> None:
+    loss = last_loss("rnn")
+    for draw, who in ((viz.ribbons, "ribbons"), (viz.norm_against_lag, "norm_against_lag")):
+        with pytest.raises(TypeError, match=rf"{who}: flows is a dict from the name of each net.*got list"):
+            draw([loss])  # type: ignore[operator]
+        with pytest.raises(TypeError, match=rf"{who}: 'rnn' is a Tensor; give its flow"):
+            draw({"rnn": loss})  # type: ignore[operator]
+        with pytest.raises(ValueError, match=rf"{who}.*: this graph has no time steps"):
+            draw({"net": viz.gradient_flow(Value(2.0) * 3)})  # type: ignore[operator]
+
+
+def test_a_small_fraction_is_written_in_full() -> None:
+    svg = viz.ribbons({"rnn": viz.gradient_flow(last_loss("rnn"))}, fraction=0.002).svg
+    assert "&gt; 0.2 % to lag" in svg
+
+
 def test_ribbons_split_by_share() -> None:
     flow = viz.gradient_flow(last_loss("lstm", T=9))
     said = viz.ribbons({"lstm": flow})

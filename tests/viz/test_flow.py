@@ -6,6 +6,7 @@ import json
 import math
 import pickle
 import re
+import warnings
 from contextlib import nullcontext
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import viz
-from microgradrnn import Tensor, Value, backward, grad, mark, nn, scope, tanh
+from microgradrnn import Tensor, Value, backward, grad, mark, nn, no_grad, scope, tanh
 from microgradrnn.engine.backward import reverse
 from microgradrnn.engine.cotangent import Product, Scatter
 from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
@@ -377,11 +378,43 @@ def test_a_checkpoint_is_named_by_every_measurement_that_needs_the_steps() -> No
     loss = (hs**2).sum()
     measures: list[Any] = [
         viz.ways, lambda loss: viz.compare_flow({"lstm": loss}), lambda loss: viz.Recorder()(loss),
-        lambda loss: viz.compare_flow({"lstm": viz.gradient_flow(loss)}),
+        lambda loss: viz.compare_flow({"lstm": viz.gradient_flow(loss)}), viz.shares, viz.shares_by_lag,
+        viz.local_errors, viz.step_jacobians, viz.rolled, viz.folded, viz.roll,
+        lambda loss: viz.fold(viz.trace(loss), by="step"), lambda loss: viz.ribbons(viz.gradient_flow(loss)),
     ]
     for measure in measures:
         with pytest.raises(ValueError, match="a checkpoint hides the steps inside it"):
             measure(loss)
+
+
+def test_where_nothing_needs_a_gradient_that_is_said_and_not_that_there_are_no_steps() -> None:
+    net = nn.GRU(3, 4, rng=0)
+    with no_grad():
+        unrecorded = net(np.ones((6, 2, 3)))[1].sum()
+    for p in net.parameters():
+        p.requires_grad = False
+    frozen = net(np.ones((6, 2, 3)))[1].sum()
+    measures: list[Any] = [
+        viz.gradient_flow, viz.ways, viz.shares, viz.shares_by_lag, viz.local_errors, viz.step_jacobians, viz.rolled,
+        viz.folded, viz.roll, viz.Recorder(), lambda loss: viz.compare_flow({"gru": loss}),
+        lambda loss: viz.fold(viz.trace(loss), by="step"),
+    ]
+    for loss in (unrecorded, frozen):
+        for measure in measures:
+            with pytest.raises(ValueError, match=r"^\w+.*: nothing here needs a gradient.*frozen"):
+                measure(loss)
+    net.cell.W.requires_grad = True  # one is enough
+    assert viz.gradient_flow(net(np.ones((6, 2, 3)))[1].sum()).state_names() == ["h"]
+
+
+@pytest.mark.parametrize("size", [1e-100, 1e80, 1e150])
+def test_the_largest_and_smallest_numbers_are_measured_without_a_warning(size: float) -> None:
+    x, W = Tensor(np.full((3, 40), size), requires_grad=True), Tensor(np.zeros((40, 50)), requires_grad=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        flow = viz.gradient_flow(x @ W, np.full((3, 50), size))
+        (found,) = (g for node, g in flow.gradients.items() if flow.graph.nodes[node]["shape"] == "(40, 50)")
+    assert found == pytest.approx(3 * size**2 * math.sqrt(40 * 50), rel=1e-12)
 
 
 def test_unmarked_states_have_one_name_everywhere() -> None:

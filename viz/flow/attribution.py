@@ -15,8 +15,7 @@ import numpy as np
 from microgradrnn.engine import Node
 from microgradrnn.engine.backward import ancestors, reverse
 from microgradrnn.engine.cotangent import Deferred, Scatter, fit
-from viz.graph.steps import Layer, recurrent, states
-from viz.graph.timeline import without_steps
+from viz.graph.steps import HIDDEN, Layer, no_steps, recurrent, states
 from viz.graph.trace import reachable, traced
 
 MANY = "several"
@@ -47,7 +46,7 @@ class Places:
         ValueError: if nothing was made inside a time step.
     """
 
-    def __init__(self, root: Node) -> None:
+    def __init__(self, root: Node, who: str = "time steps") -> None:
         self.root = root
         self.graph, self.ids = traced(root)
         named = {name: node for node, name in self.ids.items()}
@@ -65,7 +64,7 @@ class Places:
         self.used = self._used(nodes)
         self.steps = sorted({step for step in self.label.values() if isinstance(step, int)})
         if not self.steps:
-            raise without_steps("time steps", self.label)
+            raise ValueError(f"{who}: {no_steps(self.graph)}")
 
     def _read(self, nodes: Sequence[Node]) -> None:
         self.label, self.rows = {}, {}
@@ -254,7 +253,7 @@ class Sorter:
         self.leaves, self.wanted, self.places = leaves, set(leaves), places
         self.leading = ancestors(places.root, leaves)
         if any(node.op is not None and node.op.name == "checkpoint" for node in self.leading):
-            raise without_steps("shares", self.leading)
+            raise ValueError(f"shares: {HIDDEN}")
         self.found: Split = {}
         self.waiting: Split = {}  # what was worked out before the loop, with its parts: pulled back at the end
 

@@ -91,6 +91,7 @@ def local_errors(losses: Losses, layer: int = -1, *, at: str | None = None, arra
         arrays: keep the errors themselves too; (T, T, B, H) numbers.
 
     Raises:
+        TypeError: if that is neither a node nor a list of nodes or nodes by step.
         ValueError: without time steps, or if the list has another length than there are steps.
 
     >>> import numpy as np
@@ -103,7 +104,7 @@ def local_errors(losses: Losses, layer: int = -1, *, at: str | None = None, arra
     (True, 0.0)
     """
     apart = Apart.of(losses)
-    line = timeline(apart.root, layer)
+    line = timeline(apart.root, layer, "local errors")
     shift = apart.places.shift(line.nodes[node] for node in line.layer.steps[line.layer.last].values())
     steps = [step + shift for step in line.steps]
     symbol, nodes = _blamed(line, at)
@@ -236,7 +237,7 @@ def shares(loss: Node, parameters: Mapping[str, Node] | None = None) -> dict[str
     >>> float(by_step["W"].norms[0])    # h_0 = 0
     0.0
     """
-    places = Places(loss)
+    places = Places(loss, "shares")
     wanted = _wanted(places, parameters, "shares")
     sorter = Sorter(list(wanted.values()), places)
     sorter.differentiate(loss)
@@ -306,12 +307,15 @@ class Apart:
         """One loss, a list, or a mapping from steps to losses."""
         if isinstance(losses, Node):
             return _taken_apart(losses)
+        if not isinstance(losses, (Sequence, Mapping)):
+            raise TypeError("local errors: give one loss, or the losses of the steps as a list or by step; got "
+                            f"{type(losses).__name__}")
         given = list(losses.values()) if isinstance(losses, Mapping) else list(losses)
         if not given or not all(isinstance(one, Node) for one in given):
             raise ValueError("local errors: give one loss, or the losses of the steps, as nodes")
         with enable_grad():
             root = _sum(given)
-        places = Places(root)
+        places = Places(root, "local errors")
         if not isinstance(losses, Mapping) and len(given) != len(places.steps):
             raise ValueError(f"local errors: {len(given)} losses, but {len(places.steps)} steps, those of all loops "
                              "in the order of execution; say which losses are there by step: {3: L_3, 7: L_7}")
@@ -321,7 +325,7 @@ class Apart:
 
 def _taken_apart(root: Node) -> Apart:
     """One loss, by the steps at which gradient comes into the recurrence from behind it."""
-    places = Places(root)
+    places = Places(root, "local errors")
     inside = places.recurrence()
     if any(node.op is not None and node.op.name == "checkpoint" and node not in inside for node in places.label):
         raise ValueError("local errors: a checkpoint behind the recurrence may hide the steps of another; unroll "

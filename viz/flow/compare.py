@@ -183,7 +183,7 @@ class Comparison:
         ax.set_yscale("log")
         ax.invert_xaxis()  # as in the drawing: time to the right, the gradient to the left
         ax.set_xlabel("lag: steps back from the loss")
-        ax.set_ylabel("‖∂L/∂state‖₂")
+        ax.set_ylabel("‖∂L/∂state‖₂, over the whole batch")
         ax.set_title(self.name, loc="left", fontsize=11)
         ax.grid(True, which="major", color="#d3dae1", linewidth=0.6)
         for side in ("top", "right"):
@@ -240,7 +240,7 @@ def compare_flow(
         raise ValueError(f"compare_flow: lags must be at least 1, got {lags}")
     if not 0 < fraction < 1:
         raise ValueError(f"compare_flow: fraction must lie between 0 and 1, got {fraction!r}")
-    tracks = tuple(track_of(net, of, lags, layer) for net, of in nets.items())
+    tracks = tuple(track_of(str(net), of, lags, layer) for net, of in nets.items())
     every = [g for track in tracks for g in track.norms]
     if not any(every):
         raise ValueError("compare_flow: no gradient reaches any state")

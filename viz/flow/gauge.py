@@ -114,15 +114,18 @@ class Gauge:
             norms[places], signs[places] = size, sign
         first, second = np.array(self.pieces, dtype=int).reshape(-1, 2).T
         sizes = np.array(self.sizes, dtype=int)
-        return norms[first] * norms[second], sizes, signs[first] * signs[second] / np.maximum(sizes, 1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            products = norms[first] * norms[second]
+        return products, sizes, signs[first] * signs[second] / np.maximum(sizes, 1)
 
 
 def norm_of_product(a: np.ndarray, g: np.ndarray) -> float | None:
     """The norm of ``aᵀ g`` by ``‖aᵀ g‖² = Σ (a aᵀ) ⊙ (g gᵀ)``; None where that is not cheaper, or not safe."""
     if len(a) >= min(a.shape[1], g.shape[1]) or a.dtype != np.float64:
         return None
-    rows_a, rows_g = a @ a.T, g @ g.T
-    square, bound = float(np.vdot(rows_a, rows_g)), float(rows_a.trace() * rows_g.trace())
+    with np.errstate(over="ignore", invalid="ignore"):
+        rows_a, rows_g = a @ a.T, g @ g.T
+        square, bound = float(np.vdot(rows_a, rows_g)), float(rows_a.trace() * rows_g.trace())
     return math.sqrt(square) if TINY < square < HUGE and square > 1e-3 * bound else None  # else rows cancel
 
 

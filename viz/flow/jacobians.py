@@ -239,7 +239,7 @@ def step_jacobians(of: Any, layer: int = -1, batch: int = 0) -> StepJacobians:
 
 def _found(root: Node, layer: int) -> tuple[tuple[str, ...], list[int], list[list[Node]]]:
     """The symbols of the states, the steps, and the states before the first of these steps and after each."""
-    line = timeline(root, layer)
+    line = timeline(root, layer, "step_jacobians")
     if not line.symbols:
         raise ValueError("step_jacobians: this layer hands nothing from step to step")
     for name in line.symbols:
@@ -261,6 +261,8 @@ def _found(root: Node, layer: int) -> tuple[tuple[str, ...], list[int], list[lis
 
 
 def _given(of: Sequence[Any]) -> tuple[tuple[str, ...], list[int], list[list[Node]]]:
+    if not isinstance(of, Sequence):
+        raise TypeError(f"step_jacobians: give a loss, or the list of the states; got {type(of).__name__}")
     states = [list(state) if isinstance(state, tuple) else [state] for state in of]
     for j, parts in enumerate(states):
         for part in parts:

@@ -13,7 +13,7 @@ until somebody asks by name.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -25,7 +25,7 @@ from microgradrnn.engine import Node, collector_paused
 from microgradrnn.engine.backward import reverse
 from microgradrnn.engine.cotangent import Scatter, repeats
 from viz.flow.gauge import Gauge
-from viz.graph.steps import Edge, Layer, carries, layer_of, need_alike, recurrent, state_symbols
+from viz.graph.steps import FROZEN, Edge, Layer, carries, layer_of, need_alike, recurrent, state_symbols
 from viz.graph.trace import attributes, norm, traced
 
 
@@ -308,6 +308,7 @@ def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) 
 
     Raises:
         TypeError: if the root is not a node.
+        ValueError: if nothing that the root was made from needs a gradient.
 
     >>> from microgradrnn import Value
     >>> x, y = Value(3.0, label="x"), Value(4.0, label="y")
@@ -317,6 +318,8 @@ def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) 
     """
     if not isinstance(root, Node):
         raise TypeError(f"gradient_flow: expected a Value or a Tensor, got {type(root).__name__}")
+    if not root.requires_grad:
+        raise ValueError(f"gradient_flow: {FROZEN}")
     passed = Passed(root)
     gauge, shown, arrived = passed.gauge, passed.shown, passed.arrived
     edges, to_states, arrays, show, sizes = passed.edges, passed.to_states, passed.arrays, gauge.show, gauge.sizes
@@ -413,6 +416,20 @@ def arrivals_of(
             parts[False] = size
         found[name] = Arrival(symbol, step, abs(layer.last - step), size, norm(parts[True]), norm(parts[False]))
     return found
+
+
+def need_flows(flows: Any, who: str) -> None:
+    """Check that these are flows by name.
+
+    Raises:
+        TypeError: if they are not.
+    """
+    if not isinstance(flows, Mapping):
+        raise TypeError(f"{who}: flows is a dict from the name of each net to its gradient_flow, "
+                        f"{{'lstm': viz.gradient_flow(loss), ...}}; got {type(flows).__name__}")
+    for name, flow in flows.items():
+        if not isinstance(flow, Flow):
+            raise TypeError(f"{who}: {name!r} is a {type(flow).__name__}; give its flow, viz.gradient_flow(loss)")
 
 
 def profiles(flow: Flow, layer: int = -1) -> Iterator[Profile]:

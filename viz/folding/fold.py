@@ -45,7 +45,7 @@ from microgradrnn.engine.memory import collector_paused
 from viz.flow.messages import Flow
 from viz.folding.contract import Group, contract, in_order
 from viz.graph.cells import PLUMBING
-from viz.graph.steps import NO_STEPS, Edge, Layer, layers
+from viz.graph.steps import Edge, Layer, layers, no_steps
 from viz.graph.trace import trace
 
 HIDEABLE = ("constants", "plumbing")
@@ -259,7 +259,7 @@ def _group(graph: nx.MultiDiGraph, layer: Layer, steps: list[int]) -> Group:
 def _layers(graph: nx.MultiDiGraph) -> list[Layer]:
     found = layers(graph)
     if not found:
-        raise ValueError(f"fold: {NO_STEPS}")
+        raise ValueError(f"fold: {no_steps(graph)}")
     return found
 
 

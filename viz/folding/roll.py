@@ -16,7 +16,7 @@ from microgradrnn.engine import Node
 from viz.flow.messages import Flow
 from viz.folding.contract import free, members, spread, together
 from viz.folding.fold import graph_of, with_constants
-from viz.graph.steps import NO_STEPS, Layer, layers
+from viz.graph.steps import Layer, layers, no_steps
 
 OWN = ("step", "value", "norm", "grad", "grad_norm", "gradient", "ids", "members")  # of one step only
 
@@ -51,7 +51,7 @@ def roll(root: Node | nx.MultiDiGraph | Flow, flow: Flow | None = None) -> nx.Mu
     graph = graph_of(root, flow)
     found = layers(graph)
     if not found:
-        raise ValueError(f"roll: {NO_STEPS}")
+        raise ValueError(f"roll: {no_steps(graph)}")
     home: dict[str, str] = {}
     at: dict[str, tuple[int, int]] = {}
     taken = {v for v in graph if "step" not in graph.nodes[v]}

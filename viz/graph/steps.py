@@ -12,6 +12,10 @@ from typing import NamedTuple
 import networkx as nx
 
 HIDDEN = "a checkpoint hides the steps inside it; unroll without checkpoint= to look at them"
+FROZEN = (
+    "nothing here needs a gradient, so the computation left no graph: it was made from constants only (are all weights "
+    "frozen, requires_grad=False?), was detached, or was computed under no_grad()"
+)
 NO_STEPS = "this graph has no time steps: wrap each step of your loop in `with scope(step=t):`, or use nn.unroll"
 SUMS, FACTORS = {"add", "subtract"}, {"multiply", "divide", "negative"}
 LINEAR = {"multiply", "add", "subtract", "negative", "addcmul"}  # ways along which a state is carried
@@ -114,8 +118,10 @@ def layer_of(graph: nx.MultiDiGraph, number: int, who: str) -> Layer:
 
 
 def no_steps(graph: nx.MultiDiGraph) -> str:
-    """Why a graph shows no time steps: there are none, or they are out of sight."""
-    return HIDDEN if any(op == "checkpoint" for _, op in graph.nodes(data="op")) else NO_STEPS
+    """Why a graph shows no time steps: there are none, they are out of sight, or there is no graph at all."""
+    if any(op == "checkpoint" for _, op in graph.nodes(data="op")):
+        return HIDDEN
+    return FROZEN if {kind for _, kind in graph.nodes(data="kind")} == {"constant"} else NO_STEPS
 
 
 def uses(graph: nx.MultiDiGraph) -> dict[str, set[int]]:

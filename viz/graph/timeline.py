@@ -5,13 +5,12 @@ The graph model holds names and numbers only; what is differentiated has to be t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import networkx as nx
 
 from microgradrnn.engine import Node
-from viz.graph.steps import HIDDEN, NO_STEPS, Layer, recurrent, state_symbols
+from viz.graph.steps import Layer, no_steps, recurrent, state_symbols
 from viz.graph.trace import traced
 
 STATES = ("hidden", "cell", "output")  # roles, in the order in which states are listed
@@ -80,12 +79,13 @@ class Timeline:
         raise ValueError(f"no {at!r} in the steps of this layer; there is {', '.join(known) or 'nothing'}")
 
 
-def timeline(root: Node, layer: int = -1) -> Timeline:
+def timeline(root: Node, layer: int = -1, who: str = "timeline") -> Timeline:
     """The steps of one unrolled layer.
 
     Args:
         root: what the steps lead to.
         layer: which unrolled layer, the last by default.
+        who: what an error is to begin with.
 
     Raises:
         ValueError: if nothing was made inside a time step, or there is no such layer.
@@ -93,23 +93,17 @@ def timeline(root: Node, layer: int = -1) -> Timeline:
     graph, ids = traced(root)
     found = recurrent(graph)
     if not found:
-        raise without_steps("timeline", ids)
+        raise ValueError(f"{who}: {no_steps(graph)}")
     if len({step for one in found for step in one.steps}) == 1:  # one step hands nothing on: marks must do
         found = [one for one in found if _marked(graph, one)] or found
     if not -len(found) <= layer < len(found):
-        raise ValueError(f"layer {layer}: this graph has {len(found)}, numbered 0 to {len(found) - 1}")
+        raise ValueError(f"{who}, layer {layer}: this graph has {len(found)}, numbered 0 to {len(found) - 1}")
     one = found[layer]
     symbols = state_symbols(graph, one) or _marked(graph, one)
     roles = {name: graph.nodes[one.youngest[name]].get("role") for name in symbols}
     order = sorted(symbols, key=lambda name: STATES.index(roles[name]) if roles[name] in STATES else len(STATES))
     return Timeline(graph, ids, {name: node for node, name in ids.items()}, one,
                     {name: symbols[name] for name in order})
-
-
-def without_steps(who: str, nodes: Iterable[Node]) -> ValueError:
-    """The error for a graph without time steps: there are none, or they are out of sight."""
-    hidden = any(node.op is not None and node.op.name == "checkpoint" for node in nodes)
-    return ValueError(f"{who}: {HIDDEN if hidden else NO_STEPS}")
 
 
 def _marked(graph: nx.MultiDiGraph, layer: Layer) -> dict[str, str]:

@@ -137,15 +137,15 @@ def size_of(svg: str) -> tuple[float, float]:
     return width * 4 / 3, height * 4 / 3
 
 
-def draw(root: Node | nx.MultiDiGraph, *, flow: Flow | None = None, rankdir: str = "LR",
+def draw(root: Node | nx.MultiDiGraph | Flow, *, flow: Flow | None = None, rankdir: str = "LR",
          theme: Theme = DEFAULT) -> graphviz.Digraph:
     """Every value, gradient and operation of a graph. For small graphs: eight steps of an LSTM are 20,000 pixels wide.
 
     Nets with steps are easier to read in `viz.unrolled` or `viz.rolled`, or folded first (`viz.fold`).
 
     Args:
-        root: a `Value` or a `Tensor`, or a graph from `trace`.
-        flow: shows the norms of a `gradient_flow` where ``.grad`` holds nothing, and on every edge.
+        root: a `Value` or a `Tensor`, a graph from `trace`, or a `Flow` from `gradient_flow`.
+        flow: shows the norms of a `gradient_flow` where ``.grad`` is 0 or not there, and on every edge.
         rankdir: ``LR``, left to right, or ``TB``, downwards.
         theme: colours.
 
@@ -154,6 +154,7 @@ def draw(root: Node | nx.MultiDiGraph, *, flow: Flow | None = None, rankdir: str
         `Drawing`, ``.laid_out_by`` says what arranged it, ``.source`` is the DOT text.
 
     Raises:
+        TypeError: if the flow is none.
         ValueError: if rankdir is neither.
 
     >>> from microgradrnn import Value
@@ -165,6 +166,10 @@ def draw(root: Node | nx.MultiDiGraph, *, flow: Flow | None = None, rankdir: str
     need_theme(theme)
     if rankdir not in ("LR", "TB"):
         raise ValueError(f"draw: rankdir is 'LR' or 'TB', got {rankdir!r}")
+    if isinstance(root, Flow):
+        root, flow = root.graph, root
+    if flow is not None and not isinstance(flow, Flow):
+        raise TypeError(f"draw: flow is what viz.gradient_flow(loss) returns, got {type(flow).__name__}")
     graph = root if isinstance(root, nx.MultiDiGraph) else trace(root)
     dot = as_digraph(graph, flow, rankdir, theme)
     dot._paint = lambda: picture(graph, flow, rankdir, theme)

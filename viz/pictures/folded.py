@@ -17,7 +17,7 @@ import numpy as np
 from microgradrnn.engine import Node
 from microgradrnn.engine.memory import collector_paused
 from viz.flow.messages import Flow
-from viz.graph.steps import NO_STEPS, Layer, layers
+from viz.graph.steps import Layer, layers, no_steps
 from viz.graph.trace import traced
 from viz.layout.lanes import labelled
 from viz.pictures.heat import Axis, Column, curve, heat_row, look, shape, time_ticks
@@ -89,7 +89,7 @@ def _drawn(root: Any, flow: Flow | None, cells: int, name: str | None, scale: Sc
         nodes = {v: node for node, v in ids.items()}
     found = layers(graph)
     if not found:
-        raise ValueError(f"folded: {NO_STEPS}")
+        raise ValueError(f"folded: {no_steps(graph)}")
     labels = labelled([layer.path for layer in found], [backwards(layer) for layer in found])
     lanes = [Lane.of(graph, layer, flow, nodes, cells, theme, label)
              for layer, label in zip(found, labels, strict=True)]

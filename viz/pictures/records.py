@@ -38,12 +38,13 @@ def fields_of(node: str, said: Mapping[str, Any], flow: Flow | None = None) -> l
         fields.append(" ".join(said[key] for key in ("shape", "dtype") if key in said) or said["name"])
         if "norm" in said:  # graphs read from elsewhere may not know the numbers
             fields.append(f"‖data‖ {short(said['norm'])}")
-    if "grad" in said:
+    gradient = said.get("gradient") if flow is None else flow.gradients.get(node)
+    if gradient is not None and not said.get("grad_norm"):  # the .grad of a Value is 0 before any reverse pass
+        fields.append(f"‖grad‖ {short(gradient)}")
+    elif "grad" in said:
         fields.append(f"grad {decimals(said['grad'])}")
     elif "grad_norm" in said:
         fields.append(f"‖grad‖ {short(said['grad_norm'])}")
-    elif (gradient := said.get("gradient") if flow is None else flow.gradients.get(node)) is not None:
-        fields.append(f"‖grad‖ {short(gradient)}")
     return fields
 
 

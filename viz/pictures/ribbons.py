@@ -11,8 +11,8 @@ import math
 from collections.abc import Iterable, Mapping
 from statistics import median
 
-from viz.flow.messages import Arrival, Flow, profiles
-from viz.graph.steps import NO_STEPS, layers
+from viz.flow.messages import Arrival, Flow, need_flows, profiles
+from viz.graph.steps import layers, no_steps
 from viz.pictures.unrolled import label_of
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale, short
@@ -46,12 +46,14 @@ def ribbons(flows: Mapping[str, Flow] | Flow, *, lags: int = 100, scale: Scale |
         theme: sizes and colours.
 
     Raises:
+        TypeError: if these are no flows by name.
         ValueError: if there is nothing to draw.
     """
     need_theme(theme)
     flows = {label_of(flows): flows} if isinstance(flows, Flow) else flows
+    need_flows(flows, "ribbons")
     if flows and not any(layers(flow.graph) for flow in flows.values()):
-        raise ValueError(f"ribbons: {NO_STEPS}")
+        raise ValueError(f"ribbons: {no_steps(next(iter(flows.values())).graph)}")
     lanes = [(net, p.state, flow.split(p.state), p.horizon(fraction)) for net, flow in flows.items()
              if layers(flow.graph) for p in profiles(flow)]
     lanes = [(net, state, [a for a in arrivals if a.lag <= lags], horizon) for net, state, arrivals, horizon in lanes]
@@ -134,7 +136,7 @@ def mark(horizon: int | None, arrivals: list[Arrival], y: float, right: float, u
     if horizon is None:
         return words
     reached = arrivals and horizon <= max(a.lag for a in arrivals)
-    words += text(right + 10, y + 27, f"> {fraction:.0%} to lag {horizon}", anchor="start", font_size="11",
+    words += text(right + 10, y + 27, f"> {100 * fraction:g} % to lag {horizon}", anchor="start", font_size="11",
                   fill=theme.faint)
     if not reached:
         return words

@@ -14,7 +14,7 @@ from microgradrnn.engine import Node
 from microgradrnn.engine.memory import collector_paused
 from viz.flow.messages import Flow
 from viz.graph.cells import Wire
-from viz.graph.steps import NO_STEPS, Edge, layers
+from viz.graph.steps import Edge, layers, no_steps
 from viz.graph.trace import norm, trace
 from viz.layout.lanes import labelled
 from viz.pictures.formula import lettering
@@ -80,7 +80,7 @@ def _drawn(root: Node | nx.MultiDiGraph, flow: Flow | None, beside: bool, steps:
     graph = flow.graph if flow is not None else root if isinstance(root, nx.MultiDiGraph) else trace(root)
     found = layers(graph)
     if not found:
-        raise ValueError(f"rolled: {NO_STEPS}")
+        raise ValueError(f"rolled: {no_steps(graph)}")
     labels = labelled([layer.path for layer in found], [backwards(layer) for layer in found])
     loops = [Loop(Row.of(graph, layer, flow, layer.order[:steps], theme, fitting=kinds(layer)), label)
              for layer, label in zip(found, labels, strict=True)]

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from itertools import cycle
 from typing import Any
 
-from viz.flow.messages import Flow, profiles
+from viz.flow.messages import Flow, need_flows, profiles
+from viz.graph.steps import no_steps, recurrent
 from viz.missing import MissingToolError
 
 # Okabe and Ito's colours; the cell state is dashed, to be told from h in grey as well.
@@ -40,10 +41,15 @@ def norm_against_lag(flows: Mapping[str, Flow], *, fraction: float = 0.01, ax: A
 
     Raises:
         MissingToolError: without matplotlib.
-        ValueError: if there are no flows.
+        TypeError: if these are no flows by name.
+        ValueError: if there are no flows, or one has no time steps.
     """
+    need_flows(flows, "norm_against_lag")
     if not flows:
         raise ValueError("norm_against_lag: no flows to plot")
+    for name, flow in flows.items():
+        if not recurrent(flow.graph):
+            raise ValueError(f"norm_against_lag, {name!r}: {no_steps(flow.graph)}")
     if ax is None:
         ax = need_matplotlib()(figsize=(9, 4.6), layout="constrained").add_subplot()
     for j, ((name, flow), colour) in enumerate(zip(flows.items(), cycle(COLOURS), strict=False)):
@@ -63,7 +69,7 @@ def norm_against_lag(flows: Mapping[str, Flow], *, fraction: float = 0.01, ax: A
                 ax.plot([horizon], [g], "o", color=colour, markersize=size)
     ax.set_yscale("log")
     ax.set_xlabel("lag: steps back from the loss")
-    ax.set_ylabel("‖∂L/∂state‖₂")
+    ax.set_ylabel("‖∂L/∂state‖₂, over the whole batch")
     ax.grid(True, which="major", color="#d3dae1", linewidth=0.6)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
