@@ -241,6 +241,42 @@ def test_a_plain_file_holds_all_of_it_and_no_program(tmp_path: Path) -> None:
         assert file["norms"].shape == (3, 12)
 
 
+def test_a_file_says_which_state_of_which_layer_it_is_about(tmp_path: Path) -> None:
+    loss = nn.LSTM(3, 4, layers=2, rng=0)(XS)[0][-1].sum()
+    recorder = viz.Recorder(every=1, state="h", layer=0)
+    recorder(loss)
+    recorder.save(tmp_path / "h.npz")
+    again = viz.Recorder.load(tmp_path / "h.npz")
+    again(loss)
+    assert again.symbol == "h"
+    np.testing.assert_array_equal(again.norms[1], again.norms[0])
+    for other in (viz.Recorder(every=1), viz.Recorder(every=1, state="h"), viz.Recorder(every=1, layer=0)):
+        with pytest.raises(ValueError, match=r"recorded with layer=0, state='h' and is to go on with layer="):
+            other.load_state_dict(recorder.state_dict())
+
+
+def test_records_of_other_states_are_not_mixed() -> None:
+    recorder = viz.Recorder(every=1)
+    recorder(nn.LSTM(3, 4, rng=0)(XS)[0][-1].sum())
+    with pytest.raises(ValueError, match="so far ∂L/∂c was recorded, and this is ∂L/∂h"):
+        recorder(nn.GRU(3, 4, rng=0)(XS)[1].sum())
+    assert (recorder.count, recorder.updates) == (1, [0])
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2, -1, -2, -3])
+def test_any_layer_can_be_followed_with_its_own_gates(layer: int) -> None:
+    net = nn.Recurrent(nn.LSTMCell(3, 4, rng=0), nn.GRUCell(4, 5, rng=1), nn.LSTMCell(5, 4, rng=2))
+    loss = (net(XS[:7])[0][-1] ** 2).sum()
+    recorder = viz.Recorder(layer=layer)
+    recorder(loss)
+    np.testing.assert_allclose(recorder.norms[0], viz.gradient_flow(loss).profile(layer=layer).norms, rtol=1e-12)
+    assert list(recorder.gates) == [["f", "i", "o"], ["r", "z"], ["f", "i", "o"]][layer]
+    gate = next(iter(recorder.gates))
+    nodes = [x for x in reachable(loss) if x.role == "gate" and f"layers.{layer % 3}" in x.scope.path]
+    means = [x.data.mean() for x in nodes if x.symbol == gate]
+    np.testing.assert_allclose(recorder.gates[gate][0], means[::-1], rtol=1e-12)
+
+
 def test_other_files_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", a=np.ones(3))
     (tmp_path / "text.npz").write_text("hello")
@@ -282,7 +318,17 @@ def test_the_drawing_has_a_square_for_each_number_and_a_line_for_each_gate() -> 
     squares = sum(d.count("M") for d in re.findall(r'<path d="([^"]+)" stroke="#\w+" stroke-width="[\d.]+"/>', svg))
     assert squares == 2 * 4 * 12  # the norms, and below them the share of the carry
     means = run.recorder.gates["f"].mean(axis=1)
-    assert f"mean of f: {means[0]:.3f} at first, {means[-1]:.3f} at last" in svg
+    assert f"mean of f over batch, units and steps: {means[0]:.3f} at first, {means[-1]:.3f} at last" in svg
+
+
+def test_a_horizon_that_the_record_does_not_reach_beyond_is_said_to_be_open() -> None:
+    run, said = Training(every=1), []
+    assert run.recorder is not None
+    for T in (12, 5):  # the second ends before its gradient does, though the first reached further back
+        run.step(T)
+        assert run.recorder.horizons[-1] == T - 1
+        said.append(re.findall(r">(≥? ?lag \d+)<", run.recorder.drawing().svg)[0])
+    assert said == ["≥ lag 11", "≥ lag 4"]
 
 
 def test_exact_zeros_and_what_is_not_finite_are_told_apart() -> None:
@@ -318,6 +364,7 @@ def test_records_are_plain_numbers() -> None:
     (lambda: viz.Recorder()(lambda: None), TypeError, "got NoneType"),
     (lambda: viz.Recorder()(nn.Linear(3, 2, rng=0)(XS).sum()), ValueError, "no time steps"),
     (lambda: viz.Recorder().drawing(), ValueError, "nothing was recorded yet"),
+    (lambda: viz.Recorder(layer=3)(nn.RNN(3, 4, rng=0)(XS)[1].sum()), ValueError, "no layer 3; this graph has 1"),
     (lambda: viz.Recorder(state="q")(nn.RNN(3, 4, rng=0)(XS)[1].sum()), ValueError, "no state 'q'"),
 ])
 def test_what_cannot_be_recorded_is_refused(act: Any, error: Any, words: str) -> None:

@@ -32,7 +32,7 @@ from microgradrnn.engine import Node
 from microgradrnn.engine.backward import reverse
 from viz.flow.messages import Arrival, Profile, gradient_flow
 from viz.graph.steps import is_linear, recurrent
-from viz.graph.trace import norm, reachable
+from viz.graph.trace import norm, reachable, traced
 from viz.render.drawing import Drawing
 from viz.render.theme import DEFAULT, Theme
 
@@ -40,13 +40,16 @@ from viz.render.theme import DEFAULT, Theme
 class Recorder:
     """Writes down, every n updates, the profile of a state, its horizon, the share of its carry and the gates' means.
 
-    The state is one of the loop made last, and so are the gates. In a bidirectional net that is the one that reads
-    backwards, whose lag 0 is the first time step: the loss of the last step gives it nothing there, and no horizon.
+    The state is one of the loop made last, and so are the gates, unless `layer` says otherwise. In a bidirectional net
+    the last is the one that reads backwards, whose lag 0 is the first time step: the loss of the last step gives it
+    nothing there, and no horizon.
 
     Args:
         every: after how many updates to record; the first one is recorded too.
-        state: which state of the last layer to follow, by its symbol or role; by default the cell state if there is
-            one, else the hidden state.
+        state: which state of the layer to follow, by its symbol or role; by default the cell state if there is one,
+            else the hidden state.
+        layer: which unrolled layer, the last by default. Another one has to be searched for in the whole graph: a
+            record then takes as long as some twenty reverse passes, not one.
         fraction: the horizon is the largest lag at which the norm is above this fraction of its start.
 
     Attributes:
@@ -67,12 +70,12 @@ class Recorder:
     ((3, 6), (3, 6))
     """
 
-    def __init__(self, every: int = 50, *, state: str | None = None, fraction: float = 0.01) -> None:
+    def __init__(self, every: int = 50, *, state: str | None = None, layer: int = -1, fraction: float = 0.01) -> None:
         if every < 1:
             raise ValueError(f"Recorder: every must be at least 1, got {every}")
         if not 0 < fraction < 1:
             raise ValueError(f"Recorder: fraction must lie between 0 and 1, got {fraction!r}")
-        self.every, self.state, self.fraction = every, state, fraction
+        self.every, self.state, self.layer, self.fraction = every, state, layer, fraction
         self.count = 0
         self.updates: list[int] = []
         self.symbol = ""
@@ -96,7 +99,8 @@ class Recorder:
 
         Raises:
             TypeError: if that is no loss.
-            ValueError: if its graph has no time steps or no such state.
+            ValueError: if its graph has no time steps, no such state or no such layer, or if the state is not the one
+                that was recorded before.
             RuntimeError: if no state is marked, and the optimiser has already changed the weights that the loss was
                 computed from.
         """
@@ -109,15 +113,21 @@ class Recorder:
         if not isinstance(loss, Node):
             raise TypeError(f"Recorder: expected a loss (or a function that makes one), got {type(loss).__name__}")
         nodes = reachable(loss)
-        at = marked_states(nodes, self.state)
-        symbol, arrivals, path = watched(loss, nodes, at) if at else from_flow(loss, self.state)
+        at = marked_states(nodes, self.state) if self.layer == -1 else {}
+        if at:
+            symbol, arrivals, path = watched(loss, nodes, at)
+            gates = [x for x in nodes[beginning(nodes, at):] if x.role == "gate" and x.scope.path[: len(path)] == path]
+        else:
+            symbol, arrivals, gates = from_flow(loss, self.state, self.layer)
+        if self.updates and symbol != self.symbol:
+            raise ValueError(f"Recorder: so far ∂L/∂{self.symbol} was recorded, and this is ∂L/∂{symbol}; mixed "
+                             "records would mislead: a recorder for each net and state, Recorder(state=...)")
         lags = range(max(arrivals) + 1)
         said = [arrivals.get(lag) for lag in lags]
         norms = [a.total if a else math.nan for a in said]
         carry = [a.carry / (a.carry + a.rest) if a and a.carry + a.rest > 0 else math.nan for a in said]
         horizon = Profile(symbol, (), tuple(arrivals), tuple(a.total for a in arrivals.values())).horizon(self.fraction)
         steps = {a.step: lag for lag, a in arrivals.items()}
-        gates = [x for x in nodes[beginning(nodes, at):] if x.role == "gate" and x.scope.path[: len(path)] == path]
         found = {"norms": norms, "carry": carry, **gate_means(gates, steps, len(lags))}
         for name in {**self._rows, **found}:
             rows = self._rows.setdefault(name, [[] for _ in self.updates])
@@ -162,22 +172,29 @@ class Recorder:
     def state_dict(self) -> dict[str, Any]:
         """All that was recorded, as arrays, for checkpoints."""
         return {"count": self.count, "updates": np.array(self.updates, int), "horizons": self.horizons,
-                "symbol": self.symbol, "every": self.every, "fraction": self.fraction,
+                "symbol": self.symbol, "every": self.every, "fraction": self.fraction, "layer": self.layer,
+                "state": self.state or "",
                 **{name: table(rows) for name, rows in self._rows.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what was recorded.
 
         Raises:
-            ValueError: if it was recorded at other intervals or with another fraction, or is no recorder's.
+            ValueError: if it was recorded at other intervals, with another fraction or of another state or layer, or is
+                no recorder's.
         """
-        missing = {"count", "updates", "horizons", "symbol", "every", "fraction", "norms", "carry"} - state.keys()
+        missing = {"count", "updates", "horizons", "symbol", "every", "fraction", "layer", "state", "norms",
+                   "carry"} - state.keys()
         if missing:
             raise ValueError(f"Recorder: this is not what a recorder wrote; it has no {', '.join(sorted(missing))}")
         for name in ("every", "fraction"):
             if float(state[name]) != getattr(self, name):
                 raise ValueError(f"Recorder: this was recorded with {name}={float(state[name]):g} and is to go on with "
                                  f"{name}={getattr(self, name):g}; mixed records would mislead")
+        of, own = (int(state["layer"]), str(state["state"]) or None), (self.layer, self.state)
+        if of != own:
+            raise ValueError("Recorder: this was recorded with layer={}, state={!r} and is to go on with layer={}, "
+                             "state={!r}; mixed records would mislead".format(*of, *own))
         self.count, self.symbol = int(state["count"]), str(state["symbol"])
         self.updates = [int(n) for n in state["updates"]]
         self._horizons = [float(x) for x in state["horizons"]]
@@ -202,7 +219,10 @@ class Recorder:
                 state = {name: file[name] for name in file.files}
         except (AttributeError, EOFError, ValueError) as error:
             raise ValueError(f"Recorder: {os.fspath(path)} is not a file that Recorder.save wrote") from error
-        made = cls(int(state["every"]), fraction=float(state["fraction"])) if "every" in state else cls()
+        made = cls()
+        if {"every", "fraction", "layer", "state"} <= state.keys():
+            made = cls(int(state["every"]), state=str(state["state"]) or None, layer=int(state["layer"]),
+                       fraction=float(state["fraction"]))
         made.load_state_dict(state)
         return made
 
@@ -305,11 +325,12 @@ def carried_into(state: Node, states: set[Node]) -> Iterator[tuple[Node, int]]:
                 stack.append(x)
 
 
-def from_flow(loss: Node, wanted: str | None) -> tuple[str, dict[int, Arrival], tuple[str, ...]]:
-    """The same for loops in which no state is marked: slower, because the graph must be searched for them."""
+def from_flow(loss: Node, wanted: str | None, layer: int) -> tuple[str, dict[int, Arrival], list[Node]]:
+    """The same of any layer, marked or not, and its gates: slower, because the graph must be searched for them."""
     flow = gradient_flow(loss)
-    symbol, arrivals = flow.profile(wanted).state, {a.lag: a for a in flow.split(wanted)}
-    return symbol, arrivals, tuple(filter(None, recurrent(flow.graph)[-1].path.split("/")))
+    symbol, arrivals = flow.profile(wanted, layer).state, {a.lag: a for a in flow.split(wanted, layer)}
+    inside = {node for names in recurrent(flow.graph)[layer].steps.values() for node in names.values()}
+    return symbol, arrivals, [x for x, name in traced(loss)[1].items() if x.role == "gate" and name in inside]
 
 
 def gate_means(gates: list[Node], lag_at: dict[int, int], lags: int) -> dict[str, list[float]]:

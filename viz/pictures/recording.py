@@ -27,8 +27,8 @@ def heat_map(of: Recorder, name: str, theme: Theme) -> Drawing:
     wide, high, top = (RIGHT - LEFT) / n, HEIGHT / lags, 86.0
     parts = [
         heading(16, 30, name, 17)[0],
-        text(16, 52, f"‖∂L/∂{of.symbol}‖ relative to lag 0 of the same update; line: the horizon, the last lag above "
-             f"{100 * of.fraction:g} %", anchor="start", font_size="12", fill=theme.faint),
+        text(16, 52, f"‖∂L/∂{of.symbol}‖₂ over the whole batch, relative to lag 0 of the same update; line: the "
+             f"horizon, the last lag above {100 * of.fraction:g} %", anchor="start", font_size="12", fill=theme.faint),
         element("rect", x=LEFT, y=top, width=RIGHT - LEFT, height=HEIGHT, fill=theme.tile),
         squares(left, wide, high, top, scale, theme),
     ]
@@ -39,8 +39,9 @@ def heat_map(of: Recorder, name: str, theme: Theme) -> Drawing:
         parts.append(element("path", d=d, fill="none", stroke=colour, stroke_width=width, stroke_linejoin="round"))
     parts.extend(lag_ticks(lags, high, top, theme))
     if known:
-        last = int(known[-1][1])
-        words = f"≥ lag {last}" if last == lags - 1 else f"lag {last}"
+        j, last = known[-1][0], int(known[-1][1])
+        beyond = norms[j, last + 1 :]  # of this record, which may be shorter than others
+        words = f"lag {last}" if np.isfinite(beyond).any() else f"≥ lag {last}"
         parts.append(text(RIGHT + 10, top + HEIGHT - (last + 0.5) * high + 4, words, anchor="start", font_size="11"))
     y = top + HEIGHT + 14
     if (of.carry > 0).any():
@@ -119,14 +120,16 @@ def gate_lines(of: Recorder, wide: float, top: float, theme: Theme) -> list[str]
         y = top + GATES * (1 - level)
         parts.append(element("line", x1=LEFT, y1=y, x2=RIGHT, y2=y, stroke=theme.rim, stroke_width=0.8))
         parts.append(text(LEFT - 8, y + 4, f"{level:g}", anchor="end", font_size="11"))
-    parts.append(text(16, top + GATES / 4 + 4, "gates", anchor="start", font_size="11", fill=theme.faint))
+    for j, words in enumerate(("gates,", "mean")):
+        parts.append(text(16, top + GATES / 4 + 4 + 13 * j, words, anchor="start", font_size="11", fill=theme.faint))
     ends: list[tuple[float, str, str]] = []
     for symbol, means in of.gates.items():
         colour = theme.colour(symbol, "gate") or theme.ink
         points = [(j, float(np.nanmean(row))) for j, row in enumerate(means) if not np.isnan(row).all()]
         d = "".join(f"{'L' if k else 'M'}{LEFT + (j + 0.5) * wide:.1f},{top + GATES * (1 - x):.1f}"
                     for k, (j, x) in enumerate(points)) + f"h{wide / 9:.1f}" * (len(points) == 1)
-        note = title(f"mean of {symbol}: {points[0][1]:.3f} at first, {points[-1][1]:.3f} at last")
+        note = title(f"mean of {symbol} over batch, units and steps: {points[0][1]:.3f} at first, "
+                     f"{points[-1][1]:.3f} at last")
         parts.append(element("path", note, d=d, fill="none", stroke=colour, stroke_width=2.0))
         ends.append((top + GATES * (1 - points[-1][1]), f"{symbol}  {points[-1][1]:.2f}", colour))
     last = -math.inf
