@@ -26,6 +26,8 @@ HINTS = {
 class Parameter(Tensor):
     """A Tensor that belongs to a module and is to be learned. (A module counts any leaf that requires a gradient.)
 
+    Without a symbol it is called by the name of the first attribute of a module that it is assigned to.
+
     >>> import numpy as np
     >>> Parameter(np.zeros((2, 3)), symbol="W").shape
     (2, 3)
@@ -49,6 +51,11 @@ class Module:
     >>> net
     Linear, 8 parameters: V (3, 2), d (2,)
     """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Parameter) and value.symbol is None:
+            mark(value, name, value.role)  # what its owner calls it, pictures call it too
+        super().__setattr__(name, value)
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Node]]:
         """Every parameter that is trained with its dotted path, each once, in the order of assignment."""

@@ -126,3 +126,14 @@ def test_a_state_of_other_than_real_numbers_is_refused_and_changes_nothing(bad: 
         net.load_state_dict({"V": np.ones((2, 3)), "d": bad})
     for name, a in before.items():
         np.testing.assert_array_equal(net.state_dict()[name], a)
+
+
+def test_a_parameter_without_a_symbol_is_called_as_its_module_calls_it() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            self.U_k = nn.Parameter(np.zeros((3, 2)))
+            self.again = self.U_k
+            self.W = nn.Parameter(np.zeros((2, 2)), symbol="R")
+
+    net = Net()
+    assert (net.U_k.symbol, net.U_k.role, net.W.symbol) == ("U_k", "parameter", "R")
