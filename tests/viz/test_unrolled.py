@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import viz
-from microgradrnn import Tensor, nn, scope
+from microgradrnn import Tensor, mark, nn, scope
 from tests.viz.nets import last_loss
 from tests.viz.svgs import SVG, of, shapes, wording
 from tests.viz.test_geometry import encoder_decoder, loss, own_stack, tree, wires
@@ -20,7 +20,7 @@ from viz.layout.cell import lay_out, mirrored
 from viz.layout.lanes import Net
 from viz.pictures.unrolled import block
 from viz.pictures.whole import Whole
-from viz.render.theme import DEFAULT
+from viz.render.theme import DEFAULT, text_width
 
 XS = np.random.default_rng(0).standard_normal((5, 2, 3))
 
@@ -70,6 +70,20 @@ def test_a_layer_that_runs_backwards_alone_shows_the_steps_it_took_last() -> Non
     one = model(h.sum(), last=3)
     assert one.lanes[0].shown == [0, 1, 2]
     assert "9 ⋯" in [wording(e) for e, _, _ in of(viz.unrolled(h.sum(), last=3).svg, "text")]
+
+
+@pytest.mark.parametrize("draw", [viz.unrolled, viz.rolled, viz.folded])
+def test_a_long_name_of_a_state_lies_between_the_cells(draw: Any) -> None:
+    h: Any = np.zeros((1, 4))
+    for t in range(120):
+        with scope("own", step=t):
+            h = mark((h @ Tensor(np.eye(4), label="W") + 1).tanh(), "memory_state", role="hidden")
+    svg = draw(h.sum()).svg
+    tiles = [(dx + float(e.get("x", 0)), float(e.get("width", 0))) for e, dx, _ in of(svg, "rect", rx="10")]
+    names = [(dx + float(e.get("x", 0)), text_width(wording(e), DEFAULT.size) / 2) for e, dx, _ in of(svg, "text")
+             if wording(e).startswith("memor…")]
+    assert len(names) > 1
+    assert all(abs(x - (left + width / 2)) >= width / 2 + half for x, half in names for left, width in tiles)
 
 
 def test_each_direction_says_its_name() -> None:

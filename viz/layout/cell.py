@@ -95,6 +95,11 @@ def caption(glyph: Glyph) -> str:
     return shorten(words, 12 if glyph.shape == "input" else 30)
 
 
+def gap(cell: Cell, theme: Theme) -> float:
+    """How far apart cells of this kind stand: the name of each state, with the number of its step, lies between."""
+    return max([theme.between, *(text_width(shorten(name, 6), theme.size) + 32 for name in cell.symbols.values())])
+
+
 def lay_out(cell: Cell, theme: Theme, merging: Collection[str] = ()) -> Tile:
     """Coordinates for one cell. What comes from below to a glyph of ``merging`` enters it as one wire."""
     return _Layout(cell, theme, merging).tile()

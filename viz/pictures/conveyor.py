@@ -12,6 +12,7 @@ from functools import cached_property, partial
 
 from viz.graph.cells import Wire
 from viz.graph.steps import Edge
+from viz.layout.cell import gap
 from viz.layout.lanes import Lane, Net, Output
 from viz.pictures.formula import lettering
 from viz.pictures.glyphs import paint_glyph, paint_glyphs
@@ -29,9 +30,9 @@ Joint = tuple[int, int]  # two lanes, the lower first, whose outputs are put sid
 
 
 def natural_pitch(net: Net, theme: Theme) -> float:
-    """From one column to the next."""
+    """From one column to the next. The name of a decoder stands in the gap before it."""
     names = (line for lane in net.lanes if lane.after is not None for line in lines(lane.label))
-    between = max([theme.between, *(text_width(line, 11) + 16 for line in names)])  # a decoder's stands in the gap
+    between = max([*(gap(lane.tile.cell, theme) for lane in net.lanes), *(text_width(line, 11) + 16 for line in names)])
     return cell_width(net) + between + 2 * passing(net)
 
 
@@ -392,9 +393,13 @@ class Painter:
                     for j in sorted(output.lanes):
                         found.extend(self.into(lane, output, self.lanes[j]))
         for pair in self.joints:
+            before = len(joints)
             for column in self.net.columns:
                 wires, dot = self.joint(pair, column)
                 found.extend(wires)
+                if dot and not any(joints[before:]):
+                    x, y = self.dot(pair, column)
+                    dot += text(x + 15, y, "side by side", anchor="start", font_size="11", fill=self.theme.faint)
                 joints.append(dot)
         return found, "".join(joints)
 

@@ -95,7 +95,7 @@ def _drawn(root: Any, flow: Flow | None, cells: int, name: str | None, scale: Sc
              for layer, label in zip(found, labels, strict=True)]
     measure = Gradients.of(lanes, flow, scale) if flow is not None else Values.of(lanes, bool(nodes))
     steps = sorted({step for layer in found for step in layer.steps})
-    axis = Axis(steps, LEFT, max(900.0, *(lane.strip_width(theme) for lane in lanes)))
+    axis = Axis(steps, LEFT, max(900.0, *(lane.strip_width() for lane in lanes)))
     stamps = Stamps()
     called = name or f"{_called(found)}, T = {len(steps)}"
     parts, y = [heading(theme.margin, 28, called)[0]], 44.0
@@ -180,7 +180,7 @@ class Gradients:
                  f"“{CARRIED}”: the part that comes straight from the next step's state, through products and sums "
                  "alone."]
         if self.lowest < self.scale.low:
-            notes[2] += f" Darkest: 1e{self.scale.low} or less"
+            notes[2] += " Darkest: the lowest number of the scale, or less"
             notes[2] += "; the curves go on." if self.curves.low < self.scale.low else "."
         heading = "norm of the gradient (Euclidean, log scale)"
         return wedge(self.scale, heading, self.looks, notes + binning(axis), theme)[:2]
@@ -293,10 +293,10 @@ class Lane:
             norms = [row for row in rows if row.state]
         return cls(layer, row, rows, norms, flow, label)
 
-    def strip_width(self, theme: Theme) -> float:
+    def strip_width(self) -> float:
         """How wide the cells are, side by side."""
         n, folds = len(self.row.shown), len(self.row.shown) < len(self.layer.steps)
-        return n * (self.row.tile.width + theme.between) + (MIDDLE if folds else 0.0)
+        return n * (self.row.tile.width + self.row.theme.between) + (MIDDLE if folds else 0.0)
 
     def paint(self, axis: Axis, y: float, measure: Gradients | Values, stamps: Stamps) -> tuple[str, float]:
         """The cells, the heat map, the curves and the time axis, from y down; and how high it all is."""

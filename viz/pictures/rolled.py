@@ -118,7 +118,7 @@ class Loop:
         self.above = set(main)
         self.sizes = {wire.edge: row.sizes(wire, row.layer.order) for wire in cell.wires}  # of all steps
         self.outs = {state: row.read_by(state, row.layer.order) for state in cell.states}
-        self.side = 76.0 + GAP * max(len(main), len(others), 1)
+        self.side = 26.0 + self.theme.between + GAP * max(len(main), len(others), 1)
         self.top = 40.0 + GAP * max(len(main), 1)
         self.width = self.tile.width + 2 * self.side
         self.height = self.top + self.tile.height + 26 + GAP * len(others) + 44
@@ -136,7 +136,8 @@ class Loop:
             return self.tile.routes[wire.edge]
         way, s, j = self.tile.exits[wire.source], self.row.way, self.nest[wire.source, wire.delay]
         entry, (x, y) = self.tile.entries[wire.edge], way.end
-        route, far, lane = Route(way.start, list(way.pieces)), 46 + GAP * j, self.lane(wire.source, wire.delay)
+        route, lane = Route(way.start, list(way.pieces)), self.lane(wire.source, wire.delay)
+        far = self.theme.between - 4 + GAP * j
         (x1, y1), r = entry.start, 12.0
         route.corner(x + s * far, (y + lane) / 2, r, level_first=True)
         route.corner((x + x1) / 2, lane, r, level_first=False)
@@ -210,11 +211,12 @@ class Loop:
         """The name of a state where it leaves the cell, and where it comes back."""
         s = self.row.way
         (x, y), called = self.tile.exits[state].end, shorten(self.symbol(state), 6)
-        parts = [text(x + 22 * s, y - 9, called, sub="t", font_style="italic")]
+        aside = s * (self.theme.between / 2 - 3)
+        parts = [text(x + aside, y - 9, called, sub="t", font_style="italic")]
         for wire in self.tile.cell.wires:
             if wire.recurrent and wire.source == state and wire.delay == 1:
                 x, y = self.tile.entries[wire.edge].start
-                parts.append(text(x - 22 * s, y - 9, called, sub="t−1" if s > 0 else "t+1", font_style="italic"))
+                parts.append(text(x - aside, y - 9, called, sub="t−1" if s > 0 else "t+1", font_style="italic"))
                 break
         return "".join(parts)
 
@@ -241,7 +243,7 @@ def _unrolled(loop: Loop, x: float, y: float, scale: Scale, stamps: Stamps) -> t
         parts.append(text(left - 62, middle + 5, f"⋯ {more} more", font_size="12", fill=theme.faint))
     lefts = {step: left + j * (row.tile.width + theme.between) for j, step in enumerate(row.shown)}
     parts.append(row.paint(lefts, y + loop.top, scale, stamps))
-    right = max(lefts.values()) + row.tile.width + 44
+    right = max(lefts.values()) + row.tile.width + theme.between - 6
     if row.way > 0 and more:
         parts.append(text(right + 34, middle + 5, f"⋯ {more} more", font_size="12", fill=theme.faint))
         right += 76

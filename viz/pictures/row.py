@@ -7,7 +7,7 @@ and what they hand on goes from right to left.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import networkx as nx
@@ -16,7 +16,7 @@ from viz.flow.messages import Flow
 from viz.graph.cells import Wire, one_cell
 from viz.graph.steps import Edge, Layer
 from viz.graph.trace import norm
-from viz.layout.cell import Tile, lay_out, mirrored
+from viz.layout.cell import Tile, gap, lay_out, mirrored
 from viz.pictures.glyphs import paint_glyphs
 from viz.pictures.strands import FORWARDS, PLAIN, Stamps, look, strand, strength
 from viz.render.geometry import Route
@@ -52,6 +52,7 @@ class Row:
         drawn = {*shown, *fitting}
         part, inside = excerpt(graph, layer, drawn)
         tile = lay_out(one_cell(part, inside, [step for step in layer.order if step in drawn]), theme)
+        theme = replace(theme, between=gap(tile.cell, theme))
         return cls(graph, layer, flow, mirrored(tile) if backwards(layer) else tile, sorted(shown), theme)
 
     @cached_property
