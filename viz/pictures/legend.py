@@ -74,13 +74,14 @@ def ticks(scale: Scale, x0: float, y: float, unit: float, theme: Theme) -> str:
     return "".join(parts)
 
 
-def power_of_ten(x: float, y: float, decade: int, **attributes: Any) -> str:
-    """``10`` with the decade raised.
+def power_of_ten(x: float, y: float, decade: int, before: str = "", **attributes: Any) -> str:
+    """``10`` with the decade raised; what comes ``before`` it is an ``≤``, where lower numbers look alike.
 
     >>> power_of_ten(0, 0, -3)
-    '<text x="0" y="0" text-anchor="middle">10<tspan dy="-4" font-size="80%">-3</tspan></text>'
+    '<text x="0" y="0" text-anchor="middle">10<tspan dy="-4" font-size="80%">−3</tspan></text>'
     """
-    return text(x, y, "10", **attributes)[: -len("</text>")] + f'<tspan dy="-4" font-size="80%">{decade}</tspan></text>'
+    raised = f'<tspan dy="-4" font-size="80%">{str(decade).replace("-", "−")}</tspan>'
+    return text(x, y, f"{before}10", **attributes)[: -len("</text>")] + raised + "</text>"
 
 
 def off_the_scale(norms: Iterable[float | None]) -> set[Look]:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from viz.flow.recorder import Recorder
-from viz.pictures.strips import power
+from viz.pictures.legend import power_of_ten
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale
 from viz.render.svg import document, element, heading, text, title
@@ -147,7 +147,7 @@ def legend(scale: Scale, zeros: bool, y: float, theme: Theme) -> tuple[str, floa
                      fill=theme.magnitude((j + 0.5) / (8 * decades)), shape_rendering="crispEdges")
              for j in range(8 * decades)]
     for j, decade in enumerate(scale.decades):
-        parts.append(text(LEFT + j * unit, y + 23, f"{'≤ ' * (j == 0)}{power(decade)}", font_size="11"))
+        parts.append(power_of_ten(LEFT + j * unit, y + 23, decade, "≤ " * (j == 0), font_size="11"))
     parts.append(text(RIGHT + 10, y + 9, "of lag 0", anchor="start", font_size="11", fill=theme.faint))
     if zeros:
         parts.append(text(RIGHT + 10, y + 23, "grey: exactly 0", anchor="start", font_size="11", fill=theme.faint))

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from viz.pictures.legend import power_of_ten
 from viz.render.drawing import Drawing
-from viz.render.scale import Scale, short
+from viz.render.scale import Scale
 from viz.render.svg import document, element, heading, text, title
 from viz.render.theme import DEFAULT, Theme, need_theme, shorten, text_width
 
@@ -153,6 +154,8 @@ def text_map(
     rim = 8 + max(text_width(visible(token), min(unit, 13.0)) for token in tokens)
     left, top = 16 + rim, 62 + rim
     said = "a row for each right answer, top down; a column for each step read, from the left"
+    if not C[np.triu_indices(T, 1)].any():
+        said += "; empty: not read yet"
     parts = [heading(16, 28, name)[0],
              text(16, 48, said, anchor="start", font_size="12", fill=theme.faint),
              element("rect", x=left, y=top, width=unit * T, height=unit * T, fill=theme.tile)]
@@ -200,8 +203,7 @@ def legend(scale: Scale, values: np.ndarray, y: float, theme: Theme, what: str) 
                              fill=theme.magnitude(scale.place(10 ** (scale.low + (j + 0.5) / 8))),
                              shape_rendering="crispEdges"))
     for j, decade in enumerate(scale.decades):
-        said = f"1e{decade}" if not -3 <= decade <= 2 else short(10.0**decade)
-        parts.append(text(left + j * unit, y + 27, f"≤ {said}" if j == 0 else said, font_size="11"))
+        parts.append(power_of_ten(left + j * unit, y + 27, decade, "≤ " * (j == 0), font_size="11"))
     x = left + unit * decades + 24
     if (values == 0).any():
         parts.append(element("line", x1=x, y1=y + 11, x2=x + 14, y2=y + 11, stroke=theme.nothing, stroke_width=1.4,
