@@ -2,8 +2,8 @@
 
     python -m viz MODULE:FUNCTION --out net.svg [--kind draw] [--fold step] [--flow] [--steps 0..3] [--theme dark]
 
-FUNCTION is called without arguments and returns a `Value` or a `Tensor`, the loss say (for ``--kind cell``: the cell),
-or a finished picture, which is saved. MODULE is as in ``import``, or a file: ``nets.py:loss``.
+FUNCTION is called without arguments and returns a `Value` or a `Tensor`, the loss say, or a cell, or a finished
+picture, which is saved. MODULE is as in ``import``, or a file: ``nets.py:loss``.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def from_name(name: str) -> ModuleType:
 
 def called(function: Any, where: str) -> Any:
     """What the function returns."""
-    if isinstance(function, Node) or not callable(function):
+    if isinstance(function, Node) or is_cell(function) or not callable(function):
         return function
     try:
         inspect.signature(function).bind()
@@ -92,6 +92,11 @@ def called(function: Any, where: str) -> Any:
     except ValueError:  # built in, and does not say
         pass
     return function()
+
+
+def is_cell(root: Any) -> bool:
+    """Is it a cell, which says what state it starts from?"""
+    return callable(root) and hasattr(root, "initial_state") and not isinstance(root, type)
 
 
 # ------------------------------------------------------------------------------------------------ the picture
@@ -146,6 +151,9 @@ def need_fitting(root: Any, where: str, kind: str | None) -> None:
         if isinstance(root, Node):
             raise TroubleError(f"{where} returned a {type(root).__name__}; --kind cell draws a cell, nn.GRUCell(3, 4) "
                                "say: return that, or leave --kind out")
+    elif is_cell(root):
+        raise TroubleError(f"{where} is a cell, {type(root).__name__}, which --kind cell draws; for --kind {kind} "
+                           "return the loss of a net made of it")
     elif not isinstance(root, Node):
         raise TroubleError(f"{where} returned {type(root).__name__}, not a Value or a Tensor{instead(root)}")
 
@@ -166,7 +174,7 @@ def instead(root: Any) -> str:
         return "; a figure of matplotlib saves itself, figure.savefig(...)"
     if hasattr(root, "draw"):
         return "; return its picture, .draw()"
-    return " (for one cell: --kind cell)" if hasattr(root, "parameters") else ""
+    return "; a net by itself has no graph: return its loss" if hasattr(root, "parameters") else ""
 
 
 def kind_for(root: Any, paths: Sequence[str], options: argparse.Namespace) -> str:
@@ -191,6 +199,8 @@ def jobs(root: Any, options: argparse.Namespace) -> list[argparse.Namespace]:
         if given:
             raise TroubleError(f"{', '.join(given)}: the function returned a finished picture, which is only saved")
         return [argparse.Namespace(**{**vars(options), "kind": FINISHED})]
+    if options.kind is None and is_cell(root):
+        options = argparse.Namespace(**{**vars(options), "kind": "cell"})
     need_fitting(root, options.function, options.kind)
     data = [path for path in options.out if Path(path).suffix.lower() in DATA]
     groups = [options.out] if options.kind else [data, [path for path in options.out if path not in data]]
@@ -244,7 +254,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("function", metavar="MODULE:FUNCTION", help="returns what to draw; FILE.py:FUNCTION is right too")
     p.add_argument("--out", nargs="+", default=["net.svg"], metavar="FILE",
                    help="the ending says how: .svg, .png, .pdf, .gv, .gif, .json, .graphml (default: net.svg)")
-    p.add_argument("--kind", choices=list(FILES), help="default: unrolled, if there are time steps, else draw")
+    p.add_argument("--kind", choices=list(FILES),
+                   help="default: cell for a cell; unrolled, if there are time steps; else draw")
     p.add_argument("--fold", choices=FOLDS, help="draw a smaller graph: a node for each step, module, run of steps")
     p.add_argument("--flow", action="store_true", help="draw the gradient on every edge")
     p.add_argument("--steps", type=steps, help="how many steps, or which: 8, 3..7")

@@ -32,6 +32,7 @@ def needs(x, *, y=1): return x
 def no_node(): return 3
 def fails(): return {}["key"]
 def cell(): return nn.GRUCell(2, 3, rng=0)
+def net(): return nn.GRU(2, 3, rng=0)
 def pair(): return nn.GRU(2, 3, rng=0)(np.ones((9, 2, 2)))
 def nothing(): recurrent()
 def flow(): return viz.gradient_flow(recurrent())
@@ -42,6 +43,7 @@ def digraph(): return viz.draw(loss())
 def film(): return viz.backprop_frames(loss())
 def comparison(): return viz.compare_flow({"rnn": recurrent()})
 already = Value(1.0) * 2
+made = nn.GRUCell(2, 3, rng=0)
 """
 
 
@@ -94,6 +96,8 @@ def test_the_kind_is_chosen_by_the_graph_and_the_ending(nets: Path, capsys: Caps
     pytest.importorskip("resvg_py")
     pytest.importorskip("PIL")
     for function, out, more, kind in (
+        ("cell", "x.svg", [], "cell"),
+        ("made", "x.svg", ["--flow"], "cell"),
         ("recurrent", "x.svg", [], "unrolled"), ("loss", "x.svg", [], "draw"), ("recurrent", "x.gv", [], "draw"),
         ("recurrent", "x.svg", ["--fold", "step"], "draw"), ("recurrent", "x.json", ["--fold", "step"], "graph"),
         ("loss", "x.gif", [], "frames"),
@@ -177,7 +181,9 @@ def test_the_graph_that_is_written_is_the_traced_one(nets: Path) -> None:
     ("my_nets:flow", "my_nets:flow returned Flow, not a Value or a Tensor; return the loss, and say --flow"),
     ("my_nets:ways", "my_nets:ways returned Ways, not a Value or a Tensor; return its picture, .draw()"),
     ("my_nets:words", "my_nets:words returned str, not a Value or a Tensor\n"),
-    ("my_nets:cell", "my_nets:cell returned GRUCell, not a Value or a Tensor (for one cell: --kind cell)"),
+    ("my_nets:cell --kind draw", "my_nets:cell is a cell, GRUCell, which --kind cell draws; for --kind draw return"),
+    ("my_nets:cell --out x.json", "--out x.json: cell is written as .svg, .png, .pdf"),
+    ("my_nets:net", "my_nets:net returned GRU, not a Value or a Tensor; a net by itself has no graph: return its loss"),
     ("my_nets:pair", "my_nets:pair returned tuple, not a Value or a Tensor; return its first element"),
     ("my_nets:recurrent --kind cell", "returned a Tensor; --kind cell draws a cell"),
     ("my_nets:loss --out x", "--out x: the ending says how it is written: .svg, .png, .pdf, .gv"),
