@@ -219,7 +219,18 @@ def test_flows_are_given_by_name() -> None:
 
 def test_a_small_fraction_is_written_in_full() -> None:
     svg = viz.ribbons({"rnn": viz.gradient_flow(last_loss("rnn"))}, fraction=0.002).svg
-    assert "&gt; 0.2 % to lag" in svg
+    assert "&gt; 0.2 % to lag ≥ 5" in svg
+
+
+def test_ribbons_say_whether_the_horizon_is_known_be_it_drawn_or_not() -> None:
+    _, h = nn.RNN(3, 4, rng=0)(np.random.default_rng(1).standard_normal((40, 2, 3)))
+    far, near = viz.gradient_flow(h.sum()), viz.gradient_flow(nn.IRNN(3, 4, rng=0)(np.ones((40, 2, 3)))[1].sum())
+    known, most = far.horizon(), near.horizon()
+    assert known is not None
+    assert 2 < known < most == 39
+    for lags in (2, 100):
+        said = [wording(e) for e, _, _ in of(viz.ribbons({"rnn": far, "irnn": near}, lags=lags).svg, "text")]
+        assert [words for words in said if words.startswith("> 1 %")] == [f"> 1 % to lag {known}", "> 1 % to lag ≥ 39"]
 
 
 def test_ribbons_split_by_share() -> None:
@@ -242,7 +253,7 @@ def test_ribbons_draw_one_line_between_carry_and_rest_and_say_where_there_is_non
     assert not [e for e in parsed(plain).iter(SVG + "path") if e.get("stroke") == "#ffffff"]
     assert "% carried" not in plain.svg
     assert "colour: norm, log scale" in words(plain)
-    assert any(re.fullmatch(r"darkest: 1e-\d+ or less", w) for w in words(plain))
+    assert any(re.fullmatch(r"≤ 10−\d+", w) for w in words(plain)), "smaller looks like the lowest decade"
 
 
 def test_one_flow_alone_is_enough() -> None:

@@ -538,3 +538,12 @@ def test_two_loops_that_feed_each_other_are_told_apart() -> None:
         np.testing.assert_allclose(of_a.parts["straight"][j], 0.5**j * cotangent, rtol=1e-12)
     back = last.parts["carry"][2] - first.parts["carry"][2]  # b_5 -> a_5 -> b_4 -> b_3 -> a_3
     np.testing.assert_allclose(of_a.parts["b"][2], back, rtol=1e-10)
+
+
+def test_the_picture_of_a_net_without_a_carry_does_not_speak_of_the_carry_alone() -> None:
+    hs, _ = nn.RNN(3, 4, rng=0)(np.random.default_rng(0).standard_normal((6, 2, 3)))
+    svg = viz.ways((hs**2).sum()).draw().svg
+    assert "carry alone" not in svg
+    assert "never: carried, or straight from the loss" in svg
+    short, _ = nn.RNN(3, 4, rng=0)(np.ones((2, 1, 3)))
+    assert "1 step back the largest part" in viz.ways(short.sum()).draw().svg

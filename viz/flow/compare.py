@@ -380,10 +380,19 @@ def what_carries(ranked: Sequence[Track], lag: int) -> str:
         known = [x for x in kept if not math.isnan(x)]
         mean = geometric(known)
         if track.gated and math.isfinite(mean):
-            size = f"{mean:.2f}" if 0.005 <= mean < 1000 else short(mean) if mean else "exactly 0"
+            size = mean_factor(mean) if mean else "exactly 0"
             over = f" over {len(known)} of its {len(kept)} steps" if len(known) < len(kept) else ""
             said.append(f"{size}{' of it a step' * (not said)} in {quoted(track.net)}{over}")
     return f" The carry alone keeps {listed(said)} (geometric mean)." if said else ""
+
+
+def mean_factor(mean: float) -> str:
+    """A mean factor a step: in hundredths where that reads well.
+
+    >>> mean_factor(0.7312), mean_factor(1.0), mean_factor(0.0012), mean_factor(0.0)
+    ('0.73', '1.00', '0.0012', '0')
+    """
+    return f"{mean:.2f}" if 0.005 <= mean < 1000 else short(mean)
 
 
 def faster(ranked: Sequence[Track], lag: int) -> str:

@@ -11,8 +11,9 @@ import math
 from collections.abc import Iterable, Mapping
 from statistics import median
 
-from viz.flow.messages import Arrival, Flow, need_flows, profiles
+from viz.flow.messages import Arrival, Flow, Profile, need_flows, profiles
 from viz.graph.steps import layers, no_steps
+from viz.pictures.legend import power_of_ten
 from viz.pictures.unrolled import label_of
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale, short
@@ -24,7 +25,7 @@ SAMPLE = 34.0  # the room for a sample of what a note is about
 NOTES = {  # what each line and dot is; none is named by a colour, which another theme has not
     "line": "above this line: the share carried over directly (through products with a gate and sums only), by norm. "
             "Below: what came by every other way.",
-    "none": "no direct carry: all came through gates, candidate, matrix and tanh.",
+    "none": "no direct carry: all came through gates, candidate, matrix and tanh, or straight from the loss.",
     "mark": "the last lag at which the whole norm is above {} of that state's own value at lag 0",
     "zero": "exactly zero",
     "alarm": "NaN or infinite",
@@ -54,33 +55,33 @@ def ribbons(flows: Mapping[str, Flow] | Flow, *, lags: int = 100, scale: Scale |
     need_flows(flows, "ribbons")
     if flows and not any(layers(flow.graph) for flow in flows.values()):
         raise ValueError(f"ribbons: {no_steps(next(iter(flows.values())).graph)}")
-    lanes = [(net, p.state, flow.split(p.state), p.horizon(fraction)) for net, flow in flows.items()
+    lanes = [(net, p, [a for a in flow.split(p.state) if a.lag <= lags]) for net, flow in flows.items()
              if layers(flow.graph) for p in profiles(flow)]
-    lanes = [(net, state, [a for a in arrivals if a.lag <= lags], horizon) for net, state, arrivals, horizon in lanes]
     if not lanes:
         raise ValueError("ribbons: nothing to draw: no state is handed from one step to a later one")
-    if not any(arrivals for _, _, arrivals, _ in lanes):
+    if not any(arrivals for _, _, arrivals in lanes):
         raise ValueError("ribbons: no gradient reaches any state")
-    every = [x for _, _, arrivals, _ in lanes for a in arrivals for x in (a.carry, a.rest)]
+    every = [x for _, _, arrivals in lanes for a in arrivals for x in (a.carry, a.rest)]
     scale = scale or Scale.of(every, widest=12)
-    furthest = max(a.lag for _, _, arrivals, _ in lanes for a in arrivals)
+    furthest = max(a.lag for _, _, arrivals in lanes for a in arrivals)
     unit = min(max(900.0 / (furthest + 1), 4.0), 26.0)
     right = LEFT + unit * (furthest + 1)
     parts = [heading(16, 28, name)[0]]
     y = 52.0
-    for net, state, arrivals, horizon in lanes:
+    for net, profile, arrivals in lanes:
         parts.append(text(16, y + 18, shorten(net, 12), anchor="start", font_weight="bold"))
-        parts.append(text(16, y + 34, f"∂L/∂{shorten(state, 8)}", anchor="start", font_size="12", fill=theme.faint))
+        parts.append(text(16, y + 34, f"∂L/∂{shorten(profile.state, 8)}", anchor="start", font_size="12",
+                          fill=theme.faint))
         parts.append(element("rect", x=LEFT, y=y, width=right - LEFT, height=HEIGHT, fill=theme.tile))
         parts.extend(lane(arrivals, y, right, unit, scale, theme))
-        parts.append(mark(horizon, arrivals, y, right, unit, fraction, theme))
+        parts.append(mark(profile, arrivals, y, right, unit, fraction, theme))
         y += HEIGHT + 24
     parts.append(axis(furthest, y - 8, right, unit, theme))
     parts.append(text(right + 10, y + 10, "← the loss", anchor="start", font_size="11", fill=theme.faint))
-    arrivals = [a for _, _, some, _ in lanes for a in some]
-    marked = any(horizon is not None and any(horizon <= a.lag for a in some) for *_, some, horizon in lanes)
+    arrivals = [a for _, _, some in lanes for a in some]
+    marked = any(is_marked(profile.horizon(fraction), some) for _, profile, some in lanes)
     there = {"line": any(a.carry > 0 for a in arrivals), "mark": marked,
-             "none": any(not any(a.carry > 0 for a in some) for _, _, some, _ in lanes),
+             "none": any(not any(a.carry > 0 for a in some) for _, _, some in lanes),
              "zero": any(a.carry + a.rest == 0 for a in arrivals), "alarm": not all(map(math.isfinite, every))}
     notes = {kind: words.format(f"{100 * fraction:.3g} %") for kind, words in NOTES.items() if there.get(kind, True)}
     markup, h = legend(scale, notes, y + 36, theme)
@@ -124,10 +125,15 @@ def parting(d: str, theme: Theme) -> str:
                    for colour, width in ((theme.ink, 3.2), (theme.paper, 1.8)))
 
 
-def mark(horizon: int | None, arrivals: list[Arrival], y: float, right: float, unit: float, fraction: float,
+def is_marked(horizon: int | None, arrivals: list[Arrival]) -> bool:
+    """Does the horizon lie within what is drawn?"""
+    return horizon is not None and any(horizon <= a.lag for a in arrivals)
+
+
+def mark(profile: Profile, arrivals: list[Arrival], y: float, right: float, unit: float, fraction: float,
          theme: Theme) -> str:
     """Where the norm is last above the fraction of its start."""
-    start = next((a.total for a in arrivals if a.lag == 0), 0.0)
+    start, horizon = next((a.total for a in arrivals if a.lag == 0), 0.0), profile.horizon(fraction)
     words = text(right + 10, y + 12, f"{short(start)} at lag 0", anchor="start", font_size="11")
     shares = [a.carry / (a.carry + a.rest) for a in arrivals if a.lag and 0 < a.carry + a.rest < math.inf]
     if shares:
@@ -135,10 +141,11 @@ def mark(horizon: int | None, arrivals: list[Arrival], y: float, right: float, u
         words += text(right + 10, y + 42, said, anchor="start", font_size="11", fill=theme.faint)
     if horizon is None:
         return words
-    reached = arrivals and horizon <= max(a.lag for a in arrivals)
-    words += text(right + 10, y + 27, f"> {100 * fraction:g} % to lag {horizon}", anchor="start", font_size="11",
-                  fill=theme.faint)
-    if not reached:
+    ends = any(lag > horizon and math.isfinite(size) for lag, size in zip(profile.lags, profile.norms, strict=True))
+    known = "" if ends else "≥ "
+    words += text(right + 10, y + 27, f"> {100 * fraction:g} % to lag {known}{horizon}", anchor="start",
+                  font_size="11", fill=theme.faint)
+    if not is_marked(horizon, arrivals):
         return words
     x = right - (horizon + 1) * unit
     return words + element("path", d=f"M{x:.1f},{y - 4:.1f}V{y + HEIGHT + 4:.1f}", stroke=theme.alarm, stroke_width=2.0)
@@ -165,10 +172,8 @@ def legend(scale: Scale, notes: Mapping[str, str], y: float, theme: Theme) -> tu
         parts.append(element("rect", x=x, y=y, width=unit / 8 + 0.3, height=12.0,
                              fill=theme.magnitude(scale.place(10 ** (scale.low + (j + 0.5) / 8)))))
     for j, decade in enumerate(scale.decades):
-        parts.append(text(LEFT + j * unit, y + 27, f"1e{decade}", font_size="11"))
+        parts.append(power_of_ten(LEFT + j * unit, y + 27, decade, "≤ " * (j == 0), font_size="11"))
     parts.append(text(16, y + 10, "colour: norm, log scale", anchor="start", font_size="12", font_weight="bold"))
-    parts.append(text(LEFT + unit * (scale.high - scale.low) + 26, y + 10, f"darkest: 1e{scale.low} or less",
-                      anchor="start", font_size="11"))
     for j, (kind, words) in enumerate(notes.items()):
         low = y + 54 + 19 * j
         drawn = sample(kind, low - 4, theme)

@@ -13,6 +13,7 @@ from statistics import median
 import numpy as np
 
 from viz.flow.ways import CARRY, STRAIGHT, Ways
+from viz.pictures.legend import power_of_ten
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale, short
 from viz.render.svg import document, element, heading, text, title
@@ -21,6 +22,7 @@ from viz.render.theme import DEFAULT, Theme, mixed, need_theme, text_width
 LEFT, TOP, BANDS, CURVES, WIDE = 84.0, 58.0, 150.0, 130.0, 760.0
 LEGEND = 350.0
 SPARE = ("#d55e00", "#f0e442", "#009e73", "#e69f00", "#0072b2", "#999999")
+NEVER = "carried, or straight from the loss"  # a path that made no step back yet has not left the carry
 MOST = 8  # bands of their own; what is smaller is drawn as one
 HEADINGS = {
     "first": "how it first left the carry", "last": "how it came from the step after", "set": "all ways it used",
@@ -101,7 +103,7 @@ def drawn_panel(
         if (decade - scale.high) % every == 0:
             height = low + CURVES * (1 - scale.place(10.0**decade))
             parts.append(element("path", d=f"M{LEFT},{height:.1f}H{right}", stroke=theme.rim, stroke_width=0.8))
-            parts.append(text(LEFT - 8, height + 4, f"1e{decade}", anchor="end", font_size="11", fill=theme.faint))
+            parts.append(power_of_ten(LEFT - 8, height + 4, decade, anchor="end", font_size="11", fill=theme.faint))
     for name in ways.parts:
         parts.append(curve(ways.norms[name], low, unit, right, scale, stroke=paint[name], stroke_width=1.3))
     parts.append(curve(ways.sum_of_norms, low, unit, right, scale, stroke=theme.ink, stroke_width=1.4,
@@ -188,9 +190,11 @@ def verdict(ways: Ways) -> str:
     most = max(ways.parts, key=lambda name: float(ways.norms[name][last]))
     whole, together = ways.whole_norms, ways.sum_of_norms
     left = median(float(whole[j] / together[j]) for j in alive)
-    return (f"{ways.lags[last]} steps back the largest part is “{said(most, ways)}”, {ways.shares(most)[last]:.0%} of "
-            f"the sum of norms. ‖∂L/∂{ways.state}‖ is {short(float(whole[last]))} there, {short(float(whole[0]))} at "
-            f"lag 0. Norm of sum / sum of norms: {left:.2f} (median).")
+    lag = ways.lags[last]
+    return (f"{lag} step{'s' * (lag != 1)} back the largest part is “{said(most, ways)}”, "
+            f"{ways.shares(most)[last]:.0%} of the sum of norms. ‖∂L/∂{ways.state}‖ is "
+            f"{short(float(whole[last]))} there, {short(float(whole[0]))} at lag 0. "
+            f"Norm of sum / sum of norms: {left:.2f} (median).")
 
 
 def legend(ways: Ways, y: float, low: float, x: float, scale: Scale, paint: Mapping[str, str], theme: Theme) -> str:
@@ -209,7 +213,7 @@ def legend(ways: Ways, y: float, low: float, x: float, scale: Scale, paint: Mapp
     parts.append(text(x, low + 92, "Euclidean norms, over the whole batch", anchor="start", font_size="12",
                       fill=theme.faint))
     if any(0 < size < 10.0**scale.low for norms in ways.norms.values() for size in norms):
-        parts.append(text(x, low + 110, f"below {short(10.0**scale.low)}: not drawn", anchor="start", font_size="12",
+        parts.append(text(x, low + 110, "smaller ones lie below the axis: not drawn", anchor="start", font_size="12",
                           fill=theme.faint))
     return "".join(parts)
 
@@ -217,11 +221,11 @@ def legend(ways: Ways, y: float, low: float, x: float, scale: Scale, paint: Mapp
 def said(name: str, ways: Ways) -> str:
     """A class in words."""
     if name == CARRY:
-        return {"last": "the carry", "set": "none: the carry alone"}.get(ways.by, "never: the carry alone")
+        return {"last": "the carry", "set": f"none: {NEVER}"}.get(ways.by, f"never: {NEVER}")
     if name == STRAIGHT:
         return "straight: from its own step, or above"
     if ways.by == "number":
-        return {"0": "never: the carry alone", "1": "once", "2": "twice", "3+": "three times or more"}.get(name, name)
+        return {"0": f"never: {NEVER}", "1": "once", "2": "twice", "3+": "three times or more"}.get(name, name)
     symbol, role = ways.colours.get(name, (None, None))
     return f"{role} {symbol}" if role else name.replace("+", " + ")
 

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from viz.flow.compare import Comparison, Track, geometric
+from viz.flow.compare import Comparison, Track, geometric, mean_factor
 from viz.flow.ways import CARRY, STRAIGHT
+from viz.pictures.legend import power_of_ten
 from viz.pictures.text import ink_on
 from viz.render.drawing import Drawing
 from viz.render.scale import short
@@ -164,7 +165,7 @@ class Lane:
         for decade in range(self.scale.high, self.scale.low - 1, -every):
             y = top + SIZE * (1 - self.scale.place(10.0**decade))
             yield element("line", x1=LEFT, y1=y, x2=RIGHT, y2=y, stroke=theme.rim, stroke_width=0.8)
-            yield self.tick(y + 4, power(decade))
+            yield power_of_ten(LEFT - 6, y + 4, decade, anchor="end", font_size="10.5", fill=theme.faint)
         yield crisp(part for column in self.columns for part in self.bar(column))
         start, far = self.track.at(0), max(self.track.lags)
         yield self.aside(top + 14, f"{short(start) if start is not None else '–'} at lag 0")
@@ -313,9 +314,9 @@ class Lane:
             yield self.tick(y, said)
         mean = geometric(self.track.factors())
         if math.isfinite(mean):
-            yield self.aside(top + 14, f"× {mean:.2f} a step")
+            yield self.aside(top + 14, f"× {mean_factor(mean)} a step")
             if line:
-                yield self.aside(top + 28, f"carry alone × {geometric(self.track.kept()):.2f}")
+                yield self.aside(top + 28, f"carry alone × {mean_factor(geometric(self.track.kept()))}")
 
     def level(self, factor: float) -> float:
         """The y of a factor; what goes beyond the axis stops there."""
@@ -333,15 +334,6 @@ def crisp(shapes: Iterable[str]) -> str:
 def said_of(way: str) -> str:
     """The name of a way for a reader of the picture."""
     return "the loss" if way == STRAIGHT else way
-
-
-def power(decade: int) -> str:
-    """10 to the power of a whole number, short.
-
-    >>> power(1), power(0), power(-4)
-    ('10', '1', '1e-4')
-    """
-    return f"{10**decade}" if 0 <= decade <= 3 else f"1e{decade}"
 
 
 def axis(furthest: int, y: float, unit: float, theme: Theme) -> str:
@@ -364,7 +356,7 @@ def legend(of: Comparison, y: float, limit: float | None) -> tuple[str, float]:
     parts = [crisp(element("rect", x=LEFT + j * unit / 8, y=y, width=unit / 8 + 0.3, height=9.0,
                            fill=theme.magnitude((j + 0.5) / n)) for j in range(n))]
     for j, decade in enumerate(scale.decades):
-        parts.append(text(LEFT + j * unit, y + 23, ("≤ " if j == 0 else "") + power(decade), font_size="11"))
+        parts.append(power_of_ten(LEFT + j * unit, y + 23, decade, "≤ " * (j == 0), font_size="11"))
     parts.append(text(RIGHT + 12, y + 9, "norm", anchor="start", font_size="11", fill=theme.faint))
     y += 46
     every = [g for track in of.tracks for g in track.norms]

@@ -76,12 +76,12 @@ def decimals(x: float) -> str:
 def short(norm: float) -> str:
     """A norm in few characters.
 
-    >>> short(0.0123), short(1.26e-7), short(0.0), short(float("nan"))
-    ('0.012', '1.3e-7', '0', 'nan')
+    >>> short(0.0123), short(1.26e-7), short(123.4), short(0.0), short(float("nan"))
+    ('0.012', '1.3e-7', '123', '0', 'nan')
     """
     if norm == 0 or not math.isfinite(norm):
         return f"{norm:g}"
-    if 0.001 <= abs(norm) < 1000:
-        return f"{norm:.2g}"
+    if 0.001 <= abs(norm) < 999.5:
+        return f"{norm:.2g}" if abs(norm) < 99.5 else f"{norm:.0f}"
     digits, exponent = f"{norm:.1e}".split("e")
     return f"{digits}e{int(exponent)}"
