@@ -105,7 +105,8 @@ def graph_of(root: Any, options: argparse.Namespace) -> nx.MultiDiGraph:
     flow = viz.gradient_flow(root) if options.flow else None
     if options.fold is None:
         return viz.trace(root) if flow is None else viz.fold(flow, hide=())
-    return viz.fold(root, by=options.fold, flow=flow)
+    each = options.fold == "step" and options.kind == "draw"  # one W and a line to every step is a thicket
+    return viz.fold(root, by=options.fold, flow=flow, parameters="use" if each else "once")
 
 
 def picture(root: Any, options: argparse.Namespace) -> Any:

@@ -157,6 +157,7 @@ def test_options_do_what_they_say(nets: Path) -> None:
     assert viz.DARK.paper not in svg()
     assert "my title" in svg("--name", "my title")
     assert "rnn/t4" in svg("--fold", "step")
+    assert svg("--fold", "step").count(">W<") == 9, "one at each step: no thicket of lines from one"
     assert "‖grad‖" in svg("--fold", "module", "--flow")
     assert "‖grad‖" not in svg("--fold", "module")
     assert svg("--kind", "rolled") != svg("--kind", "rolled", "--steps", "2")
