@@ -66,7 +66,7 @@ def grid(values: Any, x: str, y: str, what: str, *, missing: Any = None, log: bo
     image = colours.to_rgba(np.where(a > 0, a, low))[..., :3]
     kinds = {"exactly 0": (a == 0, DEFAULT.nothing)}
     if missing is not None:
-        kinds = {"exactly 0": ((a == 0) & ~missing, DEFAULT.nothing), "not there": (missing, DEFAULT.tile)}
+        kinds = {"exactly 0": ((a == 0) & ~missing, DEFAULT.nothing), "no step here": (missing, DEFAULT.tile)}
     for where, colour in kinds.values():
         image[where] = to_rgb(colour)
     ax.imshow(image, interpolation="nearest", aspect="auto")

@@ -109,7 +109,7 @@ CLAIMS = [
           Ts = [1, 2, 4, 8, 16]
           lengths = np.array([longest(T) for T in Ts])
           charts.curves({"from the first input": (Ts, lengths[:, 0]), "from the last input": (Ts, lengths[:, 1])},
-                        "T: steps", "longest way to the loss")
+                        "T: steps", "longest way to the loss: operations")
           """, """
           slope, short = (lengths[-1, 0] - lengths[-2, 0]) / (Ts[-1] - Ts[-2]), lengths[-1, 1]
           assert (lengths[:, 1] == short).all()

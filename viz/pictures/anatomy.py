@@ -529,7 +529,7 @@ class _Painter:
         if both := next(filter(None, map(self.reads_both, drawn.glyphs)), None):
             yield ("none", None, None, ""), f"wires that meet at a box are read side by side, as [{', '.join(both)}]"
         if not self.flowing:
-            yield ("dot", None, None, ""), "a copy: the wire goes both ways"
+            yield ("dot", None, None, ""), "a copy: the same goes along both wires"
         if self.anatomy.equations.weights:
             yield ("none", None, None, ""), self.weights_line()
         for start, stop, names in self.unread():

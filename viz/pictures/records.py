@@ -210,6 +210,8 @@ def picture(graph: nx.MultiDiGraph, flow: Flow | None, rankdir: str, theme: Them
     words = ("Number, width and colour of an arrow: the Euclidean norm of the message that flowed back along it."
              if sent else "")
     counted = any(said.get("count", 1) > 1 for _, _, said in graph.edges(data=True))
+    if sent and counted:
+        words += " Of several edges as one: the root of the sum of their squared norms."
     sheet = Sheet(graph, fields, theme, rankdir, gap=34.0 if sent or counted else 18.0)
     scale = Scale.of(sent.values())
     wires, numbers = [], []

@@ -110,8 +110,8 @@ def share_bars(shares: Shares, *, log: bool = False, ax: Any = None) -> Any:
     ax.set_xlabel("lag: step of the loss less step of the use" if shares.by == "lag" else "step that used it")
     below = "" if log or not (shares.along() < 0).any() else "\n(below 0: against the sum)"
     ax.set_ylabel(f"shares of {said}, Euclidean norm{below}")
-    together, left = short(float(norms.sum()) + norm(shares.rest)), f"{shares.cancellation():.0%}"
-    ax.set_title(f"{said}: ‖sum‖ {short(whole)}, sum of ‖shares‖ {together}: {left} is left", fontsize="medium",
+    together, left = f"{float(norms.sum()) + norm(shares.rest):.3g}", f"{shares.cancellation():.0%}"
+    ax.set_title(f"{said}: ‖sum‖ {whole:.3g}, sum of ‖shares‖ {together}: {left} is left", fontsize="medium",
                  loc="left", pad=24)
     ax.xaxis.get_major_locator().set_params(integer=True)
     _plain(ax)
@@ -183,7 +183,7 @@ def transport_curves(
                     label=f"{name}: (‖W‖₂ max|φ'|)$^k$")
     ax.axhline(0, color=DEFAULT.ink, linewidth=0.8)
     ax.set_xlabel("lag k: steps back from the end")
-    ax.set_ylabel("log₁₀ ‖∂$s_T$/∂$s_{T-k}$‖₂")
+    ax.set_ylabel("log₁₀ ‖∂$s_T$/∂$s_{T-k}$‖₂, s: the state")
     _plain(ax)
     ax.legend(frameon=False, fontsize="small")
     return ax.figure
