@@ -192,3 +192,11 @@ def test_symbols_of_any_kind_can_be_written(errors: LocalErrors, jacobians: Step
     for symbol in ("$", "b_n", "state{", "\\h"):
         labels(viz.blame_map(replace(errors, symbol=symbol)))
         labels(viz.singular_fan(replace(jacobians, states=(symbol,))))
+
+
+def test_jacobians_are_said_to_be_of_one_sequence() -> None:
+    jacobians = viz.step_jacobians(nn.GRU(3, 4, rng=0)(np.ones((5, 2, 3)))[1].sum(), batch=1)
+    fan, curves = viz.singular_fan(jacobians).axes[0], viz.transport_curves({"gru": jacobians}).axes[0]
+    plane = viz.eigenvalue_plane(jacobians).axes[0]
+    for words in (fan.get_ylabel(), curves.get_ylabel(), plane.get_xlabel()):
+        assert words.endswith("of one sequence")

@@ -142,7 +142,7 @@ def singular_fan(jacobians: StepJacobians, *, ax: Any = None) -> Any:
     ax.axhline(1, color=DEFAULT.ink, linewidth=0.8)
     ax.set_yscale("log")
     ax.set_xlabel("step t")
-    ax.set_ylabel(f"singular values of {_derivative(jacobians)}")
+    ax.set_ylabel(f"singular values of {_derivative(jacobians)}, of one sequence")
     _plain(ax)
     _legend_above(ax)
     return ax.figure
@@ -183,7 +183,7 @@ def transport_curves(
                     label=f"{name}: (‖W‖₂ max|φ'|)$^k$")
     ax.axhline(0, color=DEFAULT.ink, linewidth=0.8)
     ax.set_xlabel("lag k: steps back from the end")
-    ax.set_ylabel("log₁₀ ‖∂$s_T$/∂$s_{T-k}$‖₂, s: the state")
+    ax.set_ylabel("log₁₀ ‖∂$s_T$/∂$s_{T-k}$‖₂, s: the state of one sequence")
     _plain(ax)
     ax.legend(frameon=False, fontsize="small")
     return ax.figure
@@ -207,7 +207,7 @@ def eigenvalue_plane(jacobians: StepJacobians, *, ax: Any = None) -> Any:
     bar.locator.set_params(integer=True)
     ax.set_aspect("equal", adjustable="datalim")
     ax.locator_params(nbins=5)
-    ax.set_xlabel(f"Re λ, eigenvalues of {_derivative(jacobians)}")
+    ax.set_xlabel(f"Re λ, eigenvalues of {_derivative(jacobians)}, of one sequence")
     ax.set_ylabel("Im λ")
     _plain(ax)
     ax.legend(frameon=False, loc="upper right")
