@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import io
 import math
 import re
 import sys
@@ -20,7 +21,7 @@ from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
 from tests.viz.svgs import of, pointing, wording
 from viz.graph.cells import one_cell
 from viz.graph.steps import layers
-from viz.render.drawing import in_pixels
+from viz.render.drawing import in_pixels, put_pieces_together
 from viz.render.scale import Scale, decimals, short
 from viz.render.theme import CIVIDIS, cividis
 
@@ -399,6 +400,32 @@ def test_in_a_pdf_per_cents_are_of_the_page_and_of_the_font_around() -> None:
     root = ET.fromstring(in_pixels(svg, 300, 40))
     assert [(e.get("width"), e.get("height")) for e in root.iter(SVG + "rect")] == [("150", "40")]
     assert [e.get("font-size") for e in root.iter(SVG + "tspan")] == ["8"]
+
+
+def test_in_a_pdf_every_stamp_is_drawn_at_every_use() -> None:
+    drawing = viz.unrolled(viz.gradient_flow(last_loss("gru before", T=5)))
+    root = ET.fromstring(in_pixels(drawing.svg, drawing.width, drawing.height))
+    assert not list(root.iter(SVG + "use")), "svglib leaves out those that have a title, as wires have"
+    for kind in ("path", "rect", "circle", "text"):
+        assert len(list(root.iter(SVG + kind))) == len(of(drawing.svg, kind)) > 0
+
+
+@pytest.mark.parametrize(("anchor", "share"), [("start", 0.0), ("middle", 0.5), ("end", 1.0)])
+def test_in_a_pdf_pieces_of_a_line_stand_one_after_another(anchor: str, share: float) -> None:
+    pytest.importorskip("svglib")
+    from reportlab.pdfbase.pdfmetrics import stringWidth
+    from svglib.svglib import svg2rlg
+
+    svg = ('<svg xmlns="http://www.w3.org/2000/svg" width="300" height="90"><text x="100" y="50" font-size="12" '
+           f'text-anchor="{anchor}">long name<tspan dy="3" font-size="9">t</tspan><tspan dy="-3"> = 1</tspan></text>'
+           "</svg>")
+    page = svg2rlg(io.BytesIO(svg.encode()))
+    put_pieces_together(page)
+    line = page.contents[0].contents[0]
+    widths = [stringWidth(piece.text, piece.fontName, piece.fontSize) for piece in line.contents]
+    starts = 100 - share * sum(widths) + np.cumsum([0, *widths[:-1]])
+    np.testing.assert_allclose([piece.x for piece in line.contents], starts, rtol=1e-12)
+    assert {piece.textAnchor for piece in line.contents} == {"start"}
 
 
 def test_png_is_a_png(tmp_path: Path) -> None:

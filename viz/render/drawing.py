@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 from viz.missing import MissingToolError
 
+SVG = "{http://www.w3.org/2000/svg}"
 SHARE = re.compile(r"([\d.]+)%$")
 
 
@@ -74,6 +75,7 @@ class Drawing:
                 "which every browser opens and prints, into a PDF too."
             ) from None
         page = svg2rlg(io.BytesIO(in_pixels(self.svg, self.width, self.height)))
+        put_pieces_together(page)
         return bytes(renderPDF.drawToString(page, invariant=1))
 
     def _repr_svg_(self) -> str:
@@ -86,16 +88,46 @@ class Drawing:
         return f"Drawing({self.width:.0f} x {self.height:.0f} pixels, {len(self.svg)} characters of SVG)"
 
 
+def put_pieces_together(page: Any) -> None:
+    """Sub- and superscripts follow what they belong to: svglib centres every piece of a line of text by itself."""
+    from reportlab.graphics.shapes import Group, String
+    from reportlab.pdfbase.pdfmetrics import stringWidth
+
+    todo = [page]
+    while todo:
+        group = todo.pop()
+        todo += [shape for shape in group.contents if isinstance(shape, Group)]
+        pieces = [shape for shape in group.contents if isinstance(shape, String)]
+        if len(pieces) > 1:
+            widths = [stringWidth(piece.text, piece.fontName, piece.fontSize) for piece in pieces]
+            x = pieces[0].x - sum(widths) * {"start": 0.0, "middle": 0.5, "end": 1.0}[pieces[0].textAnchor]
+            for piece, width in zip(pieces, widths, strict=True):
+                piece.x, piece.textAnchor = x, "start"
+                x += width
+
+
 def in_pixels(svg: str, width: float, height: float) -> bytes:
-    """The picture with its per cents worked out, which svglib does not do: of the page, and of the parent's font."""
+    """The picture as svglib can read it: per cents, of the page and of the parent's font, are worked out; stamps stand
+    where they are used (it leaves out those with a title, and all after the ten thousandth); and there are no titles.
+    """
     ElementTree.register_namespace("", "http://www.w3.org/2000/svg")
     root = ElementTree.fromstring(svg)
+    stamps = {element.attrib.pop("id"): element for element in list(root.iter()) if "id" in element.attrib}
+    for defs in root.findall(f"{SVG}defs"):
+        root.remove(defs)
     todo = [(root, 16.0)]
     while todo:
         element, size = todo.pop()
         for key, whole in (("width", width), ("height", height), ("font-size", size)):
             if share := SHARE.match(element.get(key, "")):
                 element.set(key, f"{float(share[1]) / 100 * whole:g}")
+        for note in element.findall(f"{SVG}title"):
+            element.remove(note)
+        if element.tag == f"{SVG}use":
+            x, y, stamp = (element.attrib.pop(key, "0") for key in ("x", "y", "href"))
+            element.tag = f"{SVG}g"
+            element.set("transform", f"translate({x},{y})")
+            element.append(stamps[stamp[1:]])
         own = float(element.get("font-size", size))
         todo += [(child, own) for child in element]
     return ElementTree.tostring(root)
