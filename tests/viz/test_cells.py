@@ -57,6 +57,8 @@ def test_what_no_box_writes_out_stands_on_the_input() -> None:
     said = {glyph.label for glyph in cell.glyphs.values()}
     assert {"x U + b", "h W", "+ b_n"} <= said, "x U + b comes before the steps, and circles read it"
     assert "x" not in said
+    before = drawn(nn.GRU(3, H, rng=0)(np.ones((5, 2, 3)))[0][-1].sum())
+    assert "x" in {glyph.label for glyph in before.glyphs.values()}, "its boxes write x U and b out"
 
 
 @pytest.mark.parametrize("with_node", [{1, 3}, {0, 2}, {0}, {3}, set(), {0, 1, 2, 3}])

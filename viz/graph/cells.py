@@ -278,6 +278,11 @@ class _Folder:
         return sum(self.consumers(v) if v in self.where and self.is_plumbing(v) and not self.is_input(v) else 1
                    for _, v in self.graph.out_edges(node))
 
+    def readers(self, node: str) -> Iterable[str]:
+        """What reads it, behind slices and reshapes."""
+        for v in self.graph.successors(node):
+            yield from self.readers(v) if v in self.where and self.is_plumbing(v) else (v,)
+
     def host(self, node: str) -> str:
         """The node whose glyph this one is part of: itself, but for products inside a sum."""
         if node not in self._host:
@@ -339,7 +344,7 @@ class _Folder:
         before = self.said(source)
         if "step" in before or before.get("op") not in ("matmul", "affine", "add"):
             return "x"
-        return "x" if all(self.is_affine(v) for v in self.graph.successors(node)) else self.word(node)
+        return "x" if all(self.is_affine(v) for v in self.readers(node)) else self.word(node)
 
     def words(self, node: str, glyph: Glyph) -> str:
         """What a glyph is, in a few words, for someone who points at it."""

@@ -154,8 +154,6 @@ def text_map(
     rim = 8 + max(text_width(visible(token), min(unit, 13.0)) for token in tokens)
     left, top = 16 + rim, 62 + rim
     said = "a row for each right answer, top down; a column for each step read, from the left"
-    if not C[np.triu_indices(T, 1)].any():
-        said += "; empty: not read yet"
     parts = [heading(16, 28, name)[0],
              text(16, 48, said, anchor="start", font_size="12", fill=theme.faint),
              element("rect", x=left, y=top, width=unit * T, height=unit * T, fill=theme.tile)]
@@ -171,7 +169,8 @@ def text_map(
                               transform=f"translate({x + 0.35 * unit:.1f},{top - 5:.1f}) rotate(-90)"))
         parts.append(text(left - 5, y, there, anchor="end", font_size=size, font_family=MONO))
     drawn = C[np.tril_indices(T)]  # what lies ahead is simply not read yet
-    markup, bottom = legend(scale, drawn, top + unit * T + 18, theme, "‖∂ logit of the right answer / ∂x‖₂")
+    markup, bottom = legend(scale, drawn, top + unit * T + 18, theme, "‖∂ logit of the right answer / ∂x‖₂",
+                            "" if C[np.triu_indices(T, 1)].any() else "; empty: not read yet")
     return document("".join([*parts, markup]), max(left + unit * T + 16, 620.0), bottom, theme, name)
 
 
@@ -192,10 +191,10 @@ def squares(C: np.ndarray, left: float, top: float, unit: float, scale: Scale, t
         yield element("path", d=dots, stroke=theme.nothing, stroke_width=1.4)
 
 
-def legend(scale: Scale, values: np.ndarray, y: float, theme: Theme, what: str) -> tuple[str, float]:
+def legend(scale: Scale, values: np.ndarray, y: float, theme: Theme, what: str, more: str = "") -> tuple[str, float]:
     """The colours, decade by decade, and how zero and NaN look, if they are there. Returns the lower edge too."""
     left, unit = 34.0, 52.0
-    parts = [text(16, y + 10, f"colour: {what}, log scale", anchor="start", font_size="12")]
+    parts = [text(16, y + 10, f"colour: {what}, log scale{more}", anchor="start", font_size="12")]
     y += 20
     decades = scale.high - scale.low
     for j in range(8 * decades):
