@@ -29,6 +29,7 @@ import numpy as np
 from microgradrnn.engine import Node, enable_grad
 from microgradrnn.engine.backward import reverse
 from viz.flow.attribution import Places, Sorter, Split, added
+from viz.given import need
 from viz.graph.steps import weight_names
 from viz.graph.timeline import Timeline, timeline
 from viz.graph.trace import norm
@@ -280,6 +281,7 @@ def _wanted(places: Places, parameters: Mapping[str, Node] | None, who: str) -> 
         # Names are not always unique, two layers have a W each; then ids are.
         several = len(set(names.values())) < len(names)
         return {node if several else names[node]: x for x, node in ids.items() if node in names and x.requires_grad}
+    need(who, parameters, Mapping, "leaves by name, dict(net.named_parameters())")
     for name, node in parameters.items():
         if not isinstance(node, Node) or not node.is_leaf:
             raise ValueError(f"{who}: {name} is no parameter; give leaves by name, dict(net.named_parameters())")

@@ -13,7 +13,7 @@ until somebody asks by name.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -25,6 +25,7 @@ from microgradrnn.engine import Node, collector_paused
 from microgradrnn.engine.backward import reverse
 from microgradrnn.engine.cotangent import Scatter, repeats
 from viz.flow.gauge import Gauge
+from viz.given import need
 from viz.graph.steps import FROZEN, Edge, Layer, carries, layer_of, need_alike, recurrent, state_symbols
 from viz.graph.trace import attributes, norm, traced
 
@@ -43,6 +44,10 @@ class Profile:
     steps: tuple[int, ...]
     lags: tuple[int, ...]
     norms: tuple[float, ...]
+
+    def __repr__(self) -> str:
+        ends = f", norms {self.norms[0]:.3g} at lag {self.lags[0]} to {self.norms[-1]:.3g} at lag {self.lags[-1]}"
+        return f"Profile({self.state}, {len(self.steps)} steps{ends if self.norms else ''})"
 
     def at(self, lag: int) -> float | None:
         """The norm at a lag; None if the graph does not reach that far back."""
@@ -316,8 +321,7 @@ def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) 
     >>> flow.gradients["x"], flow.messages["multiply", 0], flow.messages["add", 1]
     (5.0, 4.0, 1.0)
     """
-    if not isinstance(root, Node):
-        raise TypeError(f"gradient_flow: expected a Value or a Tensor, got {type(root).__name__}")
+    need("gradient_flow", root, Node, "a Value or a Tensor of microgradrnn")
     if not root.requires_grad:
         raise ValueError(f"gradient_flow: {FROZEN}")
     passed = Passed(root)
@@ -432,9 +436,14 @@ def need_flows(flows: Any, who: str) -> None:
             raise TypeError(f"{who}: {name!r} is a {type(flow).__name__}; give its flow, viz.gradient_flow(loss)")
 
 
-def profiles(flow: Flow, layer: int = -1) -> Iterator[Profile]:
-    """The profile of every state of a layer, the cell state first if there is one."""
+def profiles(flow: Flow, layer: int = -1) -> list[Profile]:
+    """The profile of every state of a layer, the cell state first if there is one.
+
+    Raises:
+        TypeError: if this is no flow.
+        ValueError: if there are no time steps, or no such layer.
+    """
+    need("profiles", flow, Flow, "what viz.gradient_flow(loss) returns")
     names = flow.state_names(layer)
     roles = {said.get("symbol"): said.get("role") for _, said in flow.graph.nodes(data=True)}
-    for name in sorted(names, key=lambda name: roles.get(name) != "cell"):
-        yield flow.profile(name, layer)
+    return [flow.profile(name, layer) for name in sorted(names, key=lambda name: roles.get(name) != "cell")]

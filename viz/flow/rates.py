@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from viz.flow.messages import Profile
+from viz.given import need
 
 MOST = math.log(sys.float_info.max)
 
@@ -54,6 +55,7 @@ def decay(profile: Profile) -> Decay | None:
     >>> round(line.factor, 12), round(line.half_life, 12), line.error < 1e-12
     (0.5, 1.0, True)
     """
+    need("decay", profile, Profile, "a Profile, flow.profile()")
     pairs = [(lag, math.log(g)) for lag, g in zip(profile.lags, profile.norms, strict=True)
              if g > 0 and math.isfinite(g)]
     if len(pairs) < 2:
@@ -74,5 +76,6 @@ def ratios(profile: Profile) -> list[float]:
     >>> ratios(Profile("h", (3, 2, 1, 0), (0, 1, 2, 3), (8.0, 4.0, 0.0, 0.0)))
     [0.5, 0.0, nan]
     """
+    need("ratios", profile, Profile, "a Profile, flow.profile()")
     norms = map(float, profile.norms)
     return [after / before if 0 < before < math.inf else math.nan for before, after in pairwise(norms)]

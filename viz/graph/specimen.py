@@ -56,6 +56,7 @@ def specimen(cell: Callable[[Any, Any], Any], x: Any = None, state: Any = None, 
         rng: a seed for the random numbers.
 
     Raises:
+        TypeError: if it is no cell.
         ValueError: if x or the state cannot be guessed and is not given, or the cell does not return a state in the
             form of the one it got, or does not compute every part of it anew.
 
@@ -63,6 +64,7 @@ def specimen(cell: Callable[[Any, Any], Any], x: Any = None, state: Any = None, 
     >>> specimen(nn.LSTMCell(3, 4, rng=0)).symbols
     ('h', 'c')
     """
+    need_cell(cell)
     draw = np.random.default_rng(rng)
     called = _called(cell)
     x = _input(cell, called, x, draw)
@@ -102,6 +104,22 @@ def specimen(cell: Callable[[Any, Any], Any], x: Any = None, state: Any = None, 
         symbol = part.symbol or known.get(ids[part], f"s{k + 1}")
         symbols.append(f"{symbol}{k + 1}" if symbol in symbols else symbol)
     return Specimen(called, tuple(seen[1]), was, now, tuple(symbols), whole, several)
+
+
+def need_cell(cell: Any) -> None:
+    """Refuse what is no cell.
+
+    Raises:
+        TypeError: for a class, a whole layer, and what cannot be called.
+    """
+    if isinstance(cell, type):
+        raise TypeError(f"cell: got the class {cell.__name__}, not a cell; make one, as in nn.LSTMCell(3, 5)")
+    if hasattr(cell, "cells"):
+        one = "layer.cell" if hasattr(cell, "cell") else "one of [cell for _, _, cell in layer.cells()]"
+        raise TypeError(f"cell: got a whole layer, {type(cell).__name__}; draw {one}")
+    if not callable(cell):
+        raise TypeError("cell: expected a cell of nn, a Module, or a function (x, state) -> state, got "
+                        f"{type(cell).__name__}")
 
 
 def _called(cell: Any) -> str:

@@ -24,6 +24,7 @@ import networkx as nx
 import numpy as np
 
 from microgradrnn.engine import Node
+from viz.given import need
 
 NODE: dict[str, tuple[type, str]] = {
     "kind": (str, "`parameter`, `leaf` (given, takes a gradient), `constant` or `computed`"),
@@ -73,8 +74,7 @@ def trace(root: Node) -> nx.MultiDiGraph:
 
 def traced(root: Node) -> tuple[nx.MultiDiGraph, dict[Node, str]]:
     """The graph, and the id of each node. (Measurements need both; the graph itself keeps no node alive.)"""
-    if not isinstance(root, Node):
-        raise TypeError(f"trace: expected a Value or a Tensor, got {type(root).__name__}")
+    need("trace", root, Node, "a Value or a Tensor")
     nodes = reachable(root)
     ids, names = named(nodes)
     graph = nx.MultiDiGraph(root=ids[root])

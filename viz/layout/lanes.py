@@ -203,8 +203,8 @@ def chosen(lanes: Sequence[Lane], steps: tuple[int, int] | None, last: int) -> l
     """The columns to draw: those asked for, else the last ones taken."""
     have = sorted({step + lane.offset for lane in lanes for step in lane.layer.steps})
     if steps is None:
-        if last < 1:
-            raise ValueError(f"unrolled: last must be at least 1, got {last}")
+        if not hasattr(last, "__index__") or last < 1:
+            raise ValueError(f"unrolled: last must be a number of steps, at least 1, got {last!r:.40}")
         return have[:last] if all(is_backwards(lane.layer) for lane in lanes) else have[-last:]
     if not (isinstance(steps, (tuple, list)) and len(steps) == 2):
         few = f"; the last {steps}: last={steps}" if isinstance(steps, int) else ""

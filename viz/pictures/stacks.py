@@ -13,6 +13,7 @@ from statistics import median
 import numpy as np
 
 from viz.flow.ways import CARRY, STRAIGHT, Ways
+from viz.given import need
 from viz.pictures.legend import power_of_ten
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale, short
@@ -43,6 +44,7 @@ def draw_ways(
         theme: sizes and colours.
 
     Raises:
+        TypeError: if these are no ways.
         ValueError: if there is nothing to draw.
 
     >>> from microgradrnn import nn
@@ -52,7 +54,9 @@ def draw_ways(
     True
     """
     need_theme(theme)
-    panels = {"": ways} if isinstance(ways, Ways) else dict(ways)
+    panels = dict(ways) if isinstance(ways, Mapping) else {"": ways}
+    for panel in panels.values():
+        need("draw_ways", panel, Ways, "what viz.ways(loss) returns, or a dict of them by the name of the net")
     panels = {net: cut(panel, lags) for net, panel in panels.items()}
     if not any(panel.parts for panel in panels.values()):
         raise ValueError("draw_ways: nothing to draw: no gradient reaches any state")

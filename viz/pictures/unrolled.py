@@ -13,8 +13,9 @@ import networkx as nx
 
 from microgradrnn.engine import Node, collector_paused
 from viz.flow.messages import Flow
+from viz.given import need
 from viz.graph.steps import layers, no_steps
-from viz.graph.trace import trace
+from viz.graph.trace import attributes, trace
 from viz.layout.lanes import Net, net
 from viz.pictures.conveyor import Painter, natural_pitch
 from viz.pictures.legend import legend
@@ -56,8 +57,8 @@ def unrolled(
         stands how to say it.
 
     Raises:
-        TypeError: if root is none of these.
-        ValueError: if the steps are not in the graph.
+        TypeError: if root is none of these, or the flow is none.
+        ValueError: if the steps are not in the graph, or the flow is of another loss.
 
     >>> import numpy as np
     >>> from microgradrnn import nn
@@ -113,6 +114,8 @@ def block(root: Any, flow: Flow | None, steps: tuple[int, int] | None, last: int
     need_theme(theme)
     if isinstance(root, Flow):
         root, flow = root.graph, root
+    if flow is not None:
+        need_same(root, flow)
     graph = flow.graph if flow is not None else root if isinstance(root, nx.MultiDiGraph) else trace(root)
     found = layers(graph)
     if not found and steps is not None:
@@ -120,6 +123,23 @@ def block(root: Any, flow: Flow | None, steps: tuple[int, int] | None, last: int
     if not found:
         return whole(graph, flow, name, labels, theme)
     return net(graph, found, flow, steps, last, labels, name, theme)
+
+
+def need_same(root: Any, flow: Flow) -> None:
+    """Check that the flow is that of the root.
+
+    Raises:
+        TypeError: if it is no flow.
+        ValueError: if it is of another root.
+    """
+    need("unrolled, flow", flow, Flow, "what viz.gradient_flow(loss) returns")
+    if not isinstance(root, Node):
+        return
+    said, own = flow.graph.nodes[flow.graph.graph["root"]], attributes(root)
+    if any(repr(said.get(key)) != repr(own.get(key)) for key in ("op", "shape", "norm", "value")):
+        other = f"{said['name']} of shape {said['shape']} and norm {said['norm']:.4g}"
+        raise ValueError(f"unrolled: the flow is that of another node, {other}; give the flow alone, or "
+                         "viz.gradient_flow of this loss")
 
 
 def stacked(blocks: Sequence[Net | Whole], scale: Scale | None, theme: Theme, name: str) -> Drawing:

@@ -15,6 +15,7 @@ import numpy as np
 
 from viz.flow.blame import LocalErrors, Shares
 from viz.flow.jacobians import StepJacobians
+from viz.given import need
 from viz.graph.trace import norm
 from viz.plots.curves import COLOURS, need_matplotlib
 from viz.render.scale import Scale, short
@@ -36,8 +37,10 @@ def blame_map(errors: LocalErrors, *, scale: Scale | None = None, ax: Any = None
         ax: the axes to draw on.
 
     Raises:
+        TypeError: if given something else.
         ImportError: without matplotlib.
     """
+    need("blame_map", errors, LocalErrors, "what viz.local_errors(loss) returns")
     ax = _axes(ax, (6.4, 5.4))
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm, to_rgb
@@ -82,8 +85,10 @@ def share_bars(shares: Shares, *, log: bool = False, ax: Any = None) -> Any:
         ax: the axes to draw on.
 
     Raises:
+        TypeError: if given something else.
         ImportError: without matplotlib.
     """
+    need("share_bars", shares, Shares, "the shares of one parameter, viz.shares(loss)['W']")
     ax = _axes(ax, (7.4, 4.4))
     shares = _one_sided(shares)
     keys, norms, whole = np.array(shares.keys), shares.norms, norm(shares.total)
@@ -126,8 +131,10 @@ def singular_fan(jacobians: StepJacobians, *, ax: Any = None) -> Any:
     spectral radius: it is what "the eigenvalue must be below 1" speaks of, and it bounds nothing.
 
     Raises:
+        TypeError: if given something else.
         ImportError: without matplotlib.
     """
+    need("singular_fan", jacobians, StepJacobians, "what viz.step_jacobians(loss) returns")
     ax = _axes(ax, (7.4, 4.2))
     steps = jacobians.steps
     values = jacobians.singular_values()
@@ -163,9 +170,13 @@ def transport_curves(
         ax: the axes to draw on.
 
     Raises:
+        TypeError: if given something else.
         ImportError: without matplotlib.
         ValueError: if there is nothing to draw.
     """
+    need("transport_curves", jacobians, Mapping, "a dict, {'lstm': viz.step_jacobians(loss), ...}")
+    for one in jacobians.values():
+        need("transport_curves", one, StepJacobians, "what viz.step_jacobians(loss) returns, for each net")
     if not jacobians:
         raise ValueError("transport_curves: no Jacobians to plot")
     ax = _axes(ax, (8.2, 4.6))
@@ -193,8 +204,10 @@ def eigenvalue_plane(jacobians: StepJacobians, *, ax: Any = None) -> Any:
     """The eigenvalues of every step's Jacobian in the complex plane, coloured by step, with the unit circle.
 
     Raises:
+        TypeError: if given something else.
         ImportError: without matplotlib.
     """
+    need("eigenvalue_plane", jacobians, StepJacobians, "what viz.step_jacobians(loss) returns")
     ax = _axes(ax, (5.6, 4.8))
     values = jacobians.eigenvalues()
     when = np.repeat(jacobians.steps, values.shape[1])

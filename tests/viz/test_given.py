@@ -1,0 +1,59 @@
+"""What is given instead of what a function takes: each answer names the function, what it takes, and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import viz
+from microgradrnn import nn
+
+LSTM = nn.LSTM(3, 4, rng=0)
+LOSS = LSTM(np.ones((5, 2, 3)))[0][-1].sum()
+FLOW = viz.gradient_flow(LOSS)
+OTHER = viz.gradient_flow(LSTM(np.ones((6, 2, 3)))[0][-1].sum())
+
+
+@pytest.mark.parametrize(("call", "words"), [
+    (lambda: viz.unrolled(LSTM), "trace: expected a Value or a Tensor, got LSTM; call it, and take a loss"),
+    (lambda: viz.unrolled(LOSS, np.ones(3)), r"unrolled, flow: expected what viz\.gradient_flow\(loss\) returns"),
+    (lambda: viz.gradient_flow(LSTM), "gradient_flow: expected a Value or a Tensor of microgradrnn, got LSTM; call it"),
+    (lambda: viz.profiles(LOSS), r"profiles: expected what viz\.gradient_flow\(loss\) returns, got Tensor"),
+    (lambda: viz.decay(FLOW), r"decay: expected a Profile, flow\.profile\(\), got Flow"),
+    (lambda: viz.ratios(LOSS), r"ratios: expected a Profile, flow\.profile\(\), got Tensor"),
+    (lambda: viz.draw_ways(FLOW), r"draw_ways: expected what viz\.ways\(loss\) returns, or a dict of them"),
+    (lambda: viz.draw_ways({"lstm": LOSS}), r"draw_ways: expected what viz\.ways\(loss\) returns, or a dict of them"),
+    (lambda: viz.shares(LOSS, "W"), r"shares: expected leaves by name, dict\(net\.named_parameters\(\)\), got str"),
+    (lambda: viz.blame_map(LOSS), r"blame_map: expected what viz\.local_errors\(loss\) returns, got Tensor"),
+    (lambda: viz.share_bars(viz.shares(LOSS)), r"share_bars: expected the shares of one parameter, .*got dict"),
+    (lambda: viz.singular_fan(LOSS), r"singular_fan: expected what viz\.step_jacobians\(loss\) returns, got Tensor"),
+    (lambda: viz.eigenvalue_plane(LOSS), r"eigenvalue_plane: expected what viz\.step_jacobians\(loss\) returns"),
+    (lambda: viz.transport_curves(LOSS), r"transport_curves: expected a dict, \{'lstm': viz\.step_jacobians\(loss\)"),
+    (lambda: viz.cell(nn.LSTMCell), r"cell: got the class LSTMCell, not a cell; make one, as in nn\.LSTMCell\(3, 5\)"),
+    (lambda: viz.cell(LSTM), r"cell: got a whole layer, LSTM; draw layer\.cell"),
+    (lambda: viz.equations(nn.GRU(3, 4, 2)), r"cell: got a whole layer, GRU; draw one of \[cell for"),
+    (lambda: viz.cell(LOSS), r"cell: expected a cell of nn, a Module, or a function \(x, state\) -> state"),
+])
+def test_another_thing_than_a_function_takes_is_answered_with_what_it_takes(call: Any, words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        call()
+
+
+def test_a_graph_of_pytorch_is_sent_to_from_torch() -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match=r"got Tensor; viz\.from_torch reads the graphs of PyTorch"):
+        viz.gradient_flow(torch.ones(1, requires_grad=True).sum())
+
+
+def test_the_flow_of_another_loss_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"unrolled: the flow is that of another node, sum of shape \(\) and norm"):
+        viz.unrolled(LOSS, OTHER)
+    assert viz.unrolled(LOSS, FLOW).svg == viz.unrolled(FLOW).svg
+
+
+@pytest.mark.parametrize("last", ["all", 0, 1.5])
+def test_last_is_a_number_of_steps(last: Any) -> None:
+    with pytest.raises(ValueError, match="last must be a number of steps, at least 1"):
+        viz.unrolled(LOSS, last=last)
