@@ -9,17 +9,19 @@ import numpy as np
 
 from benchmarks.lstm import SIZES
 from benchmarks.measure import MissingPeerError, Row, compared, peer
-from microgradrnn import nn
+from microgradrnn import Tensor, nn
 
 BAR = 1.15
 Run = Callable[[], Any]
 
 
-def training(net: Any, xs: np.ndarray, **options: Any) -> Run:
+def training(net: Any, xs: Any, **options: Any) -> Run:
     """Forward and backward; the loss is the sum of all outputs."""
 
     def run() -> None:
         net.zero_grad()
+        if isinstance(xs, Tensor):
+            xs.zero_grad()
         net(xs, **options)[0].sum().backward()
 
     return run
@@ -40,9 +42,9 @@ def normal(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
-def single(T: int, B: int, D: int, H: int) -> Run:
-    """One LSTM, as deep nets are made of."""
-    return training(nn.LSTM(D, H, rng=0, dtype=np.float32), normal(T, B, D))
+def single(T: int, B: int, D: int, H: int, passes_on: bool = False) -> Run:
+    """One LSTM, as deep nets are made of; in them, one that has others below also works out its input's gradient."""
+    return training(nn.LSTM(D, H, rng=0, dtype=np.float32), Tensor(normal(T, B, D), requires_grad=passes_on))
 
 
 def deep_rows(T: int, B: int, D: int, H: int, repeats: int) -> Iterator[Row]:
@@ -52,6 +54,7 @@ def deep_rows(T: int, B: int, D: int, H: int, repeats: int) -> Iterator[Row]:
 
     xs = normal(T, B, D)
     below, above, both = (single(T, B, n, H) for n in (D, H, 2 * H))
+    both_and_on = single(T, B, 2 * H, H, passes_on=True)
     lengths = np.linspace(T // 2, T, B).astype(int)
     cases = {
         "3 layers": (training(net(layers=3), xs), all_of([below, above, above])),
@@ -65,6 +68,9 @@ def deep_rows(T: int, B: int, D: int, H: int, repeats: int) -> Iterator[Row]:
     }  # fmt: skip
     for what, (ours, singles) in cases.items():
         yield compared(f"LSTM ({T},{B},{D},{H}), {what} : its single nets", ours, singles, repeats=repeats, bar=BAR)
+    for what in ("2 layers, bidirectional", "ragged, 2 layers, bidirectional"):
+        yield compared(f"the same, {what} : its single nets, those above with their inputs' gradients", cases[what][0],
+                       all_of([below] * 2 + [both_and_on] * 2), repeats=repeats)
 
 
 def with_torch(xs: np.ndarray, D: int, H: int) -> Run:
