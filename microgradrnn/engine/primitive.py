@@ -65,8 +65,7 @@ class Primitive:
         self.symbol = symbol or name
         self.fits = fits
         self.elementwise = elementwise
-        # One operand too many NumPy would take for out=, and overwrite it.
-        self.most: float = len(vjp) if elementwise and not isinstance(vjp, Every) else math.inf
+        self.most: float = len(vjp) if elementwise and not isinstance(vjp, Every) else math.inf  # operands
         self.variadic = isinstance(vjp, Every)
         self.selects = name == "where"  # what stands behind it may be NaN where it was not chosen
         self.reverses = name == "checkpoint"  # its rule is a reverse pass, and must be told when it is behind a where
@@ -96,6 +95,8 @@ class Primitive:
             else:
                 mixed = True
                 values.append(x)
+        if len(values) > self.most or (params and self.elementwise):  # NumPy would write into what it takes for out=
+            raise self._misused(values, params)
         forward: Any
         if kind is None:
             forward = self.on_arrays if any(map(is_array, values)) else self.on_floats
@@ -109,15 +110,10 @@ class Primitive:
 
         scope = SCOPE.get()
         try:
-            if kind.on_floats:
-                forward = self.on_floats
-            elif len(operands) + len(params) > self.most:
-                raise TypeError  # _recover says what is wrong
-            else:
-                forward = self.on_arrays
+            forward = self.on_floats if kind.on_floats else self.on_arrays
             if scope.anomaly:
                 forward = np.errstate(all="ignore")(forward)  # the error will say it better than a warning
-            data = forward(*values, **params)
+            data = forward(*values, **params) if params else forward(*values)
         except ERRORS as error:
             data = self._recover(kind.on_floats, values, params, error)
         if type(data) is not kind.data_type:
@@ -140,10 +136,13 @@ class Primitive:
             node.op, node.inputs, node._args, node.params = None, (), (), NO_PARAMS
         return node
 
+    def _misused(self, values: list[Any], params: dict[str, Any]) -> TypeError:
+        named = f", and {', '.join(f'{name}=' for name in params)}" if params else ""
+        takes = f"{self.most} operand{'s' * (self.most > 1)} and no options"
+        return TypeError(f"{self.name}: takes {takes}, got {len(values)}{named}{SCOPE.get()}")
+
     def _checked(self, forward: Any, values: list[Any], params: dict[str, Any]) -> Any:
         """The forward on plain numbers or arrays."""
-        if len(values) + len(params) > self.most:
-            return self._recover(False, values, params, TypeError())
         try:
             return forward(*values, **params)
         except ERRORS as error:
@@ -151,10 +150,6 @@ class Primitive:
 
     def _recover(self, on_floats: bool, values: list[Any], params: dict[str, Any], error: Exception) -> Any:
         """After a failed forward: compute as IEEE says, or say which operation, operands and place it was."""
-        if len(values) + len(params) > self.most:
-            named = f", and {', '.join(f'{name}=' for name in params)}" if params else ""
-            takes = f"{self.most} operand{'s' * (self.most > 1)} and no options"
-            raise TypeError(f"{self.name}: takes {takes}, got {len(values)}{named}{SCOPE.get()}") from None
         if on_floats and self.on_floats is None:
             error = TypeError("works on Tensors and arrays, not on single numbers")
         elif on_floats and isinstance(error, (ArithmeticError, ValueError)):
