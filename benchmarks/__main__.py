@@ -21,6 +21,7 @@ from benchmarks import (
     length,
     lines,
     lstm,
+    metamorphic,
     operations,
     recorder,
     resume,
@@ -41,6 +42,7 @@ BENCHMARKS = {
     "operations": operations.rows,
     "gradcheck": gradcheck.rows,
     "stress": stress.rows,
+    "metamorphic": metamorphic.rows,
     "hvp": hvp.rows,
     "flow": flow.rows,
     "folded": folded.rows,
@@ -82,8 +84,10 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="name", help=f"any of {', '.join(BENCHMARKS)}; all by default")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to FILE too")
     parser.add_argument("--graphs", type=int, default=stress.GRAPHS, help="how many for stress; %(default)s by default")
+    parser.add_argument("--pairs", type=int, default=metamorphic.PAIRS,
+                        help="how many for metamorphic; %(default)s by default")
     options = parser.parse_args()
-    stress.GRAPHS = options.graphs
+    stress.GRAPHS, metamorphic.PAIRS = options.graphs, options.pairs
     if unknown := [name for name in options.names if name not in BENCHMARKS]:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
 

@@ -46,7 +46,7 @@ class detect_anomaly(Context):  # noqa: N801
 
     def inside(self, outer: Scope) -> Scope:
         """Hunting."""
-        return Scope(outer.path, outer.step, outer.recording, True, None, outer, self)
+        return Scope(outer.path, outer.step, outer.recording, True, None, outer, self, outer.loop, outer.running)
 
 
 class accept_anomaly(Context):  # noqa: N801
@@ -56,7 +56,7 @@ class accept_anomaly(Context):  # noqa: N801
 
     def inside(self, outer: Scope) -> Scope:
         """Not hunting."""
-        return Scope(outer.path, outer.step, outer.recording, False, None, outer, self)
+        return Scope(outer.path, outer.step, outer.recording, False, None, outer, self, outer.loop, outer.running)
 
 
 def check_forward(name: str, data: Any, operands: list[Any], where: Scope) -> None:

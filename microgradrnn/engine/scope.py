@@ -31,16 +31,19 @@ class Scope:
         recording: is the graph being kept?
         anomaly: does the first NaN or infinity raise?
         line: the line of the user's code that made the node; known in anomaly mode only.
+        loop: where the step was set: the path there, with the steps of the loops around it, ``epoch/t3/net``.
+        running: which sequences of the batch take this step, bools (B,); None if all do.
     """
 
-    __slots__ = ("anomaly", "by", "line", "outer", "path", "recording", "step")
+    __slots__ = ("anomaly", "by", "line", "loop", "outer", "path", "recording", "running", "step")
 
     def __init__(
         self, path: tuple[str, ...] = (), step: int | None = None, recording: bool = True, anomaly: bool = False,
-        line: str | None = None, outer: Scope | None = None, by: Context | None = None,
+        line: str | None = None, outer: Scope | None = None, by: Context | None = None, loop: str = "",
+        running: Any = None,
     ) -> None:  # fmt: skip
         self.path, self.step, self.recording, self.anomaly, self.line = path, step, recording, anomaly, line
-        self.outer, self.by = outer, by
+        self.outer, self.by, self.loop, self.running = outer, by, loop, running
 
     def __str__(self) -> str:
         """For error messages: `` [in lstm, t=3]``, or nothing at the top level."""
@@ -56,7 +59,7 @@ class Scope:
 
     def at(self, line: str) -> Scope:
         """The same place, with the line of code."""
-        return Scope(self.path, self.step, self.recording, self.anomaly, line)
+        return Scope(self.path, self.step, self.recording, self.anomaly, line, None, None, self.loop, self.running)
 
     def without(self, by: Context) -> Scope:
         """This scope less what one ``with`` block changed; unchanged if that was entered in another context."""
@@ -171,6 +174,12 @@ class scope(Context):  # noqa: N801 (reads as a statement: `with scope("lstm"):`
 
     Scopes nest: paths add up, the innermost step wins. Pictures and error messages read them; the engine does not.
 
+    Args:
+        name: the name of the module.
+        step: the time step.
+        running: which sequences of a padded batch take this step, bools (B,); by default all. What is measured by lag
+            is then counted from the end of each sequence. (`nn.unroll` says so if it is given ``lengths=``.)
+
     >>> from microgradrnn import Value, scope
     >>> with scope("cell", step=2):
     ...     y = Value(1.0) * 3
@@ -178,16 +187,20 @@ class scope(Context):  # noqa: N801 (reads as a statement: `with scope("lstm"):`
     (('cell',), 2)
     """
 
-    __slots__ = ("name", "step")
+    __slots__ = ("name", "running", "step")
 
-    def __init__(self, name: str | None = None, step: int | None = None) -> None:
-        self.name, self.step = name, step
+    def __init__(self, name: str | None = None, step: int | None = None, running: Any = None) -> None:
+        self.name, self.step, self.running = name, step, running
 
     def inside(self, outer: Scope) -> Scope:
         """One name deeper, or at another step."""
         path = outer.path if self.name is None else (*outer.path, self.name)
-        step = outer.step if self.step is None else self.step
-        return Scope(path, step, outer.recording, outer.anomaly, None, outer, self)
+        if self.step is None:
+            running = outer.running if self.running is None else self.running
+            return Scope(path, outer.step, outer.recording, outer.anomaly, None, outer, self, outer.loop, running)
+        around = "" if outer.step is None else f"{outer.loop}/t{outer.step}/"
+        loop = around + "/".join(path)
+        return Scope(path, self.step, outer.recording, outer.anomaly, None, outer, self, loop, self.running)
 
 
 class no_grad(Context):  # noqa: N801
@@ -204,7 +217,7 @@ class no_grad(Context):  # noqa: N801
 
     def inside(self, outer: Scope) -> Scope:
         """Not recording."""
-        return Scope(outer.path, outer.step, False, outer.anomaly, None, outer, self)
+        return Scope(outer.path, outer.step, False, outer.anomaly, None, outer, self, outer.loop, outer.running)
 
 
 class enable_grad(Context):  # noqa: N801
@@ -214,7 +227,7 @@ class enable_grad(Context):  # noqa: N801
 
     def inside(self, outer: Scope) -> Scope:
         """Recording."""
-        return Scope(outer.path, outer.step, True, outer.anomaly, None, outer, self)
+        return Scope(outer.path, outer.step, True, outer.anomaly, None, outer, self, outer.loop, outer.running)
 
 
 class resumed(Context):  # noqa: N801
@@ -227,4 +240,5 @@ class resumed(Context):  # noqa: N801
 
     def inside(self, outer: Scope) -> Scope:
         """There, recording, and hunting NaNs if that is on now."""
-        return Scope(self.place.path, self.place.step, True, outer.anomaly, None, outer, self)
+        place = self.place
+        return Scope(place.path, place.step, True, outer.anomaly, None, outer, self, place.loop, place.running)

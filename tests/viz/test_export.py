@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import viz
-from microgradrnn import Tensor, Value, scope
+from microgradrnn import Tensor, Value, scope, tanh
 from tests.viz.nets import CELLS, all_losses, last_loss, own_cell
 from viz.graph.export import as_dot, parsed_by_pydot
 from viz.graph.trace import EDGE, GRAPH, NODE
@@ -132,7 +132,9 @@ def test_the_files_are_valid_for_everyone_else(tmp_path: Path) -> None:
 
 def test_all_attributes_are_in_the_schema_and_of_the_type_it_says() -> None:
     met = set()
-    for root in (*(last_loss(name) for name in CELLS), with_gradients(), own_cell(), Value(1.0, label="x") ** 2):
+    with scope("loop", step=0), scope("cell"):
+        nested = tanh(Value(1.0)) * 1.0
+    for root in (*(last_loss(name) for name in CELLS), with_gradients(), own_cell(), Value(1.0, label="x") ** 2, nested):
         graph = viz.trace(root)
         for table, said in ((GRAPH, graph.graph), *((NODE, said) for _, said in graph.nodes(data=True)),
                             *((EDGE, said) for _, _, said in graph.edges(data=True))):

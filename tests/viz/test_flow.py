@@ -19,7 +19,7 @@ from microgradrnn.engine.backward import reverse
 from microgradrnn.engine.cotangent import Product, Scatter
 from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
 from viz.flow.gauge import Gauge
-from viz.graph.steps import carries, layers, states
+from viz.graph.steps import carries, layers, recurrent, states
 from viz.graph.trace import norm, traced
 
 
@@ -241,7 +241,9 @@ def test_what_is_carried_over_in_a_gru_is_the_update_gate_times_the_gradient() -
 
 
 def test_a_simple_rnn_carries_nothing() -> None:
-    assert all(a.carry == 0 and a.rest == a.total for a in viz.gradient_flow(last_loss("rnn")).split())
+    for a in viz.gradient_flow(last_loss("rnn")).split():
+        assert a.carry == 0
+        assert a.rest == pytest.approx(a.total, rel=1e-15), "two ways to add up the squares of the same numbers"
 
 
 def test_carries_and_states_are_found_without_marks() -> None:
@@ -563,18 +565,20 @@ def test_pooling_in_the_loop_is_no_state_unless_it_is_marked_or_all_there_is() -
     rng = np.random.default_rng(0)
     W, xs, h0 = Tensor(rng.standard_normal((4, 4))), rng.standard_normal((5, 2, 4)), Tensor(np.zeros((2, 4)))
 
-    def states(step: Any) -> list[str]:
+    def states(step: Any) -> list[list[str]]:
         h, pool = h0, Tensor(np.zeros((2, 4)))
         for t, x in enumerate(xs):
             with scope("net", step=t):
                 h, pool = step(x, h, pool)
-        return viz.gradient_flow((pool * pool).sum()).state_names()
+        flow = viz.gradient_flow((pool * pool).sum())
+        return [flow.state_names(layer) for layer in range(len(recurrent(flow.graph)))]
 
     def pooled(x: Any, h: Any, pool: Any) -> Any:
         h = (x + h @ W).tanh()
         return h, pool + h
 
-    assert states(pooled) == ["h"]
-    assert states(lambda x, h, pool: (h, mark(pooled(x, h, pool)[1], "m", role="hidden"))) == ["m"]
-    assert set(states(lambda x, h, pool: (lambda h, pool: (h, mark(pool, "m")))(*pooled(x, h, pool)))) == {"h", "m"}
-    assert states(lambda x, h, pool: (h, pool + (x @ W).tanh())) == ["h"]  # the sum itself: there is nothing else
+    assert states(pooled) == [["h"]]
+    assert states(lambda x, h, pool: (h, mark(pooled(x, h, pool)[1], "m", role="hidden"))) == [["m"]]
+    marked = states(lambda x, h, pool: (lambda h, pool: (h, mark(pool, "m")))(*pooled(x, h, pool)))
+    assert marked == [["h"], ["m"]], "a layer of its own: it reads h, and h does not read it"
+    assert states(lambda x, h, pool: (h, pool + (x @ W).tanh())) == [["h"]]  # the sum itself: there is nothing else

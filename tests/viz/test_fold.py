@@ -265,11 +265,11 @@ def test_short_runs_are_left_as_they_are(T: int, boxes: int) -> None:
     assert len(kinds(fold(last_loss("gru before", T), by="repeat"))) == boxes
 
 
-def test_layers_that_feed_each_other_are_not_put_in_a_circle() -> None:
+def test_two_cells_that_feed_each_other_are_one_layer() -> None:
     folded = fold(fed_back(8), by="repeat", repeat=1)
     assert nx.is_directed_acyclic_graph(folded)
-    assert not [v for v in folded if "times" in folded.nodes[v]]
-    assert {"first/t3", "second/t3"} <= set(folded), "the next best thing: a node for each step"
+    assert [v for v in folded if "times" in folded.nodes[v]] == ["step/t1..t6"]
+    assert {"step/t0", "step/t7"} <= set(fold(fed_back(8), by="step"))
 
 
 def test_by_module_and_opened() -> None:

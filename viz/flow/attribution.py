@@ -15,7 +15,8 @@ import numpy as np
 from microgradrnn.engine import Node
 from microgradrnn.engine.backward import ancestors, reverse
 from microgradrnn.engine.cotangent import Deferred, Scatter, fit
-from viz.graph.steps import HIDDEN, Layer, no_steps, recurrent, states
+from viz.graph.steps import HIDDEN, SUMS, Layer, no_steps, recurrent, states
+from viz.graph.identities import without_identities
 from viz.graph.trace import reachable, traced
 
 MANY = "several"
@@ -34,26 +35,26 @@ class Places:
     single step is no loop: it counts as a part of the loop that it exchanges most with, under its own number.)
 
     Attributes:
-        root: what they lead to.
+        root: what they lead to, without identities; `place` says which node of it stands for one of the given graph.
         label: for each node its step: where it was made, or else the one step that it was worked out from; MANY if it
             was worked out from several, None if from none (weights, and what is worked out before the loop).
         rows: for the nodes of many steps that keep them apart along their first axis: which rows are whose.
         used: for the same nodes, the rows by the step that reads them, if it is a step that does (``x[t]``), else by
             the step they are from; None is for rows that several steps read.
-        steps: all steps, in the order of time.
+        steps: all steps, in the order of time, and `turn`: which one each is. A lag is a difference of turns.
 
     Raises:
         ValueError: if nothing was made inside a time step.
     """
 
     def __init__(self, root: Node, who: str = "time steps") -> None:
-        self.root = root
-        self.graph, self.ids = traced(root)
+        self.root, self.place = without_identities(root)
+        self.graph, self.ids = traced(self.root)
         named = {name: node for node, name in self.ids.items()}
         self.loops = recurrent(self.graph)
-        self.loop = {named[name]: i for i, layer in enumerate(self.loops)
-                     for names in layer.steps.values() for name in names.values()}
-        nodes = reachable(root)
+        self.step = {named[name]: step for layer in self.loops for name, step in layer.step_of().items()}
+        self.loop = {named[name]: i for i, layer in enumerate(self.loops) for name in layer.step_of()}
+        nodes = reachable(self.root)
         self.label: dict[Node, Label] = {}
         self.rows: dict[Node, Rows] = {}
         self.shifts = [0] * len(self.loops)
@@ -63,6 +64,7 @@ class Places:
             self._read(nodes)
         self.used = self._used(nodes)
         self.steps = sorted({step for step in self.label.values() if isinstance(step, int)})
+        self.turn = {step: t for t, step in enumerate(self.steps)}
         if not self.steps:
             raise ValueError(f"{who}: {no_steps(self.graph)}")
 
@@ -74,8 +76,8 @@ class Places:
     def _label(self, node: Node) -> Label:
         if node.op is None:
             return None
-        if node.scope.step is not None:
-            return node.scope.step + self.shifts[self.loop[node]]
+        if node in self.step:
+            return self.step[node] + self.shifts[self.loop[node]]
         made_of = {self.label[x] for x in node.inputs if x is not None} - {None}
         if len(made_of) == 1 and MANY not in made_of:
             return made_of.pop()
@@ -95,7 +97,7 @@ class Places:
             for x in dict.fromkeys(node.inputs):
                 if x is None or x not in self.rows:
                     continue
-                if node.scope.step is not None and (place := row_taken(node)) is not None:
+                if node in self.step and (place := row_taken(node)) is not None:
                     readers.setdefault(x, {}).setdefault(place, set()).add(self.label[node])
                 elif node in readers and self.rows.get(node) == self.rows[x]:
                     for place, steps in readers[node].items():
@@ -179,7 +181,7 @@ def shifts(places: Places, nodes: Sequence[Node]) -> list[int]:
     for node in nodes:
         sources = {x: frozenset([loop[x]]) if x in loop else made_of[x] for x in node.inputs if x is not None}
         made_of[node] = frozenset().union(*sources.values())
-        if node not in loop or node.scope.step is None:
+        if node not in loop:
             continue
         for x, behind in sources.items():
             at = places.label[x]
@@ -189,7 +191,7 @@ def shifts(places: Places, nodes: Sequence[Node]) -> list[int]:
             for other in behind - {loop[node]}:
                 pairs = read[loop[node]].setdefault(other, set())
                 if isinstance(at, int):
-                    pairs.add((node.scope.step, at))
+                    pairs.add((places.step[node], at))
     found: list[int] = []
     for i, layer in enumerate(loops):
         shift = 0
@@ -198,8 +200,24 @@ def shifts(places: Places, nodes: Sequence[Node]) -> list[int]:
                 shift = max(shift, found[other])
             else:
                 shift = max(shift, found[other] + max(loops[other].steps) + 1 - min(layer.steps))
+        before = [other for other in range(i) if _goes_on(places, other, i)]
+        for other in before[-1:]:
+            shift = max(shift, found[other] + max(loops[other].steps) + 1 - min(layer.steps))
         found.append(shift)
     return found
+
+
+def _goes_on(places: Places, earlier: int, later: int) -> bool:
+    """Does a loop start from the numbers that another of the same scopes ended with, without its graph? (`detach`)"""
+    before, after = places.loops[earlier], places.loops[later]
+    if before.path != after.path:
+        return False
+    nodes = {name: node for node, name in places.ids.items()}
+    ended = [np.asarray(nodes[name].data) for name in states(places.graph, before)
+             if name in before.steps[before.last].values()]
+    began = [arg for name in after.steps[after.order[0]].values() if (node := nodes[name]).op is not None
+             for x, arg in zip(node.inputs, node.args, strict=True) if x is None]
+    return any(np.any(end) and np.array_equal(end, start) for end in ended for start in began)
 
 
 def _side_by_side(layer: Layer, other: Layer, pairs: set[tuple[int, int]]) -> bool:
@@ -274,7 +292,7 @@ class Sorter:
             step = label.get(consumer)
             if step is None or label.get(x) is not None or (step == MANY and consumer in rows):
                 return  # those with rows: in the loop below, row by row
-            known = isinstance(step, int) and not _adds_losses(consumer)
+            known = isinstance(step, int) and not _adds_penalty(consumer, x)
             self._file(x, key(step) if known else None, message)  # type: ignore[arg-type]
 
         for node, g in reverse(root, targets=self.leaves, observe=observe, keep=keep):
@@ -350,9 +368,9 @@ def _rows_of_inputs(node: Node, rows: slice) -> tuple[list[Any], dict[str, Any]]
     return None
 
 
-def _adds_losses(node: Node) -> bool:
-    """A sum of single numbers outside the steps: a penalty that is added there belongs to no step."""
-    return node.scope.step is None and np.ndim(node.data) == 0
+def _adds_penalty(node: Node, x: Node) -> bool:
+    """Is x, worked out from weights alone, added to single numbers outside the steps? Then it belongs to no step."""
+    return node.scope.step is None and np.ndim(node.data) == 0 and node.op.name in SUMS and x.op is not None
 
 
 def _message(node: Node, g: Any, k: int, x: Node) -> Any:

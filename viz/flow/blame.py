@@ -31,7 +31,7 @@ from microgradrnn.engine.backward import reverse
 from viz.flow.attribution import Places, Sorter, Split, added
 from viz.given import need
 from viz.graph.steps import weight_names
-from viz.graph.timeline import Timeline, timeline
+from viz.graph.timeline import Timeline, timeline_of
 from viz.graph.trace import norm
 
 Losses = Node | Sequence[Node] | Mapping[int, Node]
@@ -66,7 +66,8 @@ class LocalErrors:
 
     def by_lag(self) -> dict[int, float]:
         """For each lag t - k, the root of the mean of ‖δ_{t,k}‖² over all pairs of that lag with a way between them."""
-        lags = np.subtract.outer(self.losses, self.steps)
+        turn = {step: j for j, step in enumerate(sorted({*self.losses, *self.steps}))}
+        lags = np.subtract.outer([turn[t] for t in self.losses], [turn[k] for k in self.steps])
         found = {}
         for lag in np.unique(lags):
             here = (lags == lag) & self.reached
@@ -105,7 +106,7 @@ def local_errors(losses: Losses, layer: int = -1, *, at: str | None = None, arra
     (True, 0.0)
     """
     apart = Apart.of(losses)
-    line = timeline(apart.root, layer, "local errors")
+    line = timeline_of(apart.places.graph, apart.places.ids, layer, "local errors")
     shift = apart.places.shift(line.nodes[node] for node in line.layer.steps[line.layer.last].values())
     steps = [step + shift for step in line.steps]
     symbol, nodes = _blamed(line, at)
@@ -135,16 +136,13 @@ def _blamed(line: Timeline, at: str | None) -> tuple[str, list[Node | None]]:
     None where no loss depends on it, so that it is not in the graph: h_T, if the loss reads c_T alone.
     """
     if at is None:
-        said = {name: line.graph.nodes[node] for name, node in line.layer.steps[line.layer.last].items()}
-        name = next((name for name, one in said.items() if one.get("symbol") == "z" and "role" not in one), None)
-        if name is None:
-            if not line.symbols:
-                raise ValueError("local_errors: this layer hands nothing from step to step; say at= what to blame")
-            name = next(iter(line.symbols))
-            states = [line.at(step, name) for step in line.steps]
-            if all(state is not None and state.op is not None and state.op.elementwise and len(state.inputs) == 1
-                   and state.inputs[0] is not None for state in states):
-                return "z", [state.inputs[0] for state in states]  # type: ignore[union-attr]
+        if not line.symbols:
+            raise ValueError("local_errors: this layer hands nothing from step to step; say at= what to blame")
+        name = next(iter(line.symbols))
+        states = [line.at(step, name) for step in line.steps]
+        if all(state is not None and state.op is not None and state.op.elementwise and len(state.inputs) == 1
+               and state.inputs[0] is not None for state in states):
+            return "z", [state.inputs[0] for state in states]  # type: ignore[union-attr]
     else:
         name = line.name_of(at)
     symbol = line.symbols.get(name) or line.graph.nodes[line.layer.youngest[name]].get("symbol", name)
@@ -241,7 +239,7 @@ def shares(loss: Node, parameters: Mapping[str, Node] | None = None) -> dict[str
     places = Places(loss, "shares")
     wanted = _wanted(places, parameters, "shares")
     sorter = Sorter(list(wanted.values()), places)
-    sorter.differentiate(loss)
+    sorter.differentiate(places.root)
     split = sorter.split()
     return {name: _collected(name, "step", places.steps, p, split) for name, p in wanted.items()}
 
@@ -259,8 +257,9 @@ def shares_by_lag(losses: Losses, parameters: Mapping[str, Node] | None = None) 
     apart = Apart.of(losses)
     wanted = _wanted(apart.places, parameters, "shares_by_lag")
     sorter = Sorter(list(wanted.values()), apart.places)
+    turn = apart.places.turn
     for t in sorted(apart.losses):
-        sorter.differentiate(apart.losses[t], key=lambda k, t=t: t - k)  # type: ignore[misc]
+        sorter.differentiate(apart.losses[t], key=lambda k, t=t: turn[t] - turn[k])  # type: ignore[misc]
     if apart.keep is not None:  # the weights behind the recurrence are used where the loss is: lag 0
         sorter.differentiate(apart.root, key=lambda k: 0, keep=apart.keep)
     found = sorter.split()
@@ -297,7 +296,7 @@ class Apart:
         root: the whole.
         places: which node belongs to which step.
         losses: for each step, a node whose gradient is that of L_t, at least at and before the states.
-        keep: of one loss: which messages do not go into the recurrence; None if the losses were given.
+        keep: of one loss: which messages stay behind the recurrence; None if the losses were given.
     """
 
     root: Node
@@ -323,12 +322,13 @@ class Apart:
             raise ValueError(f"local errors: {len(given)} losses, but {len(places.steps)} steps, those of all loops "
                              "in the order of execution; say which losses are there by step: {3: L_3, 7: L_7}")
         by_step = dict(losses) if isinstance(losses, Mapping) else dict(zip(places.steps, given, strict=True))
-        return cls(root, places, by_step, None)
+        return cls(places.root, places, {step: places.place[one] for step, one in by_step.items()}, None)
 
 
 def _taken_apart(root: Node) -> Apart:
     """One loss, by the steps at which gradient comes into the recurrence from behind it."""
     places = Places(root, "local errors")
+    root = places.root
     inside = places.recurrence()
     if any(node.op is not None and node.op.name == "checkpoint" and node not in inside for node in places.label):
         raise ValueError("local errors: a checkpoint behind the recurrence may hide the steps of another; unroll "
@@ -345,14 +345,16 @@ def _taken_apart(root: Node) -> Apart:
             for step, part in places.by_step(x, np.asarray(message)):
                 added(entering.setdefault(step, {}), x, part)
 
-    for _ in reverse(root, observe=observe):
-        pass
+    for node, g in reverse(root, observe=observe):
+        if node is root and root in inside:  # the loss is a state itself
+            for step, part in places.by_step(root, g):
+                entering[step] = {root: part}
     losses = {}
     with enable_grad():
         for step in places.steps:
             if any(np.any(g) for g in entering.get(step, {}).values()):  # of the rows a loss does not read, only zeros
                 losses[step] = _sum(_dot(x, g) for x, g in entering[step].items())
-    return Apart(root, places, losses, lambda consumer, k: not crosses(consumer, k))
+    return Apart(root, places, losses, lambda consumer, k: consumer not in inside and not crosses(consumer, k))
 
 
 def _dot(x: Any, g: Any) -> Any:

@@ -27,7 +27,8 @@ from microgradrnn.engine.cotangent import Scatter, repeats
 from viz.flow.gauge import Gauge
 from viz.given import need
 from viz.graph.steps import FROZEN, Edge, Layer, carries, layer_of, need_alike, recurrent, state_symbols
-from viz.graph.trace import attributes, norm, traced
+from viz.graph.identities import identities, inside
+from viz.graph.trace import attributes, norm, reachable, traced
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,9 @@ class Passed:
     edges: list[tuple[Node, int, Node]] = field(default_factory=list)  # consumer, k, input
     nodes: list[Node] = field(default_factory=list)
     leaves: dict[Node, dict[str, Any]] = field(default_factory=dict)  # as they were: training changes them
-    to_states: dict[Node, list[tuple[Node, int, Any]]] = field(default_factory=dict)
+    to_states: dict[Node, list[tuple[Node, int, Any]]] = field(default_factory=dict)  # of what is the same, to that
+    inside: set[Node] = field(default_factory=set)  # what makes identities: it sends nothing of its own
+    seed: tuple[Node, Any] | None = None  # where the pass began, if that is the same as a state, and with what
     arrays: dict[tuple[Node, int], Any] = field(default_factory=dict)
     gradient_arrays: dict[Node, Any] = field(default_factory=dict)
     gauge: Gauge = field(default_factory=Gauge)
@@ -185,12 +188,12 @@ class Flow:
         name = self._name_of_state(one, state)
         need_alike(self.graph, one, name, "profile")
         ids = {step: names[name] for step, names in one.steps.items() if name in names}
-        end = one.last
-        steps = sorted(ids, key=lambda step: abs(end - step))
+        lags = {step: lag for step, lag in one.lags().items() if step in ids}
+        steps = list(lags)
         return Profile(
             state_symbols(self.graph, one).get(name) or self.graph.nodes[ids[steps[0]]].get("symbol", name),
             tuple(steps),
-            tuple(abs(end - step) for step in steps),
+            tuple(lags.values()),
             tuple(self.gradients.get(ids[step], 0.0) for step in steps),
         )
 
@@ -201,8 +204,9 @@ class Flow:
             found = [name for role in ("hidden", "cell") for name in symbols or said if said[name].get("role") == role]
             found = found or list(symbols)
         else:
-            found = [name for name, symbol in symbols.items() if symbol == state]
-            found += [name for key in ("name", "symbol", "role") for name in said if said[name].get(key) == state]
+            found = [name for key in ("name", "symbol", "role") for name in said if said[name].get(key) == state]
+            found += [name for name in found if name in symbols]
+            found += [name for name, symbol in symbols.items() if symbol == state]
         if not found:
             raise ValueError(f"profile: no state {state!r}; this layer hands on "
                              f"{', '.join(symbols.values()) or 'nothing'}")
@@ -223,7 +227,7 @@ class Flow:
         wanted = set(self.profile(state, layer).steps)
         one = layer_of(self.graph, layer, "split")
         name = self._name_of_state(one, state)
-        ids = [one.steps[step][name] for step in sorted(wanted, key=lambda step: abs(one.last - step))]
+        ids = [one.steps[step][name] for step in one.lags() if step in wanted]
         return [self.arrivals[node] for node in ids if node in self.arrivals]
 
     def records(self) -> list[dict[str, Any]]:
@@ -327,6 +331,9 @@ def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) 
     passed = Passed(root)
     gauge, shown, arrived = passed.gauge, passed.shown, passed.arrived
     edges, to_states, arrays, show, sizes = passed.edges, passed.to_states, passed.arrays, gauge.show, gauge.sizes
+    same = identities(reachable(root))
+    to_states.update({origin: [] for origin in same.values()})
+    passed.inside = inside(same)
     only: dict[Node, int] = {}  # where the only message to a node is, which is its gradient; -1 if there are several
 
     passing: Any = None  # the array that holds the consumer's gradient; a rule may hand it on as it is, as + does
@@ -340,7 +347,9 @@ def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) 
             gauge.show_again(arrived[-1], math.prod(message.shape))
         else:
             show(message)
-        if x.scope.step is not None and (x.scope is not consumer.scope or x in to_states):
+        if x in same:
+            to_states[same[x]].append((consumer, k, message))
+        elif x in to_states or (x.scope.step is not None and x.scope is not consumer.scope):
             to_states.setdefault(x, []).append((consumer, k, message))
         if keep_arrays is not False and (keep_arrays is True or keep_arrays(consumer, k)):
             arrays[consumer, k] = np.asarray(message)
@@ -349,6 +358,8 @@ def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) 
     with collector_paused():
         for node, g in reverse(root, seed, observe=observe):
             passed.nodes.append(node)
+            if node is root and root in same:
+                passed.seed = same[root], g
             arrived.append(len(sizes))
             place = only.pop(node, -1)
             if place < 0 or node.hooks:
@@ -400,8 +411,10 @@ def arrivals_of(
     loops = recurrent(graph)
     carried = set().union(*(carries(graph, layer) for layer in loops))
     watched: dict[str, tuple[Layer, str]] = {}
+    steps: dict[str, int] = {}
     for layer in loops:
         symbols = state_symbols(graph, layer)
+        steps |= layer.step_of()
         watched |= {names[name]: (layer, symbol) for names in layer.steps.values() for name, symbol in symbols.items()
                     if name in names}
     found = {}
@@ -410,15 +423,18 @@ def arrivals_of(
         if name not in watched:
             continue
         size = gradients[name]
-        parts: dict[bool, Any] = {True: 0.0, False: 0.0}
+        begun = np.asarray(passed.seed[1]) if passed.seed is not None and passed.seed[0] is node else 0.0
+        parts: dict[bool, Any] = {True: 0.0, False: begun}
         for consumer, k, message in passed.to_states.get(node, ()):
+            if consumer in passed.inside:
+                continue
             way = Edge(ids[consumer], k) in carried
             parts[way] = parts[way] + np.asarray(message)
         layer, symbol = watched[name]
-        step = graph.nodes[name]["step"]
+        step = steps[name]
         if node not in passed.to_states:  # nothing outside its step reads it
             parts[False] = size
-        found[name] = Arrival(symbol, step, abs(layer.last - step), size, norm(parts[True]), norm(parts[False]))
+        found[name] = Arrival(symbol, step, layer.lags()[step], size, norm(parts[True]), norm(parts[False]))
     return found
 
 

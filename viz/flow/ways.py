@@ -32,6 +32,7 @@ from microgradrnn.engine import Node
 from microgradrnn.engine.backward import reverse
 from viz.flow.messages import Flow
 from viz.flow.paths import split_reverse
+from viz.graph.identities import without_identities
 from viz.graph.steps import Layer, is_linear, layer_of, need_alike, state_symbols, states
 from viz.graph.trace import norm, traced
 
@@ -219,6 +220,7 @@ def ways(
         raise TypeError("ways: a Flow keeps norms, not the derivatives that ways are made of: give the loss. What "
                         "came by the carry and what did not, flow.split() tells (of PyTorch's graphs too)")
     rule = RULES[by]
+    root, _ = without_identities(root)
     graph, ids = traced(root)
     one = layer_of(graph, layer, "ways")
     symbol, at = steps_of(graph, one, state)
@@ -242,7 +244,8 @@ def ways(
     parts = {node: part for node, part in split_reverse(root, reader.start(root), reader, targets, seed)
              if node in wanted}
     whole = {node: g for node, g in reverse(root, seed, targets=targets) if node in wanted}
-    lags = tuple(abs(one.last - step) for step in at)
+    known = one.lags()
+    lags = tuple(known.get(step, len(known)) for step in at)
     return Ways(symbol, by, tuple(at), lags, reader.by_name(parts, targets),
                 np.array([whole.get(x, zeros(x)) for x in targets]), colours=reader.colours(), initial=from_start)
 
@@ -358,7 +361,7 @@ def steps_of(graph: nx.MultiDiGraph, layer: Layer, wanted: str | None) -> tuple[
     """The symbol of a state, and its node at each step that has it, the last step first."""
     handed_on = held(graph, layer)
     at: dict[str, dict[int, str]] = {}
-    for step in sorted(layer.steps, key=lambda step: abs(layer.last - step)):
+    for step in layer.lags():
         for name, node in layer.steps[step].items():
             if node in handed_on:
                 at.setdefault(name, {})[step] = node

@@ -34,8 +34,8 @@ def roll(root: Node | nx.MultiDiGraph | Flow, flow: Flow | None = None) -> nx.Mu
         in `fold`. Edges have a running number for a key, ``k``, the operand's place, ``count`` and ``message``; edges
         within a cell also have
 
-        * ``delay``: the step of the reader minus the step of what it reads: 0 within a step, 1 for what the step
-          before hands on, -1 in a layer that runs backwards in time;
+        * ``delay``: how many steps of the loop lie between the reader and what it reads: 0 within a step, 1 for what
+          the step before hands on, -1 in a layer that runs backwards in time;
         * ``first`` and ``last``: the steps of the readers, from the smallest to the largest.
 
     Raises:
@@ -53,15 +53,17 @@ def roll(root: Node | nx.MultiDiGraph | Flow, flow: Flow | None = None) -> nx.Mu
     if not found:
         raise ValueError(f"roll: {no_steps(graph)}")
     home: dict[str, str] = {}
-    at: dict[str, tuple[int, int]] = {}
+    at: dict[str, tuple[int, int, int]] = {}  # the layer, when its loop took the step, and the step
     taken = {v for v in graph if "step" not in graph.nodes[v]}
     result = nx.MultiDiGraph(**graph.graph)
     for j, layer in enumerate(found):
+        sign = -1 if layer.last < layer.order[0] else 1
+        turn = {step: sign * t for t, step in enumerate(layer.order)}
         for name, nodes in cell_nodes(graph, layer).items():
             one = free("/".join(filter(None, (layer.path, name))), taken)
             taken.add(one)
             home |= dict.fromkeys(nodes.values(), one)
-            at |= {v: (j, step) for step, v in nodes.items()}
+            at |= {v: (j, turn[step], step) for step, v in nodes.items()}
             result.add_node(one, **summary(graph, list(nodes.values())))
     for v, said in graph.nodes(data=True):
         if v not in home:
@@ -93,13 +95,13 @@ def summary(graph: nx.MultiDiGraph, nodes: list[str]) -> dict[str, Any]:
 
 
 def _join(graph: nx.MultiDiGraph, result: nx.MultiDiGraph, home: dict[str, str],
-          at: dict[str, tuple[int, int]]) -> None:
+          at: dict[str, tuple[int, int, int]]) -> None:
     """The edges: for every pair of nodes, operand and delay, one."""
     several: dict[tuple[str, str, int, int | None], list[tuple[int, dict[str, Any]]]] = {}
     for u, v, k, said in graph.edges(keys=True, data=True):
         same = u in at and v in at and at[u][0] == at[v][0]
         delay = at[v][1] - at[u][1] if same else None
-        step = at[v][1] if same else 0
+        step = at[v][2] if same else 0
         place = said.get("k", k) if v in home or u not in home else 0  # where all steps meet, the place tells nothing
         several.setdefault((home.get(u, u), home.get(v, v), place, delay), []).append((step, said))
     number: dict[str, int] = {}

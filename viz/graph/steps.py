@@ -1,15 +1,22 @@
-"""Time steps: where in a graph the runs of steps are, what is handed from one to the next, and what it is called.
+"""Time steps: the recurrent layers of a graph, what is handed from one step to the next, and what it is called.
 
-An unrolled net is the same cell T times. `layers` finds the runs. Nothing here knows an LSTM: what is a state is seen
-from which edges cross from one step to a later one; what is carried, from the products and sums it goes through.
+An unrolled net is the same cell T times. Lay the steps of a loop over each other, so that nodes that do the same
+coincide (`viz.graph.loops`). Where a later step reads an earlier one, this makes a circle; what lies on the same
+circles is one layer. Nothing here knows an LSTM: what is a state is seen from which edges cross from one step to a later
+one; what is carried, from the products and sums it goes through.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from os.path import commonprefix
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import networkx as nx
+
+from viz.graph.loops import Loop, Place, loops
 
 HIDDEN = "a checkpoint hides the steps inside it; unroll without checkpoint= to look at them"
 FROZEN = (
@@ -35,10 +42,19 @@ class Edge(NamedTuple):
 
 @dataclass
 class Layer:
-    """The steps of one unrolled cell: for each step, the ids of its nodes by name, oldest first."""
+    """The steps of one recurrence.
+
+    Attributes:
+        path: the path of scopes that its nodes have in common.
+        steps: for each step, in the order in which the loop took them, the ids of its nodes by name, oldest first.
+        circle: the names of what lies on a way from a state to the same state of a later step.
+        graph: the graph that it was read from; for `recurrent` layers that is the one without identities.
+    """
 
     path: str
     steps: dict[int, dict[str, str]] = field(default_factory=dict)
+    circle: frozenset[str] = frozenset()
+    graph: nx.MultiDiGraph | None = field(default=None, repr=False, compare=False)
 
     @property
     def last(self) -> int:
@@ -48,59 +64,217 @@ class Layer:
     @property
     def order(self) -> list[int]:
         """The steps as the loop took them: forwards in time, or backwards."""
-        backwards = len(self.steps) > 1 and self.last < next(iter(self.steps))
-        return sorted(self.steps, reverse=backwards)
+        return list(self.steps)
+
+    def lags(self) -> dict[int, int]:
+        """For each step, how many steps of the loop lie between it and the last; the last step first."""
+        return {step: lag for lag, step in enumerate(reversed(self.steps))}
 
     @property
     def youngest(self) -> dict[str, str]:
         """For each name, the node that bears it last: what no loss reads of the last step is not in the graph."""
         return {name: node for step in self.order for name, node in self.steps[step].items()}
 
+    def step_of(self) -> dict[str, int]:
+        """For each node its step."""
+        return {node: step for step, ids in self.steps.items() for node in ids.values()}
+
+
+Circles = list[tuple[Loop, list[set[Place]]]]  # the loops, each with its circles
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a graph says of time: what its loops only add up, and its layers with and without such sums."""
+
+    sums: set[str]
+    layers: list[Layer]
+    recurrent: list[Layer]
+
+
+READINGS: WeakKeyDictionary[nx.MultiDiGraph, tuple[int, Reading]] = WeakKeyDictionary()
+
+
+def reading(graph: nx.MultiDiGraph) -> Reading:
+    """The time of a graph, read once for each graph that is not changed in between."""
+    wanted = ("kind", "op", "symbol", "role", "path", "step", "params", "shape", "same")
+    now = hash((tuple((node, *map(said.get, wanted)) for node, said in graph.nodes(data=True)),
+                tuple(graph.edges(keys=True)), graph.graph.get("root")))
+    known = READINGS.get(graph)
+    if known is None or known[0] != now:
+        flat = flattened(graph)
+        circles, sums, at = _circles(flat)
+        numbers = _layers(flat, circles, sums, at, with_sums=False)
+        if flat is not graph:
+            circles, sums, at = _circles(graph)
+        known = READINGS[graph] = now, Reading(sums, _layers(graph, circles, sums, at, with_sums=True), numbers)
+    return known[1]
+
+
+def flattened(graph: nx.MultiDiGraph) -> nx.MultiDiGraph:
+    """The graph without the nodes that are the same as another one: their readers read that. Itself, if it has none."""
+    same: dict[str, str] = {node: origin for node, origin in graph.nodes(data="same") if origin in graph}
+    if not same:
+        return graph
+    result = graph.copy()
+    for node, origin in same.items():
+        result.add_edges_from((origin, v, k, said) for _, v, k, said in graph.out_edges(node, keys=True, data=True))
+        marks = {key: graph.nodes[node][key] for key in ("symbol", "role") if key in graph.nodes[node]}
+        if graph.nodes[origin]["kind"] == "computed" and not {"symbol", "role"} & graph.nodes[origin].keys():
+            result.nodes[origin].update(marks)
+        result.remove_edges_from(list(result.out_edges(node, keys=True)))
+    result.graph["root"] = same.get(graph.graph["root"], graph.graph["root"])
+    unread = [node for node in same if node in result]
+    while unread:  # and what only they were made of, as the -h in -(-h)
+        node = unread.pop()
+        if result.out_degree(node) == 0 and node != result.graph["root"]:
+            before = set(result.predecessors(node))
+            result.remove_node(node)
+            unread += [u for u in before if result.out_degree(u) == 0]
+    return result
+
+
+def _circles(graph: nx.MultiDiGraph) -> tuple[Circles, set[str], dict[str, set[int]]]:
+    """The loops with their circles, what they only add up, and the uses of the leaves."""
+    at = uses(graph)
+    found = loops(graph, {leaf for leaf, steps in at.items() if len(steps) > 1})
+    circles = [(loop, recurrences(graph, loop)) for loop in found]
+    return circles, _running_sums(graph, circles), at
+
 
 def layers(graph: nx.MultiDiGraph) -> list[Layer]:
     """The unrolled layers of a graph, in the order of making. Empty if nothing was made inside a time step.
 
-    A layer is what one scope path made, step by step. It ends where a step comes round a second time (another layer
-    of the same name). Paths that hand nothing from step to step (an output layer called inside the loop) belong to
-    the layer they exchange most with. A loop that only sums up losses is a layer here, drawn as a lane of its own;
-    `recurrent` leaves it out.
+    What lies on no circle (an output layer called inside the loop) belongs to the layer that it feeds, else to the one
+    that feeds it. A loop that only sums up losses, its steps set by a scope of its own, is a layer here, drawn as a lane
+    of its own; `recurrent` leaves it out.
     """
-    return _layers(graph, set())
+    return reading(graph).layers
 
 
 def recurrent(graph: nx.MultiDiGraph) -> list[Layer]:
     """The `layers` that numbers are about. To add up losses step by step makes no layer, see `running_sums`."""
-    return _layers(graph, running_sums(graph))
+    return reading(graph).recurrent
 
 
-def _layers(graph: nx.MultiDiGraph, sums: set[str]) -> list[Layer]:
+def recurrences(graph: nx.MultiDiGraph, loop: Loop) -> list[set[Place]]:
+    """The circles of a loop: sets of places, each of which can be reached from each other by going from step to step."""
+    over: nx.DiGraph = nx.DiGraph()
+    crossing = set()
+    step = loop.step_of()
+    for node, place in loop.places.items():
+        for v in graph.successors(node):
+            if v in step:
+                edge = place, loop.places[v]
+                over.add_edge(*edge)
+                if step[v] != step[node]:
+                    crossing.add(edge)
+    found = []
+    for circle in nx.strongly_connected_components(over):
+        if any(a in circle and b in circle for a, b in crossing):
+            found.append(circle)
+    made = {place: j for j, place in enumerate(dict.fromkeys(loop.places[v] for ids in loop.steps.values() for v in ids))}
+    return sorted(found, key=lambda circle: min(made[place] for place in circle))
+
+
+def _layers(
+    graph: nx.MultiDiGraph, circles: Circles, sums: set[str], at: dict[str, set[int]], with_sums: bool
+) -> list[Layer]:
     found: list[Layer] = []
-    count: dict[tuple[int, int, str], int] = {}  # of a loop that comes a second time: by layer, step and name
-    again: dict[str, bool] = {}
-    here: dict[str, tuple[Layer, int, dict[str, str]]] = {}  # by path: the layer, its step, and what that holds so far
-    at = uses(graph)
-    for node, said in sorted(graph.nodes(data=True), key=lambda item: item[1]["order"]):
-        step = said.get("step")
-        if step is None or said["kind"] in ("constant", "parameter") or len(at.get(node, ())) > 1:
-            continue  # a leaf that several steps read is a weight, wherever it was made
-        path, name = said.get("path", ""), said["name"]
-        if path not in here or here[path][1] != step:
-            if path not in here or step in here[path][0].steps:
-                found.append(Layer(path))
-                layer = found[-1]
-                again[path] = path in again
-            else:
-                layer = here[path][0]
-            here[path] = layer, step, layer.steps.setdefault(step, {})
-        layer, _, inside = here[path]
-        if again[path]:  # what the graph calls h_2 at those steps that the first loop had too
-            base = said.get("symbol") or said.get("op") or said["kind"]
-            count[id(layer), step, base] = n = count.get((id(layer), step, base), 0) + 1
-            name = base if n == 1 else f"{base}_{n}"
-        inside[name if name not in inside else _free(inside, name)] = node
-    found = _merged(graph, found, sums)
+    rest: list[Loop] = []
+    hosts: list[Loop] = []
+    for loop, all_of_it in circles:
+        states = [circle for circle in all_of_it if not _is_summed(loop, circle, sums)]
+        own_scope = [circle for circle in all_of_it if circle not in states and with_sums
+                     and not _scopes(graph, loop, circle) & {s for other in states for s in _scopes(graph, loop, other)}]
+        kept = [circle for circle in all_of_it if circle in states or circle in own_scope]
+        if kept:
+            found += _shared_out(graph, loop, kept)
+            hosts += [loop] * len(kept)
+        else:
+            rest.append(loop)
+    if not found:
+        found, rest = [_layer(loop, set(loop.places.values()), set()) for loop in rest], []
+    for loop in rest:
+        if not any(loop.encloses(host) for host in hosts):
+            _take_in(graph, found, loop)
     _adopt(graph, found, at)
+    for layer in found:
+        layer.graph = graph
     return found
+
+
+def _scopes(graph: nx.MultiDiGraph, loop: Loop, circle: set[Place]) -> set[str]:
+    """Where the steps were set in which a circle was made."""
+    made = (graph.nodes[node] for node, place in loop.places.items() if place in circle)
+    return {said.get("loop", said.get("path", "")) for said in made if "step" in said}
+
+
+def _is_summed(loop: Loop, circle: set[Place], sums: set[str]) -> bool:
+    """Is all that lies on a circle a running sum?"""
+    return any(node in sums for node, place in loop.places.items() if place in circle)
+
+
+def _shared_out(graph: nx.MultiDiGraph, loop: Loop, circles: list[set[Place]]) -> list[Layer]:
+    """The nodes of a loop, shared out among its circles."""
+    if len(circles) == 1:
+        return [_layer(loop, set(loop.places.values()), circles[0])]
+    home = {place: j for j, circle in enumerate(circles) for place in circle}
+    scopes = [_scopes(graph, loop, circle) for circle in circles]
+    feeds: nx.DiGraph = nx.DiGraph()
+    feeds.add_edges_from((place, loop.places[v]) for node, place in loop.places.items()
+                         for v in graph.successors(node) if v in loop.places)
+    fixed = dict(home)
+    for node, place in loop.places.items():
+        if place not in home:
+            said = graph.nodes[node]
+            there = said.get("loop", said.get("path", ""))
+            same_scope = {j for j, one in enumerate(scopes) if there in one} or set(range(len(circles)))
+            near = (fixed[v] for way in (feeds, feeds.reverse(copy=False)) if place in way
+                    for _, v in nx.bfs_edges(way, place) if fixed.get(v) in same_scope)
+            home[place] = next(near, min(same_scope))
+    return [_layer(loop, {place for place, there in home.items() if there == j}, circle)
+            for j, circle in enumerate(circles)]
+
+
+def _layer(loop: Loop, inside: set[Place], circle: set[Place]) -> Layer:
+    """Some places of a loop as a layer."""
+    parts = [place.path.split("/") for place in circle or inside]
+    path = "/".join(commonprefix(parts))
+    layer = Layer(path)
+    names: dict[Place, str] = {}
+    for step, nodes in loop.steps.items():
+        for node in nodes:
+            if (place := loop.places[node]) in inside:
+                if place not in names:
+                    under = place.path.removeprefix(path).removeprefix("/") if _is_under(place.path, path) else place.path
+                    name = f"{under}/{place.name}" if under else place.name
+                    while name in names.values():
+                        name += "'"
+                    names[place] = name
+                layer.steps.setdefault(step, {})[names[place]] = node
+    layer.circle = frozenset(names[place] for place in circle)
+    return layer
+
+
+def _is_under(path: str, outer: str) -> bool:
+    return not outer or path == outer or path.startswith(f"{outer}/")
+
+
+def _take_in(graph: nx.MultiDiGraph, found: list[Layer], loop: Loop) -> None:
+    """A loop without a recurrence of its own becomes part of the layer that it exchanges most with."""
+    homes = [layer.step_of() for layer in found]
+    own = loop.step_of()
+    shared = [0] * len(found)
+    for node, step in own.items():
+        for other in (*graph.predecessors(node), *graph.successors(node)):
+            for j, home in enumerate(homes):
+                shared[j] += home.get(other) == step
+    host = found[shared.index(max(shared))]
+    for step, nodes in loop.steps.items():
+        inside = host.steps.setdefault(step, {})
+        for node in nodes:
+            inside[_free(inside, "/".join(filter(None, loop.places[node])))] = node
 
 
 def layer_of(graph: nx.MultiDiGraph, number: int, who: str) -> Layer:
@@ -194,17 +368,24 @@ def _is_read_by_weights(graph: nx.MultiDiGraph, node: str) -> bool:
 def state_symbols(graph: nx.MultiDiGraph, layer: Layer, nodes: set[str] | None = None) -> dict[str, str]:
     """What to call each state, by its name in the layer: as marked; of the others the youngest is h, then s2, ...
 
-    A mark of no letter at all, ``mark(h, "")``, is none.
+    No two are called the same: where two cells mark their state h, the second one is h2. A mark of no letter at all,
+    ``mark(h, "")``, is none.
 
     Args:
         graph, layer: the layer.
         nodes: of what; by default of the `states`. Pictures want all that is `handed_on`: running sums are ΣL.
     """
+    graph = graph if layer.graph is None else layer.graph
     wanted = states(graph, layer) if nodes is None else nodes
     sums = wanted & running_sums(graph) - states(graph, layer)
     names = {name: graph.nodes[node].get("symbol") or (_sum_symbol(graph, node) if node in sums else None)
              for name, node in layer.youngest.items() if node in wanted}
-    taken = set(names.values())
+    taken: set[str | None] = set()
+    for name, symbol in names.items():
+        if symbol is not None:
+            names[name] = next(word for j in range(1, len(names) + 1)
+                               if (word := symbol if j == 1 else f"{symbol}{j}") not in taken)
+            taken.add(names[name])
     for name in reversed(names):
         if names[name] is None:
             free = ("h" if j == 1 else f"s{j}" for j in range(1, len(names) + len(taken) + 2))
@@ -215,7 +396,7 @@ def state_symbols(graph: nx.MultiDiGraph, layer: Layer, nodes: set[str] | None =
 
 def _sum_symbol(graph: nx.MultiDiGraph, node: str) -> str:
     """What a sum without a symbol is called."""
-    return "ΣL" if graph.nodes[node]["shape"] == "()" else "Σ"
+    return "ΣL" if graph.nodes[node].get("shape") == "()" else "Σ"
 
 
 def running_sums(graph: nx.MultiDiGraph) -> set[str]:
@@ -224,37 +405,37 @@ def running_sums(graph: nx.MultiDiGraph) -> set[str]:
     It is handed from step to step, and yet is no state: nothing but the same sum is worked out from it before the loop
     is over, so the gradient there tells nothing of the net. What is marked as a hidden or a cell state is one, so is an
     array with a symbol. Nor is it a sum where there is nothing else that could be the state, as in ``h = h + g(x)``:
-    of an array, in a loop of its scope; of a single number, in the whole graph, unless it leads to the root through
-    sums alone.
+    of an array, in the same loop; of a single number, in the whole graph, unless it leads to the root through sums
+    alone.
     """
+    return reading(graph).sums
+
+
+def _running_sums(graph: nx.MultiDiGraph, circles: Circles) -> set[str]:
     nodes = graph.nodes
+    step = {node: (j, t) for j, (loop, _) in enumerate(circles) for node, t in loop.step_of().items()}
     summed: set[str] = set()
     candidates = [(said["order"], node) for node, said in nodes(data=True) if said.get("op") in SUMS | FACTORS
-                  and "step" in said and said.get("role") not in ("hidden", "cell")]
+                  and node in step and said.get("role") not in ("hidden", "cell")]
     for _, node in sorted(candidates, reverse=True):
-        if all("step" not in nodes[v] or (v in summed and _sums_up(graph, v, k))
+        if all(v not in step or (v in summed and _sums_up(graph, v, k))
                for _, v, k in graph.out_edges(node, keys=True)):
             summed.add(node)
-    if not any(_is_handed_on(graph, node) for node in summed):
+    if not summed:
         return set()
-    states = {said.get("path") for node, said in nodes(data=True)
-              if said["kind"] == "computed" and node not in summed and _is_handed_on(graph, node)}
+    with_states = {j for j, (loop, all_of_it) in enumerate(circles) for circle in all_of_it
+                   if not any(node in summed for node, place in loop.places.items() if place in circle)}
     losses = _towards_root(graph)
     return {node for node in summed if (said := nodes[node])["op"] in SUMS and (
-        node in losses or (bool(states) if said["shape"] == "()" else
-                           said.get("path") in states and "symbol" not in said))}
-
-
-def _is_handed_on(graph: nx.MultiDiGraph, node: str) -> bool:
-    step = graph.nodes[node].get("step")
-    return step is not None and any(graph.nodes[v].get("step", step) != step for v in graph.successors(node))
+        node in losses or (bool(with_states) if said.get("shape") == "()" else
+                           step[node][0] in with_states and "symbol" not in said))}
 
 
 def _towards_root(graph: nx.MultiDiGraph) -> set[str]:
     """Single numbers that lead to the root through sums, and constant factors after the loop, alone."""
     nodes, root = graph.nodes, graph.graph["root"]
-    towards = {root} if nodes[root]["shape"] == "()" and nodes[root].get("op") in SUMS | FACTORS else set()
-    for node in sorted((v for v, said in nodes(data=True) if said["shape"] == "()"), key=lambda v: -nodes[v]["order"]):
+    towards = {root} if nodes[root].get("shape") == "()" and nodes[root].get("op") in SUMS | FACTORS else set()
+    for node in sorted((v for v, said in nodes(data=True) if said.get("shape") == "()"), key=lambda v: -nodes[v]["order"]):
         ways = graph.out_edges(node, keys=True)
         if ways and all(v in towards and _sums_up(graph, v, k) for _, v, k in ways):
             towards.add(node)
@@ -277,35 +458,6 @@ def _free(taken: dict[str, str], name: str) -> str:
     return name
 
 
-def _merged(graph: nx.MultiDiGraph, found: list[Layer], sums: set[str]) -> list[Layer]:
-    """Layers without a recurrence of their own (running sums are none), taken into the one they exchange most with."""
-    if len(found) < 2:
-        return found
-    home = {node: (i, step) for i, layer in enumerate(found)
-            for step, ids in layer.steps.items() for node in ids.values()}
-    shared: dict[tuple[int, int], int] = {}
-    looped: set[int] = set()
-    for u, v in graph.edges():
-        if u in home and v in home:
-            (i, s), (j, t) = home[u], home[v]
-            if i == j and s != t and u not in sums:
-                looped.add(i)
-            elif i != j and s == t:
-                shared[i, j] = shared[j, i] = shared.get((i, j), 0) + 1
-    if not looped:
-        return found
-    kept = {i: found[i] for i in sorted(looped)}
-    for i, layer in enumerate(found):
-        if i in looped:
-            continue
-        host = max(looped, key=lambda j: (shared.get((i, j), 0), -j))
-        for step, ids in layer.steps.items():
-            inside = kept[host].steps.setdefault(step, {})
-            for name, node in ids.items():
-                inside[_free(inside, f"{layer.path}/{name}" if layer.path else name)] = node
-    return list(kept.values())
-
-
 def is_linear(op: str | None, k: int) -> bool:
     """Is the k-th operand passed on by products, sums and moves of entries alone? That is what a carry goes through.
 
@@ -320,7 +472,8 @@ def carries(graph: nx.MultiDiGraph, layer: Layer) -> set[Edge]:
 
     A node that is marked as a gate or a candidate is a way of its own, whatever its operation is.
     """
-    where = {node: step for step, ids in layer.steps.items() for node in ids.values()}
+    graph = graph if layer.graph is None else layer.graph
+    where = layer.step_of()
     handed_on = states(graph, layer)
     found = set()
     for state in handed_on:
@@ -333,16 +486,16 @@ def carries(graph: nx.MultiDiGraph, layer: Layer) -> set[Edge]:
 
 
 def handed_on(graph: nx.MultiDiGraph, layer: Layer) -> set[str]:
-    """The nodes that are handed from one step to another, and those of the last step that bear the same names.
+    """The nodes that are handed from one step to another, and those of other steps that bear the same names.
 
-    They are the states and the `running_sums`.
+    They are the states, the `running_sums`, and whatever else of a step a later one reads.
     """
-    return _handed_on(graph, layer, set())
+    return _of_names(layer, set().union(*_handed_by_step(graph, layer).values()))
 
 
 def states(graph: nx.MultiDiGraph, layer: Layer) -> set[str]:
-    """The recurrent states: what is `handed_on` and worked with in the next step, not just summed up."""
-    return _handed_on(graph, layer, running_sums(graph))
+    """The recurrent states: what is handed on, worked with in the next step, and comes back to itself in this way."""
+    return _of_names(layer, set().union(*_states_by_step(graph, layer).values()))
 
 
 def need_alike(graph: nx.MultiDiGraph, layer: Layer, name: str, who: str) -> None:
@@ -351,7 +504,7 @@ def need_alike(graph: nx.MultiDiGraph, layer: Layer, name: str, who: str) -> Non
     Raises:
         ValueError: if the steps differ, so that nothing says which nodes are one state.
     """
-    handed = _handed_by_step(graph, layer, running_sums(graph))
+    handed = _states_by_step(graph, layer)
     have = [step for step, names in handed.items() if name in names]
     if not have or any(graph.nodes[layer.steps[step][name]].keys() & {"symbol", "role"} for step in have):
         return
@@ -365,20 +518,30 @@ def need_alike(graph: nx.MultiDiGraph, layer: Layer, name: str, who: str) -> Non
             )
 
 
-def _handed_on(graph: nx.MultiDiGraph, layer: Layer, sums: set[str]) -> set[str]:
-    names = set().union(*_handed_by_step(graph, layer, sums).values())
+def _of_names(layer: Layer, names: Collection[str]) -> set[str]:
     return {ids[name] for ids in layer.steps.values() for name in names if name in ids}
 
 
-def _handed_by_step(graph: nx.MultiDiGraph, layer: Layer, sums: set[str]) -> dict[int, set[str]]:
-    """The names of what each step hands to another."""
-    where = {node: step for step, ids in layer.steps.items() for node in ids.values()}
+def _handed_by_step(graph: nx.MultiDiGraph, layer: Layer, inside: Iterable[str] | None = None) -> dict[int, set[str]]:
+    """The names of what each step hands to another; on request only of what these nodes hand to each other."""
+    graph = graph if layer.graph is None else layer.graph
+    where = layer.step_of()
+    if inside is not None:
+        where = {node: where[node] for node in inside}
     return {
-        step: {name for name, node in ids.items() if node not in sums and any(
+        step: {name for name, node in ids.items() if node in where and any(
             where.get(consumer, step) != step for consumer in graph.successors(node)
         )}
         for step, ids in layer.steps.items()
     }
+
+
+def _states_by_step(graph: nx.MultiDiGraph, layer: Layer) -> dict[int, set[str]]:
+    """The names of the states that each step hands to another."""
+    sums = running_sums(graph)
+    on_circle = [node for ids in layer.steps.values() for name, node in ids.items()
+                 if node not in sums and (name in layer.circle or not layer.circle)]
+    return _handed_by_step(graph, layer, on_circle)
 
 
 def _is_carry(graph: nx.MultiDiGraph, edge: Edge, handed_on: set[str], where: dict[str, int]) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import networkx as nx
 
 from microgradrnn.engine import Node
+from viz.graph.identities import without_identities
 from viz.graph.steps import Layer, no_steps, recurrent, state_symbols
 from viz.graph.trace import traced
 
@@ -90,7 +91,12 @@ def timeline(root: Node, layer: int = -1, who: str = "timeline") -> Timeline:
     Raises:
         ValueError: if nothing was made inside a time step, or there is no such layer.
     """
-    graph, ids = traced(root)
+    root, _ = without_identities(root)
+    return timeline_of(*traced(root), layer, who)
+
+
+def timeline_of(graph: nx.MultiDiGraph, ids: dict[Node, str], layer: int = -1, who: str = "timeline") -> Timeline:
+    """The same of a graph that is traced already, without identities: see `timeline`."""
     found = recurrent(graph)
     if not found:
         raise ValueError(f"{who}: {no_steps(graph)}")

@@ -17,7 +17,6 @@ key, unique among the edges into one node. ``x * x`` has two edges.
 from __future__ import annotations
 
 import math
-from operator import attrgetter
 from typing import Any
 
 import networkx as nx
@@ -25,6 +24,7 @@ import numpy as np
 
 from microgradrnn.engine import Node
 from viz.given import need
+from viz.graph.identities import identities, reachable
 
 NODE: dict[str, tuple[type, str]] = {
     "kind": (str, "`parameter`, `leaf` (given, takes a gradient), `constant` or `computed`"),
@@ -33,10 +33,12 @@ NODE: dict[str, tuple[type, str]] = {
     "op": (str, "the name of the operation, `multiply`"),
     "sign": (str, "how the operation is written, `*`"),
     "params": (str, "the operation's settings, `axis=0`"),
+    "same": (str, "the id of the node that it is the same as, of `h * 1.0` that of `h`"),
     "symbol": (str, "the letter that `mark` or `label=` gave"),
     "role": (str, "the role that `mark` gave, `gate`"),
     "path": (str, "the path of scopes it was made in, `lstm`"),
     "step": (int, "the time step it was made in"),
+    "loop": (str, "where the step was set, if not at the same path: `net`, or inside another loop `epoch/t3/net`"),
     "shape": (str, "`(1, 64)`, of a plain number `()`"),
     "dtype": (str, "`float64`, of a plain number `float`"),
     "value": (float, "the number itself, if there is just one"),
@@ -80,23 +82,13 @@ def traced(root: Node) -> tuple[nx.MultiDiGraph, dict[Node, str]]:
     graph = nx.MultiDiGraph(root=ids[root])
     for order, node in enumerate(nodes):
         graph.add_node(ids[node], **attributes(node), order=order, name=names[node])
+    for node, origin in identities(nodes).items():
+        graph.nodes[ids[node]]["same"] = ids[origin]
     for node in nodes:
         for k, (x, arg) in enumerate(zip(node.inputs, node.args, strict=True)):
             source = ids[x] if x is not None else add_constant(graph, ids[node], k, arg)
             graph.add_edge(source, ids[node], key=k, k=k)
     return graph, ids
-
-
-def reachable(root: Node) -> list[Node]:
-    """All that the root was computed from and the root itself, oldest first."""
-    seen = {root}
-    stack = [root]
-    while stack:
-        for x in stack.pop().inputs:
-            if x is not None and x not in seen:
-                seen.add(x)
-                stack.append(x)
-    return sorted(seen, key=attrgetter("serial"))
 
 
 def named(nodes: list[Node]) -> tuple[dict[Node, str], dict[Node, str]]:
@@ -135,6 +127,8 @@ def attributes(node: Node) -> dict[str, Any]:
         said["path"] = "/".join(node.scope.path)
     if node.scope.step is not None:
         said["step"] = node.scope.step
+        if node.scope.loop != said.get("path", ""):
+            said["loop"] = node.scope.loop
     if node.params:
         said["params"] = ", ".join(f"{name}={value}" for name, value in node.params.items())
     said |= summary(node.data)

@@ -1,0 +1,234 @@
+"""Identities: nodes that are the same as another one, as ``h * 1.0``, ``h + 0``, ``-(-h)`` or ``h.T.T``.
+
+They change nothing in the mathematics, so they must change nothing in what is measured. `without_identities` gives the
+same computation with those who read such a node reading the original instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from microgradrnn.engine import Node
+from microgradrnn.engine.node import NO_TAG
+from viz.given import need
+
+MOVES = {"reshape", "transpose", "getitem", "astype"}
+Readers = dict[Node, list[tuple[Node, int]]]  # for each node, who reads it and as which operand
+CANDIDATES = {*MOVES, "negative", "multiply", "divide", "add", "subtract"}
+
+
+class Multiple(NamedTuple):
+    """A node as a multiple of another: ``factor * origin``, with the entries of the origin at these places.
+
+    Attributes:
+        origin: the other node.
+        factor: a plain number.
+        places: which entry of the origin each entry is; None if they are where they were.
+    """
+
+    origin: Node
+    factor: float
+    places: np.ndarray | None = None
+
+
+def identities(nodes: Sequence[Node]) -> dict[Node, Node]:
+    """For each node that is the same as another one, that one.
+
+    What lies between the two must serve nothing else, and have no mark. A factor that is 1 at some steps only, as in
+    ``gamma[t] * h``, makes no identity: the steps of a loop are to be alike.
+
+    Args:
+        nodes: a whole graph, oldest first.
+
+    >>> from microgradrnn import Value
+    >>> x = Value(3.0)
+    >>> y = -(-x)
+    >>> identities([x, y.inputs[0], y]) == {y: x}
+    True
+    """
+    if not any(node.op is not None and node.op.name in CANDIDATES for node in nodes):
+        return {}
+    readers: Readers = {}
+    for node in nodes:
+        for k, x in enumerate(node.inputs):
+            if x is not None:
+                readers.setdefault(x, []).append((node, k))
+    opaque: set[Node] = set()  # looks like the same at its step, and is not to count as such
+    while True:
+        found = _same(nodes, readers, opaque)
+        failing = found.keys() - _alike_at_all_steps(found, nodes, readers).keys()
+        if not failing:
+            return found
+        opaque |= {node for node in failing if failing.isdisjoint(node.inputs)}  # the rest may stand on these
+
+
+def _same(nodes: Sequence[Node], readers: Readers, opaque: set[Node]) -> dict[Node, Node]:
+    """For each node the oldest one that it was made of and is the same as. Opaque nodes are made of nothing."""
+    multiples: dict[Node, Multiple] = {}
+    equal: dict[Any, list[Node]] = {}  # by what they are a multiple of
+    found: dict[Node, Node] = {}
+    for node in nodes:
+        if node.op is None or node in opaque or (one := multiple(node, multiples)) is None:
+            continue
+        multiples[node] = one
+        places = None if one.places is None else (one.places.shape, one.places.tobytes())
+        first = [one.origin] if one.factor == 1 and places is None else []
+        others = equal.setdefault((one.origin, one.factor, places), first)
+        origin = next((x for x in others if _is_closed(node, x, readers)), None)
+        if origin is not None:
+            found[node] = found.get(origin, origin)
+        others.append(node)
+    return found
+
+
+def _alike_at_all_steps(same: dict[Node, Node], nodes: Sequence[Node], readers: Readers) -> dict[Node, Node]:
+    """The identities in whose place there is nothing else at any step."""
+    forms: dict[Any, dict[int | None, list[int]]] = {}  # by form and step: how many are the same as another, or not
+    for node in nodes:
+        if node.op is not None and node.op.name in CANDIDATES:
+            for k in range(len(node.inputs)):
+                count = forms.setdefault(_form(node, k, readers), {}).setdefault(node.scope.step, [0, 0])
+                count[node not in same] += 1
+    return {node: origin for node, origin in same.items()
+            if any(_is_alike(forms[_form(node, k, readers)], node) for k, x in enumerate(node.inputs) if x is not None)}
+
+
+def _is_alike(counts: dict[int | None, list[int]], node: Node) -> bool:
+    """Is there no step at which something else stands in the place of this identity?"""
+    same, others = counts[node.scope.step]
+    if node.scope.step is None:
+        return not others
+    return not any(s < same and n > others for s, n in counts.values())
+
+
+def reachable(root: Node) -> list[Node]:
+    """All that the root was computed from and the root itself, oldest first."""
+    need("trace", root, Node, "a Value or a Tensor")
+    seen = {root}
+    stack = [root]
+    while stack:
+        for x in stack.pop().inputs:
+            if x is not None and x not in seen:
+                seen.add(x)
+                stack.append(x)
+    return sorted(seen, key=attrgetter("serial"))
+
+
+def multiple(node: Node, known: dict[Node, Multiple]) -> Multiple | None:
+    """What a node is a multiple of, other than itself."""
+    op, x = node.op.name, node.inputs[0]
+    if op not in CANDIDATES:
+        return None
+    if len(node.inputs) == 2 and None not in node.inputs and known.keys().isdisjoint(node.inputs):
+        return None if x is not node.inputs[1] or op != "add" else Multiple(x, 2.0)  # type: ignore[arg-type]
+    of = [None if y is None else known.get(y) or Multiple(y, 1.0) for y in node.inputs]
+    if op in MOVES and x is not None and np.size(node.data) == np.size(x.data):
+        return _moved(node, of[0])  # type: ignore[arg-type]
+    if op == "negative":
+        return of[0]._replace(factor=-of[0].factor)  # type: ignore[union-attr]
+    if op in MOVES:
+        return None
+    sign = -1 if op == "subtract" else 1
+    a, b = of
+    if a is not None and b is not None:
+        alike = op in ("add", "subtract") and a.origin is b.origin and a.places is None and b.places is None
+        return a._replace(factor=a.factor + sign * b.factor) if alike else None
+    one, plain = (a, node.args[1]) if b is None else (b, node.args[0])
+    source = node.inputs[0] if b is None else node.inputs[1]
+    if one is None or source is None or np.size(plain) != 1 or np.shape(node.data) != np.shape(source.data):
+        return None
+    number = float(np.asarray(plain).reshape(()))
+    if op in ("add", "subtract"):
+        return one._replace(factor=one.factor * (sign if b is not None else 1)) if number == 0 else None
+    if op == "divide" and (b is not None or number == 0):
+        return None
+    return one._replace(factor=one.factor * number if op == "multiply" else one.factor / number)
+
+
+def _moved(node: Node, one: Multiple) -> Multiple:
+    """The same entries in another order or shape."""
+    start = np.arange(np.size(one.origin.data)).reshape(np.shape(one.origin.data))
+    places = np.asarray(node.op(start if one.places is None else one.places, **node.params))
+    return one._replace(places=None if np.array_equal(places, start) else places)
+
+
+def _is_closed(node: Node, origin: Node, readers: Readers) -> bool:
+    """Is all that lies between the two made of the origin, for this node alone, and without a mark of its own?
+
+    Two nodes that are marked as different things are different things.
+    """
+    if np.asarray(node.data).dtype != np.asarray(origin.data).dtype or node.tag not in (NO_TAG, origin.tag) and (
+            origin.tag != NO_TAG or origin.op is None):
+        return False
+    between: set[Node] = set()
+    stack = [node]
+    while stack:
+        for x in stack.pop().inputs:
+            if x is not None and x is not origin and x not in between:
+                if x.serial < origin.serial or x.tag != NO_TAG:
+                    return False
+                between.add(x)
+                stack.append(x)
+    return all(reader is node or reader in between for x in between for reader, _ in readers.get(x, ()))
+
+
+def _form(node: Node, k: int, readers: Readers) -> Any:
+    """What nodes of different steps that do the same have in common, seen from their k-th operand."""
+    x, scope = node.inputs[k], node.scope
+    of = None if x is None else (x.op and x.op.name, x.tag, x.scope.path, x.scope.step == scope.step)
+    read = frozenset((v.op.name, v.scope.path, j) for v, j in readers.get(node, ())) if scope.step is None else None
+    return scope.path, node.op.name, node.tag, k, of, read
+
+
+def inside(same: dict[Node, Node]) -> set[Node]:
+    """The nodes that are the same as another one, and all that lies between the two."""
+    found: set[Node] = set(same)
+    for node, origin in same.items():
+        stack = [node]
+        while stack:
+            for x in stack.pop().inputs:
+                if x is not None and x is not origin and x not in found:
+                    found.add(x)
+                    stack.append(x)
+    return found
+
+
+def without_identities(root: Node) -> tuple[Node, dict[Node, Node]]:
+    """The same computation without identities.
+
+    Args:
+        root: what was computed.
+
+    Returns:
+        The root, and for each node the one in its place. If there is no identity, all are themselves. Else those that
+        stand above one are copies: they hold the same data and the same operands.
+    """
+    nodes = reachable(root)
+    same = identities(nodes)
+    place = {node: node for node in nodes}
+    if not same:
+        return root, place
+    marks = {origin: node.tag for node, origin in same.items() if node.tag != NO_TAG and origin.tag == NO_TAG
+             and origin.op is not None}
+    for node in nodes:
+        if node in same:
+            place[node] = place[same[node]]
+        elif node in marks or any(x is not None and place[x] is not x for x in node.inputs):
+            place[node] = _copy(node, place, marks.get(node, node.tag))
+    return place[root], place
+
+
+def _copy(node: Node, place: dict[Node, Node], tag: Any) -> Node:
+    """The node with other inputs, in the same place of the order."""
+    copy = object.__new__(type(node))
+    for name in Node.__slots__:
+        setattr(copy, name, getattr(node, name))
+    copy.tag = tag
+    copy.inputs = tuple(x if x is None else place[x] for x in node.inputs)
+    copy._args = tuple(arg if x is None or place[x] is x else place[x]._data
+                       for x, arg in zip(node.inputs, node._args, strict=True))
+    return copy

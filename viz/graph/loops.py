@@ -1,0 +1,294 @@
+"""Loops: which pass through which loop made each node. Read off the graph, so scopes may be nested in any way.
+
+A *step* is everything that one pass through a loop made, whatever scopes it opened inside. What lies between two steps,
+made outside `scope(step=)`, belongs to the step that reads it. Steps of one loop run the same code, so their nodes
+correspond to each other: `Loop.places` gives the nodes that do the same thing the same name at every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import networkx as nx
+
+BETWEEN = "between"  # the first part of the names of what is made between two steps
+
+
+class Place(NamedTuple):
+    """Where a step makes a node: the path of scopes, and a name that no other node of the step has there."""
+
+    path: str
+    name: str
+
+
+@dataclass
+class Loop:
+    """One loop.
+
+    Attributes:
+        steps: the nodes of each step, oldest first; the steps in the order in which the loop took them.
+        places: for each of these nodes its place.
+        again: did another loop of the same paths come before it?
+        scopes: where the steps were set: mostly one place.
+    """
+
+    steps: dict[int, list[str]] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
+    again: bool = False
+    scopes: frozenset[str] = frozenset()
+
+    def encloses(self, other: Loop) -> bool:
+        """Does the other loop run inside one step of this one?"""
+        return any(inner.startswith(f"{outer}/t") for outer in self.scopes for inner in other.scopes)
+
+    def step_of(self) -> dict[str, int]:
+        """For each node its step."""
+        return {node: step for step, nodes in self.steps.items() for node in nodes}
+
+
+@dataclass
+class Run:
+    """What the steps of one loop made under one path of scopes."""
+
+    path: str
+    loop: str
+    again: bool
+    steps: dict[int, list[str]] = field(default_factory=dict)
+
+
+def loops(graph: nx.MultiDiGraph, weights: set[str]) -> list[Loop]:
+    """The loops of a graph, in the order of making.
+
+    Args:
+        graph: the graph.
+        weights: leaves that several steps read: they belong to none.
+    """
+    found = [joined(graph, loop) for loop in in_turn(graph, runs(graph, weights))]
+    take_in_passages(graph, found)
+    for loop in found:
+        align(graph, loop)
+    return found
+
+
+def runs(graph: nx.MultiDiGraph, weights: set[str]) -> list[Run]:
+    """The nodes by loop, path and step. A run ends where a step comes round a second time: another begins."""
+    found: list[Run] = []
+    here: dict[tuple[str, str], tuple[Run, int]] = {}
+    for node, said in in_order(graph, graph):
+        step = said.get("step")
+        if step is None or said["kind"] in ("constant", "parameter") or node in weights:
+            continue
+        path = said.get("path", "")
+        where = said.get("loop", path), path
+        run, now = here.get(where, (None, None))
+        if run is None or (now != step and step in run.steps):
+            run = Run(path, where[0], again=run is not None)
+            found.append(run)
+        here[where] = run, step
+        run.steps.setdefault(step, []).append(node)
+    return found
+
+
+Spans = dict[int, tuple[int, int]]  # for each step: its oldest and its youngest node, by the order of making
+
+
+def in_turn(graph: nx.MultiDiGraph, found: list[Run]) -> list[list[Run]]:
+    """Runs that take their steps in turn are one loop: all of them finish a step before any begins the next."""
+    order = dict(graph.nodes(data="order"))
+    loops: list[tuple[list[Run], Spans]] = []
+    for run in found:
+        own = {step: (order[nodes[0]], order[nodes[-1]]) for step, nodes in run.steps.items()}
+        for j in reversed(range(len(loops))):
+            loop, spans = loops[j]
+            if (both := _taking_turns(loop, spans, run, own)) is not None:
+                loops[j] = [*loop, run], both
+                break
+        else:
+            loops.append(([run], own))
+    return [loop for loop, _ in loops]
+
+
+def _taking_turns(loop: list[Run], spans: Spans, run: Run, own: Spans) -> Spans | None:
+    """The steps of a loop and a run together; None if they do not take turns.
+
+    A single step in common shows no turns. It counts if the step was set at the same place.
+    """
+    shared = spans.keys() & own.keys()
+    if not shared or (len(shared) == 1 and all(run.loop != other.loop for other in loop)):
+        return None
+    both = [(step, (min(a[0], b[0]), max(a[1], b[1]))) for step in spans | own
+            for a, b in [(spans.get(step) or own[step], own.get(step) or spans[step])]]
+    both.sort(key=lambda item: item[1])
+    return dict(both) if all(a[1] < b[0] for (_, a), (_, b) in pairwise(both)) else None
+
+
+def joined(graph: nx.MultiDiGraph, runs_of_it: list[Run]) -> Loop:
+    """Runs that take turns, as one loop."""
+    steps: dict[int, list[str]] = {}
+    for run in runs_of_it:
+        for step, nodes in run.steps.items():
+            steps.setdefault(step, []).extend(nodes)
+    order = dict(graph.nodes(data="order"))
+    for nodes in steps.values():
+        nodes.sort(key=order.__getitem__)
+    return Loop(dict(sorted(steps.items(), key=lambda item: order[item[1][0]])),
+                again=any(run.again for run in runs_of_it), scopes=frozenset(run.loop for run in runs_of_it))
+
+
+def take_in_passages(graph: nx.MultiDiGraph, found: list[Loop]) -> None:
+    """What lies between two steps of a loop becomes part of the step that reads it, the first of those that do."""
+    turn = [{step: t for t, step in enumerate(loop.steps)} for loop in found]
+    home = {node: (j, turn[j][step]) for j, loop in enumerate(found) for node, step in loop.step_of().items()}
+    free = [(node, said) for node, said in in_order(graph, graph) if said["kind"] == "computed" and node not in home
+            and "step" not in said]
+    if not free:
+        return
+    above: dict[str, set[int]] = {}  # the loops that a node was worked out from
+    for node, _ in free:
+        above[node] = set().union(*({home[u][0]} if u in home else above.get(u, ()) for u in graph.predecessors(node)))
+    below: dict[str, dict[int, int]] = {}  # the loops that read it, and which of their steps does so first
+    taken: dict[tuple[int, int], list[str]] = {}
+    for node, _ in reversed(free):
+        first = below.setdefault(node, {})
+        for v in graph.successors(node):
+            for j, t in [home[v]] if v in home else below.get(v, {}).items():
+                first[j] = min(t, first.get(j, t))
+        for j in above[node] & first.keys():
+            taken.setdefault((j, first[j]), []).append(node)
+    for (j, t), nodes in taken.items():
+        step = list(found[j].steps)[t]
+        found[j].steps[step] = [node for node, _ in in_order(graph, [*nodes, *found[j].steps[step]])]
+
+
+def align(graph: nx.MultiDiGraph, loop: Loop) -> None:
+    """Give every node a place, nodes of different steps that do the same the same one.
+
+    The step with the most nodes is the pattern. Other steps lack some of it: the first, for its state is a plain array;
+    the last, for no loss reads all of it.
+    """
+    kinds = {step: tuple(_kind(graph, node) for node in nodes) for step, nodes in loop.steps.items()}
+    pattern = max(loop.steps, key=lambda step: len(loop.steps[step]))
+    names = _own_places(graph, loop, pattern)
+    loop.places |= zip(loop.steps[pattern], names, strict=True)
+    fitted: dict[Any, list[int | None]] = {}
+    for step, nodes in loop.steps.items():
+        if step == pattern:
+            continue
+        if kinds[step] == kinds[pattern]:
+            loop.places |= zip(nodes, names, strict=True)
+            continue
+        details = _details(graph, nodes)
+        if details not in fitted:
+            fitted[details] = _fit(details, _details(graph, loop.steps[pattern]))
+        places = [None if j is None else names[j] for j in fitted[details]]
+        taken = set(names)
+        for node, place, own in zip(nodes, places, _own_places(graph, loop, step), strict=True):
+            if place is None:
+                place = own
+                while place in taken:
+                    place = Place(place.path, f"{place.name}'")
+                taken.add(place)
+            loop.places[node] = place
+
+
+def _kind(graph: nx.MultiDiGraph, node: str) -> tuple[Any, ...]:
+    """What a node is: its mark, if it has one; else its operation."""
+    said = graph.nodes[node]
+    mark = said.get("symbol"), said.get("role")
+    return said.get("path"), said.get("op") if mark == (None, None) else None, *mark
+
+
+class Details(NamedTuple):
+    """What tells a node of a step apart from others: its kind, what it reads, all that it was made from within the
+    step, and the weights it reads. What it reads of other steps does not count, for at the first step that may be a
+    plain array.
+    """
+
+    kind: int
+    reads: int
+    made_from: int
+    weights: tuple[str, ...]
+
+    def likeness(self, other: Details) -> int:
+        """How well two nodes correspond to each other; 0 if they do not."""
+        if self.kind != other.kind:
+            return 0
+        same_weights = bool(self.weights) and self.weights == other.weights
+        return 4 + (self.reads == other.reads) + (self.made_from == other.made_from) + 2 * same_weights
+
+
+def _details(graph: nx.MultiDiGraph, nodes: list[str]) -> tuple[Details, ...]:
+    """The details of the nodes of one step."""
+    found: dict[str, Details] = {}
+    for node in nodes:
+        kind, reads, whole, weights = _kind(graph, node), [], [], []
+        for k, u in sorted((k, u) for u, _, k in graph.in_edges(node, keys=True)):
+            said = graph.nodes[u]
+            here: Any = None
+            if said["kind"] == "parameter":
+                here = said.get("symbol"), said.get("shape")
+                weights.append(u)
+            elif u in found:
+                here = _kind(graph, u)
+            reads.append((k, here))
+            whole.append((k, found[u].made_from if u in found else here))
+        found[node] = Details(hash(kind), hash((kind, *reads)), hash((kind, *whole)), tuple(weights))
+    return tuple(found.values())
+
+
+def _fit(step: Sequence[Details], pattern: Sequence[Details]) -> list[int | None]:
+    """For each node of a step which node of the pattern it corresponds to, if any: in the same order, the best of all.
+
+    (Needleman and Wunsch's alignment of two sequences, without a price for gaps.)
+    """
+    n, m = len(step), len(pattern)
+    start = next((i for i in range(min(n, m)) if step[i] != pattern[i]), min(n, m))
+    best = [[0] * (m - start + 1) for _ in range(n - start + 1)]  # of what comes after i and j
+    for i in reversed(range(n - start)):
+        row, below = best[i], best[i + 1]
+        for j in reversed(range(m - start)):
+            like = step[start + i].likeness(pattern[start + j])
+            row[j] = max(row[j + 1], below[j], like + below[j + 1] if like else 0)
+    found: list[int | None] = [*range(start), *[None] * (n - start)]
+    i = j = 0
+    while i < n - start and j < m - start:
+        like = step[start + i].likeness(pattern[start + j])
+        if like and best[i][j] == like + best[i + 1][j + 1]:
+            found[start + i] = start + j
+            i, j = i + 1, j + 1
+        elif best[i][j] == best[i + 1][j]:
+            i += 1
+        else:
+            j += 1
+    return found
+
+
+def _own_places(graph: nx.MultiDiGraph, loop: Loop, step: int) -> list[Place]:
+    """The places of the nodes of one step, by the names that the graph gives them.
+
+    Of a loop that comes a second time these are counted anew: what the graph calls h_2 is its h.
+    """
+    count: dict[Place, int] = {}
+    found: dict[Place, None] = {}
+    for node in loop.steps[step]:
+        said = graph.nodes[node]
+        between = "step" not in said
+        name = said["name"]
+        if between or loop.again:
+            base = said.get("symbol") or said.get("op") or said["kind"]
+            one = Place(said.get("path", ""), f"{BETWEEN}/{base}" if between else base)
+            count[one] = n = count.get(one, 0) + 1
+            name = one.name if n == 1 else f"{one.name}_{n}"
+        place = Place(said.get("path", ""), name)
+        while place in found:
+            place = Place(place.path, f"{place.name}'")
+        found[place] = None
+    return list(found)
+
+
+def in_order(graph: nx.MultiDiGraph, nodes: Iterable[str]) -> list[tuple[str, dict[str, Any]]]:
+    """The nodes with what the graph says of them, in the order of making."""
+    return sorted(((node, graph.nodes[node]) for node in nodes), key=lambda item: item[1]["order"])
