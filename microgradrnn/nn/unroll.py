@@ -120,9 +120,10 @@ def steps(
     backwards = times.step < 0
     outputs, over = [], []
     first_time = times[0]
+    last_time = sum(t * who for t, who in ends.items())  # of each sequence; 0 without `ends`
     with collector_paused():
         for t in times:
-            with scope(step=t):
+            with scope(step=t, running=t <= last_time if ends else None):
                 if backwards and t in ends and state is not start:
                     who = ends[t]  # most often one row, and NumPy is quickest with its number
                     state = replaced(state, who if who.sum() > 1 else int(who.argmax()), start)

@@ -15,8 +15,8 @@ import numpy as np
 from microgradrnn.engine import Node
 from microgradrnn.engine.backward import ancestors, reverse
 from microgradrnn.engine.cotangent import Deferred, Scatter, fit
-from viz.graph.steps import HIDDEN, SUMS, Layer, no_steps, recurrent, states
 from viz.graph.identities import without_identities
+from viz.graph.steps import HIDDEN, SUMS, Layer, no_steps, recurrent, states
 from viz.graph.trace import reachable, traced
 
 MANY = "several"

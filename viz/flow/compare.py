@@ -17,7 +17,7 @@ from typing import Any
 from microgradrnn.engine import Node
 from viz.flow.messages import Flow, Profile, profiles
 from viz.flow.ways import CARRY, STRAIGHT, step_ways
-from viz.graph.steps import Edge, no_steps, recurrent, states
+from viz.graph.steps import Edge, layer_of, no_steps, recurrent, states
 from viz.graph.trace import trace
 from viz.plots.curves import COLOURS, need_matplotlib
 from viz.render.drawing import Drawing
@@ -267,6 +267,9 @@ def from_flow(net: str, flow: Flow, lags: int, layer: int = -1) -> Track:
     """The track of a net that was measured before: what was carried over, and the rest."""
     if not recurrent(flow.graph):
         raise ValueError(f"compare_flow, {net!r}: {no_steps(flow.graph)}")
+    if flow.running(layer_of(flow.graph, layer, "compare_flow")) is not None:
+        raise ValueError(f"compare_flow: {net!r} is the flow of a padded batch. A Flow does not keep to which sequences "
+                         "new gradient comes at a step; give the loss itself")
     profile = next(iter(profiles(flow, layer)), None)
     if profile is None:
         raise ValueError(f"compare_flow: {net!r} hands no state from one step to a later one")

@@ -360,7 +360,7 @@ class Watch:
     def flow(self) -> Flow:
         """All of it, as a `Flow` that knows its names already."""
         found = Flow.__new__(Flow)
-        named = Named(self.graph, self.messages, self.rms, self.balances, self.gradients, self.arrivals(), {}, {})
+        named = Named(self.graph, self.messages, self.rms, self.balances, self.gradients, self.arrivals(), {}, {}, {})
         found.__dict__ |= {"_named": named, "_passed": None}  # as a Flow that was pickled comes back
         return found
 
@@ -372,7 +372,7 @@ class Watch:
             layer, symbol, step = self.watched[node]
             carry, rest = (norm([norm(part) for part in self.parts.get((node, way), {}).values()])
                            for way in (True, False))
-            found[node] = Arrival(symbol, step, abs(layer.last - step), self.gradients[node], carry, rest)
+            found[node] = Arrival(symbol, step, layer.lags()[step], self.gradients[node], carry, rest)
         return found
 
 

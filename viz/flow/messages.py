@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import networkx as nx
 import numpy as np
@@ -25,15 +25,19 @@ from microgradrnn.engine import Node, collector_paused
 from microgradrnn.engine.backward import reverse
 from microgradrnn.engine.cotangent import Scatter, repeats
 from viz.flow.gauge import Gauge
+from viz.flow.ragged import by_own_lag, leaves_out, own_lags, row_norms, running_of
 from viz.given import need
-from viz.graph.steps import FROZEN, Edge, Layer, carries, layer_of, need_alike, recurrent, state_symbols
 from viz.graph.identities import identities, inside
+from viz.graph.steps import FROZEN, Edge, Layer, carries, layer_of, need_alike, recurrent, state_symbols
 from viz.graph.trace import attributes, norm, reachable, traced
 
 
 @dataclass(frozen=True)
 class Profile:
     """The norm of the gradient at one state, step by step, the last step first.
+
+    In a padded batch each sequence has lags of its own, counted from its own end. The norm at a lag is that of all
+    sequences that have such a lag; `steps` are those of the longest.
 
     Attributes:
         state: the symbol of the state, ``h``.
@@ -91,6 +95,15 @@ class Arrival:
     rest: float
 
 
+class Sequences(NamedTuple):
+    """What arrives at one state sequence by sequence: norms as in `Arrival`, (B,) each, and who takes the step."""
+
+    total: np.ndarray
+    carry: np.ndarray
+    rest: np.ndarray
+    running: Any = None
+
+
 @dataclass
 class Passed:
     """What a reverse pass left behind, in the order in which it came, before anything has a name.
@@ -109,6 +122,7 @@ class Passed:
     arrays: dict[tuple[Node, int], Any] = field(default_factory=dict)
     gradient_arrays: dict[Node, Any] = field(default_factory=dict)
     gauge: Gauge = field(default_factory=Gauge)
+    rows: dict[Node, np.ndarray] = field(default_factory=dict)  # of padded batches: the norm of each sequence
     shown: list[int] = field(default_factory=list)  # where in the gauge each message is
     arrived: list[int] = field(default_factory=list)  # and each gradient
 
@@ -125,6 +139,7 @@ class Named:
     arrivals: dict[str, Arrival]
     arrays: dict[Edge, np.ndarray]
     gradient_arrays: dict[str, np.ndarray]
+    sequences: dict[str, Sequences]
 
 
 class Flow:
@@ -139,6 +154,7 @@ class Flow:
         arrivals: every state of every step, split in carry and rest, by node id.
         arrays: for each edge that was to be kept, the message.
         gradient_arrays: for each node that a kept message goes to, the gradient.
+        sequences: of a padded batch, for the states what arrives there sequence by sequence.
     """
 
     def __init__(self, passed: Passed) -> None:
@@ -189,13 +205,43 @@ class Flow:
         need_alike(self.graph, one, name, "profile")
         ids = {step: names[name] for step, names in one.steps.items() if name in names}
         lags = {step: lag for step, lag in one.lags().items() if step in ids}
-        steps = list(lags)
+        symbol = state_symbols(self.graph, one).get(name) or self.graph.nodes[ids[next(iter(lags))]].get("symbol", name)
+        if (parts := self._by_own_lag(one, name)) is not None:
+            norms = [norm(row) for row in parts.total]
+            return Profile(symbol, tuple(one.lags())[: len(norms)], tuple(range(len(norms))), tuple(norms))
         return Profile(
-            state_symbols(self.graph, one).get(name) or self.graph.nodes[ids[steps[0]]].get("symbol", name),
-            tuple(steps),
+            symbol,
+            tuple(lags),
             tuple(lags.values()),
-            tuple(self.gradients.get(ids[step], 0.0) for step in steps),
+            tuple(self.gradients.get(ids[step], 0.0) for step in lags),
         )
+
+    def running(self, layer: Layer) -> dict[int, np.ndarray] | None:
+        """Of a padded batch: which sequences take each step of a layer. None if all take all of them."""
+        states_of = {name for name in state_symbols(self.graph, layer)}
+        arrive: dict[int, np.ndarray] = {}
+        declared: dict[int, Any] = {}
+        B = max((len(one.total) for one in self.sequences.values()), default=0)
+        for step, names in layer.steps.items():
+            arrive[step] = np.zeros(B, bool)
+            for node in (names[name] for name in states_of & names.keys()):
+                if (one := self.sequences.get(node)) is not None and len(one.total) == B:
+                    arrive[step] |= one.total > 0
+                    declared[step] = one.running
+                elif self.gradients.get(node, 0.0):  # measured as a whole, for all of them get something
+                    arrive[step] |= True
+        return running_of(declared, arrive) if B else None
+
+    def _by_own_lag(self, layer: Layer, name: str) -> Sequences | None:
+        """Of a padded batch what arrives at a state, (lags, B) each; None of any other."""
+        running = self.running(layer)
+        if running is None:
+            return None
+        nothing = np.zeros(len(next(iter(running.values()))))
+        rows = [self.sequences.get(names.get(name, ""), Sequences(nothing, nothing, nothing))
+                for names in layer.steps.values()]
+        lags = own_lags(list(running.values()))
+        return Sequences(*(by_own_lag(lags, np.array([one[j] for one in rows])) for j in range(3)))
 
     def _name_of_state(self, layer: Layer, state: str | None) -> str:
         said = {name: self.graph.nodes[node] for name, node in layer.youngest.items()}
@@ -223,11 +269,15 @@ class Flow:
         return self.profile(state, layer).horizon(fraction)
 
     def split(self, state: str | None = None, layer: int = -1) -> list[Arrival]:
-        """For each step, what arrives at the state: the part that was carried, and the rest. The last step first."""
+        """For each lag, what arrives at the state: the part that was carried, and the rest. The last step first."""
         wanted = set(self.profile(state, layer).steps)
         one = layer_of(self.graph, layer, "split")
         name = self._name_of_state(one, state)
         ids = [one.steps[step][name] for step in one.lags() if step in wanted]
+        if (parts := self._by_own_lag(one, name)) is not None:
+            symbol = self.profile(state, layer).state
+            return [Arrival(symbol, step, lag, *map(norm, rows)) for step, lag, *rows in
+                    zip(one.lags(), range(len(parts.total)), *parts[:3], strict=False)]
         return [self.arrivals[node] for node in ids if node in self.arrivals]
 
     def records(self) -> list[dict[str, Any]]:
@@ -334,6 +384,7 @@ def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) 
     same = identities(reachable(root))
     to_states.update({origin: [] for origin in same.values()})
     passed.inside = inside(same)
+    padded: set[Any] = set()  # scopes in which some sequence gets nothing: there each is measured by itself
     only: dict[Node, int] = {}  # where the only message to a node is, which is its gradient; -1 if there are several
 
     passing: Any = None  # the array that holds the consumer's gradient; a rule may hand it on as it is, as + does
@@ -358,6 +409,11 @@ def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) 
     with collector_paused():
         for node, g in reverse(root, seed, observe=observe):
             passed.nodes.append(node)
+            if node in to_states and len(np.shape(g)) > 1 and np.shape(g)[0] > 1:
+                where = node.scope.loop, node.scope.path
+                if where in padded or node.scope.running is not None or leaves_out(g):
+                    padded.add(where)
+                    passed.rows[node] = row_norms(g)
             if node is root and root in same:
                 passed.seed = same[root], g
             arrived.append(len(sizes))
@@ -392,22 +448,24 @@ def named(passed: Passed) -> Named:
     columns = passed.gauge.columns()
     norms, sizes, balances = (column[passed.shown] for column in columns)
     gradients = dict(zip((ids[node] for node in passed.nodes), columns[0][passed.arrived].tolist(), strict=True))
+    arrivals, sequences = arrivals_of(passed, graph, ids, gradients)
     return Named(
         graph,
         dict(zip(edges, norms.tolist(), strict=True)),
         dict(zip(edges, (norms / np.sqrt(np.maximum(sizes, 1))).tolist(), strict=True)),
         dict(zip(edges, balances.tolist(), strict=True)),
         gradients,
-        arrivals_of(passed, graph, ids, gradients),
+        arrivals,
         {Edge(ids[consumer], k): array for (consumer, k), array in passed.arrays.items()},
         {ids[node]: array for node, array in passed.gradient_arrays.items()},
+        sequences,
     )
 
 
 def arrivals_of(
     passed: Passed, graph: nx.MultiDiGraph, ids: dict[Node, str], gradients: dict[str, float]
-) -> dict[str, Arrival]:
-    """What arrives at every state, in two parts."""
+) -> tuple[dict[str, Arrival], dict[str, Sequences]]:
+    """What arrives at every state, in two parts; of a padded batch also sequence by sequence."""
     loops = recurrent(graph)
     carried = set().union(*(carries(graph, layer) for layer in loops))
     watched: dict[str, tuple[Layer, str]] = {}
@@ -417,7 +475,7 @@ def arrivals_of(
         steps |= layer.step_of()
         watched |= {names[name]: (layer, symbol) for names in layer.steps.values() for name, symbol in symbols.items()
                     if name in names}
-    found = {}
+    found, sequences = {}, {}
     for node in passed.nodes:
         name = ids[node]
         if name not in watched:
@@ -435,7 +493,12 @@ def arrivals_of(
         if node not in passed.to_states:  # nothing outside its step reads it
             parts[False] = size
         found[name] = Arrival(symbol, step, layer.lags()[step], size, norm(parts[True]), norm(parts[False]))
-    return found
+        if node in passed.rows:
+            rows = passed.rows[node]
+            carry, rest = (row_norms(part) if np.ndim(part) else np.zeros(len(rows)) for part in
+                           (parts[True], parts[False]))
+            sequences[name] = Sequences(rows, carry, rest, node.scope.running)
+    return found, sequences
 
 
 def need_flows(flows: Any, who: str) -> None:

@@ -31,6 +31,8 @@ import numpy as np
 from microgradrnn.engine import Node
 from microgradrnn.engine.backward import reverse
 from viz.flow.messages import Arrival, Profile, gradient_flow
+from viz.flow.ragged import leaves_out
+from viz.graph.identities import identities
 from viz.graph.steps import is_linear, recurrent
 from viz.graph.trace import norm, reachable, traced
 from viz.render.drawing import Drawing
@@ -114,8 +116,11 @@ class Recorder:
             raise TypeError(f"Recorder: expected a loss (or a function that makes one), got {type(loss).__name__}")
         nodes = reachable(loss)
         at = marked_states(nodes, self.state) if self.layer == -1 else {}
-        if at:
-            symbol, arrivals, path = watched(loss, nodes, at)
+        same = identities(nodes) if at else {}
+        plain = {*same, *same.values()}.isdisjoint(at.values())
+        measured = watched(loss, nodes, at) if at and plain else None
+        if measured is not None:
+            symbol, arrivals, path = measured
             gates = [x for x in nodes[beginning(nodes, at):] if x.role == "gate" and x.scope.path[: len(path)] == path]
         else:
             symbol, arrivals, gates = from_flow(loss, self.state, self.layer)
@@ -260,8 +265,8 @@ def marked_states(nodes: list[Node], wanted: str | None) -> dict[int, Node]:
                 at = {}  # the step comes round again: another loop begins
             now = x.scope.step
             at[now] = x
-    if wanted is None and len(at) > 1 and at.keys().isdisjoint(handed_on(nodes, set(at.values()))):
-        return {}  # what is handed on is something else, the output in Jordan's net
+    if len(at) > 1 and at.keys().isdisjoint(handed_on(nodes, set(at.values()))):
+        return {}  # what is handed on is something else, the output in Jordan's net, or what was made of the state
     return at
 
 
@@ -284,8 +289,11 @@ def beginning(nodes: list[Node], at: dict[int, Node]) -> int:
 
 def watched(
     loss: Node, nodes: list[Node], at: dict[int, Node]
-) -> tuple[str, dict[int, Arrival], tuple[str, ...]]:  # fmt: skip
-    """What arrives at these states, by lag, and their path: one reverse pass that leaves the weights out, no graph."""
+) -> tuple[str, dict[int, Arrival], tuple[str, ...]] | None:  # fmt: skip
+    """What arrives at these states, by lag, and their path: one reverse pass that leaves the weights out, no graph.
+
+    None for a padded batch, whose sequences have lags of their own: `from_flow` tells them apart.
+    """
     states = set(at.values())
     youngest = max(states, key=lambda x: x.serial)
     marked = {x for x in nodes if x.role in ("cell", "hidden") and x.scope.path == youngest.scope.path} | states
@@ -297,13 +305,19 @@ def watched(
             part, dense = (x, (consumer, k) in carried), np.asarray(message)
             parts[part] = parts[part] + dense if part in parts else dense
 
-    gradients = {x: norm(g) for x, g in reverse(loss, targets=list(states), observe=observe) if x in states}
-    last = max(marked, key=lambda x: x.serial).scope.step or 0
+    gradients = {}
+    for x, g in reverse(loss, targets=list(states), observe=observe):
+        if x in states:
+            if leaves_out(g):
+                return None
+            gradients[x] = norm(g)
+    steps = dict.fromkeys(x.scope.step or 0 for x in sorted(marked, key=lambda x: -x.serial))
+    lag_of = {step: lag for lag, step in enumerate(steps)}
     symbol = youngest.symbol or str(youngest.role)
     return symbol, {
-        abs(last - step): Arrival(symbol, step, abs(last - step), gradients.get(x, 0.0),
-                                  norm(parts.get((x, True), 0.0)), norm(parts.get((x, False), 0.0)))
-        for step, x in sorted(at.items(), key=lambda pair: abs(last - pair[0]))
+        lag_of[step]: Arrival(symbol, step, lag_of[step], gradients.get(x, 0.0),
+                              norm(parts.get((x, True), 0.0)), norm(parts.get((x, False), 0.0)))
+        for step, x in sorted(at.items(), key=lambda pair: lag_of[pair[0]])
     }, youngest.scope.path
 
 
@@ -329,7 +343,8 @@ def from_flow(loss: Node, wanted: str | None, layer: int) -> tuple[str, dict[int
     """The same of any layer, marked or not, and its gates: slower, because the graph must be searched for them."""
     flow = gradient_flow(loss)
     symbol, arrivals = flow.profile(wanted, layer).state, {a.lag: a for a in flow.split(wanted, layer)}
-    inside = {node for names in recurrent(flow.graph)[layer].steps.values() for node in names.values()}
+    one = recurrent(flow.graph)[layer]
+    inside = set() if flow.running(one) is not None else one.step_of().keys()  # gates are means over the whole batch
     return symbol, arrivals, [x for x, name in traced(loss)[1].items() if x.role == "gate" and name in inside]
 
 

@@ -32,6 +32,7 @@ from microgradrnn.engine import Node
 from microgradrnn.engine.backward import reverse
 from viz.flow.messages import Flow
 from viz.flow.paths import split_reverse
+from viz.flow.ragged import arrives, by_own_lag, own_lags, running_of
 from viz.graph.identities import without_identities
 from viz.graph.steps import Layer, is_linear, layer_of, need_alike, state_symbols, states
 from viz.graph.trace import norm, traced
@@ -91,6 +92,8 @@ RULES: dict[str, Rule] = {
 @dataclass(frozen=True)
 class Ways:
     """The gradient at one state, step by step, the last step first, and its parts.
+
+    In a padded batch each sequence has lags of its own, counted from its own end, and `steps` are those of the longest.
 
     Attributes:
         state, by: which state, and what decides the class of a path.
@@ -243,11 +246,20 @@ def ways(
     wanted = set(targets)
     parts = {node: part for node, part in split_reverse(root, reader.start(root), reader, targets, seed)
              if node in wanted}
-    whole = {node: g for node, g in reverse(root, seed, targets=targets) if node in wanted}
+    every_state = {nodes[name]: step for name, step in one.step_of().items() if name in held(graph, one)}
+    whole = {node: g for node, g in reverse(root, seed, targets=[*targets, *every_state])
+             if node in wanted or node in every_state}
     known = one.lags()
     lags = tuple(known.get(step, len(known)) for step in at)
-    return Ways(symbol, by, tuple(at), lags, reader.by_name(parts, targets),
-                np.array([whole.get(x, zeros(x)) for x in targets]), colours=reader.colours(), initial=from_start)
+    apart, together = reader.by_name(parts, targets), np.array([whole.get(x, zeros(x)) for x in targets])
+    if (running := taking(every_state, whole, one.order)) is not None:
+        everyone = np.ones(len(together[0]), bool)  # the initial state is there for all
+        own = own_lags([running.get(step, everyone) for step in reversed(at)])
+        apart = {way: by_own_lag(own, part[::-1]) for way, part in apart.items()}
+        together = by_own_lag(own, together[::-1])
+        lags = tuple(range(len(together)))
+    return Ways(symbol, by, tuple(at)[: len(together)], lags, apart, together, colours=reader.colours(),
+                initial=from_start)
 
 
 def step_ways(
@@ -355,6 +367,23 @@ class Reader:
     def colours(self) -> dict[str, tuple[str | None, str | None]]:
         """The symbol and the role of the ways that marks name."""
         return {name: (node.symbol, node.role) for name, node in self.seen.items() if node.symbol == name}
+
+
+def taking(states: dict[Node, int], gradients: dict[Node, Any], order: list[int]) -> dict[int, np.ndarray] | None:
+    """Of a padded batch: which sequences take each step. None if all take all of them."""
+    declared: dict[int, Any] = {}
+    arrive: dict[int, np.ndarray] = {}
+    by_step: dict[int, list[Node]] = {}
+    for node, step in states.items():
+        by_step.setdefault(step, []).append(node)
+    for step in order:
+        for node in by_step.get(step, ()):
+            here = arrives(gradients.get(node, zeros(node)))
+            if here is None or len(arrive.get(step, here)) != len(here):
+                return None
+            arrive[step] = arrive.get(step, False) | here
+            declared[step] = node.scope.running
+    return running_of(declared, arrive) if arrive else None
 
 
 def steps_of(graph: nx.MultiDiGraph, layer: Layer, wanted: str | None) -> tuple[str, dict[int, str]]:

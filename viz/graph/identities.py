@@ -161,8 +161,8 @@ def _is_closed(node: Node, origin: Node, readers: Readers) -> bool:
 
     Two nodes that are marked as different things are different things.
     """
-    if np.asarray(node.data).dtype != np.asarray(origin.data).dtype or node.tag not in (NO_TAG, origin.tag) and (
-            origin.tag != NO_TAG or origin.op is None):
+    if np.asarray(node.data).dtype != np.asarray(origin.data).dtype or (node.tag not in (NO_TAG, origin.tag) and (
+            origin.tag != NO_TAG or origin.op is None)):
         return False
     between: set[Node] = set()
     stack = [node]

@@ -247,7 +247,9 @@ def _layer(loop: Loop, inside: set[Place], circle: set[Place]) -> Layer:
         for node in nodes:
             if (place := loop.places[node]) in inside:
                 if place not in names:
-                    under = place.path.removeprefix(path).removeprefix("/") if _is_under(place.path, path) else place.path
+                    under = place.path
+                    if _is_under(under, path):
+                        under = under.removeprefix(path).removeprefix("/")
                     name = f"{under}/{place.name}" if under else place.name
                     while name in names.values():
                         name += "'"
@@ -435,7 +437,8 @@ def _towards_root(graph: nx.MultiDiGraph) -> set[str]:
     """Single numbers that lead to the root through sums, and constant factors after the loop, alone."""
     nodes, root = graph.nodes, graph.graph["root"]
     towards = {root} if nodes[root].get("shape") == "()" and nodes[root].get("op") in SUMS | FACTORS else set()
-    for node in sorted((v for v, said in nodes(data=True) if said.get("shape") == "()"), key=lambda v: -nodes[v]["order"]):
+    single = (v for v, said in nodes(data=True) if said.get("shape") == "()")
+    for node in sorted(single, key=lambda v: -nodes[v]["order"]):
         ways = graph.out_edges(node, keys=True)
         if ways and all(v in towards and _sums_up(graph, v, k) for _, v, k in ways):
             towards.add(node)
