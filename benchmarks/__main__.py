@@ -27,6 +27,7 @@ from benchmarks import (
     scalar,
     startup,
     stress,
+    targets,
     viz,
 )
 from benchmarks.measure import MissingPeerError, Row
@@ -41,6 +42,7 @@ BENCHMARKS = {
     "operations": operations.rows,
     "gradcheck": gradcheck.rows,
     "stress": stress.rows,
+    "targets": targets.rows,
     "hvp": hvp.rows,
     "flow": flow.rows,
     "folded": folded.rows,
