@@ -6,10 +6,12 @@ so do var and std where all entries are equal (std's limit depends on the direct
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from microgradrnn.engine.euclidean import euclidean
 from microgradrnn.engine.node import Node, plain
 from microgradrnn.engine.primitive import Primitive, Rule
 from microgradrnn.engine.rules import elementwise as e
@@ -135,23 +137,33 @@ def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any
     Raises:
         ValueError: if count - ddof is not positive (but for ddof 0, where nothing has the variance NaN).
     """
-    count = _count(x, axis)
-    if ddof and count <= ddof:
-        raise ValueError(f"var: over {count} numbers with ddof={ddof} there is nothing left to divide by")
-    deviation = x - mean(x, axis, keepdims=True)
-    return sum(e.square(deviation), axis, keepdims) / (count - ddof)
+    count = _degrees_of_freedom("var", x, axis, ddof)
+    return sum(e.square(x - mean(x, axis, keepdims=True)), axis, keepdims) / count
 
 
 def std(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any:
-    """The standard deviation, the square root of `var`; where that is 0, the gradient taken is 0."""
-    v = var(x, axis, keepdims, ddof)
-    flat = plain(v) == 0
-    return e.where(flat, 0.0, e.sqrt(e.where(flat, 1.0, v)))
+    """The standard deviation, the square root of `var`; where that is 0, the gradient taken is 0.
+
+    It is computed as a `norm`, because the variance of small or large numbers under- or overflows.
+
+    Raises:
+        ValueError: as for `var`.
+    """
+    count = _degrees_of_freedom("std", x, axis, ddof)
+    return norm(x - mean(x, axis, keepdims=True), axis, keepdims) / math.sqrt(count)
+
+
+def _degrees_of_freedom(name: str, x: Any, axis: Axis, ddof: int) -> int:
+    """By what the sum of squared deviations is divided."""
+    count = _count(x, axis)
+    if ddof and count <= ddof:
+        raise ValueError(f"{name}: over {count} numbers with ddof={ddof} there is nothing left to divide by")
+    return count - ddof
 
 
 _norm = _reduction(
-    "norm", lambda x, axis, keepdims: np.sqrt(np.sum(np.square(x), axis=axis, keepdims=keepdims)),
-    lambda g, y, x, axis, keepdims: x * (_keep(g, x, axis) / _nonzero(_keep(y, x, axis))),
+    "norm", euclidean,
+    lambda g, y, x, axis, keepdims: _keep(g, x, axis) * (x / _nonzero(_keep(y, x, axis))),  # g / y may overflow
     symbol="‖·‖",
 )  # fmt: skip
 
@@ -162,7 +174,16 @@ def _nonzero(y: Any) -> Any:
 
 
 def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The Euclidean norm over an axis, several axes, or everything; at 0 the gradient taken is 0."""
+    """The Euclidean norm over an axis, several axes, or everything; at 0 the gradient taken is 0.
+
+    Squares of small and of large numbers neither under- nor overflow.
+
+    >>> from microgradrnn import Tensor, norm
+    >>> x = Tensor([3e-200, 4e-200])
+    >>> norm(x).backward()
+    >>> norm(x).data, x.grad
+    (array(5.e-200), array([0.6, 0.8]))
+    """
     return _norm(x, axis=_noted(axis), keepdims=keepdims)
 
 
