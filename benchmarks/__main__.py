@@ -28,6 +28,7 @@ from benchmarks import (
     scalar,
     startup,
     stress,
+    targets,
     viz,
 )
 from benchmarks.measure import MissingPeerError, Row
@@ -43,6 +44,7 @@ BENCHMARKS = {
     "gradcheck": gradcheck.rows,
     "stress": stress.rows,
     "metamorphic": metamorphic.rows,
+    "targets": targets.rows,
     "hvp": hvp.rows,
     "flow": flow.rows,
     "folded": folded.rows,

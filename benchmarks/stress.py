@@ -1,17 +1,24 @@
-"""Random expression graphs against PyTorch in float64: how many disagree by more than 1e-9, in first or second order.
+"""Random expression graphs against PyTorch in float64: how many disagree by more than 1e-9, up to the third order.
 
 A graph is a program: some leaves, then up to 200 instructions, each an operation on results that are there already, so
 that nodes are shared. Every operation is bounded and its slope about 1 at most, and the root holds a bit of every leaf
 directly; gradients of order one then mean that 1e-9 is a statement about rules, not about rounding.
 
 Half of the graphs are of Values, half of Tensors of shape (2, 3). Of each, compared are the value, the gradient of a
-plain reverse pass, the gradient of a recorded one (``create_graph=True``), and its derivative along a direction.
+plain reverse pass, the gradient of a recorded one (``create_graph=True``), its derivative along a direction, and the
+derivative of that along another.
+
+The operations are the expressions below, and every case in the table of the tests, so that a new operation is tried
+as soon as it has a row there.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from itertools import cycle
 from multiprocessing import get_context
 from typing import Any, NamedTuple
 
@@ -20,8 +27,8 @@ import numpy as np
 import microgradrnn as mg
 from benchmarks.measure import Row, peer
 
-GRAPHS = 10_000
-CHUNK = 250  # so many at a time go to one of several processes
+GRAPHS = 20_000
+CHUNK = 50  # so many at a time go to one of several processes
 DEPTH = 200
 TOLERANCE = 1e-9
 MATRIX = np.random.default_rng(0).uniform(-0.5, 0.5, (3, 3))
@@ -115,16 +122,80 @@ def _var(m: Any, a: Any) -> Any:
     return m.var(a, 1, keepdims=True) if m is mg else m.var(a, 1, correction=0, keepdim=True)
 
 
+def _from_table(case: Any) -> Operation:
+    """A case of the table as an instruction.
+
+    Its inputs are those of the table, inside its domain and away from ties, each entry scaled by 0.7 ... 1.3 with
+    an entry of a or b. Its output is brought to the shape (2, 3) by a random matrix.
+    """
+    rng = np.random.default_rng(len(case.name))
+    bases = _inputs(case)
+    indices = [rng.integers(6, size=base.shape) for base in bases]
+    y = case.ours(*map(mg.Tensor, bases)).data
+    matrix = rng.uniform(-1, 1, (y.size, 6)) / math.sqrt(y.size) / (1 + np.abs(y).max())
+
+    def operation(m: Any, a: Any, b: Any, c: float) -> Any:
+        xs = [_of(m, base) * (1 + 0.3 * m.tanh(x.reshape(-1)[_of(m, index)]))
+              for base, index, x in zip(bases, indices, cycle((a, b)), strict=False)]
+        y = (case.ours if m is mg else case.theirs)(*xs)
+        return m.tanh((y.reshape(1, -1) @ _of(m, matrix)).reshape(2, 3) + c * b)
+
+    return operation
+
+
+def _from_table_of_values(case: Any) -> Operation:
+    """The same on single numbers: the first entry of each input."""
+    bases = _numbers(case)
+    scale = 1 / (1 + abs(case.ours(*map(mg.Value, bases)).data))
+
+    def operation(m: Any, a: Any, b: Any, c: float) -> Any:
+        xs = [base * (1 + 0.3 * m.tanh(x)) for base, x in zip(bases, cycle((a, b)), strict=False)]
+        y = (case.ours if m is mg else case.theirs)(*xs)
+        return m.tanh(scale * y + c * b)
+
+    return operation
+
+
+def _inputs(case: Any) -> list[np.ndarray]:
+    from tests.engine.operations import inputs
+
+    return inputs(case)
+
+
+def _numbers(case: Any) -> list[float]:
+    return [float(base.flat[0]) for base in _inputs(case)]
+
+
+def _takes_values(case: Any) -> bool:
+    """Is the case one of single numbers too? Some operations, and cases with a mask of a fixed shape, are not."""
+    torch, numbers = peer("torch"), _numbers(case)
+    try:
+        y, y_torch = case.ours(*map(mg.Value, numbers)), case.theirs(*map(torch.tensor, numbers))
+    except (TypeError, ValueError, IndexError, AttributeError, RuntimeError):
+        return False
+    return isinstance(y, mg.Value) and bool(y_torch.ndim == 0)
+
+
+@cache
+def operations(scalar: bool) -> list[Operation]:
+    """All instructions for graphs of Values, or of Tensors."""
+    from tests.engine.operations import TABLE
+
+    if scalar:
+        return SCALAR + [_from_table_of_values(case) for case in TABLE if _takes_values(case)]
+    return ARRAY + [_from_table(case) for case in TABLE]
+
+
 class Graph:
-    """A random program, leaves to run it on, and a direction to differentiate its gradient along."""
+    """A random program, leaves to run it on, and two directions to differentiate its gradient along."""
 
     def __init__(self, index: int, seed: int = 0) -> None:
         rng = np.random.default_rng([seed, index])
         self.scalar = index % 2 == 0
-        self.operations = SCALAR if self.scalar else ARRAY
+        self.operations = operations(self.scalar)
         shape = () if self.scalar else (2, 3)
         self.leaves = [rng.uniform(-1.5, 1.5, shape) for _ in range(rng.integers(1, 5))]
-        self.directions = [rng.uniform(-1, 1, shape) for _ in self.leaves]
+        self.directions = [[rng.uniform(-1, 1, shape) for _ in self.leaves] for _ in range(2)]
         self.weights = rng.uniform(0.5, 1.5, 4)
         self.program = []
         for there in range(len(self.leaves), len(self.leaves) + int(DEPTH ** rng.random())):
@@ -135,41 +206,47 @@ class Graph:
             self.program.append(Step(int(rng.integers(len(self.operations))), operands, rng.uniform(0.2, 0.8)))
 
     def run(self, m: Any, leaves: list[Any]) -> Any:
-        """The root: a weighted sum of the last results, and of the leaves' squares."""
+        """The root: a weighted sum of the last results, and a cubic of each leaf, so that no order lacks a leaf."""
         results = list(leaves)
         for operation, (i, j), number in self.program:
             results.append(self.operations[operation](m, results[i], results[j], number))
         root = sum(w * y for w, y in zip(self.weights, results[::-1], strict=False))
-        root = root + sum(x * x for x in leaves)
+        root = root + sum(x * x * (1 + x / 3) for x in leaves)
         return root if self.scalar else root.sum()
 
 
 def ours(graph: Graph) -> list[np.ndarray]:
-    """Value, plain gradient, recorded gradient, second derivative."""
+    """Value, plain gradient, recorded gradient, second and third derivative."""
     make: Any = (lambda x: mg.Value(float(x))) if graph.scalar else mg.Tensor
     leaves = [make(x) for x in graph.leaves]
     root = graph.run(mg, leaves)
-    plain = mg.grad(root, leaves)
-    recorded = mg.grad(root, leaves, create_graph=True)
-    directions = [float(v) if graph.scalar else v for v in graph.directions]
-    products = [g * v for g, v in zip(recorded, directions, strict=True)]
-    second = mg.grad(sum(p if graph.scalar else p.sum() for p in products), leaves)
-    return [np.array(root.data), np.array(plain), np.array([g.data for g in recorded]), np.array(second)]
+    found = [np.array(root.data), np.array(mg.grad(root, leaves))]
+    derivative = mg.grad(root, leaves, create_graph=True)
+    found.append(np.array([g.data for g in derivative]))
+    for directions in graph.directions:
+        products = [g * (float(v) if graph.scalar else v) for g, v in zip(derivative, directions, strict=True)]
+        slope = sum(p if graph.scalar else p.sum() for p in products)
+        derivative = mg.grad(slope, leaves, create_graph=True)
+        found.append(np.array([g.data for g in derivative]))
+    return found
 
 
 def theirs(torch: Any, graph: Graph) -> list[np.ndarray]:
     """The same of PyTorch."""
     leaves = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in graph.leaves]
     root = graph.run(torch, leaves)
-    first = torch.autograd.grad(root, leaves, create_graph=True)
-    slope = sum((g * torch.tensor(v)).sum() for g, v in zip(first, graph.directions, strict=True))
-    second = torch.autograd.grad(slope, leaves)
-    gradient = np.array([g.detach().numpy() for g in first])
-    return [root.detach().numpy(), gradient, gradient, np.array([g.numpy() for g in second])]
+    derivative = torch.autograd.grad(root, leaves, create_graph=True)
+    gradient = np.array([g.detach().numpy() for g in derivative])
+    found = [root.detach().numpy(), gradient, gradient]
+    for directions in graph.directions:
+        slope = sum((g * torch.tensor(v)).sum() for g, v in zip(derivative, directions, strict=True))
+        derivative = torch.autograd.grad(slope, leaves, create_graph=True)
+        found.append(np.array([g.detach().numpy() for g in derivative]))
+    return found
 
 
 def error(torch: Any, index: int) -> float:
-    """The largest difference over the largest entry, at least 1, of the four results; infinite for a NaN."""
+    """The largest difference over the largest entry, at least 1, of the five results; infinite for a NaN."""
     graph = Graph(index)
     worst = 0.0
     with np.errstate(all="ignore"):

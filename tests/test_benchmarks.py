@@ -10,11 +10,12 @@ import pytest
 import microgradrnn as mg
 from benchmarks import gradcheck, stress
 from microgradrnn.engine import PRIMITIVES
+from tests.engine.operations import TABLE
 from tests.engine.wrong_rules import WRONG, Wrong
 
 torch = pytest.importorskip("torch")
 
-FEW = range(24)
+FEW = [index for index in range(60) if len(stress.Graph(index).program) < 20][:24]  # short ones, of both kinds
 
 
 def test_random_graphs_agree_with_pytorch() -> None:
@@ -43,6 +44,21 @@ def test_a_rule_wrong_at_second_order_only_shows_in_random_graphs(monkeypatch: A
     assert len(stress.disagreements(FEW)[0]) > 3
 
 
+def test_a_rule_wrong_at_third_order_only_shows_in_random_graphs(monkeypatch: Any) -> None:
+    def bent(g: Any, y: Any, x: Any) -> Any:
+        recorded = isinstance(y, (mg.Value, mg.Tensor))
+        nothing = y - y.data if recorded else 0.0  # and so are its square and the slope of that, but not its curvature
+        return g * (1 - y * y + 1e-3 * nothing * nothing)
+
+    monkeypatch.setattr(PRIMITIVES["tanh"], "vjp", (bent,))
+    assert len(stress.disagreements(FEW)[0]) > 3
+
+
+def test_every_case_in_the_table_of_operations_is_an_instruction_of_random_graphs() -> None:
+    assert len(stress.operations(False)) == len(stress.ARRAY) + len(TABLE)
+    assert len(stress.operations(True)) >= len(stress.SCALAR) + 45
+
+
 def test_random_graphs_are_the_same_every_time_and_different_from_each_other() -> None:
     for index in (0, 1, 7):
         a, b = stress.Graph(index), stress.Graph(index)
@@ -54,9 +70,9 @@ def test_random_graphs_are_the_same_every_time_and_different_from_each_other() -
 
 def test_random_graphs_use_every_operation_share_nodes_and_are_deep() -> None:
     graphs = [stress.Graph(index) for index in range(400)]
-    for scalar, operations in ((True, stress.SCALAR), (False, stress.ARRAY)):
+    for scalar in (True, False):
         used = {step.operation for g in graphs if g.scalar == scalar for step in g.program}
-        assert used == set(range(len(operations)))
+        assert used == set(range(len(stress.operations(scalar))))
     assert max(len(g.program) for g in graphs) > 150
     longest = max(graphs, key=lambda g: len(g.program))
     operands = [i for step in longest.program for i in step.operands]

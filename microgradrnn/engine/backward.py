@@ -118,8 +118,9 @@ def ancestors(root: Node, targets: Sequence[Node] | None = None, since: int = -1
     if targets is None:
         return live
     leading = dict.fromkeys(x for x in targets if x in live)
+    leads_nowhere = leading.keys().isdisjoint  # a live view: it sees the nodes that the loop adds
     for node in sorted(live, key=attrgetter("serial")):
-        if any(x in leading for x in node.inputs):
+        if not leads_nowhere(node.inputs):
             leading[node] = None
     return leading
 

@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from microgradrnn.engine.euclidean import euclidean
+
 
 def fit(message: Any, like: Any) -> Any:
     """The message in the shape and dtype of the input: summed over the axes along which that was broadcast."""
@@ -62,7 +64,7 @@ class Deferred:
 
     def norm(self) -> float:
         """Its Euclidean norm."""
-        return float(np.linalg.norm(self.dense()))
+        return float(euclidean(self.dense()))
 
     def finite(self) -> bool:
         """Is every number of it finite? (If not, the cotangent itself may be.)"""
@@ -129,7 +131,7 @@ class Scatter(Deferred):
 
     def norm(self) -> float:
         """Its Euclidean norm."""
-        return super().norm() if repeats(self.index) else float(np.linalg.norm(self.values))
+        return super().norm() if repeats(self.index) else float(euclidean(self.values))
 
 
 def repeats(index: Any) -> bool:
@@ -248,7 +250,7 @@ class Series(Deferred):
 
     def norm(self) -> float:
         """Its Euclidean norm."""
-        return float(np.linalg.norm(self.dense().data))
+        return float(euclidean(self.dense().data))
 
 
 def together(total: Any, message: Any) -> Any:

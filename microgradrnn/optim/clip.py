@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from microgradrnn.engine.euclidean import euclidean
 from microgradrnn.engine.node import Node, plain
 from microgradrnn.engine.rules.elementwise import clip
 
@@ -76,13 +77,8 @@ def global_norm(parameters: Iterable[Node]) -> float:
     5.0
     """
     nodes = listed(parameters, "global_norm")
-    gradients = [np.asarray(plain(p.grad), dtype=np.float64) for p in nodes if p.grad is not None]
-    top = max((float(np.abs(g).max(initial=0.0)) for g in gradients), default=0.0)
-    if not 0 < top < math.inf:
-        return top
-    # Scaled by a power of two near the largest entry, which rounds nothing, squares neither overflow nor vanish.
-    top = 2.0 ** math.frexp(top)[1]
-    return top * math.sqrt(sum(float(np.vdot(g / top, g / top)) for g in gradients))
+    sizes = [euclidean(np.asarray(plain(p.grad), dtype=np.float64)) for p in nodes if p.grad is not None]
+    return float(euclidean(np.array(sizes)))
 
 
 def listed(parameters: Iterable[Node], who: str) -> list[Node]:

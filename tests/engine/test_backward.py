@@ -9,6 +9,7 @@ import pytest
 
 import microgradrnn as mg
 from microgradrnn import Tensor, Value
+from microgradrnn.engine.backward import ancestors
 from tests.numerics import assert_same, finite_differences
 
 
@@ -128,6 +129,19 @@ def test_grad_visits_only_what_leads_to_the_inputs() -> None:
     list(mg.engine.reverse(y, targets=[x], observe=lambda node, k, source, g: messages.append(source)))
     assert other not in messages
     assert x in messages
+
+
+def test_what_leads_to_the_targets_is_all_that_a_search_from_every_node_finds() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        nodes = [Value(x) for x in rng.uniform(-1, 1, 3)]
+        for _ in range(40):
+            i, j = rng.integers(max(len(nodes) - 12, 0), len(nodes), 2)
+            nodes.append(nodes[i] * nodes[j] if rng.random() < 0.7 else nodes[i].tanh())
+        root, targets = nodes[-1], [nodes[k] for k in rng.integers(0, len(nodes), 2)]
+        everything = ancestors(root)
+        expected = {node for node in everything if any(x in ancestors(node) for x in targets)}
+        assert set(ancestors(root, targets)) == expected
 
 
 def test_grad_of_one_input_is_one_gradient_and_of_a_list_a_tuple() -> None:

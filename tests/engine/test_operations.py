@@ -68,6 +68,26 @@ def test_second_derivative_equals_pytorch_and_finite_differences(case: Case) -> 
 
 
 @every_case
+def test_third_derivative_equals_pytorch(case: Case) -> None:
+    arrays = inputs(case)
+    seed = weights(case.ours(*map(Tensor, arrays)).shape)
+    directions = [[weights(x.shape, salt=k + order) for k, x in enumerate(arrays)] for order in (1, 5)]
+
+    ours = [Tensor(x) for x in arrays]
+    derivative = mg.grad((case.ours(*ours) ** 3 * seed).sum(), ours, create_graph=True)
+    theirs = [torch.tensor(x, requires_grad=True) for x in arrays]
+    expected = torch.autograd.grad((case.theirs(*theirs) ** 3 * torch.tensor(seed)).sum(), theirs, create_graph=True)
+    for vs in directions:
+        slope = sum((g * v).sum() for g, v in zip(derivative, vs, strict=True))
+        derivative = mg.grad(slope, ours, create_graph=True)
+        slope = sum((g * torch.tensor(v)).sum() for g, v in zip(expected, vs, strict=True))
+        expected = torch.autograd.grad(slope, theirs, create_graph=True)
+    scale = max(1.0, *(float(g.detach().abs().max()) for g in expected))
+    for g, g_torch in zip(derivative, expected, strict=True):
+        np.testing.assert_allclose(g.data, g_torch.detach().numpy(), rtol=1e-11, atol=1e-13 * scale)
+
+
+@every_case
 def test_recording_the_backward_pass_changes_no_gradient(case: Case) -> None:
     ours = [Tensor(x) for x in inputs(case)]
     y = case.ours(*ours)

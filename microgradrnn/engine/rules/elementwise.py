@@ -65,12 +65,28 @@ divide = elementwise(
 )  # fmt: skip
 power: Primitive = elementwise(
     "power", math.pow, np.power,
-    # The exponent 0 gets slope 0 even at a = 0, where b * a ** (b - 1) would be 0 * inf.
-    lambda g, y, a, b: g * b * power(a, where(plain(b) == 0, 1.0, b - 1.0)),
-    # 0 ** b is flat in b > 0; there log(a) would be -inf.
-    lambda g, y, a, b: g * y * log(where(plain(a) == 0, 1.0, a)),
+    lambda g, y, a, b: g * b * power(a, _one_less(a, b)),
+    lambda g, y, a, b: g * y * log(where(_no_logarithm(a, b), 1.0, a)),
     symbol="**", doc="a to the power b.",
 )  # fmt: skip
+
+
+def _one_less(a: Any, b: Any) -> Any:
+    """The exponent b - 1 of the slope b a^(b - 1); where b = 0, one for which the slope is 0 also at a = 0 or ±inf.
+
+    A node b may be differentiated again, which gives a^(b - 1) at b = 0. There only a = 0 is an exception.
+    """
+    less = b - 1.0
+    if isinstance(b, Node):
+        return where((plain(a) == 0) & (plain(b) == 0), 1.0, less)
+    return where(b == 0, 0.0, less)
+
+
+def _no_logarithm(a: Any, b: Any) -> Any:
+    """Where a^b log(a) is 0 although log(a) is infinite: 0^b is flat in b > 0, and inf^b in b < 0."""
+    return (plain(a) == 0) & (plain(b) >= 0) | (plain(a) == math.inf) & (plain(b) < 0)
+
+
 negative = elementwise("negative", operator.neg, np.negative, lambda g, y, x: -g, symbol="-", doc="-x.")
 square = elementwise("square", lambda x: x * x, np.square, lambda g, y, x: g * (2 * x), symbol="²", doc="x * x.")
 reciprocal = elementwise("reciprocal", lambda x: 1 / x, np.reciprocal, lambda g, y, x: -g * (y * y), doc="1 / x.")

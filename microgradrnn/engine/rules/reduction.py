@@ -1,15 +1,18 @@
 """Reductions over axes, the softmax family, and running sums.
 
 Where a derivative does not exist: max and min share the gradient equally where entries tie; norm at 0 takes 0, and
-so do var and std where all entries are equal (std's limit depends on the direction).
+so do var and std where all entries are equal (std's limit depends on the direction). In the softmax family -inf is the
+logarithm of 0: where all entries are -inf, the gradient is 0.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from microgradrnn.engine.euclidean import euclidean
 from microgradrnn.engine.node import Node, plain
 from microgradrnn.engine.primitive import Primitive, Rule
 from microgradrnn.engine.rules import elementwise as e
@@ -135,23 +138,33 @@ def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any
     Raises:
         ValueError: if count - ddof is not positive (but for ddof 0, where nothing has the variance NaN).
     """
-    count = _count(x, axis)
-    if ddof and count <= ddof:
-        raise ValueError(f"var: over {count} numbers with ddof={ddof} there is nothing left to divide by")
-    deviation = x - mean(x, axis, keepdims=True)
-    return sum(e.square(deviation), axis, keepdims) / (count - ddof)
+    count = _degrees_of_freedom("var", x, axis, ddof)
+    return sum(e.square(x - mean(x, axis, keepdims=True)), axis, keepdims) / count
 
 
 def std(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any:
-    """The standard deviation, the square root of `var`; where that is 0, the gradient taken is 0."""
-    v = var(x, axis, keepdims, ddof)
-    flat = plain(v) == 0
-    return e.where(flat, 0.0, e.sqrt(e.where(flat, 1.0, v)))
+    """The standard deviation, the square root of `var`; where that is 0, the gradient taken is 0.
+
+    It is computed as a `norm`, because the variance of small or large numbers under- or overflows.
+
+    Raises:
+        ValueError: as for `var`.
+    """
+    count = _degrees_of_freedom("std", x, axis, ddof)
+    return norm(x - mean(x, axis, keepdims=True), axis, keepdims) / math.sqrt(count)
+
+
+def _degrees_of_freedom(name: str, x: Any, axis: Axis, ddof: int) -> int:
+    """By what the sum of squared deviations is divided."""
+    count = _count(x, axis)
+    if ddof and count <= ddof:
+        raise ValueError(f"{name}: over {count} numbers with ddof={ddof} there is nothing left to divide by")
+    return count - ddof
 
 
 _norm = _reduction(
-    "norm", lambda x, axis, keepdims: np.sqrt(np.sum(np.square(x), axis=axis, keepdims=keepdims)),
-    lambda g, y, x, axis, keepdims: x * (_keep(g, x, axis) / _nonzero(_keep(y, x, axis))),
+    "norm", euclidean,
+    lambda g, y, x, axis, keepdims: _keep(g, x, axis) * (x / _nonzero(_keep(y, x, axis))),  # g / y may overflow
     symbol="‖·‖",
 )  # fmt: skip
 
@@ -162,7 +175,16 @@ def _nonzero(y: Any) -> Any:
 
 
 def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The Euclidean norm over an axis, several axes, or everything; at 0 the gradient taken is 0."""
+    """The Euclidean norm over an axis, several axes, or everything; at 0 the gradient taken is 0.
+
+    Squares of small and of large numbers neither under- nor overflow.
+
+    >>> from microgradrnn import Tensor, norm
+    >>> x = Tensor([3e-200, 4e-200])
+    >>> norm(x).backward()
+    >>> norm(x).data, x.grad
+    (array(5.e-200), array([0.6, 0.8]))
+    """
     return _norm(x, axis=_noted(axis), keepdims=keepdims)
 
 
@@ -180,61 +202,82 @@ def cumsum(x: Any, axis: int | None = None) -> Any:
 
 
 def _shifted(x: Any, axis: Any) -> tuple[Any, Any, Any]:
-    """The largest entry, x less that, and log(sum(exp)) of the rest: nothing overflows, and nothing cancels."""
-    top = _top(x, axis)
+    """The largest entry, x less that, and the sum of exp of the rest: nothing overflows, and nothing cancels.
+
+    The sum is at least 1, but it is 0 where all entries are -inf.
+    """
+    x = np.asarray(x)
+    top = (np.max if x.size else np.sum)(x, axis=axis, keepdims=True)  # of no entries, 0
     top = np.where(np.isfinite(top), top, np.zeros((), x.dtype))
     rest = x - top
-    with np.errstate(divide="ignore"):  # log(0) = -inf is the right answer for a row of -inf
-        return top, rest, np.log(np.sum(np.exp(rest), axis=axis, keepdims=True))
-
-
-def _top(x: np.ndarray, axis: Any) -> Any:
-    """The largest entry along the axis, kept; of no entries, 0."""
-    return (np.max if x.size else np.sum)(x, axis=axis, keepdims=True)
+    return top, rest, np.sum(np.exp(rest), axis=axis, keepdims=True)
 
 
 def _stable_logsumexp(x: np.ndarray, axis: Any, keepdims: bool) -> Any:
-    top, _, log_sum = _shifted(x, axis)
-    return top + log_sum if keepdims else np.squeeze(top + log_sum, axis)
+    top, _, total = _shifted(x, axis)
+    with np.errstate(divide="ignore"):  # log(0) = -inf is the right answer for a row of -inf
+        y = top + np.log(total)
+    return y if keepdims else np.squeeze(y, axis)
 
 
 _logsumexp = _reduction(
     "logsumexp", _stable_logsumexp,
-    lambda g, y, x, axis, keepdims: _keep(g, x, axis) * e.exp(x - _keep(y, x, axis)),
+    # exp(-inf - -inf) would be NaN, but a row of -inf stands for a sum of zeros: there exp(x) is already 0.
+    lambda g, y, x, axis, keepdims: _keep(g, x, axis) * e.exp(x - _above_minus_inf(_keep(y, x, axis))),
 )
 
 
+def _above_minus_inf(y: Any) -> Any:
+    """y, but 0 where it is -inf."""
+    return e.where(plain(y) == -np.inf, 0.0, y)
+
+
 def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """log(sum(exp(x))) over an axis, safe from overflow; -inf for an axis of length 0."""
+    """log(sum(exp(x))) over an axis, safe from overflow; -inf for an axis of length 0.
+
+    Entries that are -inf, the logarithm of 0, get the gradient 0, also where all of them are.
+    """
     return _logsumexp(x, axis=_noted(axis), keepdims=keepdims)
 
 
 def _stable_log_softmax(x: Any, axis: int) -> Any:
-    _, rest, log_sum = _shifted(np.asarray(x), axis)
-    return rest - log_sum
+    _, rest, total = _shifted(x, axis)
+    return rest - np.log(np.maximum(total, 1.0))
 
 
 def _stable_softmax(x: Any, axis: int) -> Any:
-    x = np.asarray(x)
-    p = np.exp(x - _top(x, axis))
-    return p / np.sum(p, axis=axis, keepdims=True)
+    _, rest, total = _shifted(x, axis)
+    return np.exp(rest) / np.maximum(total, 1.0)
+
+
+def _log_softmax_rule(g: Any, y: Any, x: Any, axis: int) -> Any:
+    """g - softmax(x) Σg; 0 where all entries are -inf, and so constant."""
+    top = np.max(plain(y), axis=axis, keepdims=True, initial=-np.inf)
+    g = e.where(top == -np.inf, 0.0, g)
+    return g - e.exp(y) * sum(g, axis, keepdims=True)
 
 
 _softmax = Primitive(
     "softmax", None, _stable_softmax,
     (lambda g, y, x, axis: y * (g - sum(g * y, axis, keepdims=True)),),
 )
-_log_softmax = Primitive(
-    "log_softmax", None, _stable_log_softmax,
-    (lambda g, y, x, axis: g - e.exp(y) * sum(g, axis, keepdims=True),),
-)
+_log_softmax = Primitive("log_softmax", None, _stable_log_softmax, (_log_softmax_rule,))
 
 
 def softmax(x: Any, axis: int = -1) -> Any:
-    """exp(x) / sum(exp(x)) along an axis, safe from overflow."""
+    """exp(x) / sum(exp(x)) along an axis, safe from overflow.
+
+    Where all entries along the axis are -inf, all are masked out: each weight is 0, and so is each gradient. (PyTorch
+    gives NaN.)
+
+    >>> import numpy as np
+    >>> softmax([[0.0, -np.inf], [-np.inf, -np.inf]])
+    array([[1., 0.],
+           [0., 0.]])
+    """
     return _softmax(x, axis=axis)
 
 
 def log_softmax(x: Any, axis: int = -1) -> Any:
-    """log(softmax(x)) along an axis, safe from overflow."""
+    """log(softmax(x)) along an axis, safe from overflow. Where all entries are -inf, it is -inf with the gradient 0."""
     return _log_softmax(x, axis=axis)
