@@ -9,7 +9,7 @@
 0.884
 """
 
-from microgradrnn import nn, optim
+from microgradrnn import linalg, nn, optim
 from microgradrnn.engine import (
     AnomalyError,
     Tensor,
@@ -29,10 +29,12 @@ from microgradrnn.engine import (
     scope,
     vjp,
 )
-from microgradrnn.engine.rules import elementwise, indexing, linalg, random, reduction, shape
+from microgradrnn.engine.rules import elementwise, indexing, matrices, random, reduction, shape
+from microgradrnn.engine.rules import linalg as products
 from microgradrnn.engine.rules.elementwise import *
 from microgradrnn.engine.rules.indexing import *
 from microgradrnn.engine.rules.linalg import *
+from microgradrnn.engine.rules.matrices import *
 from microgradrnn.engine.rules.random import *
 from microgradrnn.engine.rules.reduction import *
 from microgradrnn.engine.rules.shape import *
@@ -41,12 +43,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AnomalyError", "Tensor", "Value", "backward", "checkpoint", "detect_anomaly", "enable_grad", "grad", "gradcheck",
-    "hessian", "hvp", "jacobian", "jvp", "mark", "nn", "no_grad", "optim", "scope", "vjp",
+    "hessian", "hvp", "jacobian", "jvp", "linalg", "mark", "nn", "no_grad", "optim", "scope", "vjp",
 ]  # fmt: skip
 __all__ += elementwise.__all__
 __all__ += indexing.__all__
-__all__ += linalg.__all__
+__all__ += matrices.__all__
+__all__ += products.__all__
 __all__ += random.__all__
 __all__ += reduction.__all__
 __all__ += shape.__all__
-del elementwise, indexing, linalg, random, reduction, shape
+del elementwise, indexing, matrices, products, random, reduction, shape

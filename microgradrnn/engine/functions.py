@@ -11,21 +11,25 @@ from typing import Any
 import numpy as np
 
 from microgradrnn.engine.node import plain
-from microgradrnn.engine.rules import elementwise, indexing, linalg, random, reduction, shape
+from microgradrnn.engine.rules import elementwise, indexing, linalg, matrices, random, reduction, shape
 
-MODULES = (elementwise, reduction, linalg, shape, indexing, random)
+MODULES = (elementwise, reduction, linalg, matrices, shape, indexing, random)
 FUNCTIONS: dict[str, Any] = {name: getattr(module, name) for module in MODULES for name in module.__all__}
 
 # Those whose first argument is the array: they are methods of a Tensor as well.
-METHODS = {name: f for name, f in FUNCTIONS.items() if name not in ("where", "einsum", "concat", "stack", "scatter")}
+NO_METHODS = (
+    "append", "array", "atleast_1d", "atleast_2d", "atleast_3d", "column_stack", "concat", "concatenate", "einsum",
+    "hstack", "scatter", "sort", "stack", "vstack", "where",
+)  # fmt: skip
+METHODS = {name: f for name, f in FUNCTIONS.items() if name not in NO_METHODS}
 
-ALIASES = {"absolute": "abs", "concatenate": "concat", "amax": "max", "amin": "min", "true_divide": "divide"}
+ALIASES = {"absolute": "abs", "amax": "max", "amin": "min", "true_divide": "divide"}
 
 # Functions whose further arguments come in another order than ours: so many may be given by position.
-REDUCTIONS = ("sum", "mean", "var", "std", "prod", "max", "min", "amax", "amin", "cumsum")
-POSITIONAL = {**dict.fromkeys(REDUCTIONS, 2), "norm": 1}
-# Functions of the same name that mean other axes than ours.
-ELSEWHERE = {"numpy.linalg": {"trace", "diagonal"}}
+REDUCTIONS = ("sum", "mean", "var", "std", "prod", "max", "min", "amax", "amin", "cumsum", "cumprod")
+POSITIONAL = dict.fromkeys(REDUCTIONS, 2)
+# Functions of the same name that mean something else than ours: another order of arguments, or (None) other axes.
+ELSEWHERE = {"numpy.linalg": {"norm": matrices.norm, "trace": None, "diagonal": None}}
 
 # Questions about numbers: the answer has no gradient, so the plain one will do.
 QUESTIONS = {
@@ -40,8 +44,8 @@ def from_numpy(numpy_function: Any, args: Any, kwargs: Any) -> Any:
     name = numpy_function.__name__
     if name in QUESTIONS:
         return numpy_function(*_plainly(args), **{key: plain(x) for key, x in kwargs.items()})
-    ours = FUNCTIONS.get(ALIASES.get(name, name))
-    if ours is None or numpy_function.__name__ in ELSEWHERE.get(numpy_function.__module__, ()):
+    ours = ELSEWHERE.get(numpy_function.__module__, {}).get(name, FUNCTIONS.get(ALIASES.get(name, name)))
+    if ours is None:
         raise TypeError(
             f"np.{name} has no counterpart in microgradrnn, and would lose the gradient. "
             f"Use the functions of microgradrnn, or np.{name}(x.data) where no gradient is wanted"
@@ -83,6 +87,6 @@ class NumpyProtocols:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         raise TypeError(
-            "NumPy cannot compute on a node without losing its gradient. Use microgradrnn's function of that name, "
-            "or .data for the plain number or array"
+            "NumPy cannot compute on a node without losing its gradient. Use microgradrnn's function of that name "
+            "(microgradrnn.array([...]) for a list of Tensors), or .data for the plain number or array"
         )

@@ -38,6 +38,12 @@ class Operators:
     def __rtruediv__(self, other: Any) -> Any:
         return e.divide(other, self)
 
+    def __mod__(self, other: Any) -> Any:
+        return e.remainder(self, other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return e.remainder(other, self)
+
     def __pow__(self, other: Any) -> Any:
         return e.power(self, other)
 

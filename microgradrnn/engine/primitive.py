@@ -44,6 +44,7 @@ class Primitive:
         fits: do the rules' cotangents have the inputs' shapes and dtypes? By default not: an input may have been
             broadcast, or raised in precision, to meet the others, and the engine fits every message to its input.
         elementwise: does each entry of the output depend on the same entry of the inputs only?
+        sound: an array like x at which the operation and its rules are harmless: ones, unless a matrix must be regular.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Primitive:
         symbol: str | None = None,
         fits: bool = False,
         elementwise: bool = False,
+        sound: Callable[[Any], Any] = np.ones_like,
     ) -> None:
         self.name = self.__name__ = name
         self.on_floats = on_floats
@@ -65,6 +67,7 @@ class Primitive:
         self.symbol = symbol or name
         self.fits = fits
         self.elementwise = elementwise
+        self.sound = sound
         self.most: float = len(vjp) if elementwise and not isinstance(vjp, Every) else math.inf  # operands
         self.variadic = isinstance(vjp, Every)
         self.selects = name == "where"  # what stands behind it may be NaN where it was not chosen

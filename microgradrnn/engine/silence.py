@@ -71,13 +71,14 @@ class Silence:
 
     @cached_property
     def harmless(self) -> tuple[Any, list[Any]]:
-        """The output, and the operands, with 1 in dead entries that are not finite."""
+        """The output, and the operands, with 1 in dead entries that are not finite (a sound matrix for a dead one)."""
         operands = list(self.operands)
         for j, x in enumerate(operands):
             bad = ~np.isfinite(plain(x))
             if bad.any() and self.op.vjp[j] is not None:
                 stained = np.isnan(unbroadcast(self.stain(j), bad.shape))
-                operands[j] = where(bad & ~stained, 1.0, x)
+                whole = self.op.sound is not np.ones_like  # a matrix that is sound in part may be singular
+                operands[j] = where((bad | whole) & ~stained, self.op.sound(plain(x)), x)
         return self.op(*operands, **self.params), operands
 
     def dead(self, k: int) -> Any:
@@ -90,9 +91,9 @@ class Silence:
 
     @cached_property
     def dyed(self) -> tuple[np.ndarray, Any, list[Any]]:
-        """The dye, and what it is sent through: NaN at live outputs, 0 at dead ones; operands of 1 and their output."""
-        g, ones = plain(self.g), [np.ones_like(plain(x)) for x in self.operands]
-        return np.where(g == 0, 0, np.nan).astype(g.dtype), self.op(*ones, **self.params), ones
+        """The dye, and what it is sent through: NaN at live outputs, 0 at dead ones; sound operands, their output."""
+        g, sound = plain(self.g), [self.op.sound(plain(x)) for x in self.operands]
+        return np.where(g == 0, 0, np.nan).astype(g.dtype), self.op(*sound, **self.params), sound
 
 
 def finite(message: Any) -> bool:

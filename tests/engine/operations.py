@@ -28,6 +28,17 @@ KEPT = np.random.default_rng(3).random((3, 4)) >= 0.4
 ONE_ZERO = np.ones((3, 4), dtype=bool)
 ONE_ZERO[0, 2] = ONE_ZERO[1, 0] = ONE_ZERO[1, 3] = False
 
+
+def regular(a: Any) -> Any:
+    """A matrix of ours or PyTorch's made regular, and definite(a) one symmetric and positive definite."""
+    eye = torch.eye if torch.is_tensor(a) else np.eye
+    return a / (1 + a * a) + 3 * eye(a.shape[-1], dtype=a.dtype)
+
+
+def definite(a: Any) -> Any:
+    return regular(a @ a.mT)
+
+
 TABLE = [
     Case("add", lambda a, b: a + b, lambda a, b: a + b, ((3, 4), (3, 4))),
     Case("add, row", lambda a, b: a + b, lambda a, b: a + b, ((3, 4), (4,))),
@@ -215,6 +226,110 @@ TABLE = [
          lambda a, b: torch.stack([b[1] ** 2, a[1], b[0] ** 2]), ((3, 4), (2, 4))),
     Case("getitem, function", lambda a: mg.getitem(a, (slice(1, None), -1)), lambda a: a[1:, -1], ((3, 4),)),
     Case("getitem, nested tuple", lambda a: a[((0, 0, 2),)], lambda a: a[[0, 0, 2]], ((3, 4),)),
+    # ------------------------------------------------------------------------- elementwise, of two numbers and more
+    Case("log10", mg.log10, torch.log10, ((3, 4),), "positive"),
+    Case("exp2", mg.exp2, torch.exp2, ((3, 4),)),
+    Case("logaddexp", mg.logaddexp, torch.logaddexp, ((3, 4), (4,))),
+    Case("hypot", mg.hypot, torch.hypot, ((3, 1), (2, 1, 4))),
+    Case("arctan2", mg.arctan2, torch.arctan2, ((3, 4), (4,))),
+    Case("arcsinh", mg.arcsinh, torch.arcsinh, ((3, 4),)),
+    Case("arccosh", lambda a: mg.arccosh(a + 1), lambda a: torch.arccosh(a + 1), ((3, 4),), "positive"),
+    Case("remainder", mg.remainder, torch.remainder, ((3, 4), (4,))),
+    Case("remainder, operator", lambda a: 7.4 % a + a % 0.83, lambda a: torch.full_like(a, 7.4) % a + a % 0.83,
+         ((3, 4),)),
+    Case("around", lambda a: mg.around(a, 1) * a, lambda a: torch.round(a, decimals=1) * a, ((3, 4),)),
+    Case("clip, min= and max=", lambda a: mg.clip(a, min=-0.8, max=1.1), lambda a: torch.clip(a, -0.8, 1.1), ((3, 4),)),
+    # --------------------------------------------------------------------------------------- order and repetition
+    Case("sort", mg.sort, lambda a: torch.sort(a).values, ((3, 4),)),
+    Case("sort, axis", lambda a: mg.sort(a * a, 1), lambda a: torch.sort(a * a, 1).values, ((2, 4, 3),)),
+    Case("sort, flat", lambda a: mg.sort(a, None), lambda a: torch.sort(a.reshape(-1)).values, ((3, 4),)),
+    Case("argsort", lambda a: mg.take(a, mg.argsort(a, None)), lambda a: torch.sort(a.reshape(-1)).values, ((3, 4),)),
+    Case("repeat", lambda a: mg.repeat(a, 2), lambda a: a.reshape(-1).repeat_interleave(2), ((3, 4),)),
+    Case("repeat, counts", lambda a: mg.repeat(a, [2, 0, 3], -2),
+         lambda a: a.repeat_interleave(torch.tensor([2, 0, 3]), -2), ((2, 3, 4),)),
+    Case("cumprod", lambda a: mg.cumprod(a, 1), lambda a: torch.cumprod(a, 1), ((2, 3, 4),)),
+    Case("cumprod, flat", mg.cumprod, lambda a: torch.cumprod(a.reshape(-1), 0), ((2, 3),)),
+    Case("cumprod, zeros", lambda a: mg.cumprod(a * ONE_ZERO, -1),
+         lambda a: torch.cumprod(a * torch.tensor(ONE_ZERO), -1), ((3, 4),)),
+    Case("diff", mg.diff, torch.diff, ((3, 4),)),
+    Case("diff, twice", lambda a: mg.diff(a, 2, 1), lambda a: torch.diff(a, 2, 1), ((2, 4, 3),)),
+    # ---------------------------------------------------------------------------------------- products of arrays
+    Case("dot", mg.dot, torch.matmul, ((3, 4), (4, 5))),
+    Case("dot, a number", mg.dot, torch.mul, ((), (3, 4))),
+    Case("dot, stacks", mg.dot, lambda a, b: torch.tensordot(a, b, ([2], [1])), ((2, 3, 4), (5, 4, 2))),
+    Case("inner", mg.inner, torch.inner, ((2, 3, 4), (5, 4))),
+    Case("tensordot", mg.tensordot, torch.tensordot, ((2, 3, 4), (3, 4, 5))),
+    Case("tensordot, pairs of axes", lambda a, b: mg.tensordot(a, b, ([0, -1], [1, 0])),
+         lambda a, b: torch.tensordot(a, b, ([0, 2], [1, 0])), ((2, 3, 4), (4, 2, 5))),
+    Case("kron", mg.kron, torch.kron, ((2, 3), (4, 2))),
+    Case("kron, other ranks", mg.kron, torch.kron, ((3,), (2, 1, 2))),
+    Case("outer, a number", lambda a: mg.outer(a, 2.5), lambda a: a.reshape(-1, 1) * 2.5, ((3, 4),)),
+    Case("diag", mg.diag, torch.diag, ((3, 4),)),
+    Case("diag, of a vector", lambda a: mg.diag(a, -1), lambda a: torch.diag(a, -1), ((3,),)),
+    Case("tril", lambda a: mg.tril(a, 1), lambda a: torch.tril(a, 1), ((2, 3, 4),)),
+    Case("triu", mg.triu, torch.triu, ((3, 4),)),
+    Case("einsum, ...", lambda a, b: mg.einsum("...ij,jk->...ik", a, b),
+         lambda a, b: torch.einsum("...ij,jk->...ik", a, b), ((2, 3, 4), (4, 5))),
+    Case("einsum, ... broadcasts", lambda a, b: mg.einsum("i...,...i", a, b),
+         lambda a, b: torch.einsum("i...,...i->...", a, b), ((4, 1, 3), (2, 1, 4))),
+    Case("einsum, a letter twice", lambda a, b: mg.einsum("iij,ik->kj", a, b),
+         lambda a, b: torch.einsum("iij,ik->kj", a, b), ((3, 3, 2), (3, 4))),
+    Case("einsum, numbers for letters", lambda a, b: mg.einsum(a, [0, 1], b, [1, 2], [2, 0]),
+         lambda a, b: (a @ b).T, ((3, 4), (4, 5))),
+    # ----------------------------------------------------------------------------------------- joining and moving
+    Case("hstack", lambda a, b: mg.hstack([a, b]), lambda a, b: torch.hstack([a, b]), ((3, 4), (3, 2))),
+    Case("hstack, vectors", lambda a, b: mg.hstack([a, b]), lambda a, b: torch.hstack([a, b]), ((3,), (4,))),
+    Case("vstack", lambda a, b: mg.vstack([a, b]), lambda a, b: torch.vstack([a, b]), ((3, 4), (4,))),
+    Case("column_stack", lambda a, b: mg.column_stack([a, b]), lambda a, b: torch.column_stack([a, b]), ((3, 4), (3,))),
+    Case("append", mg.append, lambda a, b: torch.cat([a.reshape(-1), b.reshape(-1)]), ((3, 4), (2,))),
+    Case("append, axis", lambda a, b: mg.append(a, b, 1), lambda a, b: torch.cat([a, b], 1), ((3, 4), (3, 1))),
+    Case("array", lambda a, b: mg.array([[a, b * a], [b, a]]),
+         lambda a, b: torch.stack([torch.stack([a, b * a]), torch.stack([b, a])]), ((3,), (3,))),
+    Case("concatenate", lambda a, b: mg.concatenate([a, b], axis=None),
+         lambda a, b: torch.cat([a.reshape(-1), b.reshape(-1)]), ((3, 4), (2,))),
+    Case("array_split", lambda a: mg.array_split(a, 3, -1)[0] * mg.array_split(a, 3, -1)[2][:, :1],
+         lambda a: a[:, :3] * a[:, 5:6], ((2, 7),)),
+    Case("atleast_1d", lambda a, b: mg.atleast_1d(a, b)[0] * b, lambda a, b: torch.atleast_1d(a) * b, ((), (3,))),
+    Case("atleast_2d", lambda a, b: mg.atleast_2d(a, b)[1] * a, lambda a, b: torch.atleast_2d(b) * a, ((), (3,))),
+    Case("atleast_3d", mg.atleast_3d, lambda a: a.reshape(3, 4, 1), ((3, 4),)),
+    Case("flatten", mg.flatten, torch.flatten, ((2, 3, 4),)),
+    Case("moveaxis", lambda a: mg.moveaxis(a, 0, -1), lambda a: torch.moveaxis(a, 0, -1), ((2, 3, 4),)),
+    Case("moveaxis, several", lambda a: mg.moveaxis(a, (0, 1), (-1, 0)), lambda a: torch.moveaxis(a, (0, 1), (-1, 0)),
+         ((2, 3, 4),)),
+    Case("pad, a constant", lambda a: mg.pad(a, (1, 2), mode="constant", constant_values=1.5),
+         lambda a: torch.nn.functional.pad(a, (1, 2, 1, 2), value=1.5), ((3, 4),)),
+    Case("pad, 0-d", lambda a, b: mg.pad(a, 2) * b, lambda a, b: a * b, ((), (3,))),
+    Case("roll, axes", lambda a: mg.roll(a, (1, -2), (0, 2)), lambda a: torch.roll(a, (1, -2), (0, 2)), ((2, 3, 4),)),
+    # -------------------------------------------------------------------------------------------------- matrices
+    Case("solve", lambda a, b: mg.solve(regular(a), b), lambda a, b: torch.linalg.solve(regular(a), b),
+         ((3, 3), (3, 2))),
+    Case("solve, one vector", lambda a, b: mg.solve(regular(a), b), lambda a, b: torch.linalg.solve(regular(a), b),
+         ((4, 4), (4,))),
+    Case("solve, stacks", lambda a, b: mg.solve(regular(a), b), lambda a, b: torch.linalg.solve(regular(a), b),
+         ((2, 3, 3), (3, 4))),
+    Case("inv", lambda a: mg.inv(regular(a)), lambda a: torch.linalg.inv(regular(a)), ((2, 3, 3),)),
+    Case("det", mg.det, torch.linalg.det, ((2, 3, 3),)),
+    Case("slogdet", lambda a: mg.slogdet(regular(a)).logabsdet * mg.slogdet(regular(a)).sign,
+         lambda a: torch.linalg.slogdet(regular(a)).logabsdet, ((2, 3, 3),)),
+    Case("cholesky", lambda a: mg.cholesky(definite(a)), lambda a: torch.linalg.cholesky(definite(a)), ((2, 3, 3),)),
+    Case("eigh, values", lambda a: mg.eigh(a + a.mT)[0], lambda a: torch.linalg.eigh(a + a.mT)[0], ((2, 3, 3),)),
+    Case("eigh, vectors", lambda a: mg.eigh(a + a.mT)[1] ** 2, lambda a: torch.linalg.eigh(a + a.mT)[1] ** 2,
+         ((3, 3),)),
+    Case("svd", lambda a: mg.svd(a, False)[0] @ mg.svd(a, False)[2],
+         lambda a: torch.linalg.svd(a, False)[0] @ torch.linalg.svd(a, False)[2], ((3, 4),)),
+    Case("svd, values", lambda a: mg.svd(a, compute_uv=False), torch.linalg.svdvals, ((2, 4, 3),)),
+    Case("svd, vectors", lambda a: mg.svd(a)[2] ** 2 @ mg.svd(a)[0] ** 2,
+         lambda a: torch.linalg.svd(a)[2] ** 2 @ torch.linalg.svd(a)[0] ** 2, ((3, 3),)),
+    Case("norm, ord 1", lambda a: mg.linalg.norm(a, 1, 0), lambda a: torch.linalg.vector_norm(a, 1, 0), ((3, 4),)),
+    Case("norm, ord 3", lambda a: mg.linalg.norm(a, 3, -1, True), lambda a: torch.linalg.vector_norm(a, 3, -1, True),
+         ((3, 4),)),
+    Case("norm, ord inf", lambda a: mg.linalg.norm(a, np.inf, 1), lambda a: torch.linalg.vector_norm(a, np.inf, 1),
+         ((3, 4),)),
+    Case("norm, nuclear", lambda a: mg.linalg.norm(a, "nuc"), lambda a: torch.linalg.matrix_norm(a, "nuc"), ((3, 4),)),
+    Case("norm, spectral", lambda a: mg.linalg.norm(a, 2, (0, 2)), lambda a: torch.linalg.matrix_norm(a, 2, (0, 2)),
+         ((3, 2, 4),)),
+    Case("norm, of columns", lambda a: mg.linalg.norm(a * a, 1), lambda a: torch.linalg.matrix_norm(a * a, 1),
+         ((3, 4),)),
 ]
 
 

@@ -28,7 +28,8 @@ def numbers(shape: tuple[int, ...], salt: int, domain: str = "real", dtype: Any 
     n = int(np.prod(shape))
     size = (np.arange(n) + 0.5) / max(n, 1) * 0.7 + 0.15
     sign = np.where(np.random.default_rng(salt + 50).random(n) < 0.5, -1, 1) if domain == "real" else 1
-    return np.random.default_rng(salt).permutation(size * sign).reshape(shape).astype(dtype)
+    lift = 1 if domain == "above 1" else 0
+    return np.random.default_rng(salt).permutation(size * sign + lift).reshape(shape).astype(dtype)
 
 
 def close(ours: Any, theirs: Any, dtype: Any) -> None:
@@ -67,16 +68,18 @@ def check_against_torch(ours: Callable[..., Any], theirs: Callable[..., Any], ar
 F = torch.nn.functional
 UNARY: dict[str, tuple[Any, str]] = {
     **{name: (getattr(torch, name), "real") for name in (
-        "abs", "arccos", "arcsin", "arctan", "arctanh", "cos", "cosh", "erf", "exp", "expm1", "negative", "reciprocal",
-        "relu", "sigmoid", "sin", "sinh", "square", "tan", "tanh",
+        "abs", "arccos", "arcsin", "arcsinh", "arctan", "arctanh", "cos", "cosh", "erf", "exp", "exp2", "expm1",
+        "negative", "reciprocal", "relu", "sigmoid", "sin", "sinh", "square", "tan", "tanh",
     )},
-    **{name: (getattr(torch, name), "positive") for name in ("log", "log1p", "log2", "sqrt")},
+    **{name: (getattr(torch, name), "positive") for name in ("log", "log1p", "log2", "log10", "sqrt")},
+    "arccosh": (torch.arccosh, "above 1"),
     "softplus": (F.softplus, "real"),
 }  # fmt: skip
 FLAT = ("ceil", "floor", "round", "sign")
 BINARY: dict[str, Any] = {
     name: getattr(torch, name) for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum")
 }
+BINARY |= {name: getattr(torch, name) for name in ("arctan2", "hypot", "logaddexp", "remainder")}
 BINARY["power"] = torch.pow
 
 
@@ -114,8 +117,8 @@ def test_functions_of_two_numbers_broadcast(name: str, pair: Any, first: Any, se
         assert (gx.dtype, gy.dtype) == (first, second)
         assert (gx.shape, gy.shape) == (a.shape, b.shape)
         return
-    if name in ("maximum", "minimum"):
-        b = (b * 1.01).astype(second)  # no ties
+    if name in ("maximum", "minimum", "remainder"):
+        b = (b * 1.01).astype(second)  # no ties, and no whole multiples
     check_against_torch(getattr(mg, name), BINARY[name], [a, b])
 
 

@@ -290,9 +290,120 @@ def test_einsum_refuses_axes_of_different_lengths() -> None:
         mg.einsum("ij->i", Tensor(np.ones(3)))
 
 
-def test_numpy_integers_are_integers_and_one_shift_is_one_number() -> None:
+def test_numpy_integers_are_integers_and_a_shift_is_a_whole_number() -> None:
     x = Tensor(np.arange(4.0))
     assert mg.reshape(x, np.int64(4)).shape == (4,)
     assert [part.shape for part in mg.split(x, np.int64(2))] == [(2,), (2,)]
-    with pytest.raises(TypeError, match="one integer"):
-        mg.roll(x, (1, 2))
+    assert_same(mg.roll(x, (1, 2)).data, np.roll(x.data, (1, 2)))
+    for shift in (1.0, (1, 2.5), Tensor(1.0)):
+        with pytest.raises(TypeError, match="shift must be an integer"):
+            mg.roll(x, shift)
+    with pytest.raises(ValueError, match="2 shifts for 3 axes"):
+        mg.roll(Tensor(np.ones((2, 3, 4))), (1, 2), (0, 1, 2))
+
+
+def test_an_axis_given_twice_is_refused() -> None:
+    x = Tensor(np.ones((1, 1, 3)))
+    for use in (mg.flip, mg.squeeze, mg.sum, mg.max, mg.prod, mg.norm, lambda x, axes: mg.moveaxis(x, axes, (0, 1)),
+                lambda x, axes: mg.moveaxis(x, (0, 1), axes), lambda x, axes: mg.tensordot(x, x, (axes, (0, 1)))):
+        for axes in ((0, 0), (1, -2)):
+            with pytest.raises(ValueError, match=r"twice|duplicate"):
+                use(x, axes)
+
+
+def test_counts_of_repeat_are_checked() -> None:
+    x = Tensor(np.ones((2, 3)))
+    assert mg.repeat(x, 0, 1).shape == (2, 0)
+    assert mg.repeat(Tensor(np.ones((0, 3))), 2, 0).shape == (0, 3)
+    assert mg.repeat(Tensor(np.ones((0, 3))), [], 0).shape == (0, 3)
+    with pytest.raises(TypeError, match="from 0 up, got -1"):
+        mg.repeat(x, -1)
+    with pytest.raises(TypeError, match="must be integers"):
+        mg.repeat(x, 1.5)
+    with pytest.raises(ValueError, match="2 counts for an axis of length 3"):
+        mg.repeat(x, [1, 2], 1)
+    with pytest.raises(ValueError, match="axis 2 is out of range"):
+        mg.repeat(x, 2, 2)
+
+
+def test_ties_in_a_sort_keep_their_order_and_each_its_gradient() -> None:
+    x = Tensor([2.0, 1.0, 2.0, np.nan, 1.0])
+    y = mg.sort(x)
+    np.testing.assert_array_equal(y.data, [1.0, 1.0, 2.0, 2.0, np.nan])
+    np.testing.assert_array_equal(mg.grad(y, x, seed=np.arange(5.0)), [2.0, 0.0, 3.0, 4.0, 1.0])
+    assert mg.argsort(x).tolist() == [1, 4, 0, 2, 3]
+    with pytest.raises(AttributeError, match="sorts in place"):
+        x.sort()
+    with pytest.raises(ValueError, match="sort: axis 1 is out of range"):
+        mg.sort(x, 1)
+
+
+def test_empty_arrays_pass_through_the_functions_of_shape() -> None:
+    x = Tensor(np.ones((0, 3)))
+    for f in (mg.sort, mg.diff, mg.flatten, mg.cumprod, lambda x: mg.sort(x, 0), lambda x: mg.cumprod(x, 0),
+              lambda x: mg.vstack([x, x]), lambda x: mg.hstack([x, x]), lambda x: mg.append(x, []), mg.tril,
+              lambda x: mg.dot(x, np.ones((3, 2))), lambda x: mg.tensordot(x, x, 2), lambda x: mg.kron(x, x),
+              lambda x: mg.roll(x, (1, 1), (0, 1)), lambda x: mg.array_split(x, 2)[1],
+              lambda x: mg.einsum("i...->...", x)):
+        y = f(x)
+        assert y.shape == np.shape(f(x.data))
+        assert mg.grad(y, x, seed=np.ones(y.shape)).shape == (0, 3)
+
+
+def test_an_array_of_nodes_and_numbers() -> None:
+    a, b = Tensor(2.0), Tensor(3.0)
+    y = mg.array([[a, a * b, 1], [0.0, b, np.float64(2)]])
+    assert_same(y.data, [[2, 6, 1], [0, 3, 2]])
+    assert_same(np.array(mg.grad(y.sum(), [a, b])), [4.0, 3.0])
+    assert mg.array(a) is a
+    assert type(mg.array([1.0, 2.0])) is np.ndarray
+    with pytest.raises(ValueError, match=r"different shapes: \[\(\), \(2,\)\]"):
+        mg.array([a, [1.0, 2.0]])
+
+
+def test_array_split_and_padding_are_checked() -> None:
+    x = Tensor(np.arange(7.0))
+    assert [part.shape[0] for part in mg.array_split(x, 3)] == [3, 2, 2]
+    assert [part.shape[0] for part in mg.array_split(x, 9)] == [1] * 7 + [0] * 2
+    with pytest.raises(ValueError, match="must be positive, got 0"):
+        mg.array_split(x, 0)
+    with pytest.raises(ValueError, match="the only mode is 'constant', got 'edge'"):
+        np.pad(x, 1, mode="edge")
+    with pytest.raises(TypeError, match="a bound is given twice"):
+        mg.clip(x, 0.0, min=1.0)
+    with pytest.raises(ValueError, match="diff: n must not be negative"):
+        mg.diff(x, -1)
+
+
+def test_products_refuse_what_does_not_meet() -> None:
+    a, b = Tensor(np.ones((2, 3))), np.ones((3, 4))
+    with pytest.raises(ValueError, match=r"shapes \(2, 3\) and \(3, 4\): the lengths of axes \[1\] and \[1\]"):
+        mg.inner(a, b)
+    with pytest.raises(ValueError, match="3 axes cannot meet"):
+        mg.tensordot(a, b, 3)
+    with pytest.raises(ValueError, match="inner dimensions 3 and 2 differ"):
+        mg.dot(a, a)
+    with pytest.raises(ValueError, match="takes a vector or a matrix"):
+        mg.diag(np.ones((2, 2, 2)))
+    with pytest.raises(ValueError, match="at least one axis"):
+        mg.triu(2.0)
+
+
+@pytest.mark.parametrize(("subscripts", "words"), [
+    ("ij,jk->ii", "the result has a letter twice"), ("ij,jk->il", "no operand has the axis 'l'"),
+    ("...j,jk->k", "stands for 1 axes; the result must have it too"), ("ij.,jk", "the subscripts are letters"),
+    ("ii,jk", "axis 'i' has lengths 2 and 3"), ("ij", "names 1 operands, 2 were given"), ("ijk...,jk", "names 3 axes"),
+])
+def test_einsum_says_what_is_wrong_with_the_subscripts(subscripts: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        mg.einsum(subscripts, Tensor(np.ones((2, 3))), np.ones((3, 4)))
+
+
+def test_einsum_with_numbers_for_letters_is_checked() -> None:
+    x = Tensor(np.ones((2, 3)))
+    assert_same(mg.einsum(x, [0, 51]).data, x.data)
+    assert_same(mg.einsum(x, [Ellipsis, 1], [1, Ellipsis]).data, x.data.T)
+    with pytest.raises(ValueError, match="from 0 to 51"):
+        mg.einsum(x, [0, 52])
+    with pytest.raises(TypeError, match="the subscripts come first"):
+        mg.einsum(x, "ij")

@@ -15,6 +15,10 @@ clip at a bound     1, as inside
 floor, ceil, round  0, also at the jumps
 sqrt, log at 0      infinite, as it is (`norm` at 0 takes 0)
 power at 0 ** 0     0 in both
+hypot at (0, 0)     0 in both, the middle of the unit disc
+arctan2 at (0, 0)   0 in both
+logaddexp           0 in both where both operands are -inf
+remainder, jumps    the slope beside the jump: 1, and -floor(a / b)
 anything at NaN     whatever the comparison says, since a NaN compares false
 ==================  ====================================================================
 """
@@ -32,10 +36,10 @@ from microgradrnn.engine.node import Node, plain
 from microgradrnn.engine.primitive import Primitive, elementwise
 
 __all__ = [
-    "abs", "add", "arccos", "arcsin", "arctan", "arctanh", "ceil", "clip", "cos", "cosh", "divide", "erf",
-    "exp", "expm1", "floor", "log", "log1p", "log2", "maximum", "minimum", "multiply", "negative", "power",
-    "reciprocal", "relu", "round", "sigmoid", "sign", "sin", "sinh", "softplus", "sqrt", "square", "subtract",
-    "tan", "tanh", "where",
+    "abs", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "around", "ceil", "clip",
+    "cos", "cosh", "divide", "erf", "exp", "exp2", "expm1", "floor", "hypot", "log", "log1p", "log2", "log10",
+    "logaddexp", "maximum", "minimum", "multiply", "negative", "power", "reciprocal", "relu", "remainder", "round",
+    "sigmoid", "sign", "sin", "sinh", "softplus", "sqrt", "square", "subtract", "tan", "tanh", "where",
 ]  # fmt: skip
 
 # ---------------------------------------------------------------------------------------------- arithmetic
@@ -87,18 +91,29 @@ def _no_logarithm(a: Any, b: Any) -> Any:
     return (plain(a) == 0) & (plain(b) >= 0) | (plain(a) == math.inf) & (plain(b) < 0)
 
 
+remainder = elementwise(
+    "remainder", operator.mod, np.remainder,
+    lambda g, y, a, b: g,
+    # a = b * floor(a / b) + y. Rounding (a - y) / b gives that whole number even where a / b rounds up to the next.
+    lambda g, y, a, b: -g * round(divide(plain(a) - plain(y), plain(b))),
+    symbol="%", doc="a % b, with the sign of b: a less the largest whole multiple of b that is not beyond it.",
+)  # fmt: skip
 negative = elementwise("negative", operator.neg, np.negative, lambda g, y, x: -g, symbol="-", doc="-x.")
 square = elementwise("square", lambda x: x * x, np.square, lambda g, y, x: g * (2 * x), symbol="²", doc="x * x.")
 reciprocal = elementwise("reciprocal", lambda x: 1 / x, np.reciprocal, lambda g, y, x: -g * (y * y), doc="1 / x.")
 
 # ------------------------------------------------------------------------------------ exponentials and powers
 exp: Primitive = elementwise("exp", math.exp, np.exp, lambda g, y, x: g * y, doc="e to the power x.")
+exp2 = elementwise("exp2", math.exp2, np.exp2, lambda g, y, x: g * (y * math.log(2)), doc="2 to the power x.")
 expm1 = elementwise("expm1", math.expm1, np.expm1, lambda g, y, x: g * exp(x), doc="exp(x) - 1, exact near 0.")
 log: Primitive = elementwise(
     "log", lambda x: math.log(x), np.log, lambda g, y, x: g / x, doc="The natural logarithm of x.",  # no base
 )  # fmt: skip
 log1p = elementwise("log1p", math.log1p, np.log1p, lambda g, y, x: g / (1 + x), doc="log(1 + x), exact near 0.")
 log2 = elementwise("log2", math.log2, np.log2, lambda g, y, x: g / (x * math.log(2)), doc="The logarithm to base 2.")
+log10 = elementwise(
+    "log10", math.log10, np.log10, lambda g, y, x: g / (x * math.log(10)), doc="The logarithm to base 10.",
+)  # fmt: skip
 sqrt: Primitive = elementwise("sqrt", math.sqrt, np.sqrt, lambda g, y, x: g / (2 * y), doc="The square root of x.")
 
 # ---------------------------------------------------------------------------- circular and hyperbolic functions
@@ -107,10 +122,21 @@ cos: Primitive = elementwise("cos", math.cos, np.cos, lambda g, y, x: -g * sin(x
 tan = elementwise("tan", math.tan, np.tan, lambda g, y, x: g * (1 + y * y), doc="The tangent of x (radians).")
 arcsin = elementwise("arcsin", math.asin, np.arcsin, lambda g, y, x: g / sqrt(1 - x * x), doc="The inverse of sin.")
 arccos = elementwise("arccos", math.acos, np.arccos, lambda g, y, x: -g / sqrt(1 - x * x), doc="The inverse of cos.")
+arctan2 = elementwise(
+    "arctan2", math.atan2, np.arctan2,
+    # x / r², divided by r twice, so that r² need not be a number of the machine.
+    lambda g, out, y, x: g * (x / (r := _radius(y, x)) / r),
+    lambda g, out, y, x: -g * (y / (r := _radius(y, x)) / r),
+    doc="The angle of the point (x, y), from -π to π; y comes first.",
+)  # fmt: skip
 arctan = elementwise("arctan", math.atan, np.arctan, lambda g, y, x: g / (1 + x * x), doc="The inverse of tan.")
 sinh: Primitive = elementwise("sinh", math.sinh, np.sinh, lambda g, y, x: g * cosh(x), doc="The hyperbolic sine of x.")
 cosh: Primitive = elementwise("cosh", math.cosh, np.cosh, lambda g, y, x: g * sinh(x), doc="The hyperbolic cosine.")
 tanh = elementwise("tanh", math.tanh, np.tanh, lambda g, y, x: g * (1 - y * y), doc="The hyperbolic tangent of x.")
+arcsinh = elementwise("arcsinh", math.asinh, np.arcsinh, lambda g, y, x: g / hypot(x, 1.0), doc="The inverse of sinh.")
+arccosh = elementwise(
+    "arccosh", math.acosh, np.arccosh, lambda g, y, x: g / (sqrt(x - 1) * sqrt(x + 1)), doc="The inverse of cosh.",
+)  # fmt: skip
 arctanh = elementwise("arctanh", math.atanh, np.arctanh, lambda g, y, x: g / (1 - x * x), doc="The inverse of tanh.")
 
 # ------------------------------------------------------------------------------------------------- activations
@@ -168,6 +194,23 @@ sign: Primitive = elementwise(
     "sign", lambda x: float((x > 0) - (x < 0)) if x == x else x, np.sign, None,
     doc="-1, 0 or 1. Flat, so no gradient flows.",
 )  # fmt: skip
+hypot: Primitive = elementwise(
+    "hypot", math.hypot, np.hypot,
+    lambda g, y, a, b: g * (a / _nonzero(y)),
+    lambda g, y, a, b: g * (b / _nonzero(y)),
+    doc="sqrt(a² + b²), safe from overflow and underflow.",
+)  # fmt: skip
+
+
+def _nonzero(y: Any) -> Any:
+    """y, but 1 where it is 0: a / hypot(a, b) is then 0 at the origin."""
+    return where(plain(y) == 0, 1.0, y)
+
+
+def _radius(y: Any, x: Any) -> Any:
+    return _nonzero(hypot(y, x))
+
+
 floor = elementwise("floor", math.floor, np.floor, None, doc="The next integer below. Flat: no gradient flows.")
 ceil = elementwise("ceil", math.ceil, np.ceil, None, doc="The next integer above. Flat: no gradient flows.")
 _round = Primitive(
@@ -178,6 +221,9 @@ _round = Primitive(
 def round(x: Any, decimals: int = 0) -> Any:
     """x to the nearest integer, or to so many decimals. Flat, so no gradient flows."""
     return _round(x, decimals=decimals)
+
+
+around = round
 
 
 # ------------------------------------------------------------------------------------------------------ choices
@@ -198,6 +244,26 @@ minimum = elementwise(
 def _share(a: Any, b: Any) -> Any:
     """How much of max(a, b) is a: 1, 0, or 1/2 at a tie. (Comparing nodes compares their data.)"""
     return (a >= b) * 0.5 + (a > b) * 0.5
+
+
+logaddexp = elementwise(
+    "logaddexp", lambda a, b: _logaddexp_of_floats(a, b), np.logaddexp,
+    lambda g, y, a, b: g * _share_of_sum(y, a, b),
+    lambda g, y, a, b: g * _share_of_sum(y, b, a),
+    doc="log(exp(a) + exp(b)), safe from overflow.",
+)  # fmt: skip
+
+
+def _logaddexp_of_floats(a: float, b: float) -> float:
+    if a == b:  # two infinities have no difference
+        return a + math.log(2)
+    return builtins.max(a, b) + math.log1p(math.exp(-math.fabs(a - b))) if a == a else a
+
+
+def _share_of_sum(y: Any, a: Any, b: Any) -> Any:
+    """How much of exp(y) = exp(a) + exp(b) is exp(a). Equal infinities have no difference: half each, of 0 nothing."""
+    equal = (plain(a) == plain(b)) & (abs(plain(y)) == math.inf)
+    return where(plain(y) == -math.inf, 0.0, sigmoid(where(equal, 0.0, a) - where(equal, 0.0, b)))
 
 
 _where: Primitive = elementwise(
@@ -231,13 +297,18 @@ def where(condition: Any, x: Any, y: Any) -> Any:
     return _where(condition, x, y)
 
 
-def clip(x: Any, a_min: Any = None, a_max: Any = None) -> Any:
+def clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
     """x held between two bounds; either may be None. The gradient is 0 outside them, and 1 at them, as inside.
+
+    ``min=`` and ``max=`` are other names of the bounds, as in NumPy and PyTorch.
 
     >>> from microgradrnn import Tensor, clip
     >>> clip(Tensor([-2.0, 0.5, 3.0]), -1, 1).data
     array([-1. ,  0.5,  1. ])
     """
+    if (a_min is not None and min is not None) or (a_max is not None and max is not None):
+        raise TypeError("clip: a bound is given twice; a_min and min are two names of one, and so are a_max and max")
+    a_min, a_max = (min if a_min is None else a_min), (max if a_max is None else a_max)
     if a_min is not None:
         x = where(plain(x) < plain(a_min), a_min, x)
     if a_max is not None:

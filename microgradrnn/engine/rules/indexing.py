@@ -12,7 +12,7 @@ from microgradrnn.engine.node import Node, plain
 from microgradrnn.engine.primitive import Every, Primitive
 
 __all__ = [
-    "getitem", "index_update", "scatter", "take",
+    "argsort", "getitem", "index_update", "repeat", "scatter", "sort", "take",
 ]  # fmt: skip
 
 
@@ -69,6 +69,58 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     if not -ndim <= axis < ndim:
         raise ValueError(f"take: axis {axis} is out of range for shape {x.shape}")
     return getitem(x, (*(slice(None),) * (axis % ndim), _positions(indices)))
+
+
+def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
+    """Each entry along an axis so many times in a row; one count for all, or one for each entry.
+
+    With axis None the array is flattened first. The gradient of an entry is the sum over its copies.
+
+    >>> from microgradrnn import Tensor, repeat
+    >>> repeat(Tensor([1.0, 2.0, 3.0]), [2, 0, 1]).data
+    array([1., 1., 3.])
+    """
+    x = x if isinstance(x, Node) else np.asarray(x)
+    counts = np.asarray(plain(repeats))
+    if isinstance(repeats, Node) or (counts.dtype.kind not in "iu" and counts.size) or (counts < 0).any():
+        raise TypeError(f"repeat: counts must be integers from 0 up, got {repeats!r}")
+    if axis is None:
+        x, axis = x.reshape(-1), 0
+    if not -len(x.shape) <= axis < len(x.shape):
+        raise ValueError(f"repeat: axis {axis} is out of range for shape {x.shape}")
+    if counts.size not in (1, x.shape[axis]):
+        raise ValueError(f"repeat: {counts.size} counts for an axis of length {x.shape[axis]}, not 1 or one for each")
+    return take(x, np.repeat(np.arange(x.shape[axis]), counts.astype(np.intp).ravel()), axis)
+
+
+def argsort(x: Any, axis: int | None = -1) -> np.ndarray:
+    """The positions that would sort x along an axis, as a plain array: an order has no gradient.
+
+    Entries that tie keep their order. With axis None the array is flattened first.
+    """
+    return np.argsort(np.asarray(plain(x)), axis=axis, kind="stable")
+
+
+def sort(x: Any, axis: int | None = -1) -> Any:
+    """x in increasing order along an axis; each entry takes its gradient along. NaNs come last, as in NumPy.
+
+    Entries that tie keep their order. With axis None the array is flattened first.
+
+    >>> from microgradrnn import Tensor, sort
+    >>> x = Tensor([3.0, 1.0, 2.0])
+    >>> (sort(x) * [10.0, 20.0, 30.0]).sum().backward()
+    >>> x.grad
+    array([30., 10., 20.])
+    """
+    x = x if isinstance(x, Node) else np.asarray(x)
+    if axis is None:
+        x, axis = x.reshape(-1), 0
+    if not -len(x.shape) <= axis < len(x.shape):
+        raise ValueError(f"sort: axis {axis} is out of range for shape {x.shape}")
+    order = argsort(x, axis)
+    index = list(np.ogrid[tuple(map(slice, x.shape))])
+    index[axis] = order
+    return getitem(x, tuple(index))
 
 
 def _positions(indices: Any) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,13 @@ import numpy as np
 from microgradrnn.engine.cotangent import Product, Series
 from microgradrnn.engine.node import Node, plain
 from microgradrnn.engine.primitive import Every, Primitive
-from microgradrnn.engine.rules.indexing import getitem
+from microgradrnn.engine.rules import elementwise as e
+from microgradrnn.engine.rules.indexing import getitem, scatter
 from microgradrnn.engine.rules.reduction import sum
-from microgradrnn.engine.rules.shape import axis_of, broadcast_to, concat, reshape, transpose
+from microgradrnn.engine.rules.shape import as_array, axes_of, axis_of, broadcast_to, concat, reshape, transpose
 
 __all__ = [
-    "affine", "diagonal", "einsum", "matmul", "outer", "trace",
+    "affine", "diag", "diagonal", "dot", "einsum", "inner", "kron", "matmul", "outer", "tensordot", "trace",
 ]  # fmt: skip
 
 
@@ -118,9 +120,80 @@ affine = Primitive(
 )
 
 
+def dot(a: Any, b: Any) -> Any:
+    """The sum of products over the last axis of a and the last but one of b (of a vector, its only one).
+
+    That is the product of numbers, the inner product of vectors and the matrix product of matrices. For stacks of
+    matrices it differs from `matmul`: every matrix of a meets every matrix of b.
+    """
+    rank_a, rank_b = np.ndim(plain(a)), np.ndim(plain(b))
+    if not (rank_a and rank_b):
+        return e.multiply(a, b)
+    return matmul(a, b) if rank_a <= 2 >= rank_b or rank_b == 1 else tensordot(a, b, (-1, -2))
+
+
+def inner(a: Any, b: Any) -> Any:
+    """The sum of products over the last axes of both."""
+    return tensordot(a, b, (-1, -1)) if np.ndim(plain(a)) and np.ndim(plain(b)) else e.multiply(a, b)
+
+
+def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+    """The sum of products over pairs of axes; the result has the other axes of a, then those of b.
+
+    Args:
+        a, b: arrays or nodes.
+        axes: how many of the last axes of a meet the first of b; or two lists, axes of a and those of b they meet.
+
+    >>> import numpy as np
+    >>> from microgradrnn import Tensor, tensordot
+    >>> tensordot(Tensor(np.ones((2, 3, 4))), np.ones((4, 2, 5)), axes=([2, 0], [0, 1])).shape
+    (3, 5)
+    """
+    a, b = as_array(a), as_array(b)
+    if isinstance(axes, (int, np.integer)):
+        if not 0 <= axes <= min(a.ndim, b.ndim):
+            raise ValueError(f"tensordot: {axes} axes cannot meet, shapes {a.shape} and {b.shape}")
+        axes = range(a.ndim - axes, a.ndim), range(axes)
+    over_a, over_b = axes_of(a, axes[0], "tensordot"), axes_of(b, axes[1], "tensordot")
+    if [a.shape[i] for i in over_a] != [b.shape[i] for i in over_b]:
+        raise ValueError(f"tensordot: shapes {a.shape} and {b.shape}: the lengths of axes {over_a} and {over_b} differ")
+    rest_a, rest_b = ([i for i in range(x.ndim) if i not in over] for x, over in ((a, over_a), (b, over_b)))
+    count = math.prod(a.shape[i] for i in over_a)
+    shape = [a.shape[i] for i in rest_a], [b.shape[i] for i in rest_b]
+    left = reshape(transpose(a, rest_a + over_a), (math.prod(shape[0]), count))
+    right = reshape(transpose(b, over_b + rest_b), (count, math.prod(shape[1])))
+    return reshape(matmul(left, right), (*shape[0], *shape[1]))
+
+
+def kron(a: Any, b: Any) -> Any:
+    """The Kronecker product: b in the place of every entry of a, times that entry."""
+    a, b = as_array(a), as_array(b)
+    ndim = max(a.ndim, b.ndim)
+    shape_a, shape_b = ((1,) * (ndim - x.ndim) + x.shape for x in (a, b))
+    wide_a = reshape(a, [n for length in shape_a for n in (length, 1)])
+    wide_b = reshape(b, [n for length in shape_b for n in (1, length)])
+    return reshape(wide_a * wide_b, [m * n for m, n in zip(shape_a, shape_b, strict=True)])
+
+
 def outer(a: Any, b: Any) -> Any:
     """All products of an entry of a with an entry of b; both are flattened: shape (a.size, b.size)."""
-    return reshape(a, (-1, 1)) * reshape(b, (1, -1))
+    if type(a) in (int, float) and np.ndim(plain(b)):
+        return a * reshape(b, (1, -1))  # a number takes the other's dtype
+    if type(b) in (int, float) and np.ndim(plain(a)):
+        return reshape(a, (-1, 1)) * b
+    return reshape(as_array(a), (-1, 1)) * reshape(as_array(b), (1, -1))
+
+
+def diag(x: Any, k: int = 0) -> Any:
+    """Of a matrix its k-th diagonal; of a vector the matrix that has it there, and zeros elsewhere."""
+    ndim = np.ndim(plain(x))
+    if ndim not in (1, 2):
+        raise ValueError(f"diag: takes a vector or a matrix, got shape {np.shape(plain(x))}; see diagonal")
+    if ndim == 2:
+        return diagonal(x, k)
+    n = len(plain(x)) + abs(k)
+    i = np.arange(len(plain(x)))
+    return scatter(x, (i + max(-k, 0), i + max(k, 0)), (n, n))
 
 
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
@@ -162,14 +235,61 @@ _einsum: Primitive = Primitive(
 )
 
 
-def einsum(subscripts: str, *operands: Any) -> Any:
+LETTERS = ascii_uppercase + ascii_lowercase  # sorted
+
+
+def _lettered(*arguments: Any) -> tuple[str, tuple[Any, ...]]:
+    """NumPy's other form, operands and lists of numbers in turn, as subscripts and operands."""
+    lists = arguments[1::2] + (arguments[-1:] if len(arguments) % 2 else ())
+    right = all(isinstance(i, (list, tuple)) and all(n is Ellipsis or type(n) is int for n in i) for i in lists)
+    if len(arguments) < 2 or not right:
+        got = type(arguments[0]).__name__
+        raise TypeError(f"einsum: the subscripts come first, a string such as 'ij,jk->ik'; got {got}")
+    if any(n is not Ellipsis and not 0 <= n < len(LETTERS) for names in lists for n in names):
+        raise ValueError(f"einsum: the numbers for axes run from 0 to {len(LETTERS) - 1}, got {[*lists]}")
+    names = ["".join("..." if n is Ellipsis else LETTERS[n] for n in some) for some in lists]
+    operands = arguments[: len(arguments) // 2 * 2 : 2]
+    return ",".join(names[: len(operands)]) + "".join(f"->{out}" for out in names[len(operands) :]), operands
+
+
+def _spelled_out(text: str, names: list[str], operands: Sequence[Any]) -> tuple[list[str], list[Any], str]:
+    """The names and operands with letters for every ``...``, and these letters. What broadcasts loses its axis."""
+    shapes = [np.shape(plain(x)) for x in operands]
+    counts = [len(shape) - len(name.replace("...", "")) for name, shape in zip(names, shapes, strict=True)]
+    for name, shape, count in zip(names, shapes, counts, strict=True):
+        if name.count("...") > 1 or count < 0 or (count and "..." not in name):
+            many = len(name.replace("...", ""))
+            raise ValueError(f"einsum: {text!r}: {name!r} names {many} axes, its operand has shape {shape}")
+    free = "".join(c for c in LETTERS if c not in text)
+    letters = free[: max(counts)]
+    spelled = [name.replace("...", letters[len(letters) - n :]) for name, n in zip(names, counts, strict=True)]
+    pairs = [list(zip(name, shape, strict=True)) for name, shape in zip(spelled, shapes, strict=True)]
+    wide = {c for pair in pairs for c, n in pair if c in letters and n != 1}
+    kept = [[(c, n) for c, n in pair if c not in wide or n != 1] for pair in pairs]
+    xs = [x if len(k) == len(pair) else reshape(x, [n for _, n in k])
+          for x, k, pair in zip(operands, kept, pairs, strict=True)]
+    return ["".join(c for c, _ in pair) for pair in kept], xs, letters
+
+
+def _without_repeats(name: str, x: Any) -> tuple[str, Any]:
+    """A letter twice in one operand is its diagonal."""
+    for c in sorted(set(name)):
+        while name.count(c) > 1:
+            first, second = name.index(c), name.rindex(c)
+            x = diagonal(x, 0, first, second)
+            name = name[:first] + name[first + 1 : second] + name[second + 1 :] + c
+    return name, x
+
+
+def einsum(subscripts: Any, *operands: Any) -> Any:
     """Sums of products over named axes, as in NumPy: ``einsum("ij,jk->ik", a, b)`` is ``a @ b``.
 
     Args:
         subscripts: one letter an axis; axes left out on the right are summed over. Without ``->`` the result has the
-            letters that occur once, in alphabetical order. A letter twice in one operand (a diagonal) and ``...``
-            are not supported: use `diagonal`, or write the axes out.
-        operands: arrays or nodes.
+            letters that occur once, in alphabetical order. A letter twice in one operand takes its diagonal. ``...``
+            stands for the axes that have no letter; they broadcast, and come first where there is no ``->``.
+        operands: arrays or nodes. NumPy's other form has numbers for letters, each list of them after its operand:
+            ``einsum(a, [0, 1], b, [1, 2], [0, 2])``.
 
     >>> import numpy as np
     >>> from microgradrnn import Tensor, einsum
@@ -177,23 +297,29 @@ def einsum(subscripts: str, *operands: Any) -> Any:
     array([3., 3.])
     """
     if not isinstance(subscripts, str):
-        got = type(subscripts).__name__
-        raise TypeError(f"einsum: the subscripts come first, a string such as 'ij,jk->ik'; got {got}")
+        subscripts, operands = _lettered(subscripts, *operands)
     names = subscripts.replace(" ", "")
-    if "->" not in names:
-        letters = names.replace(",", "")
-        names += "->" + "".join(sorted(c for c in letters if letters.count(c) == 1))
-    inputs = names.split("->")[0].split(",")
-    if "." in names or any(len(set(name)) < len(name) for name in [*inputs, names.split("->")[1]]):
-        raise ValueError(f"einsum: {subscripts!r}: neither '...' nor a letter twice in one operand is supported")
+    inputs, arrow, out = names.partition("->")
+    inputs = inputs.split(",")
     if len(inputs) != len(operands):
         raise ValueError(f"einsum: {subscripts!r} names {len(inputs)} operands, {len(operands)} were given")
+    if not all(c.isalpha() for c in "".join([*inputs, out]).replace("...", "")):
+        raise ValueError(f"einsum: {subscripts!r}: the subscripts are letters, commas, '...' and one '->'")
+    if len(set(out.replace("...", ""))) < len(out.replace("...", "")):
+        raise ValueError(f"einsum: {subscripts!r}: the result has a letter twice")
+    inputs, xs, spread = _spelled_out(subscripts, inputs, operands)
+    if arrow and spread and "..." not in out:
+        raise ValueError(f"einsum: {subscripts!r}: '...' stands for {len(spread)} axes; the result must have it too")
+    if not arrow:
+        letters = "".join(inputs)
+        out = "..." + "".join(sorted(c for c in letters if letters.count(c) == 1 and c not in spread))
+    out = out.replace("...", spread)
     lengths: dict[str, int] = {}
-    for name, x in zip(inputs, operands, strict=True):
-        shape = np.shape(plain(x))
-        if len(shape) != len(name):
-            raise ValueError(f"einsum: {subscripts!r}: {name!r} names {len(name)} axes, its operand has shape {shape}")
-        for letter, n in zip(name, shape, strict=True):
+    for k, (name, x) in enumerate(zip(inputs, xs, strict=True)):
+        for letter, n in zip(name, np.shape(plain(x)), strict=True):
             if lengths.setdefault(letter, n) != n:
                 raise ValueError(f"einsum: {subscripts!r}: axis {letter!r} has lengths {lengths[letter]} and {n}")
-    return _einsum(*operands, subscripts=names)
+        inputs[k], xs[k] = _without_repeats(name, x)
+    if unknown := set(out) - set("".join(inputs)):
+        raise ValueError(f"einsum: {subscripts!r}: no operand has the axis {min(unknown)!r} of the result")
+    return _einsum(*xs, subscripts=",".join(inputs) + "->" + out)

@@ -16,10 +16,11 @@ from microgradrnn.engine.euclidean import euclidean
 from microgradrnn.engine.node import Node, plain
 from microgradrnn.engine.primitive import Primitive, Rule
 from microgradrnn.engine.rules import elementwise as e
-from microgradrnn.engine.rules.shape import axis_of, broadcast_to, flip, reshape, transpose
+from microgradrnn.engine.rules.shape import as_array, axis_of, broadcast_to, flip, reshape, swapaxes, transpose, triu
 
 __all__ = [
-    "cumsum", "log_softmax", "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "std", "sum", "var",
+    "cumprod", "cumsum", "diff", "log_softmax", "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "std",
+    "sum", "var",
 ]  # fmt: skip
 
 Axis = int | tuple[int, ...] | None
@@ -199,6 +200,50 @@ def cumsum(x: Any, axis: int | None = None) -> Any:
     if axis is None:
         return cumsum(reshape(x, -1), 0)
     return _cumsum(x, axis=axis_of(x, axis))
+
+
+def _cumprod_rule(g: Any, y: Any, x: Any, axis: int) -> Any:
+    """An entry is a factor of its own product and of all later ones. Where none of them is 0, the others are y / x.
+
+    Where one is, the sums over later products are run backwards, r[k] = g[k] + x[k + 1] r[k + 1]. To be differentiated
+    again there, the others must be multiplied out: n² products, so only then.
+    """
+    if plain(y).all() and np.isfinite(plain(y)).all():
+        return flip(cumsum(flip(g * y, axis), axis), axis) / x
+    x, y, g = (swapaxes(a, axis, -1) for a in (x, y, g))
+    n = x.shape[-1]
+    if not (isinstance(x, Node) or isinstance(g, Node)):
+        later = np.array(g)
+        for k in range(n - 1, 0, -1):
+            later[..., k - 1] += x[..., k] * later[..., k]
+        before = np.concatenate([np.ones_like(y[..., :1]), y[..., :-1]], -1)
+        return swapaxes(before * later, axis, -1)
+    rows = broadcast_to(reshape(x, (*x.shape[:-1], 1, n)), (*x.shape[:-1], n, n))
+    others = triu(cumprod(e.where(np.eye(n, dtype=bool), 1.0, rows), -1))  # a row for each entry, which is 1 there
+    g = reshape(g, (*g.shape[:-1], 1, n))
+    unheard = ~np.isfinite(plain(others)) & (plain(g) == 0)  # an overflow that a `where` left out
+    return swapaxes(sum(e.where(unheard, 0.0, others) * g, -1), axis, -1)
+
+
+_cumprod: Primitive = Primitive("cumprod", None, lambda x, axis: np.cumprod(x, axis=axis), (_cumprod_rule,))
+
+
+def cumprod(x: Any, axis: int | None = None) -> Any:
+    """The running product along an axis; with axis None, of the flattened array. Its gradient is right at zeros too."""
+    if axis is None:
+        return cumprod(reshape(x, -1), 0)
+    return _cumprod(x, axis=axis_of(x, axis))
+
+
+def diff(x: Any, n: int = 1, axis: int = -1) -> Any:
+    """The differences of neighbours along an axis, x[i + 1] - x[i], taken n times."""
+    if n < 0:
+        raise ValueError(f"diff: n must not be negative, got {n}")
+    x = as_array(x)
+    before = (slice(None),) * axis_of(x, axis)
+    for _ in range(n):
+        x = x[(*before, slice(1, None))] - x[(*before, slice(None, -1))]
+    return x
 
 
 def _shifted(x: Any, axis: Any) -> tuple[Any, Any, Any]:

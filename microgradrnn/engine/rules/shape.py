@@ -14,11 +14,13 @@ import numpy as np
 from microgradrnn.engine.cotangent import Cut
 from microgradrnn.engine.node import Node, plain
 from microgradrnn.engine.primitive import Every, Primitive
+from microgradrnn.engine.rules.elementwise import where
 from microgradrnn.engine.rules.indexing import take_part
 
 __all__ = [
-    "astype", "broadcast_to", "concat", "expand_dims", "flip", "pad", "ravel", "reshape", "roll", "split",
-    "squeeze", "stack", "swapaxes", "tile", "transpose",
+    "append", "array", "array_split", "astype", "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_to",
+    "column_stack", "concat", "concatenate", "expand_dims", "flatten", "flip", "hstack", "moveaxis", "pad", "ravel",
+    "reshape", "roll", "split", "squeeze", "stack", "swapaxes", "tile", "transpose", "tril", "triu", "vstack",
 ]  # fmt: skip
 
 _reshape = Primitive(
@@ -55,6 +57,17 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     return transpose(x, order)
 
 
+def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
+    """One axis, or several, moved to other places; the others keep their order."""
+    start, end = axes_of(x, source, "moveaxis"), axes_of(x, destination, "moveaxis")
+    if len(start) != len(end):
+        raise ValueError(f"moveaxis: {len(start)} axes cannot move to {len(end)} places")
+    order = [i for i in range(np.ndim(plain(x))) if i not in start]
+    for place, axis in sorted(zip(end, start, strict=True)):
+        order.insert(place, axis)
+    return transpose(x, order)
+
+
 _broadcast_to = Primitive(
     "broadcast_to", lambda x, shape: x, lambda x, shape: np.broadcast_to(x, shape),
     (lambda g, y, x, shape: g,),  # the engine sums it back to the shape of x
@@ -86,13 +99,23 @@ def _piece(k: int, g: Any, y: Any, xs: Sequence[Any], axis: int, ends: tuple[int
 _concat = Primitive("concat", None, lambda *xs, axis, ends: np.concatenate(xs, axis), Every(_piece))
 
 
-def concat(xs: Sequence[Any], axis: int = 0) -> Any:
-    """Arrays joined along an axis they have."""
+def concat(xs: Sequence[Any], axis: int | None = 0) -> Any:
+    """Arrays joined along an axis they have; with axis None, each flattened first."""
     if not len(xs):
         raise ValueError("concat: nothing to join, the sequence is empty")
+    if axis is None:
+        return concat([ravel(as_array(x)) for x in xs])
     axis = axis_of(xs[0], axis)
     lengths = [np.shape(plain(x))[axis] if len(np.shape(plain(x))) > axis else 0 for x in xs]
     return _concat(*xs, axis=axis, ends=tuple(accumulate(lengths)))
+
+
+concatenate = concat
+
+
+def append(x: Any, values: Any, axis: int | None = None) -> Any:
+    """A new array: x with values behind it along an axis. By default both are flattened."""
+    return concat([x, values], axis)
 
 
 _stack = Primitive(
@@ -111,10 +134,73 @@ def stack(xs: Sequence[Any], axis: int = 0) -> Any:
     return _stack(*xs, axis=axis % ndim)
 
 
+def hstack(xs: Sequence[Any]) -> Any:
+    """Arrays joined side by side: along the second axis, or the only one."""
+    xs = [atleast_1d(x) for x in xs]
+    return concat(xs, 1 if xs and xs[0].ndim > 1 else 0)
+
+
+def vstack(xs: Sequence[Any]) -> Any:
+    """Arrays joined one below the other; a vector is a row."""
+    return concat([atleast_2d(x) for x in xs])
+
+
+def column_stack(xs: Sequence[Any]) -> Any:
+    """Arrays joined side by side; a vector is a column."""
+    return concat([x if np.ndim(plain(x)) > 1 else reshape(as_array(x), (-1, 1)) for x in xs], 1)
+
+
+def array(xs: Any) -> Any:
+    """Nested lists of Tensors and numbers as one Tensor: what ``np.array`` would make of them, with the gradient.
+
+    A list without nodes gives a plain array.
+
+    >>> from microgradrnn import Tensor, array
+    >>> a, b = Tensor(2.0), Tensor(3.0)
+    >>> array([[a, a * b], [0.0, b]]).data
+    array([[2., 6.],
+           [0., 3.]])
+    """
+    if isinstance(xs, Node) or not _holds_nodes(xs):
+        return xs if isinstance(xs, Node) else np.array(xs)
+    parts = [array(x) for x in xs]
+    if len({np.shape(plain(x)) for x in parts}) > 1:
+        raise ValueError(f"array: the entries have different shapes: {[np.shape(plain(x)) for x in parts]}")
+    return stack(parts)
+
+
+def _holds_nodes(xs: Any) -> bool:
+    return isinstance(xs, Node) or (isinstance(xs, (list, tuple)) and any(map(_holds_nodes, xs)))
+
+
+def _at_least(x: Any, ndim: int) -> Any:
+    x = as_array(x)
+    missing = ndim - np.ndim(plain(x))
+    if missing <= 0:
+        return x
+    behind = 1 if ndim == 3 and missing < 3 else 0  # NumPy makes (N,) and (M, N) to (1, N, 1) and (M, N, 1)
+    return reshape(x, (1,) * (missing - behind) + np.shape(plain(x)) + (1,) * behind)
+
+
+def atleast_1d(*xs: Any) -> Any:
+    """x with one axis at least; of several x, a tuple."""
+    return _at_least(xs[0], 1) if len(xs) == 1 else tuple(_at_least(x, 1) for x in xs)
+
+
+def atleast_2d(*xs: Any) -> Any:
+    """x with two axes at least: a vector becomes a row. Of several x, a tuple."""
+    return _at_least(xs[0], 2) if len(xs) == 1 else tuple(_at_least(x, 2) for x in xs)
+
+
+def atleast_3d(*xs: Any) -> Any:
+    """x with three axes at least: (N,) becomes (1, N, 1), and (M, N) becomes (M, N, 1). Of several x, a tuple."""
+    return _at_least(xs[0], 3) if len(xs) == 1 else tuple(_at_least(x, 3) for x in xs)
+
+
 def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Any:
     """x without its axes of length 1, or without the given ones."""
     shape = np.shape(plain(x))
-    drop = [i for i, n in enumerate(shape) if n == 1] if axis is None else [axis_of(x, i) for i in _several(axis)]
+    drop = [i for i, n in enumerate(shape) if n == 1] if axis is None else axes_of(x, axis, "squeeze")
     for i in drop:
         if shape[i] != 1:
             raise ValueError(f"squeeze: axis {i} has length {shape[i]}, not 1, in shape {shape}")
@@ -134,38 +220,74 @@ def expand_dims(x: Any, axis: int | Sequence[int]) -> Any:
 def flip(x: Any, axis: int | Sequence[int] | None = None) -> Any:
     """x with the order reversed along an axis, several axes, or all."""
     ndim = np.ndim(plain(x))
-    axes = range(ndim) if axis is None else [axis_of(x, i) for i in _several(axis)]
+    axes = range(ndim) if axis is None else axes_of(x, axis, "flip")
     return take_part(x, index=tuple(slice(None, None, -1) if i in axes else slice(None) for i in range(ndim)))
 
 
 _pad: Primitive = Primitive(
-    "pad", None, lambda x, width: np.pad(x, width),
-    (lambda g, y, x, width: g[tuple(slice(a, a + n) for (a, _), n in zip(width, x.shape, strict=True))],),
+    "pad", None, lambda x, width, value: np.pad(x, width or 0, constant_values=value),
+    (lambda g, y, x, width, value: g[tuple(slice(a, a + n) for (a, _), n in zip(width, x.shape, strict=True))],),
 )  # fmt: skip
 
 
-def pad(x: Any, pad_width: Any) -> Any:
-    """x with zeros around it: one number for every side, (before, after) for every axis, or one such pair an axis."""
+def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float = 0) -> Any:
+    """x with a constant around it, zeros by default.
+
+    Args:
+        x: an array or node.
+        pad_width: one number for every side, (before, after) for every axis, or one such pair an axis.
+        mode: "constant", the only one.
+        constant_values: the number to pad with.
+    """
+    if mode != "constant":
+        raise ValueError(f"pad: the only mode is 'constant', got {mode!r}; build others from flip, tile and concat")
+    if isinstance(constant_values, Node) or np.ndim(constant_values):
+        raise TypeError("pad: constant_values must be one plain number; join other edges with concat")
     width, ndim = np.asarray(pad_width), np.ndim(plain(x))
     if width.dtype.kind not in "iu" or width.shape not in ((), (1,), (2,), (1, 2), (ndim, 1), (ndim, 2)):
         raise ValueError(f"pad: one integer, one pair, or a pair for each of the {ndim} axes; got {pad_width}")
-    width = np.broadcast_to(width, (ndim, 2))
     if (width < 0).any():
         raise ValueError(f"pad: widths must not be negative, got {pad_width}")
-    return _pad(x, width=tuple((int(a), int(b)) for a, b in width))
+    pairs = np.broadcast_to(width, (ndim, 2)) if ndim else ()  # a 0-d array has no sides
+    return _pad(x, width=tuple((int(a), int(b)) for a, b in pairs), value=constant_values)
 
 
 _roll: Primitive = Primitive(
     "roll", None, lambda x, shift, axis: np.roll(x, shift, axis),
-    (lambda g, y, x, shift, axis: roll(g, -shift, axis),),
+    (lambda g, y, x, shift, axis: _roll(g, shift=tuple(-n for n in shift), axis=axis),),
 )  # fmt: skip
 
 
-def roll(x: Any, shift: int, axis: int | None = None) -> Any:
-    """x moved along an axis by so many places; what leaves at one end comes back at the other."""
-    if not isinstance(shift, (int, np.integer)):
-        raise TypeError(f"roll: shift must be one integer, got {shift!r}; roll along several axes one after the other")
-    return _roll(x, shift=int(shift), axis=None if axis is None else axis_of(x, axis))
+def roll(x: Any, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Any:
+    """x moved along one axis or several, by so many places; what leaves at one end comes back at the other."""
+    if isinstance(shift, Node) or (np.asarray(shift).dtype.kind not in "iu" and np.size(shift)):
+        raise TypeError(f"roll: shift must be an integer, or one for each axis; got {shift!r}")
+    if axis is None:
+        return reshape(roll(ravel(x), shift, 0), np.shape(plain(x)))
+    shifts, axes = _several(shift), _several(axis)
+    if len(shifts) != len(axes) and 1 not in (len(shifts), len(axes)):
+        raise ValueError(f"roll: {len(shifts)} shifts for {len(axes)} axes; give one for each, or one for all")
+    pairs = [(int(n), axis_of(x, i)) for n, i in np.broadcast(shifts, axes)] if shifts and axes else []
+    return _roll(x, shift=tuple(n for n, _ in pairs), axis=tuple(i for _, i in pairs))
+
+
+def _triangle(x: Any, keep: Any) -> Any:
+    """The last two axes of x, with zeros where `keep(row, column)` does not hold; a vector is every row of a square."""
+    shape = np.shape(plain(x))
+    if not shape:
+        raise ValueError("tril, triu: an array with at least one axis is needed, got a single number")
+    rows, columns = np.ogrid[: shape[-2] if len(shape) > 1 else shape[-1], : shape[-1]]
+    return where(keep(rows, columns), x, 0.0)
+
+
+def tril(x: Any, k: int = 0) -> Any:
+    """The lower triangle: x with zeros above the k-th diagonal of its last two axes."""
+    return _triangle(x, lambda i, j: j - i <= k)
+
+
+def triu(x: Any, k: int = 0) -> Any:
+    """The upper triangle: x with zeros below the k-th diagonal of its last two axes."""
+    return _triangle(x, lambda i, j: j - i >= k)
 
 
 def tile(x: Any, reps: int | Sequence[int]) -> Any:
@@ -185,6 +307,14 @@ def ravel(x: Any) -> Any:
     return reshape(x, -1)
 
 
+flatten = ravel
+
+
+def as_array(x: Any) -> Any:
+    """A node as it is; anything else as an array."""
+    return x if isinstance(x, Node) else np.asarray(x)
+
+
 def _several(axis: int | Sequence[int]) -> tuple[int, ...]:
     return (int(axis),) if isinstance(axis, (int, np.integer)) else tuple(axis)
 
@@ -198,6 +328,24 @@ def axis_of(x: Any, axis: int) -> int:
     return axis % ndim
 
 
+def axes_of(x: Any, axis: int | Sequence[int], name: str) -> list[int]:
+    """The axes as numbers from 0 up, each once."""
+    axes = [axis_of(x, i) for i in _several(axis)]
+    if len(set(axes)) < len(axes):
+        raise ValueError(f"{name}: an axis is given twice in {axis}, shape {np.shape(plain(x))}")
+    return axes
+
+
+def array_split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Any]:
+    """`split`, but a number of parts need not divide the axis: the first parts are then longer by one."""
+    if not isinstance(indices_or_sections, (int, np.integer)):
+        return split(x, indices_or_sections, axis)
+    if indices_or_sections < 1:
+        raise ValueError(f"array_split: the number of parts must be positive, got {indices_or_sections}")
+    part, longer = divmod(np.shape(plain(x))[axis_of(x, axis)], indices_or_sections)
+    return split(x, [part * k + builtins.min(k, longer) for k in range(1, indices_or_sections)], axis)
+
+
 def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Any]:
     """x cut along an axis, into so many equal parts, or at the given places. A list of slices of x.
 
@@ -209,7 +357,7 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> li
     """
     whole = isinstance(indices_or_sections, (int, np.integer))
     sections = int(indices_or_sections) if whole else tuple(map(int, indices_or_sections))  # type: ignore[arg-type]
-    x = x if isinstance(x, Node) else np.asarray(x)
+    x = as_array(x)
     return [take_part(x, index=index) for index in _cuts(x.shape, sections, axis)]
 
 
