@@ -17,7 +17,7 @@ from typing import Any
 
 from microgradrnn.engine.cotangent import Deferred, read_only, together
 from microgradrnn.engine.guards import AnomalyError, accept_anomaly, changed, check_message, need_node
-from microgradrnn.engine.node import Node
+from microgradrnn.engine.node import SHARED, Node
 from microgradrnn.engine.primitive import ieee
 from microgradrnn.engine.scope import SCOPE, enable_grad
 from microgradrnn.engine.silence import Silence
@@ -136,6 +136,7 @@ def backward(
 
     Leaves *accumulate* (a second call adds to what is there, as sums of losses do); computed Values are *set*, so
     that they can be read off a picture; computed Tensors keep no gradient, to save memory: ask `grad` for it.
+    Several threads may call `backward` at once, also into the same leaves: what they add up is complete.
 
     Args:
         root: what to differentiate. One number, unless a seed is given.
@@ -168,8 +169,9 @@ def backward(
                 leaves.append((node, g))
             elif interior or (node.hooks and node.retains_grad):
                 node.keep_grad(g)
-    for leaf, g in leaves:  # only now: a backward pass that fails half-way leaves no half-summed gradients
-        leaf.accumulate(g)
+    with SHARED:
+        for leaf, g in leaves:  # only now: a backward pass that fails half-way leaves no half-summed gradients
+            leaf.accumulate(g)
 
 
 def grad(output: Node, inputs: Any, *, seed: Any = None, create_graph: bool = False) -> Any:
