@@ -10,7 +10,7 @@ knows what a recurrent net is. Back-propagation through time is what this loop d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from operator import attrgetter
 from typing import Any
@@ -59,7 +59,7 @@ def reverse(
         if node.op is None or node.serial < since:
             continue
         op, args, params = node.op, node._args, node.params
-        y, operands = (node, recorded(node)) if create_graph else (node._data, args)
+        y, operands = (node, recorded(node, live)) if create_graph else (node._data, args)
         silence = Silence(op, g, operands, params) if op.selects or node in behind else None
         if silence is not None and op.reverses:
             params = {**params, "silent": True}
@@ -71,7 +71,7 @@ def reverse(
             if x not in live or (rule := op.vjp[k]) is None or (keep is not None and not keep(node, k)):
                 continue
             if x._data is not args[k]:
-                raise changed(node, k)
+                raise changed(node, k, live)
             try:
                 message = rule(g, y, *operands, **params)
             except AnomalyError:
@@ -205,9 +205,9 @@ def grad(output: Node, inputs: Any, *, seed: Any = None, create_graph: bool = Fa
     return gradients[0] if isinstance(inputs, Node) else gradients
 
 
-def recorded(node: Node) -> list[Any]:
+def recorded(node: Node, live: Iterable[Node]) -> list[Any]:
     """The inputs as nodes, so that a rule applied to them is recorded; plain operands as they are."""
     for k, (x, a) in enumerate(zip(node.inputs, node._args, strict=True)):
         if x is not None and x._data is not a:  # constants too: the rule would use what they are now
-            raise changed(node, k)
+            raise changed(node, k, live)
     return [a if x is None else x for x, a in zip(node.inputs, node._args, strict=True)]
