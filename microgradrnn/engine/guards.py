@@ -113,7 +113,7 @@ def need_node(x: Any, who: str) -> None:
 
 
 def changed(node: Node, k: int, graph: Iterable[Node] = ()) -> RuntimeError:
-    """The error for an input whose data is no longer what the forward pass used; the graph shows how that came about."""
+    """The error for an input whose data is no longer what the forward pass used; the graph shows why."""
     found = f"{node.op.name}: the data of input {k} was changed after the forward pass{node.scope}"
     if pairs := carried(graph):
         return RuntimeError(
