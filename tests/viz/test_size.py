@@ -51,7 +51,7 @@ def test_a_large_graph_may_be_drawn_once_it_is_folded() -> None:
         with mg.scope(name):
             for _ in range(3000):
                 y = y.tanh()
-    folded = viz.fold(y)
+    folded = viz.fold(y, by="module")
     assert len(folded) < 20
     assert "second" in viz.draw(folded).source
 

@@ -28,11 +28,11 @@ def need_drawable(who: str, root: Any, most: int = MOST_RECORDS, *, steps_fold: 
     """
     if not small_enough(root, most, steps_fold):
         raise ValueError(
-            f"{who}: the graph has more than {most:,} nodes; with a box for each the picture would be too large "
-            "to be looked at. If its parts have names, from mg.scope(...), fold it first: viz.draw(viz.fold(root)) has "
-            "one box for each step, module or repeat. For a loop over time, name the steps, with mg.scope(step=t): then viz.unrolled(root, last=8), "
-            "viz.rolled and viz.folded draw any number of them. Or take fewer examples or units; viz.write keeps every "
-            "node as data"
+            f"{who}: the graph has more than {most:,} nodes; with a box for each the picture would be too large to be "
+            "looked at. If its parts have names, from mg.scope(name), draw one box for each: "
+            "viz.draw(viz.fold(root, by='module')). For a loop over time, name the steps, with mg.scope(step=t): then "
+            "viz.unrolled(root, last=8), viz.rolled and viz.folded draw any number of them. Or take fewer examples or "
+            "units; viz.write keeps every node as data"
         )
 
 
