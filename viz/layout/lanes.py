@@ -16,8 +16,8 @@ from typing import NamedTuple
 import networkx as nx
 
 from viz.flow.messages import Flow
-from viz.given import need_labels
 from viz.graph.cells import PLUMBING, Wire, one_cell
+from viz.graph.labels import need_labels
 from viz.graph.steps import Edge, Layer
 from viz.layout.cell import Tile, lay_out, mirrored
 from viz.render.scale import short

@@ -13,8 +13,8 @@ from typing import Any
 import networkx as nx
 
 from viz.flow.messages import Flow
-from viz.given import need_labels
 from viz.graph.cells import Cell, Glyph, one_cell
+from viz.graph.labels import need_labels
 from viz.graph.steps import Edge, Layer, no_steps
 from viz.layout.cell import size
 from viz.layout.lanes import group
