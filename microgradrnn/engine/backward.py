@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import Any
 
 from microgradrnn.engine.cotangent import Deferred, read_only, together
-from microgradrnn.engine.guards import AnomalyError, accept_anomaly, changed, check_message, need_node
+from microgradrnn.engine.guards import AnomalyError, accept_anomaly, changed, check_message, check_unwritten, need_node
 from microgradrnn.engine.node import SHARED, Node
 from microgradrnn.engine.primitive import ieee
 from microgradrnn.engine.scope import SCOPE, enable_grad
@@ -58,6 +58,8 @@ def reverse(
         yield node, g
         if node.op is None or node.serial < since:
             continue
+        if anomaly:
+            check_unwritten(node)
         op, args, params = node.op, node._args, node.params
         y, operands = (node, recorded(node, live)) if create_graph else (node._data, args)
         silence = Silence(op, g, operands, params) if op.selects or node in behind else None

@@ -112,6 +112,21 @@ def need_node(x: Any, who: str) -> None:
         )
 
 
+def fingerprint(y: Any, operands: Iterable[Any]) -> int:
+    """A number that is another one, almost surely, once an array was written to."""
+    return hash(tuple(a.tobytes() if isinstance(a, np.ndarray) else None for a in (y, *operands)))
+
+
+def check_unwritten(node: Node) -> None:
+    """Raise if an array that the forward pass used or made was written to since; known if that was in anomaly mode."""
+    known = node.scope.fingerprint
+    if known is not None and known != fingerprint(node._data, node._args):
+        raise RuntimeError(
+            f"{node.op.name}: an array that it used or made was written to after the forward pass{node.scope}, past "
+            "the read-only flag. Give other libraries a copy: t.data.copy()"
+        )
+
+
 def changed(node: Node, k: int, graph: Iterable[Node] = ()) -> RuntimeError:
     """The error for an input whose data is no longer what the forward pass used; the graph shows why."""
     found = f"{node.op.name}: the data of input {k} was changed after the forward pass{node.scope}"

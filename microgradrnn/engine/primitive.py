@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from microgradrnn.engine.guards import check_forward, user_line
+from microgradrnn.engine.guards import check_forward, fingerprint, user_line
 from microgradrnn.engine.node import NO_PARAMS, NO_TAG, Node, next_serial
 from microgradrnn.engine.scope import SCOPE
 
@@ -129,6 +129,7 @@ class Primitive:
         if scope.anomaly:
             node.scope = scope.at(user_line())
             check_forward(self.name, data, values, node.scope)
+            node.scope.fingerprint = fingerprint(data, values)
         if requires_grad and scope.recording:
             node.requires_grad = True
             node.op, node.inputs, node._args = self, inputs, tuple(values)

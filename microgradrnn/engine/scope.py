@@ -31,9 +31,10 @@ class Scope:
         recording: is the graph being kept?
         anomaly: does the first NaN or infinity raise?
         line: the line of the user's code that made the node; known in anomaly mode only.
+        fingerprint: of the arrays that the operation used and made; known in anomaly mode only.
     """
 
-    __slots__ = ("anomaly", "by", "line", "outer", "path", "recording", "step")
+    __slots__ = ("anomaly", "by", "fingerprint", "line", "outer", "path", "recording", "step")
 
     def __init__(
         self, path: tuple[str, ...] = (), step: int | None = None, recording: bool = True, anomaly: bool = False,
@@ -41,6 +42,7 @@ class Scope:
     ) -> None:  # fmt: skip
         self.path, self.step, self.recording, self.anomaly, self.line = path, step, recording, anomaly, line
         self.outer, self.by = outer, by
+        self.fingerprint: int | None = None
 
     def __str__(self) -> str:
         """For error messages: `` [in lstm, t=3]``, or nothing at the top level."""
