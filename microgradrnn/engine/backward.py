@@ -10,14 +10,14 @@ knows what a recurrent net is. Back-propagation through time is what this loop d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from operator import attrgetter
 from typing import Any
 
 from microgradrnn.engine.cotangent import Deferred, read_only, together
-from microgradrnn.engine.guards import AnomalyError, accept_anomaly, changed, check_message, need_node
-from microgradrnn.engine.node import Node
+from microgradrnn.engine.guards import AnomalyError, accept_anomaly, changed, check_message, check_unwritten, need_node
+from microgradrnn.engine.node import SHARED, Node
 from microgradrnn.engine.primitive import ieee
 from microgradrnn.engine.scope import SCOPE, enable_grad
 from microgradrnn.engine.silence import Silence
@@ -58,8 +58,10 @@ def reverse(
         yield node, g
         if node.op is None or node.serial < since:
             continue
+        if anomaly:
+            check_unwritten(node)
         op, args, params = node.op, node._args, node.params
-        y, operands = (node, recorded(node)) if create_graph else (node._data, args)
+        y, operands = (node, recorded(node, live)) if create_graph else (node._data, args)
         silence = Silence(op, g, operands, params) if op.selects or node in behind else None
         if silence is not None and op.reverses:
             params = {**params, "silent": True}
@@ -71,7 +73,7 @@ def reverse(
             if x not in live or (rule := op.vjp[k]) is None or (keep is not None and not keep(node, k)):
                 continue
             if x._data is not args[k]:
-                raise changed(node, k)
+                raise changed(node, k, live)
             try:
                 message = rule(g, y, *operands, **params)
             except AnomalyError:
@@ -137,6 +139,7 @@ def backward(
 
     Leaves *accumulate* (a second call adds to what is there, as sums of losses do); computed Values are *set*, so
     that they can be read off a picture; computed Tensors keep no gradient, to save memory: ask `grad` for it.
+    Several threads may call `backward` at once, also into the same leaves: what they add up is complete.
 
     Args:
         root: what to differentiate. One number, unless a seed is given.
@@ -169,8 +172,9 @@ def backward(
                 leaves.append((node, g))
             elif interior or (node.hooks and node.retains_grad):
                 node.keep_grad(g)
-    for leaf, g in leaves:  # only now: a backward pass that fails half-way leaves no half-summed gradients
-        leaf.accumulate(g)
+    with SHARED:
+        for leaf, g in leaves:  # only now: a backward pass that fails half-way leaves no half-summed gradients
+            leaf.accumulate(g)
 
 
 def grad(output: Node, inputs: Any, *, seed: Any = None, create_graph: bool = False) -> Any:
@@ -204,9 +208,9 @@ def grad(output: Node, inputs: Any, *, seed: Any = None, create_graph: bool = Fa
     return gradients[0] if isinstance(inputs, Node) else gradients
 
 
-def recorded(node: Node) -> list[Any]:
+def recorded(node: Node, live: Iterable[Node]) -> list[Any]:
     """The inputs as nodes, so that a rule applied to them is recorded; plain operands as they are."""
     for k, (x, a) in enumerate(zip(node.inputs, node._args, strict=True)):
         if x is not None and x._data is not a:  # constants too: the rule would use what they are now
-            raise changed(node, k)
+            raise changed(node, k, live)
     return [a if x is None else x for x, a in zip(node.inputs, node._args, strict=True)]

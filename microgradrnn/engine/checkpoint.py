@@ -8,6 +8,7 @@ engine knows about it: it is one more operation, whose rule happens to be a reve
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from threading import local
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,13 @@ def checkpoint(f: Callable[..., Any], *xs: Any) -> Any:
     return _like(outputs, _unpack(node, parts))
 
 
+class Collected(local):
+    """The cotangents of a stretch while a reverse pass collects them; each thread has its own."""
+
+    seed: Any = None
+    found: dict[Node, Any] = {}  # noqa: RUF012 (replaced, never changed)
+
+
 class Stretch:
     """A function, its arguments, its result; and its cotangents, while the reverse pass collects them."""
 
@@ -72,17 +80,17 @@ class Stretch:
         self.f, self.xs, self.sources, self.result = f, xs, sources, result
         self.used = [(x, x._data) for x in used]
         self.scope = SCOPE.get()
-        self.seed: Any = None
-        self.found: dict[Node, Any] = {}
+        self.collected = Collected()
 
     def cotangent(self, g: Any, source: Node, silent: bool) -> Any:
         """What reaches one source. The stretch is run again for the first source that asks, for all of them."""
-        if self.seed is not g:
-            self.found = self.run_again(g, silent)
-            self.seed = g
-        message = self.found.pop(source, None)
-        if not self.found or source is self.sources[-1]:
-            self.seed, self.found = None, {}
+        now = self.collected
+        if now.seed is not g:
+            now.found = self.run_again(g, silent)
+            now.seed = g
+        message = now.found.pop(source, None)
+        if not now.found or source is self.sources[-1]:
+            now.seed, now.found = None, {}
         return np.zeros_like(plain(source)) if message is None else message
 
     def run_again(self, g: Any, silent: bool) -> dict[Node, Any]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 import os
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from microgradrnn.engine.carried import carried, in_words, what_to_do
 from microgradrnn.engine.node import Node
 from microgradrnn.engine.scope import Context, Scope
 
@@ -110,9 +112,30 @@ def need_node(x: Any, who: str) -> None:
         )
 
 
-def changed(node: Node, k: int) -> RuntimeError:
-    """The error for an input whose data is no longer what the forward pass used."""
+def fingerprint(y: Any, operands: Iterable[Any]) -> int:
+    """A number that is another one, almost surely, once an array was written to."""
+    return hash(tuple(a.tobytes() if isinstance(a, np.ndarray) else None for a in (y, *operands)))
+
+
+def check_unwritten(node: Node) -> None:
+    """Raise if an array that the forward pass used or made was written to since; known if that was in anomaly mode."""
+    known = node.scope.fingerprint
+    if known is not None and known != fingerprint(node._data, node._args):
+        raise RuntimeError(
+            f"{node.op.name}: an array that it used or made was written to after the forward pass{node.scope}, past "
+            "the read-only flag. Give other libraries a copy: t.data.copy()"
+        )
+
+
+def changed(node: Node, k: int, graph: Iterable[Node] = ()) -> RuntimeError:
+    """The error for an input whose data is no longer what the forward pass used; the graph shows why."""
+    found = f"{node.op.name}: the data of input {k} was changed after the forward pass{node.scope}"
+    if pairs := carried(graph):
+        return RuntimeError(
+            f"{found}. These were computed before that change and are used after it, with their graph: "
+            f"{in_words(pairs)}. {what_to_do(pairs)}"
+        )
     return RuntimeError(
-        f"{node.op.name}: the data of input {k} was changed after the forward pass{node.scope}; the gradient would "
-        "mix two different values. Call backward() before the update, or compute the result again after it."
+        f"{found}; the gradient would mix two different values. "
+        "Call backward() before the update, or compute the result again after it."
     )

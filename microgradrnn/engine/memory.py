@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+from threading import RLock
 from types import TracebackType
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,14 +22,24 @@ class collector_paused:  # noqa: N801
     (measured: at 10,000 steps the forward pass of an LSTM took 120 µs a step instead of 55).
     """
 
-    __slots__ = ("_was_on",)
+    __slots__ = ()
+    lock: ClassVar[RLock] = RLock()
+    blocks: ClassVar[int] = 0  # how many are open, in all threads: there is one collector for all of them
+    was_on: ClassVar[bool] = True
 
     def __enter__(self) -> None:
-        self._was_on = gc.isenabled()
-        gc.disable()
+        cls = collector_paused
+        with cls.lock:
+            if cls.blocks == 0:
+                cls.was_on = gc.isenabled()
+                gc.disable()
+            cls.blocks += 1
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._was_on:
-            gc.enable()
+        cls = collector_paused
+        with cls.lock:
+            cls.blocks -= 1
+            if cls.blocks == 0 and cls.was_on:
+                gc.enable()

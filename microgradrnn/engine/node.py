@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import count
 from operator import attrgetter
+from threading import RLock
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
@@ -33,6 +34,10 @@ ROLES = ("input", "parameter", "hidden", "cell", "gate", "candidate", "output", 
 
 
 next_serial = count().__next__
+
+# Held while a gradient is added to a leaf, or a hook to a node: reading, adding and writing back are three steps, and
+# threads that share a leaf would lose what another wrote in between. (One thread may take it twice, in a hook.)
+SHARED = RLock()
 
 
 class Node:
@@ -214,10 +219,12 @@ class Node:
         (20.0, 120.0)
         """
         entry = partial(hook)  # this registration, should the same function be registered twice
-        self.hooks = [*(self.hooks or []), entry]
+        with SHARED:
+            self.hooks = [*(self.hooks or []), entry]
 
         def remove() -> None:
-            self.hooks = [h for h in self.hooks or [] if h is not entry]
+            with SHARED:
+                self.hooks = [h for h in self.hooks or [] if h is not entry]
 
         return remove
 
@@ -238,7 +245,8 @@ class Node:
 
     def retain_grad(self) -> Self:
         """Keep this computed node's gradient in ``.grad`` after `backward`. (Values do so anyway.) Returns the node."""
-        self.hooks = [*(self.hooks or []), RETAIN]
+        with SHARED:
+            self.hooks = [*(self.hooks or []), RETAIN]
         return self
 
     @property

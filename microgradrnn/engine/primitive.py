@@ -14,13 +14,14 @@ Called on plain numbers or arrays a primitive just computes.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from microgradrnn.engine.guards import check_forward, user_line
+from microgradrnn.engine.guards import check_forward, fingerprint, user_line
 from microgradrnn.engine.node import NO_PARAMS, NO_TAG, Node, next_serial
 from microgradrnn.engine.scope import SCOPE
 
@@ -131,9 +132,11 @@ class Primitive:
         if scope.anomaly:
             node.scope = scope.at(user_line())
             check_forward(self.name, data, values, node.scope)
+            node.scope.fingerprint = fingerprint(data, values)
         if requires_grad and scope.recording:
             node.requires_grad = True
-            node.op, node.inputs, node._args, node.params = self, inputs, tuple(values), params or NO_PARAMS
+            node.op, node.inputs, node._args = self, inputs, tuple(values)
+            node.params = {name: settled(p) for name, p in params.items()} if params else NO_PARAMS
         else:
             node.requires_grad = False
             node.op, node.inputs, node._args, node.params = None, (), (), NO_PARAMS
@@ -194,6 +197,23 @@ def ieee(f: Callable[..., Any], args: Sequence[Any], params: dict[str, Any]) -> 
     with np.errstate(all="ignore"):
         result = f(*[np.float64(a) if type(a) in (int, float) else a for a in args], **params)
     return float(result)
+
+
+def settled(p: Any) -> Any:
+    """A parameter of an operation that the caller cannot change before the backward pass: an axis as a number."""
+    kind = type(p)
+    if kind is int or kind is bool or p is None:
+        return p
+    if kind is tuple:
+        parts = [settled(part) for part in p]
+        return p if all(map(operator.is_, parts, p)) else tuple(parts)
+    if kind is list:
+        return tuple(map(settled, p))
+    if kind is slice:
+        return slice(settled(p.start), settled(p.stop), settled(p.step))
+    if isinstance(p, np.ndarray) and p.flags.writeable:
+        return p.copy() if p.ndim else p.item()
+    return p
 
 
 def is_array(x: Any) -> bool:

@@ -33,9 +33,10 @@ class Scope:
         line: the line of the user's code that made the node; known in anomaly mode only.
         loop: where the step was set: the path there, with the steps of the loops around it, ``epoch/t3/net``.
         running: which sequences of the batch take this step, bools (B,); None if all do.
+        fingerprint: of the arrays that the operation used and made; known in anomaly mode only.
     """
 
-    __slots__ = ("anomaly", "by", "line", "loop", "outer", "path", "recording", "running", "step")
+    __slots__ = ("anomaly", "by", "fingerprint", "line", "loop", "outer", "path", "recording", "running", "step")
 
     def __init__(
         self, path: tuple[str, ...] = (), step: int | None = None, recording: bool = True, anomaly: bool = False,
@@ -44,6 +45,7 @@ class Scope:
     ) -> None:  # fmt: skip
         self.path, self.step, self.recording, self.anomaly, self.line = path, step, recording, anomaly, line
         self.outer, self.by, self.loop, self.running = outer, by, loop, running
+        self.fingerprint: int | None = None
 
     def __str__(self) -> str:
         """For error messages: `` [in lstm, t=3]``, or nothing at the top level."""

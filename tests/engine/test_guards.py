@@ -373,3 +373,24 @@ def test_in_place_operators_make_a_new_node() -> None:
     for a in (np.ones(2), np.ones((2, 2))):
         with pytest.raises(TypeError, match="out="):
             a += x
+
+
+@pytest.mark.parametrize("past", ["setflags", "dlpack", "from_numpy"])
+@pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")
+@pytest.mark.parametrize("computed", [False, True])
+def test_what_is_written_past_the_freeze_is_found_in_anomaly_mode(past: str, computed: bool) -> None:
+    with mg.detect_anomaly():
+        w = Tensor([1.0, 2.0])
+        h = w * 3.0
+        loss = (h * h).sum()
+        loss.backward()
+        data = (h if computed else w).data
+        if past == "setflags":
+            raw: Any = data.base
+            raw.setflags(write=True)
+        else:
+            torch = pytest.importorskip("torch")
+            raw = torch.from_numpy(data.view(np.ndarray)) if past == "from_numpy" else torch.from_dlpack(data.base)
+        raw[0] = 9.0
+        with pytest.raises(RuntimeError, match=r"written to after the forward pass.*copy\(\)"):
+            loss.backward()

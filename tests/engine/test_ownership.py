@@ -245,3 +245,32 @@ def test_under_no_grad_an_in_place_operator_changes_the_leaf(make: Any, use: Any
         assert use(w, 2.0) is w
     assert w.requires_grad
     assert w.data == expected
+
+
+TAKES_A_NUMBER: dict[str, Any] = {
+    **{name: getattr(mg, name) for name in (
+        "sum", "mean", "max", "min", "prod", "norm", "logsumexp", "var", "std", "softmax", "log_softmax", "cumsum",
+        "round", "take", "pad", "diagonal", "trace", "index_update",
+    )},
+    "several axes": lambda x, k: mg.sum(x, (k, 2)),
+    "keepdims": lambda x, k: mg.sum(x, 1, k),
+    "roll": lambda x, k: mg.roll(x, 1, k),
+    "getitem": lambda x, k: x[:, k],
+    "slice": lambda x, k: x[k:2],
+    "concat": lambda x, k: mg.concat([x, x], k),
+    "stack": lambda x, k: mg.stack([x, x], k),
+    "transpose": lambda x, k: mg.transpose(x, [k, 2, 1]),
+    "reshape": lambda x, k: mg.reshape(x, [k + 1, 27]),
+}  # fmt: skip
+TAKES_A_NUMBER["index_update"] = lambda x, k: mg.index_update(x, k, 0.0)
+
+
+@pytest.mark.parametrize("f", TAKES_A_NUMBER.values(), ids=list(TAKES_A_NUMBER))
+def test_a_number_given_as_an_array_may_be_changed_before_the_backward_pass(f: Any) -> None:
+    x = Tensor(np.random.default_rng(0).standard_normal((3, 3, 3)))
+    k = np.array(0)
+    y, same = f(x, k), f(x, 0)
+    k[...] = 1
+    seed = np.random.default_rng(1).standard_normal(same.shape)
+    np.testing.assert_array_equal(mg.grad(y, x, seed=seed), mg.grad(same, x, seed=seed))
+    assert not any(p is k for p in y.params.values())

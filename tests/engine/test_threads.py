@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import contextvars
 import gc
+import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -172,6 +174,110 @@ def test_blocks_nest() -> None:
         assert not place()[2]
         with mg.scope("a"), mg.scope("b", step=2), mg.detect_anomaly():
             assert place() == (("a", "b"), 2, False, True)
+
+
+@pytest.fixture
+def threads_change_often() -> Iterator[None]:
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("threads_change_often")
+@pytest.mark.parametrize("leaf", [lambda: Value(1.0), lambda: Tensor(np.ones((30, 40)))], ids=["Value", "Tensor"])
+@pytest.mark.parametrize("create_graph", [False, True], ids=["", "create_graph"])
+def test_threads_that_share_a_leaf_lose_no_gradient(leaf: Callable[[], Any], create_graph: bool) -> None:
+    w = leaf()
+
+    def passes() -> None:
+        for _ in range(100):
+            loss = w * 2.0 if isinstance(w, Value) else (w * 2.0).sum()
+            loss.backward(create_graph=create_graph)
+
+    together(*[passes] * 8)
+    np.testing.assert_array_equal(w.grad.data if create_graph else w.grad, np.full(np.shape(w.data), 1600.0))
+
+
+def test_only_one_thread_at_a_time_adds_to_a_leaf() -> None:
+    class Slow(Tensor):
+        """A leaf that takes its time between reading its gradient and writing it back."""
+
+        def accumulate(self, g: Any) -> None:
+            before = 0.0 if self.grad is None else self.grad
+            time.sleep(0.002)
+            self.grad = before + g
+
+    w = Slow([1.0, 2.0])
+    together(*[lambda: [(w * 3.0).sum().backward() for _ in range(5)]] * 4)
+    np.testing.assert_array_equal(w.grad, [60.0, 60.0])
+
+
+@pytest.mark.usefixtures("threads_change_often")
+def test_threads_that_share_a_net_get_the_gradient_of_all_their_batches() -> None:
+    net, batches = nn.LSTM(3, 4, rng=0), np.random.default_rng(0).standard_normal((8, 10, 5, 2, 3))
+
+    def passes(k: int) -> None:
+        for xs in batches[k]:
+            mg.square(net(xs)[0]).sum().backward()
+
+    def gradients() -> list[np.ndarray]:
+        found = [p.grad for p in net.parameters()]
+        for p in net.parameters():
+            p.zero_grad()
+        return found
+
+    for k in range(8):
+        passes(k)
+    alone = gradients()
+    together(*[lambda k=k: passes(k) for k in range(8)])
+    for ours, expected in zip(gradients(), alone, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-12, atol=1e-12)  # added up in another order
+
+
+@pytest.mark.usefixtures("threads_change_often")
+def test_one_graph_with_checkpoints_may_be_differentiated_by_several_threads_at_once() -> None:
+    a, b = Tensor(np.arange(1.0, 4.0)), Tensor(np.arange(2.0, 5.0))
+    y = mg.checkpoint(lambda a, b: mg.tanh(a * b) * a, a, b)
+    seeds = np.random.default_rng(0).standard_normal((8, 3))
+
+    def run(k: int) -> list[np.ndarray]:
+        return [np.stack(mg.grad(y, [a, b], seed=seeds[k])) for _ in range(40)]
+
+    for k, found in enumerate(together(*[lambda k=k: run(k) for k in range(8)])):
+        for gradients in found:
+            np.testing.assert_array_equal(gradients, np.stack(mg.grad(y, [a, b], seed=seeds[k])))
+
+
+@pytest.mark.usefixtures("threads_change_often")
+def test_hooks_registered_by_threads_on_one_node_all_stay() -> None:
+    w = Value(1.0)
+
+    def register() -> None:
+        for _ in range(300):
+            w.register_hook(lambda g: None)()
+            w.register_hook(lambda g: None)
+
+    together(*[register] * 8)
+    assert w.hooks is not None
+    assert len(w.hooks) == 8 * 300
+
+
+@pytest.mark.usefixtures("threads_change_often")
+@pytest.mark.parametrize("on", [True, False])
+def test_the_collector_is_as_it_was_when_all_threads_have_paused_it(on: bool) -> None:
+    def pauses() -> None:
+        for _ in range(2000):
+            with mg.engine.collector_paused():
+                pass
+
+    usual = gc.isenabled()
+    try:
+        (gc.enable if on else gc.disable)()
+        together(*[pauses] * 4)
+        assert gc.isenabled() == on
+    finally:
+        (gc.enable if usual else gc.disable)()
 
 
 # --------------------------------------------------------------------------------------------- decorators

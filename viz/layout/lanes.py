@@ -17,6 +17,7 @@ import networkx as nx
 
 from viz.flow.messages import Flow
 from viz.graph.cells import PLUMBING, Wire, one_cell
+from viz.graph.labels import need_labels
 from viz.graph.steps import Edge, Layer
 from viz.layout.cell import Tile, lay_out, mirrored
 from viz.render.scale import short
@@ -172,7 +173,7 @@ def net(graph: nx.MultiDiGraph, found: list[Layer], flow: Flow | None, steps: tu
         seen = set(lane.shown)
         tile = lay_out(one_cell(graph, lane.layer, [step for step in lane.layer.order if step in seen]), theme)
         lane.tile, lane.label = mirrored(tile) if is_backwards(lane.layer) else tile, label
-    said = dict(labels) if isinstance(labels, Mapping) else dict(enumerate(labels or ()))
+    said = need_labels("unrolled", labels, columns[-1] + 1, "steps")
     drawn = Net(graph, flow, name or "", said, lanes, reading.groups(), columns)
     return drawn if name else replace(drawn, title=f"{called(found) or 'graph'}, T = {drawn.T}")
 

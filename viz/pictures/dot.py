@@ -19,6 +19,7 @@ import networkx as nx
 
 from microgradrnn.engine import Node
 from viz.flow.messages import Flow
+from viz.graph.size import need_drawable
 from viz.graph.trace import trace
 from viz.layout.arrange import GraphvizError, by_graphviz
 from viz.missing import MissingToolError
@@ -155,7 +156,7 @@ def draw(root: Node | nx.MultiDiGraph | Flow, *, flow: Flow | None = None, rankd
 
     Raises:
         TypeError: if the flow is none.
-        ValueError: if rankdir is neither.
+        ValueError: if rankdir is neither, or the graph has more nodes than can be looked at.
 
     >>> from microgradrnn import Value
     >>> y = Value(2.0, label="a") * Value(3.0, label="b")
@@ -170,6 +171,7 @@ def draw(root: Node | nx.MultiDiGraph | Flow, *, flow: Flow | None = None, rankd
         root, flow = root.graph, root
     if flow is not None and not isinstance(flow, Flow):
         raise TypeError(f"draw: flow is what viz.gradient_flow(loss) returns, got {type(flow).__name__}")
+    need_drawable("draw", root)
     graph = root if isinstance(root, nx.MultiDiGraph) else trace(root)
     dot = as_digraph(graph, flow, rankdir, theme)
     dot._paint = lambda: picture(graph, flow, rankdir, theme)

@@ -21,6 +21,7 @@ import numpy as np
 from microgradrnn.engine import Node, Value
 from microgradrnn.engine.backward import reverse
 from microgradrnn.engine.primitive import ieee
+from viz.graph.size import need_drawable
 from viz.graph.trace import norm, traced
 from viz.missing import MissingToolError
 from viz.pictures.records import Sheet, along, fields_of, sign
@@ -218,6 +219,7 @@ def backprop_frames(root: Node, seed: Any = None, *, rankdir: str = "LR", theme:
     need_theme(theme)
     if rankdir not in ("LR", "TB"):
         raise ValueError(f"backprop_frames: rankdir is 'LR' or 'TB', got {rankdir!r}")
+    need_drawable("backprop_frames", root)
     graph, ids = traced(root)
     if graph.number_of_edges() > 2 * MOST:
         raise too_long(graph.number_of_edges())

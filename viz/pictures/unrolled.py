@@ -14,6 +14,7 @@ import networkx as nx
 from microgradrnn.engine import Node, collector_paused
 from viz.flow.messages import Flow
 from viz.given import need
+from viz.graph.size import MOST_GLYPHS, need_drawable
 from viz.graph.steps import layers, no_steps
 from viz.graph.trace import attributes, trace
 from viz.layout.lanes import Net, net
@@ -58,7 +59,8 @@ def unrolled(
 
     Raises:
         TypeError: if root is none of these, or the flow is none.
-        ValueError: if the steps are not in the graph, or the flow is of another loss.
+        ValueError: if the steps are not in the graph, the flow is of another loss, there are fewer labels than steps,
+            or a graph without steps has more nodes than can be looked at.
 
     >>> import numpy as np
     >>> from microgradrnn import nn
@@ -116,11 +118,13 @@ def block(root: Any, flow: Flow | None, steps: tuple[int, int] | None, last: int
         root, flow = root.graph, root
     if flow is not None:
         need_same(root, flow)
+    need_drawable("unrolled", root if flow is None else flow.graph, MOST_GLYPHS, steps_fold=True)
     graph = flow.graph if flow is not None else root if isinstance(root, nx.MultiDiGraph) else trace(root)
     found = layers(graph)
     if not found and steps is not None:
         raise ValueError(f"unrolled, steps={steps!r:.40}: {no_steps(graph)}")
     if not found:
+        need_drawable("unrolled", graph, MOST_GLYPHS)
         return whole(graph, flow, name, labels, theme)
     return net(graph, found, flow, steps, last, labels, name, theme)
 

@@ -14,6 +14,7 @@ import networkx as nx
 
 from viz.flow.messages import Flow
 from viz.graph.cells import Cell, Glyph, one_cell
+from viz.graph.labels import need_labels
 from viz.graph.steps import Edge, Layer, no_steps
 from viz.layout.cell import size
 from viz.layout.lanes import group
@@ -200,9 +201,9 @@ def as_drawn(graph: nx.MultiDiGraph, flow: Flow | None, name: str,
         if home[wire.source] not in children[home[wire.target]]:
             children[home[wire.target]].append(home[wire.source])
     glyphs = {node: glyph_of(graph, layer, cell, home, node) for node in children}
-    words = dict(enumerate(labels or ())) if not isinstance(labels, Mapping) else dict(labels)
     upwards = list(nx.topological_sort(nx.DiGraph([(u, v) for v, below in children.items() for u in below])))
     leaves = leaves_in_order(children, upwards[-1])
+    words = need_labels("unrolled", labels, len(leaves), "leaves")
     notes = {leaf: shorten(str(words[j]), 12) for j, leaf in enumerate(leaves) if j in words}
     sizes = {node: size(glyph, theme) for node, glyph in glyphs.items()}
     unit = GAP + max([sizes[leaf][0] for leaf in leaves] + [text_width(note, 11) for note in notes.values()])

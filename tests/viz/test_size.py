@@ -1,0 +1,93 @@
+"""Graphs too large to be looked at are refused at once; and labels that are too few."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import microgradrnn as mg
+import viz
+from microgradrnn import Tensor, Value, nn
+from viz.graph.size import MOST_GLYPHS, MOST_RECORDS, small_enough
+
+EVERY_BOX: dict[str, Callable[[Any], Any]] = {
+    "draw": viz.draw, "draw_dot": viz.draw_dot, "unrolled": viz.unrolled, "backprop_frames": viz.backprop_frames,
+    "side_by_side": lambda root: viz.side_by_side({"net": root}),
+}  # fmt: skip
+
+
+def chain(n: int) -> Any:
+    """A graph of n operations without steps."""
+    y: Any = Value(1.0)
+    for _ in range(n):
+        y = y.tanh()
+    return y
+
+
+@pytest.mark.parametrize("draw", EVERY_BOX.values(), ids=list(EVERY_BOX))
+def test_a_graph_of_200_000_nodes_is_refused_at_once_with_what_to_do(draw: Callable[[Any], Any]) -> None:
+    root = chain(200_000)
+    began = time.process_time()
+    with pytest.raises(ValueError, match=r"more than [12],000 nodes.*viz\.fold.*scope\(step=t\).*last=.*viz\.rolled"):
+        draw(root)
+    assert time.process_time() - began < 3  # it was 62 s
+
+
+def test_graphs_and_flows_are_refused_as_roots_are() -> None:
+    root = chain(MOST_GLYPHS + 1)
+    for given in (viz.trace(root), viz.gradient_flow(root)):
+        for draw in (viz.draw, viz.unrolled):
+            with pytest.raises(ValueError, match="too large to be looked at"):
+                draw(given)
+
+
+def test_a_large_graph_may_be_drawn_once_it_is_folded() -> None:
+    y: Any = Value(1.0)
+    for name in ("first", "second"):
+        with mg.scope(name):
+            for _ in range(3000):
+                y = y.tanh()
+    folded = viz.fold(y, by="module")
+    assert len(folded) < 20
+    assert "second" in viz.draw(folded).source
+
+
+@pytest.mark.parametrize("most", [MOST_RECORDS, MOST_GLYPHS])
+def test_the_limit_counts_what_is_drawn_constants_too(most: int) -> None:
+    for root in (chain(most - 1), viz.trace(chain(most - 1))):
+        assert small_enough(root, most, False)
+    assert not small_enough(chain(most), most, False)
+    y: Any = Value(1.0)
+    for _ in range(most // 2):
+        y = y + 1.0  # two boxes each
+    assert not small_enough(y, most, False)
+    assert not small_enough(viz.trace(y), most, False)
+
+
+def test_a_net_with_steps_may_have_any_size() -> None:
+    hs, _ = nn.RNN(2, 3, rng=0)(np.ones((3000, 1, 2)))
+    loss = mg.square(hs).sum()
+    assert viz.unrolled(loss).svg.startswith("<svg")
+    with pytest.raises(ValueError, match="too large to be looked at"):
+        viz.draw(loss)
+
+
+@pytest.mark.parametrize("labels", ["ab", ["a"], []])
+def test_labels_fewer_than_steps_are_refused(labels: Any) -> None:
+    loss = nn.RNN(2, 3, rng=0)(np.ones((4, 1, 2)))[1].sum()
+    for draw in (viz.unrolled, viz.side_by_side):
+        with pytest.raises(ValueError, match=rf"{len(labels)} labels for 4 steps; give one for each, or a dict"):
+            draw(loss, labels=labels)
+    assert "abcd"[3] in viz.unrolled(loss, labels="abcd").svg
+    viz.unrolled(loss, labels={0: "a"})
+    viz.unrolled(loss, steps=(0, 0), labels="a")
+
+
+def test_labels_fewer_than_leaves_are_refused() -> None:
+    root = nn.recurse(nn.TreeCell(2, rng=0), ((Tensor([1.0, 2.0]), Tensor([1.0, 3.0])), Tensor([0.0, 1.0]))).sum()
+    with pytest.raises(ValueError, match="2 labels for 3 leaves"):
+        viz.unrolled(root, labels="ab")
