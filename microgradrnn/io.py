@@ -1,9 +1,9 @@
 """Saving and loading, and the exchange of weights with PyTorch.
 
 Files are safetensors: a table of contents in JSON, then the numbers. Nothing is ever unpickled, so a file can hold no
-program. A file is written beside its place, forced to the disk, and then put in its place in one go: whenever the
-machine stops, either the old file is there or the new one, whole. Reading and writing files needs the extra ``io``;
-`load_torch` and `to_torch_state_dict` work on plain dicts of arrays and need nothing.
+program. Whenever the machine stops, either the old file is there or the new one, whole (`microgradrnn.files`). Reading
+and writing files needs the extra ``io``; `load_torch` and `to_torch_state_dict` work on plain dicts of arrays and need
+nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import numpy as np
 from microgradrnn.engine import Node
 from microgradrnn.engine.node import plain
 from microgradrnn.engine.rules.elementwise import relu, tanh
+from microgradrnn.files import DamagedFileError as DamagedFileError
+from microgradrnn.files import read_whole, write_whole
 from microgradrnn.nn import Embedding, GRUCell, Linear, LSTMCell, Module, RNNCell
 from microgradrnn.nn.cells import IRNNCell
 from microgradrnn.nn.recurrent import Recurrent
@@ -32,16 +34,12 @@ KINDS = {"BOOL": "?", **{f"{letter}{8 * n}": f"<{letter.lower()}{n}" for letter 
 DTYPES = ("bool", *(f"{sign}int{n}" for sign in ("", "u") for n in (8, 16, 32, 64)), "float16", "float32", "float64")
 
 
-class DamagedFileError(ValueError):
-    """A file that is not what was written, or not of this kind. Nothing was loaded from it."""
-
-
 # ------------------------------------------------------------------------------------------------ things to files
 def save(path: str | os.PathLike[str], *unnamed: Any, **things: Any) -> None:
     """Write things to one file, each under its name; `load` brings them back.
 
     Args:
-        path: the file, by custom ``*.safetensors``. An older one is replaced.
+        path: the file, by custom ``*.safetensors``. An older one is replaced; of a link, the file that it points to.
         things: modules, optimisers (anything with ``state_dict()`` and ``load_state_dict()``), random generators,
             arrays, nodes, and dicts and lists of all these, of numbers, strings, None and tuples, however nested.
 
@@ -281,31 +279,9 @@ def safetensors() -> Any:
     return safetensors.numpy
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that at any moment either the old one is there or the new one."""
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path}: there is no folder {path.parent}; make it first, with mkdir(parents=True)")
-    beside = path.with_name(path.name + ".tmp")
-    try:
-        with open(beside, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    if hasattr(os, "O_DIRECTORY"):  # the new name must reach the disk too; Windows sees to it by itself
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
 def contents(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays and the metadata of a file, if it is whole."""
-    return parsed(path.read_bytes(), path)
+    return parsed(read_whole(path), path)
 
 
 def parsed(raw: bytes, path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
