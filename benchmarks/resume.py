@@ -175,7 +175,8 @@ def rows() -> Iterator[Row]:
     yield Row(f"killed at {KILLS} random moments ({hit} in time), resumed: equal bit for bit", f"{equal} of {KILLS}",
               f"{KILLS} of {KILLS}", KILLS / equal if equal else float("inf"), bar=1.0)
     yield Row(f"two runs on one checkpoint, killed ({found.refused} refused): finished equal",
-              f"{found.equal} of {ROUNDS}", f"{ROUNDS} of {ROUNDS}", ROUNDS / found.equal if found.equal else float("inf"), bar=1.0)
+              f"{found.equal} of {ROUNDS}", f"{ROUNDS} of {ROUNDS}",
+              ROUNDS / found.equal if found.equal else float("inf"), bar=1.0)
     yield Row("two runs on one checkpoint, killed: files lost", str(found.lost), "0", float(found.lost), bar=0.0)
     yield Row("links at the checkpoint and beside it: files lost", str(lost), "0", float(lost), bar=0.0)
 

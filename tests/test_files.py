@@ -1,4 +1,4 @@
-"""Files are whole or not there, whoever else writes and whatever links there are; a checkpoint has one run at a time."""
+"""Files are whole or not there, whoever else writes and whatever links there are; one run has a checkpoint."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ taken up again goes on recording where it was.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ import numpy as np
 
 from microgradrnn.engine import Node
 from microgradrnn.engine.backward import reverse
+from microgradrnn.files import write_whole
 from viz.flow.messages import Arrival, Profile, gradient_flow
 from viz.graph.steps import is_linear, recurrent
 from viz.graph.trace import norm, reachable, traced
@@ -204,8 +206,9 @@ class Recorder:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a plain ``.npz`` file: arrays and no program."""
         arrays: dict[str, Any] = {name: np.asarray(value) for name, value in self.state_dict().items()}
-        with open(path, "wb") as file:
-            np.savez_compressed(file, **arrays)
+        content = io.BytesIO()
+        np.savez_compressed(content, **arrays)
+        write_whole(path, content.getvalue())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Recorder:

@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote_to_bytes
 import networkx as nx
 
 from microgradrnn.engine import Node
+from microgradrnn.files import write_whole
 from viz.graph.trace import EDGE, GRAPH, NODE
 from viz.missing import MissingToolError
 
@@ -51,8 +52,7 @@ def write(graph: nx.MultiDiGraph, path: str | Path) -> Path:
             raise ValueError(f"write: an attribute is called {lost!r}, which files of graphs keep for themselves")
     text = format_of(path, "write")[0](graph)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8", newline="\n")
-    return path
+    return write_whole(path, text)
 
 
 def hint(given: Any) -> str:
