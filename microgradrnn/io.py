@@ -101,7 +101,12 @@ def load(path: str | os.PathLike[str], *unnamed: Any, **things: Any) -> None:
             if form.startswith(FORMAT.split()[0]) else
             f"{path}: not written by microgradrnn.io.save; read() gives the arrays of any file"
         )
-    saved = unpacked(json.loads(metadata["tree"]), arrays)
+    try:
+        saved = unpacked(json.loads(metadata["tree"]), arrays)
+        if type(saved) is not dict:
+            raise TypeError(f"a {type(saved).__name__} where the names should be")
+    except Exception as error:  # the checksum is right, but save never wrote this
+        raise DamagedFileError(f"{path}: its tree is none that save writes ({type(error).__name__}: {error})") from None
     if wrong := sorted(things.keys() ^ saved.keys()):
         raise KeyError(f"{path} holds {', '.join(saved)}; asked for {', '.join(things)}: not both have "
                        f"{', '.join(wrong)}")
@@ -116,9 +121,11 @@ def load(path: str | os.PathLike[str], *unnamed: Any, **things: Any) -> None:
             elif new is not thing:
                 raise TypeError(f"load: {name} is a {type(thing).__name__}, and cannot be filled in place from a "
                                 f"{type(saved[name]).__name__}; put it in a dict")
-    except BaseException:
+    except BaseException as error:
         for step in reversed(undo):
             step()
+        if type(error) in (KeyError, ValueError, TypeError):
+            raise type(error)(f"{error.args[0]} (in {path})") from None
         raise
 
 
@@ -227,8 +234,10 @@ def restored(name: str, thing: Any, saved: Any, undo: list[Callable[[], Any]]) -
         undo.append(partial(set_state, thing, before))
         try:
             set_state(thing, saved)
-        except (KeyError, ValueError, TypeError) as error:
-            raise type(error)(f"load: {name}: {error.args[0]}") from None
+        except Exception as error:
+            kind = type(error) if type(error) in (KeyError, ValueError, TypeError) else ValueError
+            why = error.args[0] if error.args else type(error).__name__
+            raise kind(f"load: {name}: {why}") from None
         need_dtypes(name, before, saved)
         return thing
     if isinstance(thing, Node) and thing.is_leaf and thing.requires_grad and isinstance(saved, np.ndarray):
@@ -299,13 +308,13 @@ def parsed(raw: bytes, path: Path) -> tuple[dict[str, np.ndarray], dict[str, str
             hint = ("; torch.save seems to have written it, and such a file, which can run any program, is never "
                     "opened: write another there, with safetensors.torch.save_file(model.state_dict(), path)")
         raise DamagedFileError(f"{path}: damaged, or no safetensors file ({error}){hint}") from None
-    arrays = {name: as_array(part, f"{path}: {name}") for name, part in parts}
+    arrays = {name: as_array(part, path, name) for name, part in parts}
     if metadata.get("format") == FORMAT and metadata.get("sha256") != digest(metadata.get("tree", ""), arrays):
         raise DamagedFileError(f"{path}: damaged: its content does not agree with its checksum")
     return arrays, metadata
 
 
-def as_array(part: Mapping[str, Any], name: str) -> np.ndarray:
+def as_array(part: Mapping[str, Any], path: Path, name: str) -> np.ndarray:
     """One array of a file, from its bytes. bfloat16, which NumPy does not have, becomes float32: nothing is rounded."""
     kind, data = part["dtype"], part["data"]
     if kind == "BF16":
@@ -314,9 +323,12 @@ def as_array(part: Mapping[str, Any], name: str) -> np.ndarray:
         a = np.frombuffer(data, KINDS[kind])
         a = a.astype(a.dtype.newbyteorder("="), copy=False)
     else:
-        raise TypeError(f"{name} holds numbers of the kind {kind}, which cannot be read; convert it to float32 where "
-                        "the file was made")
-    return a.reshape(part["shape"])
+        raise TypeError(f"{path}: {name} holds numbers of the kind {kind}, which cannot be read; convert it to float32 "
+                        "where the file was made")
+    try:
+        return a.reshape(part["shape"])
+    except ValueError as error:  # 0 numbers, and lengths whose product no array can have
+        raise DamagedFileError(f"{path}: {name} has no possible shape ({error})") from None
 
 
 def digest(tree: str, arrays: Mapping[str, np.ndarray]) -> str:

@@ -67,7 +67,15 @@ class History:
                 "evaluated_at": np.array(at[0], int), "evaluations": np.array(at[1], float)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The history from arrays."""
+        """The history from arrays.
+
+        Raises:
+            ValueError: if it is no history's.
+        """
+        wrong = [name for name, own in History().state_dict().items()
+                 if not isinstance(a := state.get(name), np.ndarray) or (a.ndim, a.dtype.kind) != (1, own.dtype.kind)]
+        if wrong or len(state["evaluated_at"]) != len(state["evaluations"]):
+            raise ValueError(f"this is no history of fit; look at {', '.join(wrong) or 'the evaluations'}")
         self.losses, self.norms = state["losses"].tolist(), state["norms"].tolist()
         self.evaluations = list(zip(state["evaluated_at"].tolist(), state["evaluations"].tolist(), strict=True))
 
