@@ -7,6 +7,8 @@ import importlib.metadata
 import json
 import os
 import platform
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import (
@@ -32,6 +34,8 @@ from benchmarks import (
     viz,
 )
 from benchmarks.measure import MissingPeerError, Row
+from microgradrnn.files import write_whole
+from microgradrnn.terminal import command
 
 BENCHMARKS = {
     "chain": chain.rows,
@@ -80,15 +84,16 @@ def show(row: Row) -> None:
                       "" if row.bar is None else f"{row.bar:g}", row.met).rstrip(), flush=True)
 
 
-def main() -> None:
-    """Run the named benchmarks, or all of them."""
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the named benchmarks, or all of them. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=f"any of {', '.join(BENCHMARKS)}; all by default")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to FILE too")
     parser.add_argument("--graphs", type=int, default=stress.GRAPHS, help="how many for stress; %(default)s by default")
     parser.add_argument("--pairs", type=int, default=metamorphic.PAIRS,
                         help="how many for metamorphic; %(default)s by default")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     stress.GRAPHS, metamorphic.PAIRS = options.graphs, options.pairs
     if unknown := [name for name in options.names if name not in BENCHMARKS]:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
@@ -103,9 +108,10 @@ def main() -> None:
                 show(row)
         except MissingPeerError as missing:
             print(f"{name}: left out: {missing}")
-    if options.json:
-        options.json.write_text(json.dumps([{**row._asdict(), "met": row.met} for row in rows], indent=1) + "\n")
+        if options.json:
+            write_whole(options.json, json.dumps([{**row._asdict(), "met": row.met} for row in rows], indent=1) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from microgradrnn.engine import Node
 from microgradrnn.optim.schedules import cosine, warm_up
 from microgradrnn.training import History, fit
 
-STEPS, KILLS = 120, 20
+STEPS, KILLS, ROUNDS = 120, 20, 20
 
 
 def train(checkpoint: Path, steps: int) -> tuple[History, str]:
@@ -93,16 +94,91 @@ def killed_and_resumed(folder: Path, kills: int, steps: int, seed: int) -> tuple
     return equal, hit
 
 
+class Found(NamedTuple):
+    """What became of checkpoints on which two runs were started: files that are not whole, runs that were refused
+    because another had the checkpoint, and checkpoints from which a last run ended with the bits of the straight one.
+    """
+
+    lost: int
+    refused: int
+    equal: int
+
+
+def two_writers(folder: Path, rounds: int, steps: int, seed: int) -> Found:
+    """Start two runs on one checkpoint, kill each at a random moment or never, and then let a third one finish."""
+    straight, seconds = victim(folder / "straight.safetensors", steps)
+    rng, lost, refused, equal = random.Random(seed), 0, 0, 0
+    for k in range(rounds):
+        checkpoint = folder / f"two{k}.safetensors"
+        pair = [start(checkpoint, steps), start(checkpoint, steps)]
+        for process in rng.sample(pair, 2):
+            if rng.random() < 0.7:
+                time.sleep(rng.uniform(0, seconds))
+                process.kill()
+        for process in pair:
+            refused += "in use" in process.communicate()[1]
+        lost += damaged(checkpoint)
+        equal += victim(checkpoint, steps)[0] == straight != ""
+        lost += damaged(checkpoint)
+    return Found(lost, refused, equal)
+
+
+def start(checkpoint: Path, steps: int) -> subprocess.Popen[str]:
+    """A training in a process of its own, once it has begun."""
+    process = subprocess.Popen([sys.executable, "-m", "benchmarks.resume", str(checkpoint), str(steps)], text=True,
+                               cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()  # "training"
+    return process
+
+
+def damaged(checkpoint: Path) -> bool:
+    """Is there a checkpoint that is not whole?"""
+    try:
+        io.read(checkpoint)
+    except FileNotFoundError:  # killed before the first one
+        return False
+    except io.DamagedFileError:
+        return True
+    return False
+
+
+def links_kept(folder: Path, steps: int) -> int:
+    """How many files are lost where links stand at the checkpoint's path and where a temporary file may be."""
+    bystander, target = folder / "bystander", folder / "target.safetensors"
+    link, dangling = folder / "link.safetensors", folder / "dangling.safetensors"
+    bystander.write_bytes(b"mine")
+    victim(target, steps)
+    link.symlink_to(target)
+    dangling.symlink_to(folder / "gone")
+    for path in (link, target):
+        path.with_name(path.name + ".tmp").symlink_to(bystander)
+    victim(link, 2 * steps)
+    said, _ = victim(dangling, steps)
+    whole = [bystander.read_bytes() == b"mine", link.is_symlink(), not damaged(target), link.samefile(target),
+             io.read(target)["history.losses"].size == 2 * steps, dangling.is_symlink(), not said]
+    return whole.count(False)
+
+
 def rows() -> Iterator[Row]:
-    """How many of 20 runs, killed at random moments and resumed, are bit for bit the uninterrupted one."""
+    """How many of 20 runs, killed at random moments and resumed, are bit for bit the uninterrupted one; how many files
+    are lost where two runs share a checkpoint, and where there are links.
+    """
     try:
         io.safetensors()
     except ImportError as missing:
         raise MissingPeerError(str(missing)) from None
     with tempfile.TemporaryDirectory() as folder:
         equal, hit = killed_and_resumed(Path(folder), KILLS, STEPS, seed=0)
+        found = two_writers(Path(folder), ROUNDS, STEPS, seed=1)
+        lost = links_kept(Path(folder), 12)
     yield Row(f"killed at {KILLS} random moments ({hit} in time), resumed: equal bit for bit", f"{equal} of {KILLS}",
               f"{KILLS} of {KILLS}", KILLS / equal if equal else float("inf"), bar=1.0)
+    yield Row(f"two runs on one checkpoint, killed ({found.refused} refused): finished equal",
+              f"{found.equal} of {ROUNDS}", f"{ROUNDS} of {ROUNDS}",
+              ROUNDS / found.equal if found.equal else float("inf"), bar=1.0)
+    yield Row("two runs on one checkpoint, killed: files lost", str(found.lost), "0", float(found.lost), bar=0.0)
+    yield Row("links at the checkpoint and beside it: files lost", str(lost), "0", float(lost), bar=0.0)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import numpy as np
 from demos.lesson import Parser, as_lines, names_from, natural, positive, progress
 from microgradrnn import nn, no_grad, optim
 from microgradrnn.data import adding
+from microgradrnn.terminal import command
 
 # Each net and a rate that suits it. The tanh net does no better with 1e-2, 1e-3 or 3e-4: errors of 0.17 to 0.19.
 CELLS: dict[str, tuple[Any, float]] = {"rnn": (nn.RNN, 3e-3), "irnn": (nn.IRNN, 3e-3), "lstm": (nn.LSTM, 1e-2),
@@ -116,6 +117,7 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the lesson. Returns the exit status."""
     options = parser().parse_args(argv)

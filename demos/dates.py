@@ -27,6 +27,7 @@ from microgradrnn import nn, no_grad, optim
 from microgradrnn.data import Vocabulary, dates, pad
 from microgradrnn.data.dates import DAYS, FORMATS, MONTHS, held_out
 from microgradrnn.optim.schedules import cosine, warm_up
+from microgradrnn.terminal import command
 from microgradrnn.training import fit
 
 SOURCE = Vocabulary.of_characters("".join([*MONTHS, *DAYS, "0123456789 .,/-"]))
@@ -132,6 +133,7 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the lesson. Returns the exit status."""
     options = parser().parse_args(argv)

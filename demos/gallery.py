@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +18,8 @@ from textwrap import dedent
 from typing import Any
 
 from demos.lesson import Parser, progress
+from microgradrnn.files import write_whole
+from microgradrnn.terminal import command
 from viz.plots.curves import as_svg
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -130,13 +132,12 @@ def write(made: dict[str, list[Made]], docs: Path) -> Iterable[Path]:
         if old.name not in wanted:
             old.unlink()
     for name, svg in wanted.items():
-        (folder / name).write_text(svg, encoding="utf-8")
-        yield folder / name
-    (docs / "gallery.md").write_text(page(made), encoding="utf-8")
-    yield docs / "gallery.md"
+        yield write_whole(folder / name, svg)
+    yield write_whole(docs / "gallery.md", page(made))
 
 
-def main(argv: list[str] | None = None) -> int:
+@command
+def main(argv: Sequence[str] | None = None) -> int:
     """Make the gallery."""
     parser = Parser(prog="python -m demos.gallery", description="Make every picture of the gallery.")
     parser.add_argument("--docs", type=Path, default=DOCS, help="the folder to write into (docs)")
@@ -145,13 +146,12 @@ def main(argv: list[str] | None = None) -> int:
     missing = {one.needs for entries in found.values() for one in entries if one.needs and not find_spec(one.needs)}
     if missing:
         raise SystemExit(f'the gallery needs {", ".join(missing)}: pip install "microgradrnn[demo,bench]"')
-    bar = progress(sum(map(len, found.values())), "gallery")
     made: dict[str, list[Made]] = {}
-    for heading, entries in found.items():
-        for entry in entries:
-            made.setdefault(heading, []).append(make(entry))
-            bar.update()
-    bar.close()
+    with progress(sum(map(len, found.values())), "gallery") as bar:
+        for heading, entries in found.items():
+            for entry in entries:
+                made.setdefault(heading, []).append(make(entry))
+                bar.update()
     files = list(write(made, options.docs))
     size = sum(file.stat().st_size for file in files)
     print(f"{len(files) - 1} pictures, {size / 1e6:.1f} MB, in {options.docs / 'gallery'}; the page is gallery.md")

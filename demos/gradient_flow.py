@@ -26,6 +26,8 @@ import viz
 from demos.lesson import Parser, as_lines, names_from, natural, positive, progress
 from microgradrnn import Tensor, nn, no_grad, optim
 from microgradrnn.data import standard_library, windows
+from microgradrnn.files import write_whole
+from microgradrnn.terminal import command
 from viz.render.scale import short
 from viz.render.theme import DEFAULT as THEME
 from viz.render.theme import recoloured
@@ -395,7 +397,7 @@ class Report:
         """Write a file; returns its text."""
         path = self.out / name
         try:
-            path.write_text(text, encoding="utf-8")
+            write_whole(path, text)
         except OSError as error:
             raise TroubleError(f"{path}: {error.strerror or error}") from None
         if path not in self.written:
@@ -575,14 +577,13 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the lesson. Returns the exit status."""
     options = parser().parse_args(argv)
-    written: list[Path] = []
     try:
         corpus = Corpus.of(read_text(options.text) if options.text else default_text())
         report = Report(options.out, corpus, options)
-        written = report.written
         print(f"{len(corpus.train):,} characters to train on, {len(corpus.held_out):,} held out, "
               f"{corpus.classes} classes", flush=True)
         draw_graph(report, options)
@@ -593,9 +594,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TroubleError as trouble:
         print(f"gradient_flow: {trouble}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"\ninterrupted; written so far: {', '.join(map(str, written)) or 'nothing'}", file=sys.stderr)
-        return 130
     print(f"\n{as_lines(table(results))}\n\n{verdict(results)}\n")
     for note in report.notes:
         print(note)

@@ -23,6 +23,7 @@ from demos.lesson import Parser, as_lines, natural, positive
 from microgradrnn import nn, no_grad, optim
 from microgradrnn.data import LABELS, Vocabulary, standard_library, token_labels
 from microgradrnn.optim.schedules import cosine
+from microgradrnn.terminal import command
 from microgradrnn.training import fit
 
 EMBEDDING, BATCH, PASSAGE, RATE = 16, 32, 64, 1e-2
@@ -174,6 +175,7 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the lesson. Returns the exit status."""
     options = parser().parse_args(argv)

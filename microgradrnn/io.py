@@ -1,9 +1,9 @@
 """Saving and loading, and the exchange of weights with PyTorch.
 
 Files are safetensors: a table of contents in JSON, then the numbers. Nothing is ever unpickled, so a file can hold no
-program. A file is written beside its place, forced to the disk, and then put in its place in one go: whenever the
-machine stops, either the old file is there or the new one, whole. Reading and writing files needs the extra ``io``;
-`load_torch` and `to_torch_state_dict` work on plain dicts of arrays and need nothing.
+program. Whenever the machine stops, either the old file is there or the new one, whole (`microgradrnn.files`). Reading
+and writing files needs the extra ``io``; `load_torch` and `to_torch_state_dict` work on plain dicts of arrays and need
+nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import numpy as np
 from microgradrnn.engine import Node
 from microgradrnn.engine.node import plain
 from microgradrnn.engine.rules.elementwise import relu, tanh
+from microgradrnn.files import DamagedFileError as DamagedFileError
+from microgradrnn.files import read_whole, write_whole
 from microgradrnn.nn import Embedding, GRUCell, Linear, LSTMCell, Module, RNNCell
 from microgradrnn.nn.cells import IRNNCell
 from microgradrnn.nn.recurrent import Recurrent
@@ -32,16 +34,12 @@ KINDS = {"BOOL": "?", **{f"{letter}{8 * n}": f"<{letter.lower()}{n}" for letter 
 DTYPES = ("bool", *(f"{sign}int{n}" for sign in ("", "u") for n in (8, 16, 32, 64)), "float16", "float32", "float64")
 
 
-class DamagedFileError(ValueError):
-    """A file that is not what was written, or not of this kind. Nothing was loaded from it."""
-
-
 # ------------------------------------------------------------------------------------------------ things to files
 def save(path: str | os.PathLike[str], *unnamed: Any, **things: Any) -> None:
     """Write things to one file, each under its name; `load` brings them back.
 
     Args:
-        path: the file, by custom ``*.safetensors``. An older one is replaced.
+        path: the file, by custom ``*.safetensors``. An older one is replaced; of a link, the file that it points to.
         things: modules, optimisers (anything with ``state_dict()`` and ``load_state_dict()``), random generators,
             arrays, nodes, and dicts and lists of all these, of numbers, strings, None and tuples, however nested.
 
@@ -103,7 +101,12 @@ def load(path: str | os.PathLike[str], *unnamed: Any, **things: Any) -> None:
             if form.startswith(FORMAT.split()[0]) else
             f"{path}: not written by microgradrnn.io.save; read() gives the arrays of any file"
         )
-    saved = unpacked(json.loads(metadata["tree"]), arrays)
+    try:
+        saved = unpacked(json.loads(metadata["tree"]), arrays)
+        if type(saved) is not dict:
+            raise TypeError(f"a {type(saved).__name__} where the names should be")
+    except Exception as error:  # the checksum is right, but save never wrote this
+        raise DamagedFileError(f"{path}: its tree is none that save writes ({type(error).__name__}: {error})") from None
     if wrong := sorted(things.keys() ^ saved.keys()):
         raise KeyError(f"{path} holds {', '.join(saved)}; asked for {', '.join(things)}: not both have "
                        f"{', '.join(wrong)}")
@@ -118,9 +121,11 @@ def load(path: str | os.PathLike[str], *unnamed: Any, **things: Any) -> None:
             elif new is not thing:
                 raise TypeError(f"load: {name} is a {type(thing).__name__}, and cannot be filled in place from a "
                                 f"{type(saved[name]).__name__}; put it in a dict")
-    except BaseException:
+    except BaseException as error:
         for step in reversed(undo):
             step()
+        if type(error) in (KeyError, ValueError, TypeError):
+            raise type(error)(f"{error.args[0]} (in {path})") from None
         raise
 
 
@@ -229,8 +234,10 @@ def restored(name: str, thing: Any, saved: Any, undo: list[Callable[[], Any]]) -
         undo.append(partial(set_state, thing, before))
         try:
             set_state(thing, saved)
-        except (KeyError, ValueError, TypeError) as error:
-            raise type(error)(f"load: {name}: {error.args[0]}") from None
+        except Exception as error:
+            kind = type(error) if type(error) in (KeyError, ValueError, TypeError) else ValueError
+            why = error.args[0] if error.args else type(error).__name__
+            raise kind(f"load: {name}: {why}") from None
         need_dtypes(name, before, saved)
         return thing
     if isinstance(thing, Node) and thing.is_leaf and thing.requires_grad and isinstance(saved, np.ndarray):
@@ -281,31 +288,9 @@ def safetensors() -> Any:
     return safetensors.numpy
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that at any moment either the old one is there or the new one."""
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path}: there is no folder {path.parent}; make it first, with mkdir(parents=True)")
-    beside = path.with_name(path.name + ".tmp")
-    try:
-        with open(beside, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    if hasattr(os, "O_DIRECTORY"):  # the new name must reach the disk too; Windows sees to it by itself
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
 def contents(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays and the metadata of a file, if it is whole."""
-    return parsed(path.read_bytes(), path)
+    return parsed(read_whole(path), path)
 
 
 def parsed(raw: bytes, path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -323,13 +308,13 @@ def parsed(raw: bytes, path: Path) -> tuple[dict[str, np.ndarray], dict[str, str
             hint = ("; torch.save seems to have written it, and such a file, which can run any program, is never "
                     "opened: write another there, with safetensors.torch.save_file(model.state_dict(), path)")
         raise DamagedFileError(f"{path}: damaged, or no safetensors file ({error}){hint}") from None
-    arrays = {name: as_array(part, f"{path}: {name}") for name, part in parts}
+    arrays = {name: as_array(part, path, name) for name, part in parts}
     if metadata.get("format") == FORMAT and metadata.get("sha256") != digest(metadata.get("tree", ""), arrays):
         raise DamagedFileError(f"{path}: damaged: its content does not agree with its checksum")
     return arrays, metadata
 
 
-def as_array(part: Mapping[str, Any], name: str) -> np.ndarray:
+def as_array(part: Mapping[str, Any], path: Path, name: str) -> np.ndarray:
     """One array of a file, from its bytes. bfloat16, which NumPy does not have, becomes float32: nothing is rounded."""
     kind, data = part["dtype"], part["data"]
     if kind == "BF16":
@@ -338,9 +323,12 @@ def as_array(part: Mapping[str, Any], name: str) -> np.ndarray:
         a = np.frombuffer(data, KINDS[kind])
         a = a.astype(a.dtype.newbyteorder("="), copy=False)
     else:
-        raise TypeError(f"{name} holds numbers of the kind {kind}, which cannot be read; convert it to float32 where "
-                        "the file was made")
-    return a.reshape(part["shape"])
+        raise TypeError(f"{path}: {name} holds numbers of the kind {kind}, which cannot be read; convert it to float32 "
+                        "where the file was made")
+    try:
+        return a.reshape(part["shape"])
+    except ValueError as error:  # 0 numbers, and lengths whose product no array can have
+        raise DamagedFileError(f"{path}: {name} has no possible shape ({error})") from None
 
 
 def digest(tree: str, arrays: Mapping[str, np.ndarray]) -> str:

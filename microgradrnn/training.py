@@ -20,6 +20,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from microgradrnn import io
+from microgradrnn.files import held
 
 Batches = Sequence[Any] | Callable[[int], Any]
 
@@ -65,7 +67,15 @@ class History:
                 "evaluated_at": np.array(at[0], int), "evaluations": np.array(at[1], float)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The history from arrays."""
+        """The history from arrays.
+
+        Raises:
+            ValueError: if it is no history's.
+        """
+        wrong = [name for name, own in History().state_dict().items()
+                 if not isinstance(a := state.get(name), np.ndarray) or (a.ndim, a.dtype.kind) != (1, own.dtype.kind)]
+        if wrong or len(state["evaluated_at"]) != len(state["evaluations"]):
+            raise ValueError(f"this is no history of fit; look at {', '.join(wrong) or 'the evaluations'}")
         self.losses, self.norms = state["losses"].tolist(), state["norms"].tolist()
         self.evaluations = list(zip(state["evaluated_at"].tolist(), state["evaluations"].tolist(), strict=True))
 
@@ -93,7 +103,8 @@ def fit(
         patience: stop after so many evaluations in a row that were no better than the best so far. The weights are
             then those of the last step.
         checkpoint: the file to save to, and to go on from if it is there. It is written once before the first step
-            too, so that what cannot be saved is known at once. Needs the extra ``io``.
+            too, so that what cannot be saved is known at once. One run at a time has it: a lock is held, which ends
+            with the process, however that ends. A link is followed. Needs the extra ``io``.
         saved: by name, what `microgradrnn.io.save` takes.
         bar: what to write before the progress bar; None shows none. Needs the extra ``progress``.
 
@@ -103,6 +114,8 @@ def fit(
     Raises:
         FloatingPointError: as soon as a loss, or a returned norm, is not finite. The last checkpoint is from before.
         ValueError, TypeError: if arguments do not fit together, or something in `saved` cannot be saved.
+        BlockingIOError: if another run has the checkpoint.
+        FileNotFoundError: if the checkpoint is a link to a file that is not there, or its folder is missing.
         OSError: if the checkpoint cannot be written.
         ImportError: before the first step, if there is a checkpoint and no safetensors, or a bar and no tqdm.
         microgradrnn.io.DamagedFileError: if the checkpoint is not whole. (`fit` itself never leaves such a file.)
@@ -120,31 +133,32 @@ def fit(
     """
     history = History()
     things = checked(step, batches, steps, every, evaluate, patience, checkpoint, saved, history)
-    if checkpoint is not None:
-        if Path(checkpoint).exists():
-            io.load(checkpoint, **things)
-        if len(history.losses) < steps:  # what cannot be saved, or not there, fails before the first step
-            io.save(checkpoint, **things)
     draw: Callable[[int], Any] = batches if callable(batches) else lambda n: batches[n % len(batches)]
-    with progress(bar, steps, len(history.losses)) as shown:
-        for n in range(len(history.losses), steps):
-            if patience is not None and history.without_improvement() >= patience:
-                break
-            said = step(draw(n))
-            loss, *norm = numbers(said)
-            if not all(map(math.isfinite, (loss, *norm))):
-                raise FloatingPointError(
-                    f"fit: the loss is {loss} at step {n}{f', the gradient norm {norm[0]}' if norm else ''}; lower the "
-                    "learning rate, clip the gradient, or look for the cause with detect_anomaly()"
-                )
-            history.losses.append(loss)
-            history.norms += norm
-            if (n + 1) % every == 0 or n + 1 == steps:
-                if evaluate is not None:
-                    history.evaluations.append((n + 1, evaluation(evaluate())))
-                if checkpoint is not None:
-                    io.save(checkpoint, **things)
-            shown(history)
+    with nullcontext() if checkpoint is None else held(checkpoint):
+        if checkpoint is not None:
+            if Path(checkpoint).exists():
+                io.load(checkpoint, **things)
+            if len(history.losses) < steps:  # what cannot be saved, or not there, fails before the first step
+                io.save(checkpoint, **things)
+        with progress(bar, steps, len(history.losses)) as shown:
+            for n in range(len(history.losses), steps):
+                if patience is not None and history.without_improvement() >= patience:
+                    break
+                said = step(draw(n))
+                loss, *norm = numbers(said)
+                if not all(map(math.isfinite, (loss, *norm))):
+                    raise FloatingPointError(
+                        f"fit: the loss is {loss} at step {n}{f', the gradient norm {norm[0]}' if norm else ''}; lower "
+                        "the learning rate, clip the gradient, or look for the cause with detect_anomaly()"
+                    )
+                history.losses.append(loss)
+                history.norms += norm
+                if (n + 1) % every == 0 or n + 1 == steps:
+                    if evaluate is not None:
+                        history.evaluations.append((n + 1, evaluation(evaluate())))
+                    if checkpoint is not None:
+                        io.save(checkpoint, **things)
+                shown(history)
     return history
 
 

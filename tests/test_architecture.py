@@ -26,13 +26,15 @@ ALLOWED = {
     "microgradrnn.nn": ("microgradrnn.engine", "microgradrnn.nn"),
     "microgradrnn.optim": ("microgradrnn.engine", "microgradrnn.nn", "microgradrnn.optim"),
     "microgradrnn.data": ("microgradrnn.engine", "microgradrnn.nn", "microgradrnn.data"),
-    "microgradrnn.io": ("microgradrnn.engine", "microgradrnn.nn", "microgradrnn.io"),
+    "microgradrnn.files": ("microgradrnn.files",),
+    "microgradrnn.terminal": ("microgradrnn.files",),
+    "microgradrnn.io": ("microgradrnn.engine", "microgradrnn.nn", "microgradrnn.io", "microgradrnn.files"),
     "microgradrnn": ("microgradrnn",),
-    "viz.render": ("viz.render", "viz.missing", "viz.given"),
-    "viz.graph": ("microgradrnn.engine", "viz.graph", "viz.missing", "viz.given"),
+    "viz.render": ("viz.render", "viz.missing", "viz.given", "microgradrnn.files"),
+    "viz.graph": ("microgradrnn.engine", "microgradrnn.files", "viz.graph", "viz.missing", "viz.given"),
     "viz.folding": ("microgradrnn.engine", "viz.folding", "viz.graph", "viz.flow.messages"),
     "viz.layout": ("viz.layout", "viz.graph", "viz.flow.messages", "viz.render"),
-    "viz": ("microgradrnn.engine", "viz"),
+    "viz": ("microgradrnn.engine", "microgradrnn.files", "microgradrnn.terminal", "viz"),
 }
 OURS = ("microgradrnn", "viz", "demos", "tests", "benchmarks")
 HEAVY = ("matplotlib", "networkx", "graphviz", "scipy", "torch", "tqdm", "pandas", "IPython", "safetensors")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from microgradrnn import Tensor, Value, io, nn, optim
+from microgradrnn.training import History
 
 pytest.importorskip("safetensors")
 
@@ -323,6 +324,88 @@ def test_a_table_of_contents_of_another_kind_is_damage(path: Path, table: bytes)
     for use in (lambda: io.read(path), lambda: io.load(path, x={})):
         with pytest.raises(io.DamagedFileError):
             use()
+
+
+def forged(path: Path, tree: Any, **arrays: np.ndarray) -> Path:
+    """A file whose checksum is right, whatever is in it."""
+    import safetensors.numpy
+
+    text = tree if isinstance(tree, str) else json.dumps(tree)
+    metadata = {"format": io.FORMAT, "tree": text, "sha256": io.digest(text, arrays)}
+    safetensors.numpy.save_file(arrays, path, metadata)
+    return path
+
+
+@pytest.mark.parametrize("tree", [
+    "", "{", "[]", "3", "null", '"x"', "[" * 100_000, '{"x":' * 100_000, {"x": {"$array": "gone"}},
+    {"x": {"$array": []}}, {"x": {"$array": None}}, {"x": {"$tuple": 3}}, {"$state": {}}, {"$tuple": []},
+], ids=lambda tree: str(tree)[:20])
+def test_a_forged_tree_is_refused_by_name(path: Path, tree: Any) -> None:
+    with pytest.raises(io.DamagedFileError, match=path.name):
+        io.load(forged(path, tree), x={})
+
+
+def adams(**changes: Any) -> dict[str, Any]:
+    """The tree of an Adam over one parameter of shape (2,), with changes."""
+    running = {"m": [{"$array": "a"}], "v": [{"$array": "a"}]}
+    state = {"kind": "Adam", "lr": 0.1, "steps": 3, "counts": [3], "betas": {"$tuple": [0.9, 0.999]}, "eps": 1e-8}
+    return {"adam": {"$state": {**state, **running, **changes}}}
+
+
+BAD_STATES: list[dict[str, Any]] = [
+    *({"lr": lr} for lr in (float("nan"), -1.0, float("inf"), "x", None, [])),
+    *({"steps": n} for n in (-1, 2, 1.5, "x", None, float("inf"))),
+    *({"counts": n} for n in ([-1], [4], [1.5], ["x"], [], 3, None, "a", [[3]])),
+    *({"betas": b} for b in (3, [0.9], [0.9, 1.0], [-0.1, 0.9], ["a", "b"], None, [0.9, float("nan")])),
+    *({"eps": e} for e in (-1.0, float("nan"), "x", [])),
+    *({"m": m} for m in (3, [], ["a"], [3], None, [[1, 2, 3]])), {"kind": 3}, {"kind": []},
+]
+
+
+@pytest.mark.parametrize("change", BAD_STATES, ids=str)
+def test_a_state_that_no_optimiser_has_is_refused_and_nothing_changes(path: Path, change: dict[str, Any]) -> None:
+    adam = optim.Adam([Tensor(np.ones(2))], lr=0.5)
+    before = adam.state_dict()
+    io.load(forged(path, adams(), a=np.ones(2)), adam=optim.Adam([Tensor(np.ones(2))]))
+    with pytest.raises((ValueError, TypeError, KeyError), match=rf"load: adam: .*\(in .*{path.name}\)"):
+        io.load(forged(path, adams(**change), a=np.ones(2)), adam=adam)
+    assert same(adam.state_dict(), before)
+
+
+@pytest.mark.parametrize("state", [{}, {"bit_generator": "PCG64"}, {"bit_generator": "PCG64", "state": 3}, {
+    "bit_generator": "PCG64", "state": {"state": -1, "inc": 10**60}, "has_uint32": "x", "uinteger": 2.5}, 3, [], None])
+def test_a_state_that_no_generator_has_is_refused(path: Path, state: Any) -> None:
+    rng, twin = np.random.default_rng(0), np.random.default_rng(0)
+    with pytest.raises((ValueError, TypeError, KeyError), match=path.name):
+        io.load(forged(path, {"rng": {"$state": state}}), rng=rng)
+    assert rng.random() == twin.random()
+
+
+@pytest.mark.parametrize("state", [
+    {}, {"losses": 3}, {"losses": [1], "norms": [], "evaluated_at": [], "evaluations": []}, 3, [], None])
+def test_a_state_that_no_history_has_is_refused(path: Path, state: Any) -> None:
+    history = History([1.0])
+    with pytest.raises((ValueError, TypeError, KeyError), match=path.name):
+        io.load(forged(path, {"history": {"$state": state}}), history=history)
+    assert history == History([1.0])
+
+
+@pytest.mark.parametrize("length", [2**64 - 1, 2**63, 2**40, 10**8])
+def test_a_length_that_no_file_has_is_refused(path: Path, length: int) -> None:
+    refused(path, struct.pack("<Q", length) + b"{}")
+
+
+@pytest.mark.parametrize("table", [
+    {"a": 3}, {"a": {}}, {"a": {"dtype": "F64", "shape": [-1], "data_offsets": [0, 0]}}, "[" * 100_000,
+    {"a": {"dtype": "F64", "shape": [2**62, 2**62], "data_offsets": [0, 0]}}, {"a": {"dtype": 3}},
+    {"a": {"dtype": "F64", "shape": [2**63, 0], "data_offsets": [0, 0]}}, '{"a":' * 100_000,
+    {"a": {"dtype": "F64", "shape": [0, 2**64 - 1, 2**64 - 1], "data_offsets": [0, 0]}},
+    {"a": {"dtype": "F64", "shape": [1] * 100 + [0], "data_offsets": [0, 0]}},
+    {"a": {"dtype": "F64", "shape": [1], "data_offsets": [8, 0]}}, {"a": None}, {"__metadata__": {"format": 3}},
+], ids=lambda table: str(table)[:70])
+def test_a_hostile_table_of_contents_is_refused(path: Path, table: Any) -> None:
+    raw = (table if isinstance(table, str) else json.dumps(table)).encode()
+    refused(path, struct.pack("<Q", len(raw)) + raw)
 
 
 # ------------------------------------------------------------------------------------------------ writing

@@ -226,7 +226,7 @@ def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_first_step(
 ) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "folder").mkdir()
-    (tmp_path / "taken.tmp").mkdir()
+    (tmp_path / ".taken.lock").mkdir()
     taken = []
     with pytest.raises(kind, match=words):
         fit(lambda batch: taken.append(batch) or 1.0, BATCHES, 3, checkpoint=tmp_path / place, saved=saved)

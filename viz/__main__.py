@@ -24,6 +24,7 @@ import networkx as nx
 
 import viz
 from microgradrnn.engine import Node
+from microgradrnn.terminal import command
 
 PICTURES = (".svg", ".png", ".pdf")
 FILES = {  # for each kind of picture, what it is written as
@@ -44,7 +45,7 @@ class TroubleError(Exception):
 def found(where: str) -> Any:
     """The function that ``MODULE:FUNCTION`` names."""
     place, _, name = where.rpartition(":")
-    if not place or not name:
+    if not name or not (place.endswith(".py") or all(place.split("."))):
         raise TroubleError(f"{where!r}: expected MODULE:FUNCTION, demos.nets:loss say, or FILE.py:FUNCTION")
     module = from_file(Path(place)) if place.endswith(".py") else from_name(place)
     try:
@@ -265,6 +266,7 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+@command
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw. Returns the exit status."""
     options = parser().parse_args(argv)

@@ -14,6 +14,8 @@ from microgradrnn.engine.node import Node, plain
 from microgradrnn.optim.clip import listed
 from microgradrnn.optim.schedules import need_rates
 
+SHARES = ("momentum", "alpha", "betas")  # settings that lie in [0, 1)
+
 
 class Optimiser:
     """Base: holds the parameters, walks over those that have a gradient.
@@ -76,7 +78,7 @@ class Optimiser:
 
         Raises:
             KeyError: if it comes from another kind of optimiser.
-            ValueError: if it comes from other parameters.
+            ValueError: if it comes from other parameters, or holds a number that the optimiser would refuse.
         """
         who = type(self).__name__
         if state.get("kind", who) != who:
@@ -86,6 +88,10 @@ class Optimiser:
         own = [np.shape(p.data) for p in self.parameters]
         if len(state["counts"]) != len(own):
             raise ValueError(f"{who}.load_state_dict: made for {len(state['counts'])} parameters, not for {len(own)}")
+        need_counts(who, [*state["counts"], state["steps"]])
+        need_rates(who, lr=state["lr"])  # 0 is right here: some schedules end there
+        for name in self.settings:
+            need_setting(who, name, getattr(self, name), state[name])
         for name in self.memory:
             if [np.shape(a) for a in state[name]] != own:
                 raise ValueError(f"{who}.load_state_dict: {name} was made for parameters of other shapes than {own}")
@@ -279,3 +285,22 @@ def need_share(who: str, **numbers: float) -> None:
     for name, x in numbers.items():
         if not 0 <= x < 1:
             raise ValueError(f"{who}: {name} must lie in [0, 1), got {x!r}")
+
+
+def need_counts(who: str, counts: list[Any]) -> None:
+    """Raise unless all are whole numbers from 0 to the last of them."""
+    if any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 0 <= n <= counts[-1] for n in counts):
+        raise ValueError(f"{who}.load_state_dict: counts are whole numbers from 0 to the number of steps, got "
+                         f"{counts[:-1]} for steps={counts[-1]!r}")
+
+
+def need_setting(who: str, name: str, own: Any, loaded: Any) -> None:
+    """Raise unless a number, or a tuple of numbers, may take the place of the optimiser's own."""
+    if isinstance(own, bool) or not isinstance(own, (int, float, tuple)):
+        if not isinstance(loaded, type(own)):
+            raise TypeError(f"{who}.load_state_dict: {name} is a {type(own).__name__}, got {loaded!r}")
+        return
+    if np.shape(loaded) != np.shape(own):
+        raise ValueError(f"{who}.load_state_dict: {name} is like {own!r}, got {loaded!r}")
+    for x in loaded if isinstance(own, tuple) else (loaded,):
+        (need_share if name in SHARES else need_rates)(who, **{name: x})

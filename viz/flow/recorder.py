@@ -21,6 +21,7 @@ taken up again goes on recording where it was.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ import numpy as np
 
 from microgradrnn.engine import Node
 from microgradrnn.engine.backward import reverse
+from microgradrnn.files import DamagedFileError, read_whole, write_whole
 from viz.flow.messages import Arrival, Profile, gradient_flow
 from viz.flow.ragged import leaves_out
 from viz.graph.identities import identities
@@ -200,35 +202,42 @@ class Recorder:
         if of != own:
             raise ValueError("Recorder: this was recorded with layer={}, state={!r} and is to go on with layer={}, "
                              "state={!r}; mixed records would mislead".format(*of, *own))
-        self.count, self.symbol = int(state["count"]), str(state["symbol"])
-        self.updates = [int(n) for n in state["updates"]]
-        self._horizons = [float(x) for x in state["horizons"]]
-        self._rows = {name: [[float(x) for x in row] for row in state[name]] for name in state
-                      if name in ("norms", "carry") or name.startswith("gate ")}
+        count, symbol = int(state["count"]), str(state["symbol"])
+        updates, horizons = [int(n) for n in state["updates"]], [float(x) for x in state["horizons"]]
+        rows = {name: [[float(x) for x in row] for row in state[name]] for name in state
+                if name in ("norms", "carry") or name.startswith("gate ")}
+        if updates != sorted(set(updates)) or not all(0 <= n < count for n in updates):
+            raise ValueError(f"Recorder: the numbers of the updates do not rise from 0 to below the count, {count}")
+        if {len(updates)} != {len(horizons), *map(len, rows.values())}:
+            raise ValueError("Recorder: there is not one row for each update")
+        self.count, self.symbol, self.updates, self._horizons, self._rows = count, symbol, updates, horizons, rows
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a plain ``.npz`` file: arrays and no program."""
         arrays: dict[str, Any] = {name: np.asarray(value) for name, value in self.state_dict().items()}
-        with open(path, "wb") as file:
-            np.savez_compressed(file, **arrays)
+        content = io.BytesIO()
+        np.savez_compressed(content, **arrays)
+        write_whole(path, content.getvalue())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Recorder:
         """A recorder from a file that `save` wrote.
 
         Raises:
-            ValueError: if the file is something else.
+            DamagedFileError: if the file is something else, or damaged.
         """
+        raw = read_whole(path)
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(io.BytesIO(raw), allow_pickle=False) as file:
                 state = {name: file[name] for name in file.files}
-        except (AttributeError, EOFError, ValueError) as error:
-            raise ValueError(f"Recorder: {os.fspath(path)} is not a file that Recorder.save wrote") from error
-        made = cls()
-        if {"every", "fraction", "layer", "state"} <= state.keys():
-            made = cls(int(state["every"]), state=str(state["state"]) or None, layer=int(state["layer"]),
-                       fraction=float(state["fraction"]))
-        made.load_state_dict(state)
+            made = cls()
+            if {"every", "fraction", "layer", "state"} <= state.keys():
+                made = cls(int(state["every"]), state=str(state["state"]) or None, layer=int(state["layer"]),
+                           fraction=float(state["fraction"]))
+            made.load_state_dict(state)
+        except Exception as error:  # whatever a damaged file makes the readers raise
+            raise DamagedFileError(f"Recorder: {os.fspath(path)} is not a file that Recorder.save wrote "
+                                   f"({type(error).__name__}: {error})") from error
         return made
 
     def drawing(self, name: str = "how far back the gradient reaches, while training",

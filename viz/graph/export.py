@@ -15,10 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
+from xml.etree import ElementTree
 
 import networkx as nx
+import numpy as np
 
 from microgradrnn.engine import Node
+from microgradrnn.files import DamagedFileError, read_whole, write_whole
 from viz.graph.trace import EDGE, GRAPH, NODE
 from viz.missing import MissingToolError
 
@@ -39,7 +42,8 @@ def write(graph: nx.MultiDiGraph, path: str | Path) -> Path:
 
     Raises:
         ValueError: if the ending is another one, or a node has an attribute ``id``, an edge one ``source``, ``target``
-            or ``key``.
+            or ``key``; or if nodes say their ``kind`` as in a graph of `trace`, and one has no kind or order, an edge
+            no k, or there is a cycle (but for those that `roll` makes, whose edges say their delay).
         TypeError: if it is no `networkx.MultiDiGraph`, or holds something that is no data (an array, say).
     """
     if not isinstance(graph, nx.MultiDiGraph):
@@ -50,9 +54,12 @@ def write(graph: nx.MultiDiGraph, path: str | Path) -> Path:
         if lost := next((name for *_, said in where for name in said if name in taken), None):
             raise ValueError(f"write: an attribute is called {lost!r}, which files of graphs keep for themselves")
     text = format_of(path, "write")[0](graph)
+    try:
+        need_whole(graph)
+    except ValueError as error:
+        raise ValueError(f"write: this is a graph of a computation, and {error}") from None
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8", newline="\n")
-    return path
+    return write_whole(path, text)
 
 
 def hint(given: Any) -> str:
@@ -68,7 +75,9 @@ def read(path: str | Path) -> nx.MultiDiGraph:
     """The graph that `write` wrote to this file.
 
     Raises:
-        ValueError: if the ending is none that `write` knows, or the file is no such graph.
+        ValueError: if the ending is none that `write` knows.
+        DamagedFileError: if the file is no such graph: damaged, undirected, with two nodes of one id, an edge to a node
+            that is not there; or, where nodes say their ``kind`` as in a graph of `trace`, without what belongs to it.
         MissingToolError: for DOT, without pygraphviz or pydot.
 
     >>> import tempfile
@@ -82,12 +91,43 @@ def read(path: str | Path) -> nx.MultiDiGraph:
     """
     path = Path(path)
     reader = format_of(path, "read")[1]
-    text = path.read_text(encoding="utf-8")
+    raw = read_whole(path)
     try:
-        return reader(text)
-    except (ValueError, KeyError, TypeError, AttributeError, nx.NetworkXException,
-            SyntaxError) as error:  # ElementTree's ParseError is a SyntaxError
-        raise ValueError(f"read: {path.name!r} holds no graph that viz.write wrote ({error})") from error
+        graph = reader(raw.decode())
+        need_whole(graph)
+        return graph
+    except MissingToolError:
+        raise
+    except Exception as error:  # whatever a damaged file makes the readers raise
+        raise DamagedFileError(f"read: {path.name!r} holds no graph that viz.write wrote ({type(error).__name__}: "
+                               f"{error})") from error
+
+
+def need_declared(graph: nx.MultiDiGraph, nodes: list[Any], edges: int) -> None:
+    """Raise unless a file's nodes and edges are those of the graph: readers add what is missing, and merge doubles."""
+    if not isinstance(graph, nx.MultiDiGraph):
+        raise ValueError(f"it is a {type(graph).__name__}, not a MultiDiGraph")
+    if len(nodes) != len(set(nodes)):
+        raise ValueError(f"two nodes have the id {next(v for j, v in enumerate(nodes) if v in nodes[:j])!r}")
+    if lost := set(graph) - set(nodes):
+        raise ValueError(f"an edge has the end {lost.pop()!r}, which is no node")
+    if edges != graph.number_of_edges():
+        raise ValueError("two edges have the same ends and the same key")
+
+
+def need_whole(graph: nx.MultiDiGraph) -> None:
+    """Raise unless a graph whose nodes say their kind has all that `trace`, `fold` and `roll` give."""
+    if not any("kind" in said for _, said in graph.nodes(data=True)):
+        return  # anybody's graph
+    for node, said in graph.nodes(data=True):
+        if lost := {"kind", "order"} - said.keys():
+            raise ValueError(f"node {node!r} has no {lost.pop()}")
+    for u, v, said in graph.edges(data=True):
+        if "k" not in said:
+            raise ValueError(f"the edge from {u!r} to {v!r} has no k")
+    at_once = nx.DiGraph((u, v) for u, v, said in graph.edges(data=True) if not said.get("delay"))
+    if not nx.is_directed_acyclic_graph(at_once):
+        raise ValueError("it has a cycle, and nothing is computed from itself")
 
 
 def format_of(path: Path, who: str) -> tuple[Callable[[nx.MultiDiGraph], str], Callable[[str], nx.MultiDiGraph]]:
@@ -105,6 +145,8 @@ def packed(x: Any) -> Any:
     >>> packed({"norm": math.inf, "shape": (2, 3)})
     {'norm': {'$float': 'inf'}, 'shape': {'$tuple': [2, 3]}}
     """
+    if isinstance(x, np.generic):
+        x = bare(x)
     if isinstance(x, float) and not math.isfinite(x):
         return {"$float": str(x)}
     if isinstance(x, tuple):
@@ -121,6 +163,15 @@ def packed(x: Any) -> Any:
         return x
     raise TypeError(f"write: {x!r:.60} is of type {type(x).__name__}; a graph in a file holds numbers, strings, None, "
                     "and tuples, lists, sets and dicts of them")
+
+
+def bare(x: Any) -> Any:
+    """A scalar of NumPy as Python's own, anything else as it is.
+
+    >>> bare(np.float32(1.5)), bare(np.bool_(True)), bare("x")
+    (1.5, True, 'x')
+    """
+    return x.item() if isinstance(x, (np.number, np.bool_, np.str_)) else x
 
 
 def unpacked(x: Any) -> Any:
@@ -195,9 +246,9 @@ def as_json(graph: nx.MultiDiGraph) -> str:
 
 def from_json(text: str) -> nx.MultiDiGraph:
     """The graph of `as_json`."""
-    graph = nx.node_link_graph(unpacked(json.loads(text)), edges="edges")
-    if not isinstance(graph, nx.MultiDiGraph):
-        raise ValueError(f"it is a {type(graph).__name__}, not a MultiDiGraph")
+    data = unpacked(json.loads(text))
+    graph = nx.node_link_graph(data, edges="edges")
+    need_declared(graph, [said[ID] for said in data["nodes"]], len(data["edges"]))
     return graph
 
 
@@ -211,7 +262,11 @@ def as_graphml(graph: nx.MultiDiGraph) -> str:
 
 def from_graphml(text: str) -> nx.MultiDiGraph:
     """The graph of `as_graphml`."""
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise ValueError("it declares entities, which may grow without end")
     graph = nx.parse_graphml(text, force_multigraph=True, edge_key_type=int)
+    elements = [(element.tag.rpartition("}")[2], element.get("id")) for element in ElementTree.fromstring(text).iter()]
+    need_declared(graph, [name for tag, name in elements if tag == "node"], sum(tag == "edge" for tag, _ in elements))
     for default in ("node_default", "edge_default"):
         graph.graph.pop(default, None)
     return changed(graph, lambda place, x: plain(x) if isinstance(x, str) else x)
@@ -219,6 +274,7 @@ def from_graphml(text: str) -> nx.MultiDiGraph:
 
 def to_xml(place: str, x: Any) -> Any:
     """An id, a key or the value of an attribute as GraphML can hold it."""
+    x = bare(x)
     if type(x) in (int, float, bool) or (isinstance(x, str) and place != KEY):
         return coded(x, NOT_IN_XML) if isinstance(x, str) else x
     return as_text(x, NOT_IN_XML)
@@ -247,6 +303,7 @@ def quoted(name: str, x: Any) -> str:
     >>> quoted("symbol", "say {this}"), quoted("step", 3), quoted("range", (0, 3))
     ('"say {this}"', '"3"', '"json:{%22$tuple%22: [0, 3]}"')
     """
+    x = bare(x)
     if isinstance(x, str) and name != KEY and TYPES.get(name, str) is str:
         text = coded(x, NOT_IN_DOT) or EMPTY
     else:
@@ -261,7 +318,10 @@ def from_dot(text: str) -> nx.MultiDiGraph:
         return plain(x) if kind is str or x.startswith(TAG) else kind(x)
 
     graph = parsed(text)
-    ids = {node: said.pop(ID, node) for node, said in graph.nodes(data=True)}
+    ids = {node: said.pop(ID, None) for node, said in graph.nodes(data=True)}
+    if unnamed := next((node for node, id in ids.items() if id is None), None):
+        raise ValueError(f"node {unnamed!r} has no id, or is only the end of an edge")
+    need_declared(nx.relabel_nodes(graph, ids), list(ids.values()), graph.number_of_edges())
     return changed(nx.relabel_nodes(graph, ids), value)
 
 
@@ -297,6 +357,8 @@ def parsed_by_pydot(dot: str) -> nx.MultiDiGraph:
     (graph,) = pydot.graph_from_dot_data(dot) or [None]
     if graph is None or graph.get_type() != "digraph":
         raise ValueError("its edges have no direction" if graph else "it is not in the language DOT")
+    if graph.get_subgraphs():
+        raise ValueError("it has graphs inside")
     found = nx.MultiDiGraph(**{name: x for said in graph.get_graph_defaults() for name, x in bare(said).items()})
     found.add_nodes_from((node.get_name(), bare(node.get_attributes())) for node in graph.get_nodes()
                          if node.get_name() not in ("graph", "node", "edge"))

@@ -9,6 +9,7 @@ angle brackets would be HTML.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ import graphviz
 import networkx as nx
 
 from microgradrnn.engine import Node
+from microgradrnn.files import write_whole
 from viz.flow.messages import Flow
 from viz.graph.size import need_drawable
 from viz.graph.trace import trace
@@ -83,7 +85,7 @@ class Digraph(graphviz.Digraph):  # type: ignore[misc]
             raise ValueError(f"save: {Path(filename).name!r} ends in {ending or 'nothing'}; a graph is saved as .svg, "
                              ".png or .pdf, its DOT text as .gv or .dot")
         if self._writing or ending not in RENDERED:
-            return str(super().save(filename, directory=directory, **how))
+            return self._save_text(filename, directory, **how)
         path = Path(directory or self.directory or "", filename)
         try:
             self.drawing.save(path)
@@ -95,8 +97,20 @@ class Digraph(graphviz.Digraph):  # type: ignore[misc]
             if picture is None:
                 raise
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(picture)
+            write_whole(path, picture)
         return str(path)
+
+    def _save_text(self, filename: Any, directory: Any, skip_existing: bool | None = False) -> str:
+        """The DOT text, as graphviz names and encodes it, written whole."""
+        if filename is not None:
+            self.filename = os.fspath(filename)
+        if directory is not None:
+            self.directory = os.fspath(directory)
+        path = Path(self.filepath)
+        if not (skip_existing and path.exists()):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, self.source.encode(self.encoding))
+        return str(self.filepath)
 
     def render(self, *args: Any, **how: Any) -> str:
         """As in graphviz; needs the ``dot`` program."""

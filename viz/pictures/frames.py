@@ -21,6 +21,7 @@ import numpy as np
 from microgradrnn.engine import Node, Value
 from microgradrnn.engine.backward import reverse
 from microgradrnn.engine.primitive import ieee
+from microgradrnn.files import write_whole
 from viz.graph.size import need_drawable
 from viz.graph.trace import norm, traced
 from viz.missing import MissingToolError
@@ -141,7 +142,7 @@ class Frames:
         content = self.svg.encode() if kind == ".svg" else self.gif() if kind == ".gif" else b""
         (path if not kind else path.parent).mkdir(parents=True, exist_ok=True)
         if kind:
-            path.write_bytes(content)
+            write_whole(path, content)
         else:
             for j, still in enumerate(self.stills):
                 self[still].save(path / f"{j:03}{ending}")

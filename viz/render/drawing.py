@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from microgradrnn.files import write_whole
 from viz.missing import MissingToolError
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -50,8 +51,7 @@ class Drawing:
                              "or .pdf")
         content = self.svg.encode() if ending == ".svg" else self.png() if ending == ".png" else self.pdf()
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        return path
+        return write_whole(path, content)
 
     def png(self, zoom: int = 2) -> bytes:
         """The picture as PNG, two pixels for one by default."""
