@@ -21,6 +21,7 @@ import numpy as np
 
 from microgradrnn.engine import Node
 from viz.flow.local import local_jacobian, size
+from viz.flow.products import log_singular_values
 from viz.graph.steps import need_alike
 from viz.graph.timeline import timeline
 
@@ -102,10 +103,16 @@ class StepJacobians:
     def product_singular_values(self) -> np.ndarray:
         """log10 of all singular values of ∂(state at the end) / ∂(state k steps before), (T + 1, n).
 
-        What lies further below the largest than rounding can tell, 14 decades, is NaN.
+        They may be any number of decades apart, see `viz.flow.products`: rounding in a step changes a value by about
+        κ 10⁻¹⁶ of itself, where κ is the condition number of that step's Jacobian, not that of the product. Minus
+        infinity is exactly zero, as after a ReLU that is off. Once a step is singular (or shrinks a direction 14
+        decades or more below others), what lies 14 decades below the largest is NaN: rounding cannot tell it.
         """
-        logs = self._products(_singular)
-        return np.where(logs < logs[:, :1] - 14, np.nan, logs)
+        n = self.arrays.shape[1]
+        logs = np.array([np.zeros(n), *log_singular_values(self.arrays[::-1], n)])
+        formed = self._products(_singular)
+        formed = np.where(formed < formed[:, :1] - 14, np.nan, formed)
+        return np.where(np.isnan(logs), formed, logs)
 
     def _products(self, of: Any) -> np.ndarray:
         """log10 of something of every product, from no step to all, the last step's Jacobian first."""
