@@ -188,7 +188,8 @@ class Comparison:
         ax.grid(True, which="major", color="#d3dae1", linewidth=0.6)
         for side in ("top", "right"):
             ax.spines[side].set_visible(False)
-        ax.legend(frameon=False, title=f"● last above {self.fraction:g} × start; dotted: the carry alone")
+        if ax.get_lines():
+            ax.legend(frameon=False, title=f"● last above {self.fraction:g} × start; dotted: the carry alone")
         return ax.figure
 
     def label(self, track: Track) -> str:
@@ -214,11 +215,11 @@ def compare_flow(
         theme: sizes and colours.
 
     Returns:
-        A `Comparison`.
+        A `Comparison`. Where no gradient reaches any state, its verdict and its drawing say so.
 
     Raises:
         TypeError: if something is neither a loss nor a `Flow`.
-        ValueError: if there is no net, one has no time steps or hands nothing on, or no gradient reaches any.
+        ValueError: if there is no net, one has no time steps or hands nothing on.
 
     >>> import numpy as np
     >>> from microgradrnn import nn
@@ -242,8 +243,6 @@ def compare_flow(
         raise ValueError(f"compare_flow: fraction must lie between 0 and 1, got {fraction!r}")
     tracks = tuple(track_of(str(net), of, lags, layer) for net, of in nets.items())
     every = [g for track in tracks for g in track.norms]
-    if not any(every):
-        raise ValueError("compare_flow: no gradient reaches any state")
     return Comparison(tracks, fraction, scale or Scale.of(every, widest=12), name, theme)
 
 
