@@ -16,7 +16,7 @@ import networkx as nx
 import numpy as np
 
 from viz.flow.messages import Arrival, Flow, Named
-from viz.graph.steps import Edge, Layer, carries, recurrent, state_symbols
+from viz.graph.steps import FUSED, MOVES, OWN_LOOP, Edge, Layer, carries, fused, recurrent, state_symbols
 from viz.graph.trace import norm
 from viz.missing import MissingToolError
 
@@ -31,6 +31,7 @@ OURS = {
 SIGNS = {"multiply": "*", "add": "+", "subtract": "-", "negative": "-", "divide": "/", "matmul": "@", "power": "**"}
 ROLES = {"h": "hidden", "c": "cell"}
 UNKNOWN = {"shape": "?", "dtype": "?"}
+KEPT = f"torch.nn.LSTM, GRU and RNN hand on none: {OWN_LOOP}"
 
 
 def need_torch() -> Any:
@@ -56,7 +57,8 @@ def from_torch(
         named_parameters: what to call the parameters: ``model.named_parameters()``, a dict, or the model itself.
         states: the hidden states, step by step, ``[h_1, h_2, ...]``, or ``[(h_1, c_1), ...]``, or by name,
             ``{"h": [...], "c": [...]}``: the tensors that your loop handed on. They tell which node was made in which
-            step; without them the flow has messages and gradients, but no steps.
+            step; without them the flow has messages and gradients, but no steps. Every step gives them in the same
+            order. Slices ``hs[t]`` of what ``torch.nn.LSTM``, ``GRU`` or ``RNN`` returns are none: no step reads them.
         seed: the cotangent of the loss, a tensor or an array; 1 by default.
 
     Returns:
@@ -87,7 +89,7 @@ def from_torch(
     rows = by_step(states)
     where, symbols = placed(functions, rows)
     ids, graph = model(torch, functions, named, where, symbols)
-    graph.graph["root"] = ids[loss.grad_fn]
+    graph.graph |= {"root": ids[loss.grad_fn], "source": "PyTorch"}
     graph.nodes[ids[loss.grad_fn]].update(numbers(loss))
     retained = [(x, x.grad) for x in (loss, *(x for row in rows for x in row.values())) if x.retains_grad]
     try:
@@ -176,6 +178,8 @@ def placed(functions: list[Any], rows: list[dict[str, Any]]) -> tuple[dict[Any, 
     computed from was made before the loop.
     """
     there = set(functions)
+    made = {getattr(x, "grad_fn", None) for row in rows for x in row.values()}
+    whole: dict[Any, int] = {}  # of the operation that a state was cut out of: the step
     at: dict[Any, int] = {}
     symbols: dict[Any, dict[int, str]] = {}
     for step, row in enumerate(rows):
@@ -184,9 +188,13 @@ def placed(functions: list[Any], rows: list[dict[str, Any]]) -> tuple[dict[Any, 
             if f is None:
                 raise ValueError(f"from_torch: the state {name} of step {step} has no grad_fn; give the tensors that "
                                  "your loop computed, not detached and not under no_grad, the first state left out")
-            if at.get(f, step) != step:
-                raise ValueError(f"from_torch: one operation ({operation(f)}) made the state {name} of steps {at[f]} "
-                                 f"and {step}; give the states that a loop over time handed on, one by one")
+            source = cut_from(f, made)
+            if (other := whole.setdefault(source, step)) != step:
+                op = operation(source)
+                raise ValueError(f"from_torch: one operation ({operation(f) if f in at else op}) made the state {name} "
+                                 f"of steps {other} and {step}, so neither was computed from the other; give the "
+                                 "states that a loop over time handed on, one by one. "
+                                 f"{fused(op) if op in FUSED else KEPT}")
             if f in there:
                 at[f] = step
                 symbols.setdefault(f, {})[x.output_nr] = name
@@ -204,6 +212,16 @@ def placed(functions: list[Any], rows: list[dict[str, Any]]) -> tuple[dict[Any, 
                     known.add(step)
                     stack.append(f)
     return {f: next(iter(known)) for f, known in steps.items() if len(known) == 1}, symbols
+
+
+def cut_from(f: Any, made: set[Any]) -> Any:
+    """What made the numbers that a function only cuts out or moves about; `made` are the functions of the states."""
+    while operation(f) in MOVES and len(f.next_functions) == 1:
+        g = f.next_functions[0][0]
+        if g is None or g in made or is_leaf(g):
+            break
+        f = g
+    return f
 
 
 def model(torch: Any, functions: list[Any], named: dict[int, str], where: dict[Any, int],

@@ -17,6 +17,15 @@ FROZEN = (
     "frozen, requires_grad=False?), was detached, or was computed under no_grad()"
 )
 NO_STEPS = "this graph has no time steps: wrap each step of your loop in `with scope(step=t):`, or use nn.unroll"
+FUSED = {"mkldnn_rnn_layer", "cudnn_rnn", "miopen_rnn", "lstm_mps"}  # PyTorch's: all steps in one operation
+OWN_LOOP = (
+    "load the weights into the same net of this library, microgradrnn.io.load_torch(net, layer.state_dict()), and "
+    "measure that with viz.gradient_flow; or write the loop with torch.nn.LSTMCell, GRUCell or RNNCell"
+)
+NO_STATES = (
+    "this graph of PyTorch has no time steps: give the states that your loop handed on, from_torch(loss, "
+    f"states=[h_1, h_2, ...]). torch.nn.LSTM, GRU and RNN keep theirs to themselves: {OWN_LOOP}"
+)
 SUMS, FACTORS = {"add", "subtract"}, {"multiply", "divide", "negative"}
 LINEAR = {"multiply", "add", "subtract", "negative", "addcmul"}  # ways along which a state is carried
 MOVES = {  # operations that pass entries on as they are; the second line has PyTorch's names
@@ -113,15 +122,31 @@ def layer_of(graph: nx.MultiDiGraph, number: int, who: str) -> Layer:
     if not found:
         raise ValueError(f"{who}: {no_steps(graph)}")
     if not -len(found) <= number < len(found):
-        raise ValueError(f"{who}: there is no layer {number}; this graph has {len(found)}, counted from 0")
+        hidden = f"; {out_of_sight(graph)}" if out_of_sight(graph) else ""
+        raise ValueError(f"{who}: there is no layer {number}; this graph has {len(found)}, counted from 0{hidden}")
     return found[number]
 
 
 def no_steps(graph: nx.MultiDiGraph) -> str:
     """Why a graph shows no time steps: there are none, they are out of sight, or there is no graph at all."""
-    if any(op == "checkpoint" for _, op in graph.nodes(data="op")):
-        return HIDDEN
+    if hidden := out_of_sight(graph):
+        return hidden
+    if graph.graph.get("source") == "PyTorch":
+        return NO_STATES
     return FROZEN if {kind for _, kind in graph.nodes(data="kind")} == {"constant"} else NO_STEPS
+
+
+def out_of_sight(graph: nx.MultiDiGraph) -> str:
+    """Which operation hides the steps inside it, and the way out; empty if none does."""
+    ops = {op for _, op in graph.nodes(data="op")}
+    if "checkpoint" in ops:
+        return HIDDEN
+    return fused(min(ops & FUSED)) if ops & FUSED else ""
+
+
+def fused(op: str) -> str:
+    """What to do about an operation of PyTorch that is a whole layer."""
+    return f"PyTorch ran all steps of a layer as one fused operation ({op}), which hides them: {OWN_LOOP}"
 
 
 def uses(graph: nx.MultiDiGraph) -> dict[str, set[int]]:
