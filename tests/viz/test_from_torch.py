@@ -524,6 +524,67 @@ def test_the_way_out_leads_to_the_same_gradients(kind: str) -> None:
         assert their_flow.profile(state).norms == pytest.approx(flow.profile(state).norms, rel=1e-10)
 
 
+# ------------------------------------------------------------------------------------------- states out of order
+@pytest.mark.parametrize("learned", [False, True])
+@pytest.mark.parametrize("wrong", [{0}, {1}, {T - 1}, {0, 2, 4, 6}, {3, 4, 5, 6}])
+def test_states_that_change_places_are_refused(wrong: set[int], learned: bool) -> None:
+    cell, states, h = cell_loop("LSTMCell", torch.randn(T, B, D), learned)
+    mixed = [row[::-1] if t in wrong else row for t, row in enumerate(states)]
+    names = r"what step \d gives as [hc] is what step \d gives as [hc]\. .* in the same order"
+    with pytest.raises(ValueError, match=f"the states change places: {names}"):
+        viz.from_torch(h.sum(), cell, mixed)
+    viz.from_torch(h.sum(), cell, states)
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 2, 3])
+def test_states_made_alike_that_change_places_are_told_apart_by_what_they_were_made_from(wrong: int) -> None:
+    W = torch.tensor([[0.5]], requires_grad=True)
+    row: list[Any] = [torch.ones(1, 1) * j for j in range(1, 4)]
+    rows: list[Any] = []
+    for _ in range(4):
+        row = [torch.tanh(x @ W) for x in row]
+        rows.append(tuple(row))
+    loss = sum(x.sum() for x in row)
+    viz.from_torch(loss, {"W": W}, rows)
+    rows[wrong] = (rows[wrong][0], *rows[wrong][:0:-1])
+    with pytest.raises(ValueError, match=r"the states change places: what step \d gives as"):
+        viz.from_torch(loss, {"W": W}, rows)
+
+
+@pytest.mark.parametrize("kind", ["RNNCell", "LSTMCell", "GRUCell"])
+def test_states_that_are_not_in_order_of_time_are_refused(kind: str) -> None:
+    cell, states, h = cell_loop(kind, torch.randn(T, B, D))
+    good = viz.from_torch(h.sum(), cell, states).profile("h").norms
+    for order in ([1, 0, 2, 3, 4, 5, 6], [0, 1, 2, 3, 4, 6, 5], [3, 1, 6, 0, 2, 5, 4], [6, 0, 1, 2, 3, 4, 5]):
+        with pytest.raises(ValueError, match=r"not in the order of time: [hc] of step \d was computed from that of"):
+            viz.from_torch(h.sum(), cell, [states[t] for t in order])
+    if kind == "LSTMCell":
+        with pytest.raises(ValueError, match="not in the order of time"):
+            viz.from_torch(h.sum(), cell, [x for row in states for x in row])  # one after another, not in pairs
+    backwards = viz.from_torch(h.sum(), cell, states[::-1]).profile("h")  # as of a net that reads backwards
+    assert backwards.norms == pytest.approx(good, rel=1e-12)
+    assert backwards.lags == tuple(range(T))
+
+
+def test_loops_that_are_cut_or_differ_from_step_to_step_keep_their_states() -> None:
+    cell, states = torch.nn.LSTMCell(D, H), []
+    h = c = torch.zeros(B, H)
+    for t, x in enumerate(torch.randn(T, B, D)):
+        h, c = cell(x, (h, c))
+        if t % 2:
+            h = torch.nn.functional.dropout(h, 0.5)
+        if t % 3 == 0:
+            c = c.clamp(-1, 1)
+        states.append((h, c))
+        if t == 3:  # truncated: the next stretch reads nothing of this one
+            h, c = h.detach(), c.detach()
+    loss = sum(h.sum() for h, _ in states)
+    flow = viz.from_torch(loss, cell, states)
+    for t, (h, _) in enumerate(states):
+        (g,) = torch.autograd.grad(loss, h, retain_graph=True)
+        assert flow.gradients[f"t{t}/h"] == pytest.approx(g.norm().item(), rel=1e-5)
+
+
 def test_the_same_layer_called_step_by_step_and_states_that_are_moved_keep_their_steps() -> None:
     lstm, out, states = torch.nn.LSTM(D, H), torch.zeros(()), []
     state = tuple(torch.zeros(1, B, H) for _ in range(2))
