@@ -32,6 +32,7 @@ MOVES = {  # operations that pass entries on as they are; the second line has Py
     "where", "getitem", "scatter", "index_update", "reshape", "transpose", "broadcast_to", "astype", "concat", "stack",
     "pad", "roll", "split", "clone", "squeeze", "unsqueeze", "index_select", "index_put", "index_copy", "masked_fill",
 }
+PRODUCTS = {"matmul", "affine"}
 SOME = {"divide": 1, "lerp": 2, "addcdiv": 2}  # linear in their first operands only
 
 
@@ -151,21 +152,20 @@ def fused(op: str) -> str:
 
 def uses(graph: nx.MultiDiGraph) -> dict[str, set[int]]:
     """For each leaf: the steps that read it, directly or through something made outside the steps."""
-    found = {}
-    for leaf, said in graph.nodes(data=True):
-        if said["kind"] != "leaf":
-            continue
-        steps: set[int] = set()
-        seen, stack = {leaf}, [leaf]
-        while stack:
-            for v in graph.successors(stack.pop()):
-                if "step" in graph.nodes[v]:
-                    steps.add(graph.nodes[v]["step"])
-                elif v not in seen:
-                    seen.add(v)
-                    stack.append(v)
-        found[leaf] = steps
-    return found
+    return {leaf: _read_in(graph, leaf) for leaf, said in graph.nodes(data=True) if said["kind"] == "leaf"}
+
+
+def _read_in(graph: nx.MultiDiGraph, node: str) -> set[int]:
+    steps: set[int] = set()
+    seen, stack = {node}, [node]
+    while stack:
+        for v in graph.successors(stack.pop()):
+            if "step" in graph.nodes[v]:
+                steps.add(graph.nodes[v]["step"])
+            elif v not in seen:
+                seen.add(v)
+                stack.append(v)
+    return steps
 
 
 def _adopt(graph: nx.MultiDiGraph, found: list[Layer], at: dict[str, set[int]]) -> None:
@@ -190,14 +190,15 @@ def _adopt(graph: nx.MultiDiGraph, found: list[Layer], at: dict[str, set[int]]) 
 
 
 def weight_names(graph: nx.MultiDiGraph) -> dict[str, str]:
-    """What to call parameters and leaves: their symbol, else W1, W2, ... in the order of making."""
+    """What to call parameters and leaves: their symbol, else W1, W2, ... in the order of making; inputs have none."""
     leaves = sorted((said["order"], node) for node, said in graph.nodes(data=True)
                     if said["kind"] in ("parameter", "leaf"))
     names = {node: graph.nodes[node].get("symbol") for _, node in leaves}
     taken, count, at = set(names.values()), 0, uses(graph)
+    inputs = input_leaves(graph, at)
     several = len({said["step"] for _, said in graph.nodes(data=True) if "step" in said}) > 1
     for _, node in leaves:
-        if names[node] is not None or _is_read_by_weights(graph, node):
+        if names[node] is not None or node in inputs:
             continue
         if graph.nodes[node]["kind"] == "parameter" or len(at[node]) > 1 or not several:
             count += 1
@@ -207,13 +208,80 @@ def weight_names(graph: nx.MultiDiGraph) -> dict[str, str]:
     return {node: name for node, name in names.items() if name is not None}
 
 
-def _is_read_by_weights(graph: nx.MultiDiGraph, node: str) -> bool:
-    """Is it the x of ``x @ W``, a product of two things that are there before any step? Then it is no weight."""
-    return graph.nodes[node]["kind"] == "leaf" and any(
-        k == 0 and graph.nodes[v]["op"] in ("matmul", "affine") and "step" not in graph.nodes[v]
-        and all(graph.nodes[u]["kind"] in ("leaf", "parameter") for u in graph.predecessors(v))
-        for _, v, k in graph.out_edges(node, keys=True)
-    )
+def input_leaves(graph: nx.MultiDiGraph, at: dict[str, set[int]]) -> set[str]:
+    """Leaves without a mark that are inputs: cut into a row for each step, or the x of ``x @ W``, never a W.
+
+    What is only moved about, or worked out with constants alone, is still the leaf. A table that rows are looked up in
+    by arrays of numbers is a weight. `at` says in which steps each leaf is read, see `uses`.
+    """
+    leaves = [node for node, said in graph.nodes(data=True) if said["kind"] == "leaf" and "symbol" not in said]
+    several = len({said["step"] for _, said in graph.nodes(data=True) if "step" in said}) > 1
+    rows = {node for node in leaves if _is_cut_by_step(graph, node)}
+
+    def is_weight(node: str) -> bool:
+        said = graph.nodes[node]
+        return said["kind"] == "parameter" or (
+            said["kind"] == "leaf" and node not in rows and not (several and len(at[node]) == 1))
+
+    found = set()
+    for leaf in leaves:
+        ends = [(k, {j: u for u, _, j in graph.in_edges(v, keys=True)}) for u in _forms(graph, leaf)
+                for _, v, k in graph.out_edges(u, keys=True) if graph.nodes[v].get("op") in PRODUCTS]
+        is_w = any(k == 1 and (leaf not in rows or not is_weight(_origin(graph, of[0]))) for k, of in ends)
+        is_x = any(k == 0 and _origin(graph, of[1]) != leaf and is_weight(_origin(graph, of[1])) for k, of in ends)
+        if not is_w and (is_x or leaf in rows):
+            found.add(leaf)
+    return found
+
+
+def _forms(graph: nx.MultiDiGraph, leaf: str) -> list[str]:
+    """A leaf, and all that it is moved, cut, or worked out with constants to."""
+    found, seen = [leaf], {leaf}
+    for node in found:
+        for v in graph.successors(node):
+            if v not in seen and _moves(graph, v):
+                seen.add(v)
+                found.append(v)
+    return found
+
+
+def _moves(graph: nx.MultiDiGraph, node: str) -> bool:
+    """Does a node only pass on what it reads, or read nothing but one thing and constants?"""
+    said = graph.nodes[node]
+    if said["op"] == "getitem":
+        return "[" not in said.get("params", "")  # no array of numbers
+    others = [u for u in graph.predecessors(node) if graph.nodes[u]["kind"] != "constant"]
+    return said["op"] in MOVES or (len(others) == 1 and said["op"] not in PRODUCTS)
+
+
+def _origin(graph: nx.MultiDiGraph, node: str) -> str:
+    """Back to what a node was moved, cut, or worked out with constants from, if that is one thing."""
+    while graph.nodes[node]["kind"] == "computed" and _moves(graph, node):
+        before = {u for u in graph.predecessors(node) if graph.nodes[u]["kind"] != "constant"}
+        if len(before) != 1:
+            break
+        node = before.pop()
+    return node
+
+
+def _is_cut_by_step(graph: nx.MultiDiGraph, leaf: str) -> bool:
+    """Does every step read a part of its own, by an index that no other step has?"""
+    steps: dict[str, set[int]] = {}  # by index
+    seen, stack = {leaf}, [leaf]
+    while stack:
+        for v in graph.successors(stack.pop()):
+            said = graph.nodes[v]
+            if v in seen:
+                continue
+            seen.add(v)
+            if said["op"] == "getitem" and _moves(graph, v):
+                steps.setdefault(said.get("params", ""), set()).update({said["step"]} if "step" in said else
+                                                                       _read_in(graph, v))
+            elif "step" in said:
+                return False
+            elif _moves(graph, v):
+                stack.append(v)
+    return len(set().union(*steps.values())) > 1 and all(len(own) <= 1 for own in steps.values())
 
 
 def state_symbols(graph: nx.MultiDiGraph, layer: Layer, nodes: set[str] | None = None) -> dict[str, str]:
