@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 import viz
-from benchmarks.measure import Row, compared
-from microgradrnn import nn
+from benchmarks.measure import Row, compared, seconds
+from microgradrnn import Tensor, nn
 from microgradrnn.engine.backward import reverse
 from viz.graph.trace import reachable
 
@@ -40,7 +40,7 @@ def with_names(root: Any) -> object:
 
 
 def rows() -> Iterator[Row]:
-    """The flow at two batch sizes, the ways in every order of classes, then the errors."""
+    """The flow at two batch sizes, the ways in every order of classes, the step Jacobians, then the errors."""
     for B in (1, 16):
         root = loss_of(nn.LSTM(D, H, rng=0), 1000, B)
         what = f"flow, LSTM T=1000 H={H} B={B}"
@@ -55,10 +55,23 @@ def rows() -> Iterator[Row]:
             start = perf_counter()
             found = viz.ways(root, by=by)
             times.append(perf_counter() - start)
-        seconds = sorted(times)[2]
-        yield Row(f"ways by {by}, LSTM T=200 H={H}, {len(found.parts)} classes : 5 s", f"{seconds:.2f} s", "5 s",
-                  seconds / 5, min(times) / 5, 1.0)
+        taken = sorted(times)[2]
+        yield Row(f"ways by {by}, LSTM T=200 H={H}, {len(found.parts)} classes : 5 s", f"{taken:.2f} s", "5 s",
+                  taken / 5, min(times) / 5, 1.0)
+    yield step_jacobians_row()
     yield from exactness()
+
+
+def step_jacobians_row() -> Row:
+    """All step Jacobians of an LSTM, 100 units of h and c together, against half a second."""
+    T, n = 50, 50
+    cell = nn.LSTMCell(n, n, rng=0)
+    hs, _ = nn.unroll(cell, np.random.default_rng(0).standard_normal((T, 1, n)),
+                      (Tensor(np.zeros((1, n))), Tensor(np.zeros((1, n)))))
+    root = (hs * hs).sum()
+    times = sorted(seconds(partial(viz.step_jacobians, root)) for _ in range(5))
+    return Row(f"step Jacobians, LSTM T={T} H={n} : 0.5 s", f"{times[2]:.2f} s", "0.5 s", times[2] / 0.5,
+               times[0] / 0.5, 1.0)
 
 
 def exactness() -> Iterator[Row]:

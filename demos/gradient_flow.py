@@ -231,7 +231,7 @@ def run_cell(kind: str, corpus: Corpus, options: argparse.Namespace) -> Result:
 def horizon_text(profile: viz.Profile) -> str:
     """The horizon: ``≥ 149`` where the gradient is still alive at the first character, – where there is none."""
     horizon = profile.horizon()
-    return "–" if horizon is None else f"≥ {horizon}" if horizon == profile.lags[-1] else str(horizon)
+    return "–" if horizon is None else str(horizon)
 
 
 def table(results: Sequence[Result]) -> list[list[str]]:
@@ -260,8 +260,8 @@ def sentence(r: Result) -> str:
         return (f"The gradient at {p.state} of the last step is {short(start or 0.0)}, so there is nothing to follow "
                 f"back (the last character cost {r.loss_bits:.2f} bits).")
     lag = max((lag for lag in LAGS if p.at(lag) is not None), default=p.lags[-1])
-    end = (f"it is above 1 % of its start as far back as the passage goes, {horizon} steps"
-           if horizon == p.lags[-1] else f"it is last above 1 % of its start {horizon} steps back")
+    end = (f"it is above 1 % of its start as far back as is known, {int(horizon)} steps"
+           if horizon.open else f"it is last above 1 % of its start {horizon} steps back")
     words = (f"The last character cost {r.loss_bits:.2f} bits. The norm of the gradient at {p.state} starts at "
              f"{short(start or 0.0)}; {end}, and {lag} steps back {percent((p.at(lag) or 0.0) / (start or 1.0))} of it "
              "is left.")
@@ -429,8 +429,8 @@ class Report:
                     "bits_per_character": {"train": r.train_bits, "held_out": r.held_out_bits,
                                            "last_character": r.loss_bits},
                     "sentence": sentence(r),
-                    "states": {p.state: {"horizon": p.horizon(), "lags": p.lags, "norms": [finite(g) for g in p.norms]}
-                               for p in r.profiles},
+                    "states": {p.state: {"horizon": (h := p.horizon()), "open": h is not None and h.open,
+                                         "lags": p.lags, "norms": [finite(g) for g in p.norms]} for p in r.profiles},
                     "flow": r.flow.to_dict(),
                 }
                 for r in results
@@ -455,7 +455,7 @@ def page(results: Sequence[Result], svgs: dict[str, str], corpus: Corpus, option
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
     curves = figure(svgs["curves"], "The norm of the gradient at each state, against how many steps back from the loss "
                     "it lies. A straight line down is exponential decay: the same factor lost at every step. The dot "
-                    "marks the horizon.", paper=True) if svgs["curves"] else ""
+                    "marks the horizon; where it is open, so is the dot.", paper=True) if svgs["curves"] else ""
     cells = "".join(f"<h2>{html.escape(r.name)}</h2>"
                     + figure(svgs[r.name], f"{sentence(r) * (len(results) > 1)} "  # of one net it stands on top already
                              f"{matrices(r.name, options.hidden)}".strip())
@@ -534,7 +534,8 @@ PAGE = """<!doctype html>
 and the loss of the one character that follows, {next}, was differentiated. The gradient at a state says how much that
 loss would change if the state had been a little different; where it is next to nothing, the net cannot learn what to
 remember. Its size is its norm, ‖∂L/∂h‖; the <em>lag</em> is how many steps back from the end a state lies, and the
-<em>horizon</em> the largest lag at which the norm is still above 1 % of its value at lag 0.</p>
+<em>horizon</em> the largest lag at which the norm is still above 1 % of its value at lag 0; ≥ where
+the passage ends before the gradient does.</p>
 <p class="verdict">{verdict}</p>
 {compared}
 <table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>

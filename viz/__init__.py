@@ -8,6 +8,7 @@ from viz.flow.blame import LocalErrors, Shares, local_errors, shares, shares_by_
 from viz.flow.compare import Comparison, Track, compare_flow
 from viz.flow.connectivity import connectivity
 from viz.flow.from_torch import from_torch
+from viz.flow.horizon import Horizon
 from viz.flow.jacobians import StepJacobians, step_jacobians
 from viz.flow.messages import Arrival, Flow, Profile, gradient_flow, profiles
 from viz.flow.rates import Decay, decay, ratios
@@ -36,9 +37,9 @@ from viz.render.scale import Scale
 from viz.render.theme import DARK, Theme
 
 __all__ = [
-    "DARK", "Arrival", "Comparison", "Decay", "Drawing", "Equations", "Flow", "Frames", "LocalErrors",
-    "MissingToolError", "Profile", "Recorder", "Scale", "Shares", "StepJacobians", "Theme", "Track", "Ways",
-    "backprop_frames", "blame_map", "cell", "common_scale", "compare_flow", "connectivity", "decay", "draw",
+    "DARK", "Arrival", "Comparison", "Decay", "Drawing", "Equations", "Flow", "Frames", "Horizon",
+    "LocalErrors", "MissingToolError", "Profile", "Recorder", "Scale", "Shares", "StepJacobians", "Theme", "Track",
+    "Ways", "backprop_frames", "blame_map", "cell", "common_scale", "compare_flow", "connectivity", "decay", "draw",
     "draw_dot", "draw_ways", "eigenvalue_plane", "equations", "fold", "folded", "from_torch", "gradient_flow",
     "local_errors", "members", "norm_against_lag", "profiles", "ratios", "read", "ribbons", "roll", "rolled",
     "shaded_text", "share_bars", "shares", "shares_by_lag", "side_by_side", "singular_fan", "step_jacobians",

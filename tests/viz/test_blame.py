@@ -638,3 +638,59 @@ def test_a_state_that_the_loss_does_not_read_at_the_last_step_is_not_to_blame_th
     assert flow.state_names() == ["c", "h"]
     assert flow.horizon("h") is None  # there is no lag 0
     assert (errors.norms[0, 4], errors.arrays is not None and errors.arrays[0, 4].any()) == (0.0, False)
+
+
+# ------------------------------------------------------------------------------------------------ inputs are no weights
+def input_forms() -> dict[str, Any]:
+    """An input of T steps, in forms in which it comes, each with the rows that the steps read."""
+    rng = np.random.default_rng(0)
+    whole, first = Tensor(rng.standard_normal((4, 2, 3))), Tensor(rng.standard_normal((2, 4, 3)))
+    apart, one = [Tensor(rng.standard_normal((2, 3))) for _ in range(4)], Tensor(rng.standard_normal((2, 3)))
+    return {"cut in the step": lambda: [lambda t=t: whole[t] for t in range(4)],
+            "cut before": lambda: [lambda x=whole[t]: x for t in range(4)],
+            "batch first": lambda: [lambda t=t: first[:, t] for t in range(4)],
+            "one by one": lambda: [lambda t=t: apart[t] for t in range(4)],
+            "stacked": lambda: (lambda xs: [lambda t=t: xs[t] for t in range(4)])(mg.stack(apart)),
+            "scaled": lambda: (lambda xs: [lambda t=t: xs[t] / 3 for t in range(4)])(whole * 0.5),
+            "the same at every step": lambda: [lambda: one] * 4}
+
+
+@pytest.mark.parametrize("made", [Tensor, nn.Parameter])
+@pytest.mark.parametrize("form", input_forms())
+@pytest.mark.parametrize("written", ["in the step", "before the loop", "concatenated", "elementwise"])
+def test_an_input_is_no_weight_however_it_is_read(form: str, written: str, made: Any) -> None:
+    rng, rows = np.random.default_rng(1), input_forms()[form]()
+    U, W, h = made(rng.standard_normal((3, 3))), made(rng.standard_normal((6, 3))), Tensor(np.ones((2, 3)))
+    products = [row() @ U for row in rows] if written == "before the loop" else []
+    for t, row in enumerate(rows):
+        with scope(step=t):
+            if written == "concatenated":
+                h = mg.tanh(mg.concat([h, row()], axis=1) @ W) * mg.tanh(row() @ U)
+            elif written == "elementwise" and form != "the same at every step":
+                h = mg.tanh(row() * 0.3 + h @ U.T + h @ W[:3])
+            else:
+                h = mg.tanh((products[t] if products else row() @ U) + h @ W[:3])
+    found = viz.shares((h * h).sum())
+    assert sorted(found) == ["W1", "W2"]
+    for name, share in found.items():
+        w = {3: U, 6: W}[share.total.shape[0]]
+        assert relative_error(share.total, mg.grad((h * h).sum(), w)) < 1e-12, name
+    assert not any(e.startswith("W3") for e in viz.unrolled(h.sum()).svg.split(">"))
+
+
+def test_weights_that_look_like_inputs_are_weights() -> None:
+    rng = np.random.default_rng(0)
+
+    def leaf(*shape: int) -> Tensor:
+        return Tensor(rng.standard_normal(shape))
+
+    gates, table, own, U, h = leaf(2, 3, 3), leaf(7, 4), leaf(4, 3, 3), leaf(4, 3), Tensor(np.ones((2, 3)))
+    for t in range(4):
+        with scope(step=t):  # slices that are the same at every step; rows looked up; a matrix for each step
+            h = mg.tanh(h @ gates[0]) * mg.tanh(h @ gates[1]) + table[np.array([t, t + 1])] @ U + h @ own[t]
+    assert {x.total.shape for x in viz.shares(h.sum()).values()} == {(2, 3, 3), (7, 4), (4, 3, 3), (4, 3)}
+    A, B, xs, s = leaf(3, 2), leaf(3, 3), leaf(4, 2), Tensor(np.ones(3))
+    for t in range(4):
+        with scope(step=t):  # columns: the weights stand on the left
+            s = mg.tanh(A @ xs[t] + B @ s)
+    assert {x.total.shape for x in viz.shares(s.sum()).values()} == {(3, 2), (3, 3)}

@@ -331,11 +331,22 @@ def test_the_curves_are_the_tracks_on_a_log_scale() -> None:
     ({"a": viz.gradient_flow(Tensor(np.ones(3), requires_grad=True).sum())}, {}, ValueError, "has no time steps"),
     ({"a": rnn(T=3)}, {"lags": 0}, ValueError, "lags must be at least 1"),
     ({"a": rnn(T=3)}, {"fraction": 1.0}, ValueError, "fraction must lie between 0 and 1"),
-    ({"a": rnn(T=3) * 0.0}, {}, ValueError, "no gradient reaches any state"),
 ])
 def test_what_cannot_be_compared_is_refused(nets: Any, options: Any, error: Any, words: str) -> None:
     with pytest.raises(error, match=re.escape(words)):
         viz.compare_flow(nets, **options)
+
+
+def test_a_gradient_of_exactly_zero_is_compared_and_said_in_words() -> None:
+    loss = rnn(T=3) * 0.0
+    for net in (loss, viz.gradient_flow(loss)):
+        found = viz.compare_flow({"a": net})
+        assert found.verdict == "No gradient starts at any of these states, so there is nothing to follow."
+        assert [row["norm"] for row in found.records()] == [0.0, 0.0, 0.0]
+        assert found.tracks[0].horizon() is None
+        assert "No gradient starts" in found.drawing.svg
+        pytest.importorskip("matplotlib")
+        assert not found.curves().axes[0].get_lines()
 
 
 def test_nets_without_names_are_refused_with_what_to_write() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import pickle
@@ -510,6 +511,37 @@ def profile(*norms: float) -> viz.Profile:
 ])
 def test_the_horizon_is_the_largest_lag_above_the_fraction(norms: tuple[float, ...], horizon: int | None) -> None:
     assert profile(*norms).horizon(0.01) == horizon
+
+
+@pytest.mark.parametrize(("norms", "said"), [
+    ((1.0, 0.5, 0.011, 0.009), "2"),
+    ((1.0, 0.5, 0.0), "1"),
+    ((1.0,), "≥ 0"),
+    ((1.0, 0.5), "≥ 1"),
+    ((1.0, 0.5, 0.01), "1"),  # exactly the fraction is not above it
+    ((1.0, 0.5, math.nan), "≥ 1"),  # what lies beyond is no number
+    ((1.0, math.nan, 0.001), "0"),
+    ((1.0, 0.001, math.inf), "≥ 2"),
+    ((1.0, 0.5, math.inf, 0.001), "2"),
+])
+def test_a_horizon_is_open_unless_a_smaller_norm_is_known_further_back(norms: tuple[float, ...], said: str) -> None:
+    lags = tuple(range(len(norms)))
+    found = [profile(*norms).horizon(), viz.Track("net", "h", lags, norms, {}).horizon()]
+    assert [str(h) for h in found] == [said] * 2
+    assert [h.open for h in found if h is not None] == ["≥" in said] * 2
+
+
+def test_of_twenty_steps_whose_gradient_stays_the_horizon_is_at_least_nineteen() -> None:
+    lstm = nn.LSTM(3, 4, rng=0)
+    h = viz.gradient_flow(lstm(np.ones((20, 1, 3)))[1][1].sum()).horizon()
+    assert h is not None
+    assert h.open
+    assert (str(h), f"{h}", f"{h:3d}", repr([h]), int(h), h + 1, h == 19, json.dumps({"h": h})) == (
+        "≥ 19", "≥ 19", "≥  19", "[≥ 19]", 19, 20, True, '{"h": 19}')
+    again = pickle.loads(pickle.dumps(h))
+    assert again == h
+    assert again.open
+    assert copy.deepcopy(h).open
 
 
 @pytest.mark.parametrize("fraction", [0, 1, -1, math.nan])

@@ -413,3 +413,192 @@ def test_parameters_are_named_by_pairs_by_a_dict_or_by_the_model_itself() -> Non
     for given in (cell.parameters(), list(cell.parameters()), [torch.ones(2, 3)], 5):
         with pytest.raises(TypeError, match=r"parameters come with their names, net\.named_parameters\(\)"):
             viz.from_torch(loss, given)
+
+
+# ------------------------------------------------------------------------- layers that keep their steps to themselves
+def layer(kind: str, dtype: Any, **options: Any) -> tuple[Any, Any]:
+    """A layer of PyTorch and what it returns for a sequence, (T, B, H)."""
+    torch.manual_seed(0)
+    net = getattr(torch.nn, kind)(D, H, dtype=dtype, **options)
+    return net, net(torch.randn(T, B, D, dtype=dtype))[0]
+
+
+def unpacked(net: Any, dtype: Any) -> Any:
+    """What it returns for sequences of two lengths, padded again."""
+    pack, pad = torch.nn.utils.rnn.pack_padded_sequence, torch.nn.utils.rnn.pad_packed_sequence
+    return pad(net(pack(torch.randn(T, B, D, dtype=dtype), [T, T - 2]))[0])[0]
+
+
+FUSED = viz.graph.steps.FUSED
+FORMS = [(kind, dtype) for kind in ("RNN", "LSTM", "GRU") for dtype in (torch.float32, torch.float64)]
+
+
+@pytest.mark.parametrize(("kind", "dtype"), FORMS)
+def test_the_steps_of_a_whole_layer_are_not_to_be_had_and_the_way_out_is_named(kind: str, dtype: Any) -> None:
+    net, hs = layer(kind, dtype)
+    flow = viz.from_torch(hs[-1].sum(), net)
+    for name, g in zip(dict(net.named_parameters()), torch.autograd.grad(hs[-1].sum(), net.parameters()), strict=True):
+        assert flow.gradients[name] == pytest.approx(g.norm().item(), rel=1e-6)
+    fused = bool(FUSED & {op for _, op in flow.graph.nodes(data="op")})
+    why = r"one fused operation \(\w+\), which hides them" if fused else r"from_torch\(loss, states="
+    for ask in (flow.profile, flow.split, flow.horizon, lambda: viz.ribbons(flow), lambda: viz.roll(flow.graph),
+                lambda: viz.compare_flow({"torch": flow})):
+        with pytest.raises(ValueError, match=rf"{why}.*load_torch\(net, layer\.state_dict\(\)\).*LSTMCell"):
+            ask()
+
+
+def test_the_lstm_in_single_precision_is_the_fused_one_on_a_processor() -> None:
+    """If PyTorch fuses others one day, or calls it otherwise, its name belongs into `FUSED`."""
+    _, hs = layer("LSTM", torch.float32)
+    ops = {op for _, op in viz.from_torch(hs[-1].sum()).graph.nodes(data="op")}
+    assert ops & FUSED == ({"mkldnn_rnn_layer"} if torch.backends.mkldnn.is_available() else set())
+
+
+@pytest.mark.parametrize("name", ["CudnnRnnBackward0", "MiopenRnnBackward0", "LstmMpsBackward0",
+                                  "MkldnnRnnLayerBackward0"])
+def test_fused_layers_of_other_devices_are_known_by_name(name: str) -> None:
+    from viz.flow.from_torch import operation
+
+    assert operation(type(name, (), {})()) in FUSED
+    assert operation(type("ThnnFusedLstmCellBackward0", (), {})()) not in FUSED  # a cell: one step
+
+
+@pytest.mark.parametrize(("kind", "dtype"), FORMS)
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2}, {"bidirectional": True}])
+def test_slices_of_what_a_layer_returns_are_no_states(kind: str, dtype: Any, options: dict[str, Any]) -> None:
+    net, hs = layer(kind, dtype, **options)
+    padded = unpacked(net, dtype)
+    for states in (list(hs), [hs[t] for t in range(T)], [hs[t, :, :H] for t in range(T)], hs.unbind(),
+                   {"h": [hs[t].squeeze(0) for t in range(T)]}):
+        with pytest.raises(ValueError, match=r"one operation \(\w+\) made the state h of steps 0 and 1.*load_torch"):
+            viz.from_torch(hs.sum(), net, states)
+    with pytest.raises(ValueError, match=r"one operation \(\w+\) made the state h of steps 0 and 1.*load_torch"):
+        viz.from_torch(padded.sum(), net, [padded[t] for t in range(T)])
+
+
+def cell_loop(kind: str, xs: Any, learned: bool = False) -> tuple[Any, list[Any], Any]:
+    """A loop of PyTorch's cell: the cell, the states step by step, and the last h. The first state may be learned."""
+    torch.manual_seed(1)
+    cell = getattr(torch.nn, kind)(xs.shape[-1], H, dtype=xs.dtype)
+    h, c = (torch.full((B, H), 0.3, dtype=xs.dtype, requires_grad=learned) for _ in range(2))
+    states = []
+    for x in xs:
+        if kind == "LSTMCell":
+            h, c = cell(x, (h, c))
+        else:
+            h = cell(x, h)
+        states.append((h, c) if kind == "LSTMCell" else (h,))
+    return cell, states, h
+
+
+@pytest.mark.parametrize("kind", ["RNNCell", "LSTMCell", "GRUCell"])
+def test_an_own_loop_above_a_fused_layer_has_its_steps(kind: str) -> None:
+    _, below = layer("LSTM", torch.float32)
+    cell, states, h = cell_loop(kind, below)
+    flow = viz.from_torch(h.sum(), cell, states)
+    profile = flow.profile("h")
+    for t, norm in zip(profile.steps, profile.norms, strict=True):
+        (g,) = torch.autograd.grad(h.sum(), states[t][0], retain_graph=True)
+        assert norm == pytest.approx(g.norm().item(), rel=1e-5)
+    assert len(profile.norms) == T
+    assert viz.unrolled(flow, last=2).svg.startswith("<svg")
+    with pytest.raises(ValueError, match=r"no layer 1; this graph has 1, .*\(mkldnn_rnn_layer\), which hides them"):
+        flow.profile(layer=1)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_the_way_out_leads_to_the_same_gradients(kind: str) -> None:
+    from microgradrnn import io, nn
+
+    theirs, _ = layer(kind, torch.float64)
+    x = torch.randn(T, B, D, dtype=torch.float64)
+    ours = nn.GRU(D, H, reset="after", rng=0) if kind == "GRU" else getattr(nn, kind)(D, H, rng=0)
+    io.load_torch(ours, theirs.state_dict())
+    flow = viz.gradient_flow((ours(x.numpy())[0][-1] ** 2).sum())
+    loop, _, _ = cell_loop(f"{kind}Cell", x)
+    loop.load_state_dict({k.removesuffix("_l0"): a for k, a in theirs.state_dict().items()})
+    h, c, hs = *(torch.zeros(B, H, dtype=torch.float64) for _ in range(2)), []
+    for x_t in x:
+        h, c = loop(x_t, (h, c)) if kind == "LSTM" else (loop(x_t, h), c)
+        hs.append((h, c) if kind == "LSTM" else (h,))
+    their_flow = viz.from_torch((h**2).sum(), loop, hs)
+    for state in flow.state_names():
+        assert their_flow.profile(state).norms == pytest.approx(flow.profile(state).norms, rel=1e-10)
+
+
+# ------------------------------------------------------------------------------------------- states out of order
+@pytest.mark.parametrize("learned", [False, True])
+@pytest.mark.parametrize("wrong", [{0}, {1}, {T - 1}, {0, 2, 4, 6}, {3, 4, 5, 6}])
+def test_states_that_change_places_are_refused(wrong: set[int], learned: bool) -> None:
+    cell, states, h = cell_loop("LSTMCell", torch.randn(T, B, D), learned)
+    mixed = [row[::-1] if t in wrong else row for t, row in enumerate(states)]
+    names = r"what step \d gives as [hc] is what step \d gives as [hc]\. .* in the same order"
+    with pytest.raises(ValueError, match=f"the states change places: {names}"):
+        viz.from_torch(h.sum(), cell, mixed)
+    viz.from_torch(h.sum(), cell, states)
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 2, 3])
+def test_states_made_alike_that_change_places_are_told_apart_by_what_they_were_made_from(wrong: int) -> None:
+    W = torch.tensor([[0.5]], requires_grad=True)
+    row: list[Any] = [torch.ones(1, 1) * j for j in range(1, 4)]
+    rows: list[Any] = []
+    for _ in range(4):
+        row = [torch.tanh(x @ W) for x in row]
+        rows.append(tuple(row))
+    loss = sum(x.sum() for x in row)
+    viz.from_torch(loss, {"W": W}, rows)
+    rows[wrong] = (rows[wrong][0], *rows[wrong][:0:-1])
+    with pytest.raises(ValueError, match=r"the states change places: what step \d gives as"):
+        viz.from_torch(loss, {"W": W}, rows)
+
+
+@pytest.mark.parametrize("kind", ["RNNCell", "LSTMCell", "GRUCell"])
+def test_states_that_are_not_in_order_of_time_are_refused(kind: str) -> None:
+    cell, states, h = cell_loop(kind, torch.randn(T, B, D))
+    good = viz.from_torch(h.sum(), cell, states).profile("h").norms
+    for order in ([1, 0, 2, 3, 4, 5, 6], [0, 1, 2, 3, 4, 6, 5], [3, 1, 6, 0, 2, 5, 4], [6, 0, 1, 2, 3, 4, 5]):
+        with pytest.raises(ValueError, match=r"not in the order of time: [hc] of step \d was computed from that of"):
+            viz.from_torch(h.sum(), cell, [states[t] for t in order])
+    if kind == "LSTMCell":
+        with pytest.raises(ValueError, match="not in the order of time"):
+            viz.from_torch(h.sum(), cell, [x for row in states for x in row])  # one after another, not in pairs
+    backwards = viz.from_torch(h.sum(), cell, states[::-1]).profile("h")  # as of a net that reads backwards
+    assert backwards.norms == pytest.approx(good, rel=1e-12)
+    assert backwards.lags == tuple(range(T))
+
+
+def test_loops_that_are_cut_or_differ_from_step_to_step_keep_their_states() -> None:
+    cell, states = torch.nn.LSTMCell(D, H), []
+    h = c = torch.zeros(B, H)
+    for t, x in enumerate(torch.randn(T, B, D)):
+        h, c = cell(x, (h, c))
+        if t % 2:
+            h = torch.nn.functional.dropout(h, 0.5)
+        if t % 3 == 0:
+            c = c.clamp(-1, 1)
+        states.append((h, c))
+        if t == 3:  # truncated: the next stretch reads nothing of this one
+            h, c = h.detach(), c.detach()
+    loss = sum(h.sum() for h, _ in states)
+    flow = viz.from_torch(loss, cell, states)
+    for t, (h, _) in enumerate(states):
+        (g,) = torch.autograd.grad(loss, h, retain_graph=True)
+        assert flow.gradients[f"t{t}/h"] == pytest.approx(g.norm().item(), rel=1e-5)
+
+
+def test_the_same_layer_called_step_by_step_and_states_that_are_moved_keep_their_steps() -> None:
+    lstm, out, states = torch.nn.LSTM(D, H), torch.zeros(()), []
+    state = tuple(torch.zeros(1, B, H) for _ in range(2))
+    for x in torch.randn(T, 1, B, D):
+        _, state = lstm(x, state)
+        states.append(state)
+        out = out + state[0].sum()
+    assert len(viz.from_torch(out, lstm, states).profile("h").norms) == T
+    W, register = torch.eye(H, requires_grad=True), []
+    a, b = torch.ones(B, H), torch.ones(B, H)
+    for _ in range(T):
+        a, b = torch.tanh(b @ W), a.clone()  # b is what a was
+        register.append((a, b))
+    flow = viz.from_torch((a + b).sum(), {"W": W}, register[1:])
+    assert flow.profile("h").lags == tuple(range(T - 1))

@@ -327,8 +327,10 @@ def test_a_horizon_that_the_record_does_not_reach_beyond_is_said_to_be_open() ->
     for T in (12, 5):  # the second ends before its gradient does, though the first reached further back
         run.step(T)
         assert run.recorder.horizons[-1] == T - 1
-        said.append(re.findall(r">(≥? ?lag \d+)<", run.recorder.drawing().svg)[0])
-    assert said == ["≥ lag 11", "≥ lag 4"]
+        assert run.recorder.horizon().open  # type: ignore[union-attr]
+        assert run.recorder.records()[-1]["open"]
+        said.append(re.findall(r'x="770"[^>]*>(lag ≥? ?\d+)<', run.recorder.drawing().svg)[0])
+    assert said == ["lag ≥ 11", "lag ≥ 4"]
 
 
 def test_exact_zeros_and_what_is_not_finite_are_told_apart() -> None:

@@ -15,11 +15,12 @@ from itertools import cycle
 from typing import Any
 
 from microgradrnn.engine import Node
-from viz.flow.messages import Flow, Profile, profiles
+from viz.flow.horizon import Horizon, horizon
+from viz.flow.messages import Flow, profiles
 from viz.flow.ways import CARRY, STRAIGHT, step_ways
 from viz.graph.steps import Edge, layer_of, no_steps, recurrent, states
 from viz.graph.trace import trace
-from viz.plots.curves import COLOURS, need_matplotlib
+from viz.plots.curves import COLOURS, dot, need_matplotlib
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale, short
 from viz.render.theme import DEFAULT, Theme, need_theme
@@ -60,14 +61,9 @@ class Track:
             return None
         return end / start
 
-    def horizon(self, fraction: float = 0.01) -> int | None:
+    def horizon(self, fraction: float = 0.01) -> Horizon | None:
         """The largest lag at which the norm is above a fraction of its start; see `Profile.horizon`."""
-        return Profile(self.state, (), self.lags, self.norms).horizon(fraction)
-
-    def ends_at(self, horizon: int) -> bool:
-        """Is the norm known to stay below from there on? Not if the track stops there, or goes on without a number."""
-        beyond = [norm for lag, norm in zip(self.lags, self.norms, strict=True) if lag > horizon]
-        return bool(beyond) and all(map(math.isfinite, beyond))
+        return horizon(self.lags, self.norms, fraction)
 
     def factors(self) -> list[float]:
         """By what each step back multiplied the norm: one number less than there are lags. NaN where it was zero."""
@@ -177,9 +173,8 @@ class Comparison:
                 if any(g > 0 for g in norms):
                     shown = [g if g > 0 and math.isfinite(g) else math.nan for g in norms]
                     ax.plot(track.lags, shown, color=colour, **style)
-            horizon = track.horizon(self.fraction)
-            if horizon is not None and (g := track.at(horizon)):
-                ax.plot([horizon], [g], "o", color=colour, markersize=6)
+            if (last := track.horizon(self.fraction)) is not None:
+                ax.plot([last], [track.at(last)], "o", color=colour, markersize=6, **dot(last))
         ax.set_yscale("log")
         ax.invert_xaxis()  # as in the drawing: time to the right, the gradient to the left
         ax.set_xlabel("lag: steps back from the loss")
@@ -188,7 +183,9 @@ class Comparison:
         ax.grid(True, which="major", color="#d3dae1", linewidth=0.6)
         for side in ("top", "right"):
             ax.spines[side].set_visible(False)
-        ax.legend(frameon=False, title=f"● last above {self.fraction:g} × start; dotted: the carry alone")
+        if ax.get_lines():
+            ax.legend(frameon=False, title=f"● last above {self.fraction:g} × start (○ at least); "
+                      "dotted: the carry alone")
         return ax.figure
 
     def label(self, track: Track) -> str:
@@ -214,11 +211,11 @@ def compare_flow(
         theme: sizes and colours.
 
     Returns:
-        A `Comparison`.
+        A `Comparison`. Where no gradient reaches any state, its verdict and its drawing say so.
 
     Raises:
         TypeError: if something is neither a loss nor a `Flow`.
-        ValueError: if there is no net, one has no time steps or hands nothing on, or no gradient reaches any.
+        ValueError: if there is no net, one has no time steps or hands nothing on.
 
     >>> import numpy as np
     >>> from microgradrnn import nn
@@ -242,8 +239,6 @@ def compare_flow(
         raise ValueError(f"compare_flow: fraction must lie between 0 and 1, got {fraction!r}")
     tracks = tuple(track_of(str(net), of, lags, layer) for net, of in nets.items())
     every = [g for track in tracks for g in track.norms]
-    if not any(every):
-        raise ValueError("compare_flow: no gradient reaches any state")
     return Comparison(tracks, fraction, scale or Scale.of(every, widest=12), name, theme)
 
 
@@ -416,13 +411,13 @@ def sooner(ranked: Sequence[Track], lag: int, fraction: float) -> str:
     """A net may have more left far back and yet have lost most of it earlier: say so."""
     for j, a in enumerate(ranked):
         ha = a.horizon(fraction)
-        if ha is None or not a.ends_at(ha):
+        if ha is None or ha.open:
             continue  # it ends before the gradient does
         for b in ranked[j + 1 :]:
             hb, more, less = b.horizon(fraction), a.left(lag), b.left(lag)
             if hb is not None and ha < hb and more is not None and less is not None and more > less:
                 return (f" But {quoted(a.net)} is last above {100 * fraction:g} % at lag {ha}, sooner than "
-                        f"{quoted(b.net)}, at lag {hb}{'' if b.ends_at(hb) else ' or later'}.")
+                        f"{quoted(b.net)}, at lag {int(hb)}{' or later' * hb.open}.")
     return ""
 
 

@@ -16,7 +16,7 @@ import networkx as nx
 import numpy as np
 
 from viz.flow.messages import Arrival, Flow, Named
-from viz.graph.steps import Edge, Layer, carries, recurrent, state_symbols
+from viz.graph.steps import FUSED, MOVES, OWN_LOOP, Edge, Layer, carries, fused, recurrent, state_symbols
 from viz.graph.trace import norm
 from viz.missing import MissingToolError
 
@@ -31,6 +31,7 @@ OURS = {
 SIGNS = {"multiply": "*", "add": "+", "subtract": "-", "negative": "-", "divide": "/", "matmul": "@", "power": "**"}
 ROLES = {"h": "hidden", "c": "cell"}
 UNKNOWN = {"shape": "?", "dtype": "?"}
+KEPT = f"torch.nn.LSTM, GRU and RNN hand on none: {OWN_LOOP}"
 
 
 def need_torch() -> Any:
@@ -56,7 +57,8 @@ def from_torch(
         named_parameters: what to call the parameters: ``model.named_parameters()``, a dict, or the model itself.
         states: the hidden states, step by step, ``[h_1, h_2, ...]``, or ``[(h_1, c_1), ...]``, or by name,
             ``{"h": [...], "c": [...]}``: the tensors that your loop handed on. They tell which node was made in which
-            step; without them the flow has messages and gradients, but no steps.
+            step; without them the flow has messages and gradients, but no steps. Every step gives them in the same
+            order. Slices ``hs[t]`` of what ``torch.nn.LSTM``, ``GRU`` or ``RNN`` returns are none: no step reads them.
         seed: the cotangent of the loss, a tensor or an array; 1 by default.
 
     Returns:
@@ -86,8 +88,10 @@ def from_torch(
     named = {id(p): name for name, p in by_name(torch, named_parameters).items()}
     rows = by_step(states)
     where, symbols = placed(functions, rows)
+    need_order(functions, where, symbols)
+    need_places(functions, where, symbols)
     ids, graph = model(torch, functions, named, where, symbols)
-    graph.graph["root"] = ids[loss.grad_fn]
+    graph.graph |= {"root": ids[loss.grad_fn], "source": "PyTorch"}
     graph.nodes[ids[loss.grad_fn]].update(numbers(loss))
     retained = [(x, x.grad) for x in (loss, *(x for row in rows for x in row.values())) if x.retains_grad]
     try:
@@ -176,6 +180,8 @@ def placed(functions: list[Any], rows: list[dict[str, Any]]) -> tuple[dict[Any, 
     computed from was made before the loop.
     """
     there = set(functions)
+    made = {getattr(x, "grad_fn", None) for row in rows for x in row.values()}
+    whole: dict[Any, int] = {}  # of the operation that a state was cut out of: the step
     at: dict[Any, int] = {}
     symbols: dict[Any, dict[int, str]] = {}
     for step, row in enumerate(rows):
@@ -184,9 +190,13 @@ def placed(functions: list[Any], rows: list[dict[str, Any]]) -> tuple[dict[Any, 
             if f is None:
                 raise ValueError(f"from_torch: the state {name} of step {step} has no grad_fn; give the tensors that "
                                  "your loop computed, not detached and not under no_grad, the first state left out")
-            if at.get(f, step) != step:
-                raise ValueError(f"from_torch: one operation ({operation(f)}) made the state {name} of steps {at[f]} "
-                                 f"and {step}; give the states that a loop over time handed on, one by one")
+            source = cut_from(f, made)
+            if (other := whole.setdefault(source, step)) != step:
+                op = operation(source)
+                raise ValueError(f"from_torch: one operation ({operation(f) if f in at else op}) made the state {name} "
+                                 f"of steps {other} and {step}, so neither was computed from the other; give the "
+                                 "states that a loop over time handed on, one by one. "
+                                 f"{fused(op) if op in FUSED else KEPT}")
             if f in there:
                 at[f] = step
                 symbols.setdefault(f, {})[x.output_nr] = name
@@ -204,6 +214,98 @@ def placed(functions: list[Any], rows: list[dict[str, Any]]) -> tuple[dict[Any, 
                     known.add(step)
                     stack.append(f)
     return {f: next(iter(known)) for f, known in steps.items() if len(known) == 1}, symbols
+
+
+def cut_from(f: Any, made: set[Any]) -> Any:
+    """What made the numbers that a function only cuts out or moves about; `made` are the functions of the states."""
+    while operation(f) in MOVES and len(f.next_functions) == 1:
+        g = f.next_functions[0][0]
+        if g is None or g in made or is_leaf(g):
+            break
+        f = g
+    return f
+
+
+def need_order(functions: list[Any], where: dict[Any, int], symbols: dict[Any, dict[int, str]]) -> None:
+    """Check that the states come in the order of time, all forwards or, as of a net that reads backwards, all back.
+
+    Raises:
+        ValueError: if one was computed from itself of an earlier step in the list, and one from a later.
+    """
+    sources: dict[Any, set[tuple[str, int]]] = {}  # of each function: the states of other steps that it comes from
+    ways: dict[str, dict[bool, tuple[int, int]]] = {}
+    for f in functions:
+        if (step := where.get(f)) is None:
+            continue
+        found = sources[f] = set()
+        for x, output in f.next_functions:
+            name = symbols.get(x, {}).get(output)
+            if name is not None and where[x] != step:
+                found.add((name, where[x]))
+            elif where.get(x) == step:
+                found |= sources.get(x, set())
+        for name in symbols.get(f, {}).values():
+            for source, other in found:
+                if source == name:
+                    ways.setdefault(name, {}).setdefault(other < step, (step, other))
+    for name, way in ways.items():
+        if len(way) > 1:
+            (a, b), (c, d) = way[False], way[True]
+            raise ValueError(f"from_torch: the states are not in the order of time: {name} of step {a} was computed "
+                             f"from that of step {b}, but that of step {c} from that of step {d}; give them in the "
+                             "order in which the loop made them")
+
+
+def need_places(functions: list[Any], where: dict[Any, int], symbols: dict[Any, dict[int, str]]) -> None:
+    """Check that each step gives its states in the same order, (h, c) and never (c, h).
+
+    Raises:
+        ValueError: if, at another step, what is given as one state is made or read as another one is.
+    """
+    for seen in patterns(functions, where, symbols):
+        first: dict[tuple[Any, ...], tuple[int, dict[str, Any]]] = {}
+        for step, of in seen.items():
+            before, there = first.setdefault(tuple(sorted(of.values())), (step, of))
+            for name in of.keys() & there.keys():
+                if of[name] != there[name]:
+                    other = next(o for o in there if there[o] == of[name])
+                    raise ValueError(f"from_torch: the states change places: what step {step} gives as {name} is what "
+                                     f"step {before} gives as {other}. Every step gives its states in the same order, "
+                                     "[(h_1, c_1), (h_2, c_2), ...]")
+
+
+def patterns(functions: list[Any], where: dict[Any, int],
+             symbols: dict[Any, dict[int, str]]) -> list[dict[int, dict[str, Any]]]:
+    """Three descriptions of each state, by step and name.
+
+    They are by which operations it was made; the same with the names of the states that it was made from; and by which
+    operations the next step reads it. Where two states have changed places, one of these has too.
+    """
+    alike: dict[Any, int] = {None: 0}  # the first state may be a constant, of which PyTorch knows nothing
+    named: dict[Any, int] = {None: 0}
+    made: dict[int, dict[str, Any]] = {step: {} for step in sorted(set(where.values()))}
+    made_from: dict[int, dict[str, Any]] = {step: {} for step in made}
+    read: dict[int, dict[str, Any]] = {step: {} for step in made}
+    for f in functions:
+        step, parts, names = where.get(f), [], []
+        for k, (x, output) in enumerate(f.next_functions):
+            if x in symbols and where[x] != step:
+                name = symbols[x].get(output)
+                parts.append((0, 0))
+                names.append((hash((name, output)), 0))
+                if name is not None and step is not None:
+                    read[where[x]].setdefault(name, []).append((operation(f), k))
+            else:
+                parts.append((alike.get(x, 0), output))
+                names.append((named.get(x, 0), output))
+        what = f if is_leaf(f) else operation(f)
+        alike[f], named[f] = hash((what, *parts)), hash((what, *names))
+        for output, name in symbols.get(f, {}).items():
+            made[where[f]][name] = alike[f], output
+            made_from[where[f]][name] = named[f], output
+    for of in read.values():
+        of.update((name, tuple(sorted(ways))) for name, ways in of.items())
+    return [made, made_from, read]
 
 
 def model(torch: Any, functions: list[Any], named: dict[int, str], where: dict[Any, int],

@@ -1,8 +1,8 @@
 """Step Jacobians: how a small change of the state before a step changes the state after it. Numbers only.
 
 Back-propagation through time is a product of these matrices, one for each step; whether gradients vanish or explode is
-a property of the product. They are taken from the graph itself, by one local reverse pass for each unit of the state:
-such a pass sees the nodes of one step only, so T steps cost T times one step, whatever T is.
+a property of the product. They are taken from the graph itself, step by step (`viz.flow.local`), so T steps cost T
+times one step.
 
 States are rows (equations.md, section 2): ``J[i, k] = ∂(unit k after the step) / ∂(unit i before it)``. So
 ``dh_t = dh_{t-1} J_t``, the simple net has ``J_t = W diag(φ'(z_t))``, products are written in the order of time,
@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from microgradrnn.engine import Node
-from microgradrnn.engine.backward import ancestors, reverse
-from microgradrnn.engine.node import RETAIN
+from viz.flow.local import local_jacobian, size
+from viz.flow.products import log_singular_values
 from viz.graph.steps import need_alike
 from viz.graph.timeline import timeline
 
@@ -103,10 +103,16 @@ class StepJacobians:
     def product_singular_values(self) -> np.ndarray:
         """log10 of all singular values of ∂(state at the end) / ∂(state k steps before), (T + 1, n).
 
-        What lies further below the largest than rounding can tell, 14 decades, is NaN.
+        They may be any number of decades apart, see `viz.flow.products`: rounding in a step changes a value by about
+        κ 10⁻¹⁶ of itself, where κ is the condition number of that step's Jacobian, not that of the product. Minus
+        infinity is exactly zero, as after a ReLU that is off. Once a step is singular (or shrinks a direction 14
+        decades or more below others), what lies 14 decades below the largest is NaN: rounding cannot tell it.
         """
-        logs = self._products(_singular)
-        return np.where(logs < logs[:, :1] - 14, np.nan, logs)
+        n = self.arrays.shape[1]
+        logs = np.array([np.zeros(n), *log_singular_values(self.arrays[::-1], n)])
+        formed = self._products(_singular)
+        formed = np.where(formed < formed[:, :1] - 14, np.nan, formed)
+        return np.where(np.isnan(logs), formed, logs)
 
     def _products(self, of: Any) -> np.ndarray:
         """log10 of something of every product, from no step to all, the last step's Jacobian first."""
@@ -225,15 +231,14 @@ def step_jacobians(of: Any, layer: int = -1, batch: int = 0) -> StepJacobians:
     if len(states) < 2:
         raise ValueError("step_jacobians: a single step does not show what went into it as the state; say so: "
                          "step_jacobians([h0, h]), where h0 is a Tensor")
-    sizes = tuple(_size(state) for state in states[-1])
+    sizes = tuple(size(state) for state in states[-1])
     for step, parts in zip([None, *steps], states, strict=True):
-        if tuple(_size(state) for state in parts) != sizes:
+        if tuple(size(state) for state in parts) != sizes:
             raise ValueError(f"step_jacobians: the state has {sizes} units at the end, but "
-                             f"{tuple(_size(state) for state in parts)} after step {step}")
+                             f"{tuple(size(state) for state in parts)} after step {step}")
         for state in parts:
             _row(state, batch)
-    arrays = np.array([_local(before, after, batch)
-                       for before, after in pairwise(states)])
+    arrays = np.array([local_jacobian(before, after, batch) for before, after in pairwise(states)])
     return StepJacobians(names, sizes, tuple(steps), arrays, batch)
 
 
@@ -280,56 +285,10 @@ def _given(of: Sequence[Any]) -> tuple[tuple[str, ...], list[int], list[list[Nod
     return tuple(names), known if len(known) == len(steps) else list(range(1, len(states))), states
 
 
-def _local(before: Sequence[Node], after: Sequence[Node], batch: int) -> np.ndarray:
-    """∂after/∂before, (n, n), by one reverse pass a unit. The states before are walls: they are taken as given."""
-    walls = {state: slice(start, start + _size(state)) for state, start in
-             zip(before, np.cumsum([0, *map(_size, before)]), strict=False)}
-    n = sum(map(_size, before))
-    J = np.zeros((n, n))
-    column = 0
-    for state in after:
-        _need_no_hooks(state, before)
-        for unit in range(_size(state)):
-            for node, g in reverse(state, _unit_seed(state, batch, unit), targets=before,
-                                   keep=lambda consumer, k: consumer not in walls):
-                if node in walls:
-                    J[walls[node], column] = _part(g, batch)
-            column += 1
-    return J
-
-
-def _need_no_hooks(state: Node, before: Sequence[Node]) -> None:
-    """A hook changes what goes back, and would be called once for every unit; the Jacobian is about the way there."""
-    oldest = min(x.serial for x in before)
-    if any(set(node.hooks or ()) - {RETAIN} and node.serial >= oldest for node in ancestors(state, before)):
-        raise ValueError("step_jacobians: a hook is registered on a state, or on the way from one to the next. It acts "
-                         "on gradients, a Jacobian is one of the forward step; take the hook off to measure it")
-
-
-def _unit_seed(state: Node, batch: int, unit: int) -> Any:
-    data = np.asarray(state.data)
-    if data.ndim == 0:
-        return 1.0
-    seed = np.zeros(data.shape, data.dtype)
-    (seed[batch] if data.ndim > 1 else seed).reshape(-1)[unit] = 1
-    return seed
-
-
-def _part(g: Any, batch: int) -> np.ndarray:
-    """The entries of one sequence, in a row."""
-    a = np.asarray(g, dtype=np.float64)
-    return (a[batch] if a.ndim > 1 else a).reshape(-1)
-
-
 def _row(state: Node, batch: int) -> None:
     shape = np.shape(state.data)
     if len(shape) > 1 and not -shape[0] <= batch < shape[0]:
         raise ValueError(f"step_jacobians: batch {batch}, but the state {shape} holds {shape[0]} sequences")
-
-
-def _size(state: Node) -> int:
-    shape = np.shape(state.data)
-    return math.prod(shape[1:] if len(shape) > 1 else shape)
 
 
 def _rank(J: np.ndarray, Q: np.ndarray) -> int:

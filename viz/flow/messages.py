@@ -25,6 +25,7 @@ from microgradrnn.engine import Node, collector_paused
 from microgradrnn.engine.backward import reverse
 from microgradrnn.engine.cotangent import Scatter, repeats
 from viz.flow.gauge import Gauge
+from viz.flow.horizon import Horizon, horizon
 from viz.flow.ragged import by_own_lag, leaves_out, own_lags, row_norms, running_of
 from viz.given import need
 from viz.graph.identities import identities, inside
@@ -58,22 +59,19 @@ class Profile:
         """The norm at a lag; None if the graph does not reach that far back."""
         return dict(zip(self.lags, self.norms, strict=True)).get(lag)
 
-    def horizon(self, fraction: float = 0.01) -> int | None:
+    def horizon(self, fraction: float = 0.01) -> Horizon | None:
         """The largest lag at which the norm is above a fraction of its value at lag 0.
 
         A profile may dip below and come back: the *largest* lag counts. A lag whose norm is NaN is not above
         anything; an infinite one is. None if the norm at lag 0 is zero, NaN or infinite, so that there is no
-        fraction of it. If the result is the largest lag there is, the true horizon may lie further back.
+        fraction of it. Where no smaller norm is known further back, the result is ``open``: "at least" this lag.
 
         >>> Profile("h", (3, 2, 1, 0), (0, 1, 2, 3), (1.0, 0.005, 0.02, 0.001)).horizon()
         2
+        >>> Profile("h", (1, 0), (0, 1), (1.0, 0.5)).horizon()
+        ≥ 1
         """
-        if not 0 < fraction < 1:
-            raise ValueError(f"horizon: fraction must lie between 0 and 1, got {fraction!r}")
-        start = self.at(0)
-        if start is None or start == 0 or not math.isfinite(start):
-            return None
-        return max(lag for lag, size in zip(self.lags, self.norms, strict=True) if size > fraction * start)
+        return horizon(self.lags, self.norms, fraction)
 
 
 @dataclass(frozen=True)
@@ -264,7 +262,7 @@ class Flow:
             return []
         return list(state_symbols(self.graph, layer_of(self.graph, layer, "state_names")).values())
 
-    def horizon(self, state: str | None = None, fraction: float = 0.01, layer: int = -1) -> int | None:
+    def horizon(self, state: str | None = None, fraction: float = 0.01, layer: int = -1) -> Horizon | None:
         """`Profile.horizon` of a state, by default of the one that `profile` takes."""
         return self.profile(state, layer).horizon(fraction)
 

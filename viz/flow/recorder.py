@@ -32,7 +32,8 @@ import numpy as np
 from microgradrnn.engine import Node
 from microgradrnn.engine.backward import reverse
 from microgradrnn.files import DamagedFileError, read_whole, write_whole
-from viz.flow.messages import Arrival, Profile, gradient_flow
+from viz.flow.horizon import Horizon, horizon
+from viz.flow.messages import Arrival, gradient_flow
 from viz.flow.ragged import leaves_out
 from viz.graph.identities import identities
 from viz.graph.steps import is_linear, recurrent
@@ -84,7 +85,6 @@ class Recorder:
         self.updates: list[int] = []
         self.symbol = ""
         self._rows: dict[str, list[list[float]]] = {"norms": [], "carry": []}  # by lag; also one for each gate
-        self._horizons: list[float] = []
 
     def __repr__(self) -> str:
         return (f"Recorder(every={self.every}, {len(self.updates)} of {self.count} updates recorded, "
@@ -133,7 +133,6 @@ class Recorder:
         said = [arrivals.get(lag) for lag in lags]
         norms = [a.total if a else math.nan for a in said]
         carry = [a.carry / (a.carry + a.rest) if a and a.carry + a.rest > 0 else math.nan for a in said]
-        horizon = Profile(symbol, (), tuple(arrivals), tuple(a.total for a in arrivals.values())).horizon(self.fraction)
         steps = {a.step: lag for lag, a in arrivals.items()}
         found = {"norms": norms, "carry": carry, **gate_means(gates, steps, len(lags))}
         for name in {**self._rows, **found}:
@@ -141,7 +140,6 @@ class Recorder:
             rows.append(found.get(name, []))
         self.symbol = symbol
         self.updates.append(update)
-        self._horizons.append(math.nan if horizon is None else float(horizon))
 
     # -------------------------------------------------------------------------------------------- the numbers
     @property
@@ -161,15 +159,22 @@ class Recorder:
 
     @property
     def horizons(self) -> np.ndarray:
-        """The horizon of each record; NaN where there was none."""
-        return np.array(self._horizons, float)
+        """The horizon of each record as a number; NaN where there was none. `horizon` says which are open."""
+        found = (self.horizon(j) for j in range(len(self.updates)))
+        return np.array([math.nan if last is None else last for last in found], float)
+
+    def horizon(self, record: int = -1) -> Horizon | None:
+        """The horizon of one record, by default the last; it is open where the record does not reach beyond."""
+        norms = self._rows["norms"][record]
+        return horizon(range(len(norms)), norms, self.fraction)
 
     def records(self) -> list[dict[str, Any]]:
         """One dict for each record and lag, ready for ``pandas.DataFrame``."""
-        norms, carry, gates = self.norms, self.carry, self.gates
+        norms, carry, gates, horizons = self.norms, self.carry, self.gates, self.horizons
+        is_open = [last is not None and last.open for last in map(self.horizon, range(len(self.updates)))]
         return [
             {"update": update, "state": self.symbol, "lag": lag, "norm": float(norms[j, lag]),
-             "carry": float(carry[j, lag]), "horizon": self._horizons[j],
+             "carry": float(carry[j, lag]), "horizon": float(horizons[j]), "open": is_open[j],
              **{f"mean {name}": float(means[j, lag]) for name, means in gates.items()}}
             for j, update in enumerate(self.updates) for lag in range(norms.shape[1]) if not math.isnan(norms[j, lag])
             or lag == 0
@@ -203,14 +208,14 @@ class Recorder:
             raise ValueError("Recorder: this was recorded with layer={}, state={!r} and is to go on with layer={}, "
                              "state={!r}; mixed records would mislead".format(*of, *own))
         count, symbol = int(state["count"]), str(state["symbol"])
-        updates, horizons = [int(n) for n in state["updates"]], [float(x) for x in state["horizons"]]
+        updates = [int(n) for n in state["updates"]]
         rows = {name: [[float(x) for x in row] for row in state[name]] for name in state
                 if name in ("norms", "carry") or name.startswith("gate ")}
         if updates != sorted(set(updates)) or not all(0 <= n < count for n in updates):
             raise ValueError(f"Recorder: the numbers of the updates do not rise from 0 to below the count, {count}")
-        if {len(updates)} != {len(horizons), *map(len, rows.values())}:
+        if {len(updates)} != {len(updates), *map(len, rows.values())}:
             raise ValueError("Recorder: there is not one row for each update")
-        self.count, self.symbol, self.updates, self._horizons, self._rows = count, symbol, updates, horizons, rows
+        self.count, self.symbol, self.updates, self._rows = count, symbol, updates, rows
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a plain ``.npz`` file: arrays and no program."""

@@ -24,12 +24,22 @@ FROZEN = (
     "frozen, requires_grad=False?), was detached, or was computed under no_grad()"
 )
 NO_STEPS = "this graph has no time steps: wrap each step of your loop in `with scope(step=t):`, or use nn.unroll"
+FUSED = {"mkldnn_rnn_layer", "cudnn_rnn", "miopen_rnn", "lstm_mps"}  # PyTorch's: all steps in one operation
+OWN_LOOP = (
+    "load the weights into the same net of this library, microgradrnn.io.load_torch(net, layer.state_dict()), and "
+    "measure that with viz.gradient_flow; or write the loop with torch.nn.LSTMCell, GRUCell or RNNCell"
+)
+NO_STATES = (
+    "this graph of PyTorch has no time steps: give the states that your loop handed on, from_torch(loss, "
+    f"states=[h_1, h_2, ...]). torch.nn.LSTM, GRU and RNN keep theirs to themselves: {OWN_LOOP}"
+)
 SUMS, FACTORS = {"add", "subtract"}, {"multiply", "divide", "negative"}
 LINEAR = {"multiply", "add", "subtract", "negative", "addcmul"}  # ways along which a state is carried
 MOVES = {  # operations that pass entries on as they are; the second line has PyTorch's names
     "where", "getitem", "scatter", "index_update", "reshape", "transpose", "broadcast_to", "astype", "concat", "stack",
     "pad", "roll", "split", "clone", "squeeze", "unsqueeze", "index_select", "index_put", "index_copy", "masked_fill",
 }
+PRODUCTS = {"matmul", "affine"}
 SOME = {"divide": 1, "lerp": 2, "addcdiv": 2}  # linear in their first operands only
 
 
@@ -289,34 +299,49 @@ def layer_of(graph: nx.MultiDiGraph, number: int, who: str) -> Layer:
     if not found:
         raise ValueError(f"{who}: {no_steps(graph)}")
     if not -len(found) <= number < len(found):
-        raise ValueError(f"{who}: there is no layer {number}; this graph has {len(found)}, counted from 0")
+        hidden = f"; {out_of_sight(graph)}" if out_of_sight(graph) else ""
+        raise ValueError(f"{who}: there is no layer {number}; this graph has {len(found)}, counted from 0{hidden}")
     return found[number]
 
 
 def no_steps(graph: nx.MultiDiGraph) -> str:
     """Why a graph shows no time steps: there are none, they are out of sight, or there is no graph at all."""
-    if any(op == "checkpoint" for _, op in graph.nodes(data="op")):
-        return HIDDEN
+    if hidden := out_of_sight(graph):
+        return hidden
+    if graph.graph.get("source") == "PyTorch":
+        return NO_STATES
     return FROZEN if {kind for _, kind in graph.nodes(data="kind")} == {"constant"} else NO_STEPS
+
+
+def out_of_sight(graph: nx.MultiDiGraph) -> str:
+    """Which operation hides the steps inside it, and the way out; empty if none does."""
+    ops = {op for _, op in graph.nodes(data="op")}
+    if "checkpoint" in ops:
+        return HIDDEN
+    return fused(min(ops & FUSED)) if ops & FUSED else ""
+
+
+def fused(op: str) -> str:
+    """What to do about an operation of PyTorch that is a whole layer."""
+    return f"PyTorch ran all steps of a layer as one fused operation ({op}), which hides them: {OWN_LOOP}"
 
 
 def uses(graph: nx.MultiDiGraph) -> dict[str, set[int]]:
     """For each leaf: the steps that read it, directly or through something made outside the steps."""
-    found = {}
-    for leaf, said in graph.nodes(data=True):
-        if said["kind"] != "leaf":
-            continue
-        steps: set[int] = set()
-        seen, stack = {leaf}, [leaf]
-        while stack:
-            for v in graph.successors(stack.pop()):
-                if "step" in graph.nodes[v]:
-                    steps.add(graph.nodes[v]["step"])
-                elif v not in seen:
-                    seen.add(v)
-                    stack.append(v)
-        found[leaf] = steps
-    return found
+    return {leaf: _read_in(graph, leaf) for leaf, said in graph.nodes(data=True) if said["kind"] == "leaf"}
+
+
+def _read_in(graph: nx.MultiDiGraph, node: str) -> set[int]:
+    steps: set[int] = set()
+    seen, stack = {node}, [node]
+    while stack:
+        for v in graph.successors(stack.pop()):
+            if "step" in graph.nodes[v]:
+                steps.add(graph.nodes[v]["step"])
+            elif v not in seen:
+                seen.add(v)
+                stack.append(v)
+    return steps
 
 
 def _adopt(graph: nx.MultiDiGraph, found: list[Layer], at: dict[str, set[int]]) -> None:
@@ -341,14 +366,15 @@ def _adopt(graph: nx.MultiDiGraph, found: list[Layer], at: dict[str, set[int]]) 
 
 
 def weight_names(graph: nx.MultiDiGraph) -> dict[str, str]:
-    """What to call parameters and leaves: their symbol, else W1, W2, ... in the order of making."""
+    """What to call parameters and leaves: their symbol, else W1, W2, ... in the order of making; inputs have none."""
     leaves = sorted((said["order"], node) for node, said in graph.nodes(data=True)
                     if said["kind"] in ("parameter", "leaf"))
     names = {node: graph.nodes[node].get("symbol") for _, node in leaves}
     taken, count, at = set(names.values()), 0, uses(graph)
+    inputs = input_leaves(graph, at)
     several = len({said["step"] for _, said in graph.nodes(data=True) if "step" in said}) > 1
     for _, node in leaves:
-        if names[node] is not None or _is_read_by_weights(graph, node):
+        if names[node] is not None or node in inputs:
             continue
         if graph.nodes[node]["kind"] == "parameter" or len(at[node]) > 1 or not several:
             count += 1
@@ -358,13 +384,80 @@ def weight_names(graph: nx.MultiDiGraph) -> dict[str, str]:
     return {node: name for node, name in names.items() if name is not None}
 
 
-def _is_read_by_weights(graph: nx.MultiDiGraph, node: str) -> bool:
-    """Is it the x of ``x @ W``, a product of two things that are there before any step? Then it is no weight."""
-    return graph.nodes[node]["kind"] == "leaf" and any(
-        k == 0 and graph.nodes[v]["op"] in ("matmul", "affine") and "step" not in graph.nodes[v]
-        and all(graph.nodes[u]["kind"] in ("leaf", "parameter") for u in graph.predecessors(v))
-        for _, v, k in graph.out_edges(node, keys=True)
-    )
+def input_leaves(graph: nx.MultiDiGraph, at: dict[str, set[int]]) -> set[str]:
+    """Leaves without a mark that are inputs: cut into a row for each step, or the x of ``x @ W``, never a W.
+
+    What is only moved about, or worked out with constants alone, is still the leaf. A table that rows are looked up in
+    by arrays of numbers is a weight. `at` says in which steps each leaf is read, see `uses`.
+    """
+    leaves = [node for node, said in graph.nodes(data=True) if said["kind"] == "leaf" and "symbol" not in said]
+    several = len({said["step"] for _, said in graph.nodes(data=True) if "step" in said}) > 1
+    rows = {node for node in leaves if _is_cut_by_step(graph, node)}
+
+    def is_weight(node: str) -> bool:
+        said = graph.nodes[node]
+        return said["kind"] == "parameter" or (
+            said["kind"] == "leaf" and node not in rows and not (several and len(at[node]) == 1))
+
+    found = set()
+    for leaf in leaves:
+        ends = [(k, {j: u for u, _, j in graph.in_edges(v, keys=True)}) for u in _forms(graph, leaf)
+                for _, v, k in graph.out_edges(u, keys=True) if graph.nodes[v].get("op") in PRODUCTS]
+        is_w = any(k == 1 and (leaf not in rows or not is_weight(_origin(graph, of[0]))) for k, of in ends)
+        is_x = any(k == 0 and _origin(graph, of[1]) != leaf and is_weight(_origin(graph, of[1])) for k, of in ends)
+        if not is_w and (is_x or leaf in rows):
+            found.add(leaf)
+    return found
+
+
+def _forms(graph: nx.MultiDiGraph, leaf: str) -> list[str]:
+    """A leaf, and all that it is moved, cut, or worked out with constants to."""
+    found, seen = [leaf], {leaf}
+    for node in found:
+        for v in graph.successors(node):
+            if v not in seen and _moves(graph, v):
+                seen.add(v)
+                found.append(v)
+    return found
+
+
+def _moves(graph: nx.MultiDiGraph, node: str) -> bool:
+    """Does a node only pass on what it reads, or read nothing but one thing and constants?"""
+    said = graph.nodes[node]
+    if said["op"] == "getitem":
+        return "[" not in said.get("params", "")  # no array of numbers
+    others = [u for u in graph.predecessors(node) if graph.nodes[u]["kind"] != "constant"]
+    return said["op"] in MOVES or (len(others) == 1 and said["op"] not in PRODUCTS)
+
+
+def _origin(graph: nx.MultiDiGraph, node: str) -> str:
+    """Back to what a node was moved, cut, or worked out with constants from, if that is one thing."""
+    while graph.nodes[node]["kind"] == "computed" and _moves(graph, node):
+        before = {u for u in graph.predecessors(node) if graph.nodes[u]["kind"] != "constant"}
+        if len(before) != 1:
+            break
+        node = before.pop()
+    return node
+
+
+def _is_cut_by_step(graph: nx.MultiDiGraph, leaf: str) -> bool:
+    """Does every step read a part of its own, by an index that no other step has?"""
+    steps: dict[str, set[int]] = {}  # by index
+    seen, stack = {leaf}, [leaf]
+    while stack:
+        for v in graph.successors(stack.pop()):
+            said = graph.nodes[v]
+            if v in seen:
+                continue
+            seen.add(v)
+            if said["op"] == "getitem" and _moves(graph, v):
+                steps.setdefault(said.get("params", ""), set()).update({said["step"]} if "step" in said else
+                                                                       _read_in(graph, v))
+            elif "step" in said:
+                return False
+            elif _moves(graph, v):
+                stack.append(v)
+    return len(set().union(*steps.values())) > 1 and all(len(own) <= 1 for own in steps.values())
 
 
 def state_symbols(graph: nx.MultiDiGraph, layer: Layer, nodes: set[str] | None = None) -> dict[str, str]:

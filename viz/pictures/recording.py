@@ -32,17 +32,16 @@ def heat_map(of: Recorder, name: str, theme: Theme) -> Drawing:
         element("rect", x=LEFT, y=top, width=RIGHT - LEFT, height=HEIGHT, fill=theme.tile),
         squares(left, wide, high, top, scale, theme),
     ]
-    known = [(j, h) for j, h in enumerate(of.horizons) if math.isfinite(h)]
+    known = [(j, h) for j in range(n) if (h := of.horizon(j)) is not None]
     d = "".join(f"{'L' if k else 'M'}{LEFT + j * wide:.1f},{top + HEIGHT - (h + 1) * high:.1f}h{wide:.1f}"
                 for k, (j, h) in enumerate(known))
     for colour, width in ((theme.paper, 3.6), (theme.ink, 1.6)) if known else ():
         parts.append(element("path", d=d, fill="none", stroke=colour, stroke_width=width, stroke_linejoin="round"))
     parts.extend(lag_ticks(lags, high, top, theme))
     if known:
-        j, last = known[-1][0], int(known[-1][1])
-        beyond = norms[j, last + 1 :]  # of this record, which may be shorter than others
-        words = f"lag {last}" if np.isfinite(beyond).any() else f"≥ lag {last}"
-        parts.append(text(RIGHT + 10, top + HEIGHT - (last + 0.5) * high + 4, words, anchor="start", font_size="11"))
+        last = known[-1][1]
+        parts.append(text(RIGHT + 10, top + HEIGHT - (last + 0.5) * high + 4, f"lag {last}", anchor="start",
+                          font_size="11"))
     y = top + HEIGHT + 14
     if (of.carry > 0).any():
         parts.append(carry_map(of.carry, wide, y, theme))

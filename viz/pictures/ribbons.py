@@ -141,9 +141,7 @@ def mark(profile: Profile, arrivals: list[Arrival], y: float, right: float, unit
         words += text(right + 10, y + 42, said, anchor="start", font_size="11", fill=theme.faint)
     if horizon is None:
         return words
-    ends = any(lag > horizon and math.isfinite(size) for lag, size in zip(profile.lags, profile.norms, strict=True))
-    known = "" if ends else "≥ "
-    words += text(right + 10, y + 27, f"> {100 * fraction:g} % to lag {known}{horizon}", anchor="start",
+    words += text(right + 10, y + 27, f"> {100 * fraction:g} % to lag {horizon}", anchor="start",
                   font_size="11", fill=theme.faint)
     if not is_marked(horizon, arrivals):
         return words

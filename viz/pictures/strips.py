@@ -197,9 +197,8 @@ class Lane:
         lag, theme, top = self.track.horizon(self.fraction), self.theme, self.size_at
         if lag is None:
             return
-        whole = lag == max(self.track.lags)  # as far back as is drawn: there is no end to mark
-        yield self.aside(top + 29, f"> {100 * self.fraction:g} % to lag {'≥ ' * whole}{lag}")
-        if whole:
+        yield self.aside(top + 29, f"> {100 * self.fraction:g} % to lag {lag}")
+        if lag == max(self.track.lags):  # as far back as is drawn: there is no end to mark
             return
         x = RIGHT - (lag + 0.5) * self.unit
         for colour, width in ((theme.paper, 3.0), (theme.ink, 1.4)):

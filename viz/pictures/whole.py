@@ -157,7 +157,7 @@ def if_a_loop(graph: nx.MultiDiGraph, cell: Cell) -> list[str]:
     """What to say where a weight is used again and again: maybe this is a loop over time that does not say so."""
     if not any(graph.out_degree(node) > 1 for node in cell.weights):
         return []
-    why = no_steps(graph)
+    why = no_steps(graph).split(". ")[0].rstrip(".")  # one sentence
     return [f"{why[0].upper()}{why[1:]}.", "As it is, all of it is drawn, whatever last= says."]
 
 

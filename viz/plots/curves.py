@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from itertools import cycle
 from typing import Any
 
+from viz.flow.horizon import Horizon
 from viz.flow.messages import Flow, need_flows, profiles
 from viz.graph.steps import no_steps, recurrent
 from viz.missing import MissingToolError
@@ -33,7 +34,8 @@ def norm_against_lag(flows: Mapping[str, Flow], *, fraction: float = 0.01, ax: A
 
     Args:
         flows: by the name of the net.
-        fraction: a dot marks each curve's horizon, the largest lag at which it is above this fraction of its start.
+        fraction: a dot marks each curve's horizon, the largest lag at which it is above this fraction of its start;
+            it is hollow where the horizon is open.
         ax: the axes to draw on; a new figure by default.
 
     Returns:
@@ -63,18 +65,22 @@ def norm_against_lag(flows: Mapping[str, Flow], *, fraction: float = 0.01, ax: A
             (line,) = ax.plot(lags, norms, color=colour, label=label, linewidth=1.8)
             if role == "cell":
                 line.set_dashes(DASHES["cell"])
-            horizon = profile.horizon(fraction)
-            if horizon is not None and (g := profile.at(horizon)):
+            if (last := profile.horizon(fraction)) is not None:
                 size = max(5, 11 - 3 * j)  # two in one place are both seen
-                ax.plot([horizon], [g], "o", color=colour, markersize=size)
+                ax.plot([last], [profile.at(last)], "o", color=colour, markersize=size, **dot(last))
     ax.set_yscale("log")
     ax.set_xlabel("lag: steps back from the loss")
     ax.set_ylabel("‖∂L/∂state‖₂, over the whole batch")
     ax.grid(True, which="major", color="#d3dae1", linewidth=0.6)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
-    ax.legend(frameon=False, title=f"● horizon: last lag above {fraction:g} × start", alignment="left")
+    ax.legend(frameon=False, title=f"● horizon: last lag above {fraction:g} × start (○ at least)", alignment="left")
     return ax.figure
+
+
+def dot(horizon: Horizon) -> dict[str, Any]:
+    """How a horizon's dot is filled: hollow, if it is open."""
+    return {"markerfacecolor": "white"} if horizon.open else {}
 
 
 def as_svg(figure: Any) -> str:
