@@ -13,7 +13,7 @@ import viz
 from benchmarks.measure import Row, compared, seconds
 from microgradrnn import Tensor, nn
 from microgradrnn.engine.backward import reverse
-from viz.graph.trace import reachable
+from viz.graph.reachable import reachable
 
 D = H = 64
 CELLS = {

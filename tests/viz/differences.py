@@ -19,7 +19,7 @@ from microgradrnn import Tensor, Value, mark, nn
 from microgradrnn.nn import scalar
 from tests.viz.measures import Measure, No, alike, measures, short
 from tests.viz.rewritings import Case, Loop, Task, Writer, Written, pair, write
-from viz.graph.trace import reachable
+from viz.graph.reachable import reachable
 
 
 class Difference(NamedTuple):
@@ -94,8 +94,8 @@ def differences(case: Case) -> list[Difference]:
 def mistakes(case: Case, program: Written, found: Mapping[str, Measure], who: str) -> list[Difference]:
     """Where the measures of a program differ from what its own states and copies of its weights say.
 
-    A single step hands nothing on, so only its shares are checked. Where an identity stands at the end of the step, what
-    the program keeps is not the state that its own readers read: there the comparison with the plain program must do.
+    A single step hands nothing on, so only its shares are checked. Where an identity stands at the end of the step,
+    the program does not keep the state that its own readers read: there the comparison with the plain program must do.
     """
     wrong = []
     right_ones = truth(case, program)

@@ -151,10 +151,9 @@ def of_layer(program: Written, layer: int) -> dict[str, Measure]:
         if program.task.T == 1:
             return "a single step"
         found = viz.step_jacobians(loss, layer, batch=batch)
-        T = program.task.T - 1  # a first state that is a node has one more: left out
-        return {"blocks": {f"{a} {b}": found.block(a, b)[-T:] for a in found.states for b in found.states},
-                "transport": found.transport()[:T + 1]} if len(found.states) == len(set(found.states)) else {
-                "all": found.arrays[-T:]}
+        rows = [j for j, step in enumerate(found.steps) if step in program.labels[1:]]  # the first has one if h_0 does
+        return {"blocks": {f"{a} {b}": found.block(a, b)[rows] for a in found.states for b in found.states},
+                "transport": found.transport()[:len(rows) + 1]}
 
     return {"jacobians": tried(jacobians),
             "errors": tried(lambda: errors(viz.local_errors(loss, layer), program.labels))}

@@ -134,7 +134,8 @@ def test_all_attributes_are_in_the_schema_and_of_the_type_it_says() -> None:
     met = set()
     with scope("loop", step=0), scope("cell"):
         nested = tanh(Value(1.0)) * 1.0
-    for root in (*(last_loss(name) for name in CELLS), with_gradients(), own_cell(), Value(1.0, label="x") ** 2, nested):
+    own = with_gradients(), own_cell(), Value(1.0, label="x") ** 2, nested
+    for root in (*(last_loss(name) for name in CELLS), *own):
         graph = viz.trace(root)
         for table, said in ((GRAPH, graph.graph), *((NODE, said) for _, said in graph.nodes(data=True)),
                             *((EDGE, said) for _, _, said in graph.edges(data=True))):

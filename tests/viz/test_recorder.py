@@ -16,7 +16,7 @@ import viz
 from microgradrnn import Tensor, mark, nn, optim, scope, sigmoid
 from microgradrnn.training import fit
 from tests.viz.nets import own_cell, two_layers
-from viz.graph.trace import reachable
+from viz.graph.reachable import reachable
 
 XS = np.random.default_rng(0).standard_normal((12, 2, 3))
 YS = np.random.default_rng(1).integers(0, 4, (12, 2))

@@ -17,7 +17,7 @@ from microgradrnn.engine.backward import reverse
 from microgradrnn.nn.scalar import GRUNeuron, LSTMNeuron, RNNNeuron
 from tests.viz.nets import last_loss, own_cell
 from viz.flow.ways import RULES
-from viz.graph.trace import reachable
+from viz.graph.reachable import reachable
 
 CELLS: dict[str, Any] = {
     "rnn": lambda: nn.RNNCell(3, 4, rng=0),

@@ -16,8 +16,9 @@ from microgradrnn.engine import Node
 from microgradrnn.engine.backward import ancestors, reverse
 from microgradrnn.engine.cotangent import Deferred, Scatter, fit
 from viz.graph.identities import without_identities
+from viz.graph.reachable import reachable
 from viz.graph.steps import HIDDEN, SUMS, Layer, no_steps, recurrent, states
-from viz.graph.trace import reachable, traced
+from viz.graph.trace import traced
 
 MANY = "several"
 Label = int | str | None  # a step; several steps; before any step
@@ -216,7 +217,7 @@ def _goes_on(places: Places, earlier: int, later: int) -> bool:
     ended = [np.asarray(nodes[name].data) for name in states(places.graph, before)
              if name in before.steps[before.last].values()]
     began = [arg for name in after.steps[after.order[0]].values() if (node := nodes[name]).op is not None
-             for x, arg in zip(node.inputs, node.args, strict=True) if x is None]
+             for x, arg in zip(node.inputs, node.args, strict=True) if x is None or not x.requires_grad]
     return any(np.any(end) and np.array_equal(end, start) for end in ended for start in began)
 
 

@@ -263,8 +263,8 @@ def from_flow(net: str, flow: Flow, lags: int, layer: int = -1) -> Track:
     if not recurrent(flow.graph):
         raise ValueError(f"compare_flow, {net!r}: {no_steps(flow.graph)}")
     if flow.running(layer_of(flow.graph, layer, "compare_flow")) is not None:
-        raise ValueError(f"compare_flow: {net!r} is the flow of a padded batch. A Flow does not keep to which sequences "
-                         "new gradient comes at a step; give the loss itself")
+        raise ValueError(f"compare_flow: {net!r} is the flow of a padded batch; its sequences end at different steps. "
+                         "A Flow does not keep which of them get new gradient at a step; give the loss itself")
     profile = next(iter(profiles(flow, layer)), None)
     if profile is None:
         raise ValueError(f"compare_flow: {net!r} hands no state from one step to a later one")

@@ -29,8 +29,9 @@ from viz.flow.horizon import Horizon, horizon
 from viz.flow.ragged import by_own_lag, leaves_out, own_lags, row_norms, running_of
 from viz.given import need
 from viz.graph.identities import identities, inside
+from viz.graph.reachable import reachable
 from viz.graph.steps import FROZEN, Edge, Layer, carries, layer_of, need_alike, recurrent, state_symbols
-from viz.graph.trace import attributes, norm, reachable, traced
+from viz.graph.trace import attributes, norm, traced
 
 
 @dataclass(frozen=True)
@@ -216,13 +217,13 @@ class Flow:
 
     def running(self, layer: Layer) -> dict[int, np.ndarray] | None:
         """Of a padded batch: which sequences take each step of a layer. None if all take all of them."""
-        states_of = {name for name in state_symbols(self.graph, layer)}
+        states_of = state_symbols(self.graph, layer).keys()
         arrive: dict[int, np.ndarray] = {}
         declared: dict[int, Any] = {}
         B = max((len(one.total) for one in self.sequences.values()), default=0)
         for step, names in layer.steps.items():
             arrive[step] = np.zeros(B, bool)
-            for node in (names[name] for name in states_of & names.keys()):
+            for node in (names[name] for name in states_of if name in names):
                 if (one := self.sequences.get(node)) is not None and len(one.total) == B:
                     arrive[step] |= one.total > 0
                     declared[step] = one.running
@@ -382,7 +383,7 @@ def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) 
     same = identities(reachable(root))
     to_states.update({origin: [] for origin in same.values()})
     passed.inside = inside(same)
-    padded: set[Any] = set()  # scopes in which some sequence gets nothing: there each is measured by itself
+    padded: set[str] = set()  # loops in which some sequence gets nothing: there each is measured by itself
     only: dict[Node, int] = {}  # where the only message to a node is, which is its gradient; -1 if there are several
 
     passing: Any = None  # the array that holds the consumer's gradient; a rule may hand it on as it is, as + does
@@ -407,10 +408,10 @@ def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) 
     with collector_paused():
         for node, g in reverse(root, seed, observe=observe):
             passed.nodes.append(node)
-            if node in to_states and len(np.shape(g)) > 1 and np.shape(g)[0] > 1:
-                where = node.scope.loop, node.scope.path
-                if where in padded or node.scope.running is not None or leaves_out(g):
-                    padded.add(where)
+            scope = node.scope
+            if scope.loop in padded or scope.running is not None or (node in to_states and leaves_out(g)):
+                padded.add(scope.loop)
+                if scope.step is not None and len(np.shape(g)) > 1:
                     passed.rows[node] = row_norms(g)
             if node is root and root in same:
                 passed.seed = same[root], g

@@ -4,7 +4,7 @@ A sequence of 12 steps in a batch of 40 steps ends at its step 12. Seen from the
 rest of the batch does. So what a measure says of a lag is put together from different steps: for each sequence from
 the step that lies so far before its own end.
 
-Which sequences take a step is said by ``scope(running=)``; `microgradrnn.nn.unroll` says it if it is given ``lengths=``.
+``scope(running=)`` says which sequences take a step; `microgradrnn.nn.unroll` uses it when given ``lengths=``.
 Where nothing is said, a sequence ends at the last step to which a gradient comes back, if others go on from there.
 """
 
@@ -18,17 +18,17 @@ import numpy as np
 from viz.graph.trace import HUGE, TINY
 
 
-def running_of(declared: Mapping[int, Any], arrives: Mapping[int, np.ndarray]) -> dict[int, np.ndarray] | None:
+def running_of(declared: Mapping[int, Any], arriving: dict[int, np.ndarray]) -> dict[int, np.ndarray] | None:
     """For each step which sequences of a padded batch take it; None if all take all of them.
 
     Args:
         declared: by step, as the scope says; None where it says nothing.
-        arrives: by step, in the order of the loop: which sequences get a gradient at one of the states, bools (B,).
+        arriving: by step, in the order of the loop: which sequences get a gradient at one of the states, bools (B,).
     """
     found: dict[int, np.ndarray] = {}
-    later = np.zeros_like(next(iter(arrives.values()), np.zeros(0, bool)))
-    for step in reversed(arrives):
-        later = later | arrives[step]
+    later = np.zeros_like(next(iter(arriving.values()), np.zeros(0, bool)))
+    for step in reversed(arriving):
+        later = later | arriving[step]
         found[step] = later if declared.get(step) is None else np.asarray(declared[step], bool)
     partly = any(one.any() and not one.all() for one in found.values())
     return dict(reversed(found.items())) if partly else None

@@ -36,8 +36,9 @@ from viz.flow.horizon import Horizon, horizon
 from viz.flow.messages import Arrival, gradient_flow
 from viz.flow.ragged import leaves_out
 from viz.graph.identities import identities
+from viz.graph.reachable import reachable
 from viz.graph.steps import is_linear, recurrent
-from viz.graph.trace import norm, reachable, traced
+from viz.graph.trace import norm, traced
 from viz.render.drawing import Drawing
 from viz.render.theme import DEFAULT, Theme
 

@@ -7,14 +7,13 @@ same computation with those who read such a node reading the original instead.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from microgradrnn.engine import Node
 from microgradrnn.engine.node import NO_TAG
-from viz.given import need
+from viz.graph.reachable import reachable
 
 MOVES = {"reshape", "transpose", "getitem", "astype"}
 Readers = dict[Node, list[tuple[Node, int]]]  # for each node, who reads it and as which operand
@@ -103,19 +102,6 @@ def _is_alike(counts: dict[int | None, list[int]], node: Node) -> bool:
     if node.scope.step is None:
         return not others
     return not any(s < same and n > others for s, n in counts.values())
-
-
-def reachable(root: Node) -> list[Node]:
-    """All that the root was computed from and the root itself, oldest first."""
-    need("trace", root, Node, "a Value or a Tensor")
-    seen = {root}
-    stack = [root]
-    while stack:
-        for x in stack.pop().inputs:
-            if x is not None and x not in seen:
-                seen.add(x)
-                stack.append(x)
-    return sorted(seen, key=attrgetter("serial"))
 
 
 def multiple(node: Node, known: dict[Node, Multiple]) -> Multiple | None:

@@ -2,15 +2,15 @@
 
 An unrolled net is the same cell T times. Lay the steps of a loop over each other, so that nodes that do the same
 coincide (`viz.graph.loops`). Where a later step reads an earlier one, this makes a circle; what lies on the same
-circles is one layer. Nothing here knows an LSTM: what is a state is seen from which edges cross from one step to a later
-one; what is carried, from the products and sums it goes through.
+circles is one layer. Nothing here knows an LSTM. Edges that cross from one step to a later one show what is a state;
+the products and sums that it goes through show what is carried.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from os.path import commonprefix
+from itertools import takewhile
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -156,8 +156,8 @@ def layers(graph: nx.MultiDiGraph) -> list[Layer]:
     """The unrolled layers of a graph, in the order of making. Empty if nothing was made inside a time step.
 
     What lies on no circle (an output layer called inside the loop) belongs to the layer that it feeds, else to the one
-    that feeds it. A loop that only sums up losses, its steps set by a scope of its own, is a layer here, drawn as a lane
-    of its own; `recurrent` leaves it out.
+    that feeds it. A loop that only sums up losses, its steps set by a scope of its own, is a layer here and is drawn as
+    a lane; `recurrent` leaves it out.
     """
     return reading(graph).layers
 
@@ -168,7 +168,7 @@ def recurrent(graph: nx.MultiDiGraph) -> list[Layer]:
 
 
 def recurrences(graph: nx.MultiDiGraph, loop: Loop) -> list[set[Place]]:
-    """The circles of a loop: sets of places, each of which can be reached from each other by going from step to step."""
+    """The circles of a loop: sets of places that can be reached from each other by going from step to step."""
     over: nx.DiGraph = nx.DiGraph()
     crossing = set()
     step = loop.step_of()
@@ -183,7 +183,8 @@ def recurrences(graph: nx.MultiDiGraph, loop: Loop) -> list[set[Place]]:
     for circle in nx.strongly_connected_components(over):
         if any(a in circle and b in circle for a, b in crossing):
             found.append(circle)
-    made = {place: j for j, place in enumerate(dict.fromkeys(loop.places[v] for ids in loop.steps.values() for v in ids))}
+    in_turn = dict.fromkeys(loop.places[node] for nodes in loop.steps.values() for node in nodes)
+    made = {place: j for j, place in enumerate(in_turn)}
     return sorted(found, key=lambda circle: min(made[place] for place in circle))
 
 
@@ -195,8 +196,9 @@ def _layers(
     hosts: list[Loop] = []
     for loop, all_of_it in circles:
         states = [circle for circle in all_of_it if not _is_summed(loop, circle, sums)]
-        own_scope = [circle for circle in all_of_it if circle not in states and with_sums
-                     and not _scopes(graph, loop, circle) & {s for other in states for s in _scopes(graph, loop, other)}]
+        taken = {scope for circle in states for scope in _scopes(graph, loop, circle)}
+        own_scope = [circle for circle in all_of_it
+                     if with_sums and circle not in states and taken.isdisjoint(_scopes(graph, loop, circle))]
         kept = [circle for circle in all_of_it if circle in states or circle in own_scope]
         if kept:
             found += _shared_out(graph, loop, kept)
@@ -249,8 +251,7 @@ def _shared_out(graph: nx.MultiDiGraph, loop: Loop, circles: list[set[Place]]) -
 
 def _layer(loop: Loop, inside: set[Place], circle: set[Place]) -> Layer:
     """Some places of a loop as a layer."""
-    parts = [place.path.split("/") for place in circle or inside]
-    path = "/".join(commonprefix(parts))
+    path = _shared_path(place.path for place in circle or inside)
     layer = Layer(path)
     names: dict[Place, str] = {}
     for step, nodes in loop.steps.items():
@@ -267,6 +268,12 @@ def _layer(loop: Loop, inside: set[Place], circle: set[Place]) -> Layer:
                 layer.steps.setdefault(step, {})[names[place]] = node
     layer.circle = frozenset(names[place] for place in circle)
     return layer
+
+
+def _shared_path(paths: Iterable[str]) -> str:
+    """The scopes that all of these lie in."""
+    columns = zip(*(path.split("/") for path in paths), strict=False)
+    return "/".join(column[0] for column in takewhile(lambda column: len(set(column)) == 1, columns))
 
 
 def _is_under(path: str, outer: str) -> bool:

@@ -24,7 +24,8 @@ import numpy as np
 
 from microgradrnn.engine import Node
 from viz.given import need
-from viz.graph.identities import identities, reachable
+from viz.graph.identities import identities
+from viz.graph.reachable import reachable
 
 NODE: dict[str, tuple[type, str]] = {
     "kind": (str, "`parameter`, `leaf` (given, takes a gradient), `constant` or `computed`"),

@@ -1,0 +1,192 @@
+"""Time is read off the graph: what the loop is called, wrapped in or interrupted by changes no number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import pytest
+
+import microgradrnn as mg
+import viz
+from microgradrnn import Tensor, Value, mark, nn, scope
+from viz.graph.identities import identities, without_identities
+from viz.graph.reachable import reachable
+from viz.graph.steps import layers, recurrent
+
+XS = np.random.default_rng(0).normal(size=(5, 2, 3))
+
+
+class Wrapped(nn.Module):
+    """A cell around a cell: the inner one opens a scope of its own."""
+
+    def __init__(self) -> None:
+        self.cell = nn.RNNCell(3, 4, rng=0)
+
+    def initial_state(self, B: int) -> Any:
+        return self.cell.initial_state(B)
+
+    def __call__(self, x: Any, h: Any) -> Any:
+        return 0.5 * self.cell(x, h)
+
+
+def written_out() -> Callable[[Any, Any], Any]:
+    """The same in one scope."""
+    cell = Wrapped().cell
+    return lambda x, h: 0.5 * mg.tanh(mg.affine(h, cell.W, mg.affine(x, cell.U, cell.b)))
+
+
+def loss_of(cell: Any) -> Any:
+    return (nn.unroll(cell, XS, np.zeros((2, 4)))[1] ** 2).sum()
+
+
+def test_a_wrapped_cell_is_one_layer_with_the_numbers_of_the_same_cell_written_out() -> None:
+    inside, plain = loss_of(Wrapped()), loss_of(written_out())
+    assert len(recurrent(viz.trace(inside))) == 1
+    a, b = (viz.gradient_flow(loss) for loss in (inside, plain))
+    assert a.profile().norms == pytest.approx(b.profile().norms, rel=1e-13)
+    assert a.profile("h").norms == a.profile().norms, "the state is h, not what the inner cell calls so"
+    assert viz.compare_flow({"net": inside}).verdict == viz.compare_flow({"net": plain}).verdict
+    for measure in (lambda loss: viz.step_jacobians(loss).arrays, lambda loss: viz.local_errors(loss).norms,
+                    lambda loss: viz.ways(loss).parts["tanh"]):
+        np.testing.assert_allclose(measure(inside), measure(plain), rtol=1e-12)
+    rolled = viz.roll(inside)
+    assert {said["delay"] for _, _, said in rolled.edges(data=True) if said.get("delay")} == {1}
+    assert nx.is_directed_acyclic_graph(nx.DiGraph((u, v) for u, v, said in rolled.edges(data=True)
+                                                   if not said.get("delay")))
+
+
+@pytest.mark.parametrize("start", [np.asarray, Tensor])
+def test_a_sequence_that_is_reset_gets_exactly_nothing_from_after_the_reset(start: Any) -> None:
+    done = np.zeros((8, 2, 1), bool)
+    done[4, 0] = True
+    cell, h = nn.GRUCell(3, 4, rng=0), start(np.zeros((2, 4)))
+    for t, x in enumerate(np.random.default_rng(0).normal(size=(8, 2, 3))):
+        with scope("net", step=t):
+            h = cell(x, mg.where(done[t], 0.0, h))
+    loss = (h * h).sum()
+    assert [layer.path for layer in layers(viz.trace(loss))] == ["net"]
+    found = viz.ways(loss)
+    sizes = np.linalg.norm(found.whole, axis=2)
+    assert (sizes[:4] > 0).all()
+    assert (sizes[4:, 0] == 0).all()
+    assert (sizes[4:, 1] > 0).all()
+
+
+@pytest.mark.parametrize("same", [lambda h: h * 1.0, lambda h: h + 0, lambda h: -(-h), lambda h: h / 2 + h / 2,
+                                  lambda h: h[...], lambda h: h.T.T, lambda h: h.reshape(1, 4)])
+@pytest.mark.parametrize("by", ["first", "last"])
+def test_what_changes_nothing_between_two_steps_changes_no_way(by: str, same: Callable[[Any], Any]) -> None:
+    def parts(between: bool) -> viz.Ways:
+        cell = nn.LSTMCell(3, 4, rng=0)
+        h, c = cell.initial_state(1)
+        for t in range(4):
+            if between and t:
+                h = same(h)
+            with scope("net", step=t):
+                h, c = cell(XS[t, :1], (h, c))
+        return viz.ways((h**2).sum(), "c", by=by)
+
+    a, b = parts(True), parts(False)
+    assert [*a.parts] == [*b.parts]
+    for way, part in a.parts.items():
+        np.testing.assert_allclose(part, b.parts[way], rtol=1e-12, atol=1e-17)
+
+
+def test_a_factor_that_is_one_at_some_steps_only_is_no_identity() -> None:
+    h = Value(0.5, label="h0")
+    for t, gamma in enumerate((0.5, 1.0, 1.0)):
+        with scope("net", step=t):
+            h = gamma * mg.tanh(h)
+    assert identities(reachable(h)) == {}
+    assert viz.gradient_flow(h * 2).profile().lags == (0, 1, 2)
+
+
+def test_what_is_marked_as_something_else_is_something_else() -> None:
+    a = mark(Tensor(np.ones(3)) * 2.0, "a")
+    b = mark(a * 1.0, "b")
+    assert identities(reachable(b.sum())) == {}
+    assert identities(reachable((c := a * 1.0).sum())) == {c: a}
+
+
+def test_without_identities_gradients_are_the_same() -> None:
+    x = Tensor(np.random.default_rng(0).normal(size=(3, 4)))
+    y = mg.tanh(-(-x)) * (x.T.T + 0.0)
+    loss = (y[...] * y).sum()
+    plain, place = without_identities(loss)
+    assert len(reachable(plain)) < len(reachable(loss))
+    np.testing.assert_allclose(mg.grad(plain, x), mg.grad(loss, x), rtol=1e-15)
+    assert place[loss] is plain
+
+
+@pytest.mark.parametrize("last", [lambda h: h, lambda h: h * 1, lambda h: h + h - h])
+def test_a_loss_that_is_the_last_state_itself_has_lags_and_errors(last: Callable[[Any], Any]) -> None:
+    w, h = Value(0.7, label="w"), Value(0.3)
+    for t in range(4):
+        with scope("net", step=t):
+            h = mg.tanh(w * h + 0.5 * (t + 1))
+    found = viz.shares_by_lag(last(h))["w"]
+    assert found.keys == (0, 1, 2, 3)
+    assert found.arrays == pytest.approx(viz.shares(h * 3)["w"].arrays[::-1] / 3, rel=1e-12)
+    errors = viz.local_errors(last(h))
+    assert errors.losses == (3,)
+    assert (errors.norms > 0).all()
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+def test_each_sequence_of_a_padded_batch_has_its_own_lags(kind: Any) -> None:
+    net, xs, lengths = kind(3, 4, rng=0), np.random.default_rng(1).normal(size=(6, 3, 3)), [6, 2, 4]
+
+    def last(state: Any) -> Any:
+        return state[0] if isinstance(state, tuple) else state
+
+    loss = (last(net(xs, lengths=lengths)[1]) ** 2).sum()
+    alone = [(last(net(xs[:n, b : b + 1])[1]) ** 2).sum() for b, n in enumerate(lengths)]
+    whole, single = viz.gradient_flow(loss).profile(), [viz.gradient_flow(one).profile() for one in alone]
+    right = [np.sqrt(sum(one.norms[lag] ** 2 for one in single if lag < len(one.norms))) for lag in range(6)]
+    assert whole.norms == pytest.approx(right, rel=1e-12)
+    ways, parts = viz.ways(loss), [viz.ways(one) for one in alone]
+    assert ways.check() < 1e-12
+    for way, part in ways.parts.items():
+        for b, n in enumerate(lengths):
+            np.testing.assert_allclose(part[:n, b], parts[b].parts[way][:, 0], rtol=1e-10, atol=1e-15)
+            assert (part[n:, b] == 0).all()
+    assert not viz.compare_flow({"net": loss}).tracks[0].fed, "the end of a short sequence is no earlier loss"
+    with pytest.raises(ValueError, match=r"padded batch.*give the loss itself"):
+        viz.compare_flow({"net": viz.gradient_flow(loss)})
+
+
+def test_lags_count_steps_and_not_their_numbers() -> None:
+    def profile(numbers: list[int]) -> viz.Profile:
+        cell, h = nn.RNNCell(3, 4, rng=0), np.zeros((2, 4))
+        for number, x in zip(numbers, XS, strict=True):
+            with scope("net", step=number):
+                h = cell(x, h)
+        return viz.gradient_flow((h**2).sum()).profile()
+
+    a, b = profile([0, 1, 2, 3, 4]), profile([10, 8, 6, 4, 2])
+    assert (a.lags, a.norms) == (b.lags, b.norms)
+    assert b.steps == (2, 4, 6, 8, 10)
+
+
+def test_a_loop_inside_a_step_of_another_is_a_loop_of_its_own() -> None:
+    cell, h = nn.RNNCell(3, 4, rng=0), np.zeros((2, 4))
+    with scope("epoch", step=3):
+        for t, x in enumerate(XS):
+            with scope("net", step=t):
+                h = cell(x, h)
+        loss = (h**2).sum()
+    assert viz.gradient_flow(loss).profile().lags == (0, 1, 2, 3, 4)
+    assert len(recurrent(viz.trace(loss))[0].steps) == 5
+
+
+def test_steps_of_several_stretches_in_one_loss_are_counted_on() -> None:
+    net, state, total = nn.RNN(3, 4, rng=0), None, 0.0
+    for k in range(3):
+        hs, state = net(np.random.default_rng(k).normal(size=(4, 2, 3)), nn.detach(state))
+        total = total + (hs**2).sum()
+    assert viz.shares(total)["W"].keys == tuple(range(12))
+    apart = net(XS[:4])[0].sum() + net(XS[1:])[0].sum()  # two sequences, none of which goes on from the other
+    assert viz.shares(apart)["W"].keys == (0, 1, 2, 3)
