@@ -152,6 +152,8 @@ def of_layer(program: Written, layer: int) -> dict[str, Measure]:
             return "a single step"
         found = viz.step_jacobians(loss, layer, batch=batch)
         rows = [j for j, step in enumerate(found.steps) if step in program.labels[1:]]  # the first has one if h_0 does
+        if not rows:
+            raise ValueError("there is one of the first step alone")
         return {"blocks": {f"{a} {b}": found.block(a, b)[rows] for a in found.states for b in found.states},
                 "transport": found.transport()[:len(rows) + 1]}
 

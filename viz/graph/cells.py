@@ -317,7 +317,10 @@ class _Folder:
             return None
         if said["kind"] == "constant" and (not self.several or said["shape"] == "()"):
             return None
-        return f"{said.get('path', '')}:{said['name']}" if said["kind"] in ("computed", "constant") else None
+        if said["kind"] == "constant":  # it has no name of its own: that of its place, the same at every step
+            (_, reader, k), *_ = self.graph.out_edges(node, keys=True)
+            return f":{self.where[reader][1]}/{k}"
+        return f"{said.get('path', '')}:{said['name']}" if said["kind"] == "computed" else None
 
     def glyph(self, node: str) -> Glyph:
         said = self.said(node)
