@@ -283,7 +283,7 @@ class Reader:
 
     A path counts from the first state of the layer that it comes to. From there on, an edge out of a marked gate or
     candidate puts it on that way; an edge to another step ends the passage, and so does coming to another state of the
-    same step. A path that leaves the layer may come back through another loop (two that feed each other): unless it has
+    same step. A path that leaves the layer may come back through a loop with steps of its own: unless it has
     a way already it is then on that of the loop, which is called after its scope. Unmarked functions and products say
     so less strongly: they do not take the place of what is marked, and a path that comes to a state of the *same* step
     has not left the carry through them (the tanh between h_t and c_t of an LSTM).

@@ -7,6 +7,7 @@ same computation with those who read such a node reading the original instead.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,6 @@ from microgradrnn.engine.node import NO_TAG
 from viz.graph.reachable import reachable
 
 MOVES = {"reshape", "transpose", "getitem", "astype"}
-Readers = dict[Node, list[tuple[Node, int]]]  # for each node, who reads it and as which operand
 CANDIDATES = {*MOVES, "negative", "multiply", "divide", "add", "subtract"}
 
 
@@ -49,29 +49,45 @@ def identities(nodes: Sequence[Node]) -> dict[Node, Node]:
     >>> identities([x, y.inputs[0], y]) == {y: x}
     True
     """
-    if not any(node.op is not None and node.op.name in CANDIDATES for node in nodes):
-        return {}
-    readers: Readers = {}
-    for node in nodes:
-        for k, x in enumerate(node.inputs):
-            if x is not None:
-                readers.setdefault(x, []).append((node, k))
+    candidates = [node for node in nodes if node.op is not None and node.op.name in CANDIDATES]
+    readers = Readers(nodes)
     opaque: set[Node] = set()  # looks like the same at its step, and is not to count as such
     while True:
-        found = _same(nodes, readers, opaque)
-        failing = found.keys() - _alike_at_all_steps(found, nodes, readers).keys()
+        found = _same(candidates, readers, opaque)
+        failing = found.keys() - _alike_at_all_steps(found, candidates, readers).keys()
         if not failing:
             return found
         opaque |= {node for node in failing if failing.isdisjoint(node.inputs)}  # the rest may stand on these
 
 
-def _same(nodes: Sequence[Node], readers: Readers, opaque: set[Node]) -> dict[Node, Node]:
+class Readers:
+    """For each node, who reads it and as which operand. Worked out when it is first asked for: mostly nobody asks."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self.nodes = nodes
+
+    @cached_property
+    def known(self) -> dict[Node, list[tuple[Node, int]]]:
+        """The readers of all nodes."""
+        found: dict[Node, list[tuple[Node, int]]] = {}
+        for node in self.nodes:
+            for k, x in enumerate(node.inputs):
+                if x is not None:
+                    found.setdefault(x, []).append((node, k))
+        return found
+
+    def of(self, node: Node) -> list[tuple[Node, int]]:
+        """The readers of one."""
+        return self.known.get(node, [])
+
+
+def _same(candidates: Sequence[Node], readers: Readers, opaque: set[Node]) -> dict[Node, Node]:
     """For each node the oldest one that it was made of and is the same as. Opaque nodes are made of nothing."""
     multiples: dict[Node, Multiple] = {}
     equal: dict[Any, list[Node]] = {}  # by what they are a multiple of
     found: dict[Node, Node] = {}
-    for node in nodes:
-        if node.op is None or node in opaque or (one := multiple(node, multiples)) is None:
+    for node in candidates:
+        if node in opaque or (one := multiple(node, multiples)) is None:
             continue
         multiples[node] = one
         places = None if one.places is None else (one.places.shape, one.places.tobytes())
@@ -84,11 +100,12 @@ def _same(nodes: Sequence[Node], readers: Readers, opaque: set[Node]) -> dict[No
     return found
 
 
-def _alike_at_all_steps(same: dict[Node, Node], nodes: Sequence[Node], readers: Readers) -> dict[Node, Node]:
+def _alike_at_all_steps(same: dict[Node, Node], candidates: Sequence[Node], readers: Readers) -> dict[Node, Node]:
     """The identities in whose place there is nothing else at any step."""
     forms: dict[Any, dict[int | None, list[int]]] = {}  # by form and step: how many are the same as another, or not
-    for node in nodes:
-        if node.op is not None and node.op.name in CANDIDATES:
+    operations = {node.op for node in same}
+    for node in candidates:
+        if node.op in operations:
             for k in range(len(node.inputs)):
                 count = forms.setdefault(_form(node, k, readers), {}).setdefault(node.scope.step, [0, 0])
                 count[node not in same] += 1
@@ -107,17 +124,15 @@ def _is_alike(counts: dict[int | None, list[int]], node: Node) -> bool:
 def multiple(node: Node, known: dict[Node, Multiple]) -> Multiple | None:
     """What a node is a multiple of, other than itself."""
     op, x = node.op.name, node.inputs[0]
-    if op not in CANDIDATES:
+    if op in MOVES and (x is None or node.data.size != x.data.size):  # (they are made of arrays only)
         return None
     if len(node.inputs) == 2 and None not in node.inputs and known.keys().isdisjoint(node.inputs):
         return None if x is not node.inputs[1] or op != "add" else Multiple(x, 2.0)  # type: ignore[arg-type]
     of = [None if y is None else known.get(y) or Multiple(y, 1.0) for y in node.inputs]
-    if op in MOVES and x is not None and np.size(node.data) == np.size(x.data):
+    if op in MOVES:
         return _moved(node, of[0])  # type: ignore[arg-type]
     if op == "negative":
         return of[0]._replace(factor=-of[0].factor)  # type: ignore[union-attr]
-    if op in MOVES:
-        return None
     sign = -1 if op == "subtract" else 1
     a, b = of
     if a is not None and b is not None:
@@ -159,14 +174,14 @@ def _is_closed(node: Node, origin: Node, readers: Readers) -> bool:
                     return False
                 between.add(x)
                 stack.append(x)
-    return all(reader is node or reader in between for x in between for reader, _ in readers.get(x, ()))
+    return all(reader is node or reader in between for x in between for reader, _ in readers.of(x))
 
 
 def _form(node: Node, k: int, readers: Readers) -> Any:
     """What nodes of different steps that do the same have in common, seen from their k-th operand."""
     x, scope = node.inputs[k], node.scope
     of = None if x is None else (x.op and x.op.name, x.tag, x.scope.path, x.scope.step == scope.step)
-    read = frozenset((v.op.name, v.scope.path, j) for v, j in readers.get(node, ())) if scope.step is None else None
+    read = frozenset((v.op.name, v.scope.path, j) for v, j in readers.of(node)) if scope.step is None else None
     return scope.path, node.op.name, node.tag, k, of, read
 
 
