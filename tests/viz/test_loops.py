@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ import viz
 from microgradrnn import Tensor, Value, mark, nn, scope
 from viz.graph.identities import identities, without_identities
 from viz.graph.reachable import reachable
-from viz.graph.steps import layers, recurrent
+from viz.graph.steps import READINGS, layers, recurrent
 
 XS = np.random.default_rng(0).normal(size=(5, 2, 3))
 
@@ -190,3 +191,15 @@ def test_steps_of_several_stretches_in_one_loss_are_counted_on() -> None:
     assert viz.shares(total)["W"].keys == tuple(range(12))
     apart = net(XS[:4])[0].sum() + net(XS[1:])[0].sum()  # two sequences, none of which goes on from the other
     assert viz.shares(apart)["W"].keys == (0, 1, 2, 3)
+
+
+def test_reading_the_time_of_a_graph_does_not_keep_it_alive() -> None:
+    gc.collect()
+    before = len(READINGS)
+    for loss in (loss_of(Wrapped()), (nn.unroll(lambda x, h: Wrapped()(x, h * 1.0), XS, np.zeros((2, 4)))[1] ** 2).sum()):
+        graph = viz.trace(loss)
+        recurrent(graph)
+        assert len(READINGS) > before
+        del graph
+    gc.collect()
+    assert len(READINGS) == before

@@ -58,7 +58,8 @@ class Layer:
         path: the path of scopes that its nodes have in common.
         steps: for each step, in the order in which the loop took them, the ids of its nodes by name, oldest first.
         circle: the names of what lies on a way from a state to the same state of a later step.
-        graph: the graph that it was read from; for `recurrent` layers that is the one without identities.
+        graph: the graph without identities that a `recurrent` layer was read from; None if there are none. (A layer
+            that held the graph it is remembered by would keep it alive for good.)
     """
 
     path: str
@@ -116,6 +117,8 @@ def reading(graph: nx.MultiDiGraph) -> Reading:
         circles, sums, at = _circles(flat)
         numbers = _layers(flat, circles, sums, at, with_sums=False)
         if flat is not graph:
+            for layer in numbers:
+                layer.graph = flat
             circles, sums, at = _circles(graph)
         known = READINGS[graph] = now, Reading(sums, _layers(graph, circles, sums, at, with_sums=True), numbers)
     return known[1]
@@ -211,8 +214,6 @@ def _layers(
         if not any(loop.encloses(host) for host in hosts):
             _take_in(graph, found, loop)
     _adopt(graph, found, at)
-    for layer in found:
-        layer.graph = graph
     return found
 
 
