@@ -263,7 +263,7 @@ def binning(axis: Axis) -> list[str]:
 # ---------------------------------------------------------------------------------------------- one layer
 @dataclass
 class Lane:
-    """One layer: its cells at either end, its rows, the norms of its states; its steps plus ``offset`` are the axis'."""
+    """One layer: its cells at either end, its rows, the norms of its states. Columns are steps plus ``offset``."""
 
     layer: Layer
     row: Row
