@@ -253,3 +253,75 @@ def test_what_cannot_be_folded_is_refused() -> None:
         folded(last_loss("rnn"), cells=0)
     with pytest.raises(TypeError, match="expected a Value or a Tensor, got float"):
         folded(1.0)
+
+
+def ticks_by_lane(drawing: viz.Drawing) -> list[list[tuple[int, float]]]:
+    """The ticks under each lane, from the top down: the number, and where it stands."""
+    found: dict[float, list[tuple[int, float]]] = {}
+    for e in ElementTree.fromstring(drawing.svg).iter(f"{SVG}text"):
+        if e.text and e.text.isdigit() and e.get("text-anchor") == "middle" and not len(e):
+            found.setdefault(float(e.get("y", 0)), []).append((int(e.text), float(e.get("x", 0))))
+    return list(found.values())
+
+
+def spans(drawing: viz.Drawing, name: str) -> list[tuple[float, float]]:
+    """Where the rows of this name begin and end, from the top lane down."""
+    groups = [[*e] for e in ElementTree.fromstring(drawing.svg).iter(f"{SVG}g")]
+    backs = [parts[1] for parts in groups if len(parts) > 1 and (parts[0].text or "").split(":")[0] == name
+             and parts[1].tag == f"{SVG}rect"]
+    return [(float(e.get("x", 0)), float(e.get("x", 0)) + float(e.get("width", 0))) for e in backs]
+
+
+def translation(T: int, U: int, layers: int = 1) -> Any:
+    net = nn.EncoderDecoder(nn.LSTM(4, 6, layers=layers, rng=0), nn.LSTM(4, 6, layers=layers, rng=1),
+                            nn.Embedding(9, 4, rng=2), nn.Embedding(7, 4, rng=3), nn.Linear(6, 7, rng=4), start=0)
+    target = np.ones((U, 2), dtype=int)
+    return nn.cross_entropy(net(np.ones((T, 2), dtype=int), target), target)
+
+
+def test_a_decoder_stands_after_its_encoder() -> None:
+    flow = viz.gradient_flow(translation(40, 25))
+    drawing = folded(flow, scale=SCALE)
+    (start, end), (left, middle) = spans(drawing, "∂L/∂h")
+    axis = Axis(range(65), left, end - left)
+    assert start == pytest.approx(middle) == pytest.approx(axis.x(40), abs=0.15)
+    parts = rows(drawing)["∂L/∂h"]  # the encoder's
+    for t in range(65):
+        size = flow.gradients[f"encoder/lstm/t{t}/h"] if t < 40 else None
+        assert looks(parts, axis.x(t + 0.5)) == (None if size is None else level(size)), t
+    decoder, encoder = ticks_by_lane(drawing)
+    assert [t for t, _ in decoder] == [*range(0, 25, 5)]
+    assert [t for t, _ in encoder] == [*range(0, 40, 5)]
+    for ticks, offset in ((decoder, 40), (encoder, 0)):
+        assert all(x == pytest.approx(axis.x(t + offset + 0.5), abs=0.12) for t, x in ticks)
+    lines = [e.get("d", "")[1:].split("L") for e in ElementTree.fromstring(drawing.svg).iter(f"{SVG}path")
+             if e.get("stroke-linejoin") == "round"]
+    assert [len(points) for points in lines] == [25, 25, 40, 40]
+    assert float(lines[0][0].split(",")[0]) == pytest.approx(axis.x(40.5), abs=0.12)
+    assert "T = 40 + 25" in drawing.svg
+
+
+def test_the_layers_of_a_stack_share_their_time() -> None:
+    drawing = folded(viz.gradient_flow(translation(9, 5, layers=2)))
+    upper, lower, *encoder = spans(drawing, "∂L/∂h")
+    assert upper == lower
+    assert encoder[0] == encoder[1]
+    assert upper[0] == pytest.approx(encoder[0][1], abs=0.15)
+    both = nn.RNN(3, 4, bidirectional=True, rng=0)(np.ones((9, 2, 3)))[0]
+    assert len(set(spans(folded(viz.gradient_flow(both.sum())), "∂L/∂h"))) == 1
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_stretches_of_one_loss_follow_each_other(cut: bool) -> None:
+    net, rng = nn.LSTM(3, 4, rng=0), np.random.default_rng(0)
+    state: Any = None
+    loss: Any = 0.0
+    lengths = (20, 8, 12)
+    for T in lengths:
+        hs, state = net(rng.standard_normal((T, 2, 3)), state)
+        loss = loss + (hs * hs).sum()
+        state = tuple(s.detach() for s in state) if cut else state
+    found = spans(folded(viz.gradient_flow(loss)), "∂L/∂h")[::-1]
+    unit = (found[-1][1] - found[0][0]) / sum(lengths)
+    assert [(b - a) / unit for a, b in found] == pytest.approx(lengths, abs=0.02)
+    assert [a for a, _ in found[1:]] == pytest.approx([b for _, b in found[:-1]], abs=0.15)

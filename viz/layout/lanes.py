@@ -18,7 +18,7 @@ import networkx as nx
 from viz.flow.messages import Flow
 from viz.graph.cells import PLUMBING, Wire, one_cell
 from viz.graph.labels import need_labels
-from viz.graph.steps import Edge, Layer
+from viz.graph.steps import Edge, Layer, states
 from viz.layout.cell import Tile, lay_out, mirrored
 from viz.render.scale import short
 from viz.render.theme import Theme, shorten
@@ -150,7 +150,7 @@ def net(graph: nx.MultiDiGraph, found: list[Layer], flow: Flow | None, steps: tu
     lanes: list[Lane] = []
     for j, layer in enumerate(found):
         before = reading.continues(j)
-        offset = lanes[before].offset + max(found[before].steps) + 1 - min(layer.steps) if before is not None else 0
+        offset = behind(found[before], lanes[before].offset, layer) if before is not None else 0
         lanes.append(Lane(layer, offset, reading.outputs[j], before, reading.feeds(j)))
     for j, lane in enumerate(lanes):
         heirs = {i for i, other in enumerate(lanes) if other.after == j}
@@ -176,6 +176,29 @@ def net(graph: nx.MultiDiGraph, found: list[Layer], flow: Flow | None, steps: tu
     said = need_labels("unrolled", labels, columns[-1] + 1, "steps")
     drawn = Net(graph, flow, name or "", said, lanes, reading.groups(), columns)
     return drawn if name else replace(drawn, title=f"{called(found) or 'graph'}, T = {drawn.T}")
+
+
+def behind(before: Layer, offset: int, layer: Layer) -> int:
+    """The offset of a layer that comes after another one, which has this offset."""
+    return offset + max(before.steps) + 1 - min(layer.steps)
+
+
+def offsets(graph: nx.MultiDiGraph, found: list[Layer]) -> list[int]:
+    """What to add to the steps of each layer, so that all are counted in the order of execution.
+
+    A layer comes after the one whose last state it starts from, also where that was detached. All others share the
+    time of the layers that they read.
+    """
+    reading = Reading(graph, found)
+    result: list[int] = []
+    for j, layer in enumerate(found):
+        before = reading.continues(j)
+        if before is None:
+            before = reading.goes_on(j)
+        shift = behind(found[before], result[before], layer) if before is not None else 0
+        feeds = set().union(*reading.feeds(j).values())
+        result.append(max([shift, *(result[i] for i in feeds if i < j)]))
+    return result
 
 
 def kept(lanes: list[Lane]) -> list[Lane]:
@@ -344,6 +367,19 @@ class Reading:
                 then = [w for w, _, n in self.graph.in_edges(layer.steps[others[0]][name], keys=True) if n == k]
                 if then and then[0] in self.where and self.where[then[0]][0] == j and self._is_last(u, before):
                     return before
+        return None
+
+    def goes_on(self, j: int) -> int | None:
+        """The layer of the same scopes whose last state, detached, this one starts from: the norms are the same."""
+        nodes, layer = self.graph.nodes, self.found[j]
+        began = {nodes[u]["norm"] for node in layer.steps[layer.order[0]].values()
+                 for u in self.graph.predecessors(node) if nodes[u]["kind"] == "constant" and "norm" in nodes[u]}
+        for i in reversed(range(j)):
+            before = self.found[i]
+            ended = {nodes[node].get("norm") for node in states(self.graph, before)
+                     if node in before.steps[before.last].values()}
+            if before.path == layer.path and began & ended - {0.0, None}:
+                return i
         return None
 
     def _is_last(self, node: str, lane: int) -> bool:

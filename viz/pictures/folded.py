@@ -19,7 +19,7 @@ from microgradrnn.engine.memory import collector_paused
 from viz.flow.messages import Flow
 from viz.graph.steps import Layer, layers, no_steps
 from viz.graph.trace import traced
-from viz.layout.lanes import labelled
+from viz.layout.lanes import labelled, offsets
 from viz.pictures.heat import Axis, Column, curve, heat_row, look, shape, time_ticks
 from viz.pictures.legend import loss_of, off_the_scale, power_of_ten, wedge
 from viz.pictures.row import Row, backwards
@@ -56,7 +56,8 @@ def folded(
         theme: sizes and colours.
 
     Returns:
-        A `Drawing`, the last layer on top. Where a step would be narrower than a pixel, columns are bins of steps, in
+        A `Drawing`, the last layer on top. A decoder stands to the right of its encoder, each with its own step
+        numbers: it runs later. Where a step would be narrower than a pixel, columns are bins of steps, in
         whose upper half stands the largest, in the lower the smallest.
 
     Raises:
@@ -91,13 +92,13 @@ def _drawn(root: Any, flow: Flow | None, cells: int, name: str | None, scale: Sc
     if not found:
         raise ValueError(f"folded: {no_steps(graph)}")
     labels = labelled([layer.path for layer in found], [backwards(layer) for layer in found])
-    lanes = [Lane.of(graph, layer, flow, nodes, cells, theme, label)
-             for layer, label in zip(found, labels, strict=True)]
+    lanes = [Lane.of(graph, layer, flow, nodes, cells, theme, label, offset)
+             for layer, label, offset in zip(found, labels, offsets(graph, found), strict=True)]
     measure = Gradients.of(lanes, flow, scale) if flow is not None else Values.of(lanes, bool(nodes))
-    steps = sorted({step for layer in found for step in layer.steps})
+    steps = sorted({step + lane.offset for lane in lanes for step in lane.layer.steps})
     axis = Axis(steps, LEFT, max(900.0, *(lane.strip_width() for lane in lanes)))
     stamps = Stamps()
-    called = name or f"{_called(found)}, T = {len(steps)}"
+    called = name or f"{_called(found)}, T = {_lengths(lanes)}"
     parts, y = [heading(theme.margin, 28, called)[0]], 44.0
     markup, height = measure.legend(axis, theme)
     parts.append(element("g", markup, transform=f"translate({theme.margin:g},{y:g})"))
@@ -114,10 +115,18 @@ def _called(found: list[Layer]) -> str:
     return " and ".join(filter(None, list(dict.fromkeys(layer.path.split("/")[-1] for layer in found))[:3])) or "net"
 
 
+def _lengths(lanes: list[Lane]) -> str:
+    """How many steps there are: ``1000``; of an encoder and its decoder ``40 + 25``."""
+    steps: dict[int, set[int]] = {}
+    for lane in lanes:
+        steps.setdefault(lane.offset, set()).update(lane.layer.steps)
+    return " + ".join(str(len(steps[offset])) for offset in sorted(steps))
+
+
 # ---------------------------------------------------------------------------------------------- what is shown
 @dataclass
 class Quantity:
-    """A row of the heat map: what it is called, its role, and its values at the steps of the axis, by step."""
+    """A row of the heat map: what it is called, its role, and its values by the layer's own steps."""
 
     label: str
     symbol: str
@@ -125,9 +134,9 @@ class Quantity:
     values: dict[int, float | None]
     state: bool
 
-    def along(self, axis: Axis) -> list[Column]:
-        """The columns of the heat map."""
-        return axis.binned([self.values.get(step) for step in axis.steps])
+    def along(self, axis: Axis, offset: int) -> list[Column]:
+        """The columns of the heat map, of a layer whose steps stand so much later on the axis."""
+        return axis.binned([self.values.get(step - offset) for step in axis.steps])
 
     def words(self) -> str:
         """The largest and the smallest, for someone who points at the row."""
@@ -254,7 +263,7 @@ def binning(axis: Axis) -> list[str]:
 # ---------------------------------------------------------------------------------------------- one layer
 @dataclass
 class Lane:
-    """One layer: its cells at either end, its rows, and the norms of its states."""
+    """One layer: its cells at either end, its rows, the norms of its states. Columns are steps plus ``offset``."""
 
     layer: Layer
     row: Row
@@ -262,10 +271,11 @@ class Lane:
     norms: list[Quantity]
     flow: Flow | None
     label: str = ""
+    offset: int = 0
 
     @classmethod
     def of(cls, graph: nx.MultiDiGraph, layer: Layer, flow: Flow | None, nodes: Mapping[str, Node], cells: int,
-           theme: Theme, label: str = "") -> Lane:
+           theme: Theme, label: str = "", offset: int = 0) -> Lane:
         """All that is drawn of a layer."""
         order = layer.order
         shown = order if len(order) <= 2 * cells + 1 else order[:cells] + order[-cells:]
@@ -291,12 +301,17 @@ class Lane:
                     norms.append(Quantity(symbol, symbol, role, sizes, True))
         if flow is not None:
             norms = [row for row in rows if row.state]
-        return cls(layer, row, rows, norms, flow, label)
+        return cls(layer, row, rows, norms, flow, label, offset)
 
     def strip_width(self) -> float:
         """How wide the cells are, side by side."""
         n, folds = len(self.row.shown), len(self.row.shown) < len(self.layer.steps)
         return n * (self.row.tile.width + self.row.theme.between) + (MIDDLE if folds else 0.0)
+
+    def span(self, axis: Axis) -> tuple[float, float]:
+        """Where on the axis the layer runs: the left edge of its first column and the right edge of its last."""
+        steps = self.layer.steps
+        return axis.x(axis.column(min(steps) + self.offset)), axis.x(axis.column(max(steps) + self.offset) + 1)
 
     def paint(self, axis: Axis, y: float, measure: Gradients | Values, stamps: Stamps) -> tuple[str, float]:
         """The cells, the heat map, the curves and the time axis, from y down; and how high it all is."""
@@ -318,18 +333,22 @@ class Lane:
         if self.norms:
             parts.append(self.curves(axis, y, measure))
             y += PLOT + 4
-        parts.append(time_ticks(axis, y, theme))
+        own = self.layer.steps
+        parts.append(time_ticks(axis, y, theme, [t if (t := step - self.offset) in own else None
+                                                 for step in axis.steps]))
         return "".join(parts), y + 24 - start
 
     def lefts(self, axis: Axis, theme: Theme) -> dict[int, float]:
-        """The left edge of each cell: the first ones on the left, the last ones on the right."""
+        """The left edge of each cell, above where the layer runs: the first ones on the left, the last on the right."""
         shown, pitch = self.row.shown, self.row.tile.width + theme.between
+        a, b = self.span(axis)
+        room = max(b - a, self.strip_width())
+        start = min(max((a + b - room) / 2, axis.left), axis.left + axis.width - room)
+        free = room - len(shown) * pitch
         if len(shown) == len(self.layer.steps):
-            free = axis.width - len(shown) * pitch
-            return {step: axis.left + free / 2 + theme.between / 2 + j * pitch for j, step in enumerate(shown)}
-        half, start = len(shown) // 2, axis.left + theme.between / 2
-        shift = axis.width - len(shown) * pitch
-        return {step: start + j * pitch + (shift if j >= half else 0.0) for j, step in enumerate(shown)}
+            return {step: start + free / 2 + theme.between / 2 + j * pitch for j, step in enumerate(shown)}
+        half, start = len(shown) // 2, start + theme.between / 2
+        return {step: start + j * pitch + (free if j >= half else 0.0) for j, step in enumerate(shown)}
 
     def middle(self, lefts: Mapping[int, float], y: float) -> str:
         """⋯ and how many cells are not drawn."""
@@ -351,7 +370,7 @@ class Lane:
         """From each cell to its column."""
         parts = []
         for step, x in lefts.items():
-            j = axis.column(step)
+            j = axis.column(step + self.offset)
             points = [(x, y1), (x + self.row.tile.width, y1), (axis.x(j + 1), y2), (axis.x(j), y2)]
             d = "M" + "L".join(f"{a:.1f},{b:.1f}" for a, b in points) + "z"
             parts.append(element("path", d=d, fill=self.row.theme.tile, stroke=self.row.theme.rim, stroke_width=0.6))
@@ -362,13 +381,14 @@ class Lane:
         theme = self.row.theme
         colour = theme.colour(row.symbol, row.role)
         chip = element("rect", x=LEFT - 14, y=y, width=6, height=HEIGHT, fill=colour) if colour else ""
-        body = element("rect", x=axis.left, y=y, width=axis.width, height=HEIGHT, fill=theme.tile)
-        body += heat_row(row.along(axis), axis, y, HEIGHT, measure.place, theme)
-        last = row.values.get(axis.steps[-1])
+        a, b = self.span(axis)
+        body = element("rect", x=a, y=y, width=b - a, height=HEIGHT, fill=theme.tile)
+        body += heat_row(row.along(axis, self.offset), axis, y, HEIGHT, measure.place, theme)
+        last = row.values.get(max(self.layer.steps))
         return "".join([
             text(LEFT - 20, y + HEIGHT / 2 + 4.5, shorten(row.label, 14), anchor="end", font_size="12"), chip,
             element("g", title(row.words()) + body),
-            text(axis.left + axis.width + 8, y + HEIGHT / 2 + 4, "" if last is None else short(last), anchor="start",
+            text(b + 8, y + HEIGHT / 2 + 4, "" if last is None else short(last), anchor="start",
                  font_size="11", fill=theme.faint),
         ])
 
@@ -391,7 +411,7 @@ class Lane:
         ends: list[tuple[float, str, str]] = []
         for j, row in enumerate(self.norms):
             colour = theme.colour(row.symbol, row.role) or (theme.ink, theme.wire, theme.faint)[j % 3]
-            columns = row.along(axis)
+            columns = row.along(axis, self.offset)
             dashes = "6 3" if row.role == "cell" else None
             parts.append(element("g", title(row.words()) + curve(columns, axis, height, floor, colour, dashes, theme)))
             last = next((c.high for c in reversed(columns) if c.high and math.isfinite(c.high)), None)
@@ -399,7 +419,7 @@ class Lane:
         at = -math.inf
         for h, symbol, colour in sorted(ends):
             at = max(h + 4, at + 14)
-            parts.append(text(axis.left + axis.width + 8, at, shorten(symbol, 8), anchor="start", font_size="12",
+            parts.append(text(self.span(axis)[1] + 8, at, shorten(symbol, 8), anchor="start", font_size="12",
                               font_style="italic", font_weight="bold", fill=colour))
         return "".join(parts)
 

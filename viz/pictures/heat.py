@@ -168,14 +168,17 @@ def _piece(columns: Sequence[Column], run: Sequence[int], axis: Axis, height: Ca
     return element("path", d=band, fill=colour, fill_opacity=0.25) + drawn
 
 
-def time_ticks(axis: Axis, y: float, theme: Theme) -> str:
-    """The time axis: round numbers, each under the middle of its step."""
+def time_ticks(axis: Axis, y: float, theme: Theme, numbers: Sequence[int | None] | None = None) -> str:
+    """The time axis: round numbers, each under the middle of its step.
+
+    ``numbers`` is what each step of the axis is called, None where there is nothing; by default its own number.
+    """
     T = len(axis.steps)
     room = max(2.0, axis.width / 64)
     apart = next(s for e in range(12) for s in (10**e, 2 * 10**e, 5 * 10**e) if T / s <= room)
     parts = [element("line", x1=axis.left, y1=y, x2=axis.left + axis.width, y2=y, stroke=theme.wire)]
-    for j, step in enumerate(axis.steps):
-        if step % apart and T > 1:
+    for j, step in enumerate(axis.steps if numbers is None else numbers):
+        if step is None or (step % apart and T > 1):
             continue
         x = axis.x((j + 0.5) / axis.per)
         parts.append(element("line", x1=x, y1=y, x2=x, y2=y + 5, stroke=theme.wire))
