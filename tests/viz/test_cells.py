@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import microgradrnn as mg
 import viz
 from microgradrnn import Tensor, mark, nn, scope
 from viz.graph.cells import Cell, one_cell
@@ -74,3 +75,14 @@ def test_an_input_that_is_a_node_at_some_steps_only_is_one_pill_with_a_wire(with
     assert len(pills) == 1
     assert [wire.target for wire in found.wires if wire.source == pills[0]] == ["z"]
     assert viz.unrolled(root).svg.count(">x</text>") == 1, "stamped, with the whole cell, at every step"
+
+
+def test_an_input_that_is_the_same_at_every_step_is_no_weight() -> None:
+    rng = np.random.default_rng(0)
+    x, h, W, U = (Tensor(rng.normal(size=shape), requires_grad=True) for shape in ((2, 3), (2, H), (H, H), (3, H)))
+    for t in range(3):
+        with scope("net", step=t):
+            h = mg.tanh(x @ U + h @ W)
+    cell = drawn(h.sum())
+    assert [cell.names[node] for node in cell.weights] == ["W1", "W2"]
+    assert boxes(h.sum()) == {"x W2 + h W1", "tanh"}

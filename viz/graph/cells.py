@@ -17,7 +17,7 @@ from typing import Any
 
 import networkx as nx
 
-from viz.graph.steps import Layer, handed_on, state_symbols, uses, weight_names
+from viz.graph.steps import Layer, handed_on, input_leaves, state_symbols, uses, weight_names
 
 PLUMBING = {"getitem", "reshape", "transpose", "astype", "index_update"}  # they move numbers about, and change none
 POINTWISE = {"multiply": "×", "add": "+", "subtract": "−", "divide": "÷"}
@@ -158,6 +158,7 @@ class _Folder:
         self.symbols = state_symbols(graph, layer, self.states)
         self.names = weight_names(graph)
         self.uses = uses(graph)
+        self.inputs = input_leaves(graph, self.uses)
         self.several = len({said["step"] for _, said in graph.nodes(data=True) if "step" in said}) > 1
         self.weights: set[str] = set()
         self.borrowed: set[str] = set()
@@ -204,7 +205,8 @@ class _Folder:
             elif said["kind"] == "computed":
                 self._constant[node] = "step" not in said and all(
                     self.is_weight(u) or self.said(u)["kind"] == "constant" for u in self.graph.predecessors(node))
-            elif said["kind"] == "leaf" and not self.several and self._is_read_by_parameters(node):
+            elif node in self.inputs or (
+                    said["kind"] == "leaf" and not self.several and self._is_read_by_parameters(node)):
                 self._constant[node] = False
             else:
                 self._constant[node] = said["kind"] == "parameter" or (
