@@ -316,7 +316,10 @@ def as_array(x: Any) -> Any:
 
 
 def _several(axis: int | Sequence[int]) -> tuple[int, ...]:
-    return (int(axis),) if isinstance(axis, (int, np.integer)) else tuple(axis)
+    try:
+        return (operator.index(axis),)  # type: ignore[arg-type]  # (an array of no axes that holds one number too)
+    except TypeError:
+        return tuple(axis)  # type: ignore[arg-type]
 
 
 def axis_of(x: Any, axis: int) -> int:
