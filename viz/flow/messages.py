@@ -409,7 +409,8 @@ def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) 
         for node, g in reverse(root, seed, observe=observe):
             passed.nodes.append(node)
             scope = node.scope
-            if scope.loop in padded or scope.running is not None or (node in to_states and leaves_out(g)):
+            is_state = node in to_states or node.role in ("hidden", "cell")
+            if scope.loop in padded or scope.running is not None or (is_state and leaves_out(g)):
                 padded.add(scope.loop)
                 if scope.step is not None and len(np.shape(g)) > 1:
                     passed.rows[node] = row_norms(g)

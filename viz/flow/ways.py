@@ -246,7 +246,8 @@ def ways(
     wanted = set(targets)
     parts = {node: part for node, part in split_reverse(root, reader.start(root), reader, targets, seed)
              if node in wanted}
-    every_state = {nodes[name]: step for name, step in one.step_of().items() if name in held(graph, one)}
+    all_states = held(graph, one)
+    every_state = {nodes[name]: step for name, step in one.step_of().items() if name in all_states}
     whole = {node: g for node, g in reverse(root, seed, targets=[*targets, *every_state])
              if node in wanted or node in every_state}
     known = one.lags()

@@ -37,8 +37,8 @@ class Multiple(NamedTuple):
 def identities(nodes: Sequence[Node]) -> dict[Node, Node]:
     """For each node that is the same as another one, that one.
 
-    What lies between the two must serve nothing else, and have no mark. A factor that is 1 at some steps only, as in
-    ``gamma[t] * h``, makes no identity: the steps of a loop are to be alike.
+    What lies between the two must serve nothing else, and have no mark and no hook. A factor that is 1 at some steps
+    only, as in ``gamma[t] * h``, makes no identity: the steps of a loop are to be alike.
 
     Args:
         nodes: a whole graph, oldest first.
@@ -87,7 +87,7 @@ def _same(candidates: Sequence[Node], readers: Readers, opaque: set[Node]) -> di
     equal: dict[Any, list[Node]] = {}  # by what they are a multiple of
     found: dict[Node, Node] = {}
     for node in candidates:
-        if node in opaque or (one := multiple(node, multiples)) is None:
+        if node in opaque or node.hooks or (one := multiple(node, multiples)) is None:
             continue
         multiples[node] = one
         places = None if one.places is None else (one.places.shape, one.places.tobytes())
@@ -170,7 +170,7 @@ def _is_closed(node: Node, origin: Node, readers: Readers) -> bool:
     while stack:
         for x in stack.pop().inputs:
             if x is not None and x is not origin and x not in between:
-                if x.serial < origin.serial or x.tag != NO_TAG:
+                if x.serial < origin.serial or x.tag != NO_TAG or x.hooks:
                     return False
                 between.add(x)
                 stack.append(x)
