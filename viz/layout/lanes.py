@@ -173,7 +173,7 @@ def net(graph: nx.MultiDiGraph, found: list[Layer], flow: Flow | None, steps: tu
         seen = set(lane.shown)
         tile = lay_out(one_cell(graph, lane.layer, [step for step in lane.layer.order if step in seen]), theme)
         lane.tile, lane.label = mirrored(tile) if is_backwards(lane.layer) else tile, label
-    said = need_labels("unrolled", labels, max(max(lane.layer.steps) for lane in lanes) + 1, "steps")
+    said = need_labels("unrolled", labels, columns[-1] + 1, "steps")
     drawn = Net(graph, flow, name or "", said, lanes, reading.groups(), columns)
     return drawn if name else replace(drawn, title=f"{called(found) or 'graph'}, T = {drawn.T}")
 
