@@ -320,6 +320,8 @@ class _Folder:
         if said["kind"] == "constant" and (not self.several or said["shape"] == "()"):
             return None
         if said["kind"] == "constant":  # it has no name of its own: that of its place, the same at every step
+            if len(self.layer.steps) > 1 and self.first_state(node) is not None:
+                return None  # what the first step reads as its state is no input
             (_, reader, k), *_ = self.graph.out_edges(node, keys=True)
             return f":{self.where[reader][1]}/{k}"
         return f"{said.get('path', '')}:{said['name']}" if said["kind"] == "computed" else None

@@ -208,16 +208,20 @@ class Details(NamedTuple):
     """
 
     kind: int
-    reads: int
+    reads: tuple[Any, ...]
     made_from: int
     weights: tuple[str, ...]
 
     def likeness(self, other: Details) -> int:
-        """How well two nodes correspond to each other; 0 if they do not."""
-        if self.kind != other.kind:
+        """How well two nodes correspond to each other; 0 if they do not.
+
+        Operands that are known of both and differ speak against it. An operand that is not known may be a plain array.
+        """
+        if self.kind != other.kind or any(a is not None and b is not None and a != b
+                                          for a, b in zip(self.reads, other.reads, strict=False)):
             return 0
         same_weights = bool(self.weights) and self.weights == other.weights
-        return 4 + (self.reads == other.reads) + (self.made_from == other.made_from) + 2 * same_weights
+        return 1 + 2 * (self.reads == other.reads) + 4 * (self.made_from == other.made_from) + 3 * same_weights
 
 
 def _details(graph: nx.MultiDiGraph, nodes: list[str]) -> tuple[Details, ...]:
@@ -228,14 +232,15 @@ def _details(graph: nx.MultiDiGraph, nodes: list[str]) -> tuple[Details, ...]:
         for k, u in sorted((k, u) for u, _, k in graph.in_edges(node, keys=True)):
             said = graph.nodes[u]
             here: Any = None
+            if said["kind"] in ("parameter", "leaf"):
+                weights.append(u)
             if said["kind"] == "parameter":
                 here = said.get("symbol"), said.get("shape")
-                weights.append(u)
             elif u in found:
                 here = _kind(graph, u)
-            reads.append((k, here))
+            reads.append(here)
             whole.append((k, found[u].made_from if u in found else here))
-        found[node] = Details(hash(kind), hash((kind, *reads)), hash((kind, *whole)), tuple(weights))
+        found[node] = Details(hash(kind), tuple(reads), hash((kind, *whole)), tuple(weights))
     return tuple(found.values())
 
 
