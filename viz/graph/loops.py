@@ -171,7 +171,7 @@ def align(graph: nx.MultiDiGraph, loop: Loop) -> None:
     """
     kinds = {step: tuple(_kind(graph, node) for node in nodes) for step, nodes in loop.steps.items()}
     pattern = max(loop.steps, key=lambda step: len(loop.steps[step]))
-    names = _own_places(graph, loop, pattern)
+    names, first = _own_places(graph, loop, pattern), next(iter(loop.steps))
     loop.places |= zip(loop.steps[pattern], names, strict=True)
     fitted: dict[Any, list[int | None]] = {}
     for step, nodes in loop.steps.items():
@@ -180,9 +180,9 @@ def align(graph: nx.MultiDiGraph, loop: Loop) -> None:
         if kinds[step] == kinds[pattern]:
             loop.places |= zip(nodes, names, strict=True)
             continue
-        details = _details(graph, nodes)
+        details = _details(graph, nodes, step == first)
         if details not in fitted:
-            fitted[details] = _fit(details, _details(graph, loop.steps[pattern]))
+            fitted[details] = _fit(details, _details(graph, loop.steps[pattern], pattern == first))
         places = [None if j is None else names[j] for j in fitted[details]]
         taken = set(names)
         for node, place, own in zip(nodes, places, _own_places(graph, loop, step), strict=True):
@@ -224,8 +224,8 @@ class Details(NamedTuple):
         return 1 + 2 * (self.reads == other.reads) + 4 * (self.made_from == other.made_from) + 3 * same_weights
 
 
-def _details(graph: nx.MultiDiGraph, nodes: list[str]) -> tuple[Details, ...]:
-    """The details of the nodes of one step."""
+def _details(graph: nx.MultiDiGraph, nodes: list[str], is_first: bool) -> tuple[Details, ...]:
+    """The details of the nodes of one step. At the first one a plain array may stand for what later is a node."""
     found: dict[str, Details] = {}
     for node in nodes:
         kind, reads, whole, weights = _kind(graph, node), [], [], []
@@ -236,7 +236,9 @@ def _details(graph: nx.MultiDiGraph, nodes: list[str]) -> tuple[Details, ...]:
                 weights.append(u)
             if said["kind"] == "parameter":
                 here = said.get("symbol"), said.get("shape")
-            elif u in found:
+            elif said["kind"] == "constant":
+                here = None if is_first else "plain"
+            elif u in found and said["kind"] == "computed":
                 here = _kind(graph, u)
             reads.append(here)
             whole.append((k, found[u].made_from if u in found else here))
