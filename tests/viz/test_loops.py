@@ -159,6 +159,45 @@ def test_each_sequence_of_a_padded_batch_has_its_own_lags(kind: Any) -> None:
         viz.compare_flow({"net": viz.gradient_flow(loss)})
 
 
+def masked(T: int, lengths: list[int], where: str, dead: bool = False) -> tuple[Any, list[Any]]:
+    """A loss at each step of a padded batch, added up in the step or after the loop; and the states."""
+    rng = np.random.default_rng(4)
+    B = len(lengths)
+    W, xs, h, hs = Tensor(rng.normal(size=(4, 4))), rng.normal(size=(T, B, 4)), np.zeros((B, 4)), []
+    if dead:
+        xs[-1, 0] = -100.0
+    total: Any = 0.0
+    for t, x in enumerate(xs):
+        mask = (t < np.array(lengths))[:, None] * 1.0
+        with scope("net", step=t):
+            h = mark(mg.relu(h @ W + x) if dead else mg.tanh(h @ W + x), "h", role="hidden")
+            if where == "in the step":
+                total = total + (h**2 * mask).sum()
+        hs.append((h, mask))
+    return (total if where == "in the step" else sum(((h**2 * mask).sum() for h, mask in hs), 0.0)), [h for h, _ in hs]
+
+
+@pytest.mark.parametrize("where", ["in the step", "after the loop"])
+def test_a_padded_batch_with_masked_losses_has_lags_by_sequence(where: str) -> None:
+    lengths = [6, 2, 4]
+    loss, hs = masked(6, lengths, where)
+    rows = [np.linalg.norm(g, axis=1) for g in mg.grad(loss, hs)]
+    right = [np.sqrt(sum(rows[n - 1 - lag][b] ** 2 for b, n in enumerate(lengths) if lag < n)) for lag in range(6)]
+    assert viz.gradient_flow(loss).profile().norms == pytest.approx(right, rel=1e-12)
+    assert viz.ways(loss).whole_norms == pytest.approx(right, rel=1e-12)
+
+
+@pytest.mark.parametrize("where", ["in the step", "after the loop"])
+def test_a_relu_that_is_off_is_no_end_of_a_sequence(where: str) -> None:
+    loss, hs = masked(5, [5, 5], where, dead=True)
+    gradients = mg.grad(loss, hs)
+    assert (gradients[-1][0] == 0).all()
+    assert gradients[-1][1].any()
+    right = [np.linalg.norm(g) for g in gradients[::-1]]
+    assert viz.gradient_flow(loss).profile().norms == pytest.approx(right, rel=1e-12)
+    assert viz.ways(loss).whole_norms == pytest.approx(right, rel=1e-12)
+
+
 def test_lags_count_steps_and_not_their_numbers() -> None:
     def profile(numbers: list[int]) -> viz.Profile:
         cell, h = nn.RNNCell(3, 4, rng=0), np.zeros((2, 4))

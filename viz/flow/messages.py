@@ -27,6 +27,7 @@ from microgradrnn.engine.cotangent import Scatter, repeats
 from viz.flow.gauge import Gauge
 from viz.flow.horizon import Horizon, horizon
 from viz.flow.ragged import by_own_lag, leaves_out, own_lags, row_norms, running_of
+from viz.flow.reached import reached
 from viz.given import need
 from viz.graph.identities import identities, inside
 from viz.graph.reachable import reachable
@@ -95,12 +96,16 @@ class Arrival:
 
 
 class Sequences(NamedTuple):
-    """What arrives at one state sequence by sequence: norms as in `Arrival`, (B,) each, and who takes the step."""
+    """What arrives at one state sequence by sequence: norms as in `Arrival`, (B,) each.
+
+    And who takes the step, if the scope says so, and for whom there is a way from the loss.
+    """
 
     total: np.ndarray
     carry: np.ndarray
     rest: np.ndarray
     running: Any = None
+    reached: Any = None
 
 
 @dataclass
@@ -225,7 +230,7 @@ class Flow:
             arrive[step] = np.zeros(B, bool)
             for node in (names[name] for name in states_of if name in names):
                 if (one := self.sequences.get(node)) is not None and len(one.total) == B:
-                    arrive[step] |= one.total > 0
+                    arrive[step] |= one.total > 0 if one.reached is None else one.reached
                     declared[step] = one.running
                 elif self.gradients.get(node, 0.0):  # measured as a whole, for all of them get something
                     arrive[step] |= True
@@ -476,6 +481,7 @@ def arrivals_of(
         watched |= {names[name]: (layer, symbol) for names in layer.steps.values() for name, symbol in symbols.items()
                     if name in names}
     found, sequences = {}, {}
+    ways_to = reached(passed.root) if any(node.scope.running is None for node in passed.rows) else {}
     for node in passed.nodes:
         name = ids[node]
         if name not in watched:
@@ -497,7 +503,7 @@ def arrivals_of(
             rows = passed.rows[node]
             carry, rest = (row_norms(part) if np.ndim(part) else np.zeros(len(rows)) for part in
                            (parts[True], parts[False]))
-            sequences[name] = Sequences(rows, carry, rest, node.scope.running)
+            sequences[name] = Sequences(rows, carry, rest, node.scope.running, ways_to.get(node))
     return found, sequences
 
 

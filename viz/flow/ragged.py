@@ -5,7 +5,8 @@ rest of the batch does. So what a measure says of a lag is put together from dif
 the step that lies so far before its own end.
 
 ``scope(running=)`` says which sequences take a step; `microgradrnn.nn.unroll` uses it when given ``lengths=``.
-Where nothing is said, a sequence ends at the last step to which a gradient comes back, if others go on from there.
+Where nothing is said, a sequence ends at the last step that the loss depends on, if it depends on later ones of others
+(`viz.flow.reached`: slices and masks decide, not slopes that happen to be 0).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def running_of(declared: Mapping[int, Any], arriving: dict[int, np.ndarray]) -> 
 
     Args:
         declared: by step, as the scope says; None where it says nothing.
-        arriving: by step, in the order of the loop: which sequences get a gradient at one of the states, bools (B,).
+        arriving: by step, in the order of the loop: which sequences' states the loss depends on, bools (B,).
     """
     found: dict[int, np.ndarray] = {}
     later = np.zeros_like(next(iter(arriving.values()), np.zeros(0, bool)))

@@ -32,7 +32,8 @@ from microgradrnn.engine import Node
 from microgradrnn.engine.backward import reverse
 from viz.flow.messages import Flow
 from viz.flow.paths import split_reverse
-from viz.flow.ragged import arrives, by_own_lag, own_lags, running_of
+from viz.flow.ragged import arrives, by_own_lag, leaves_out, own_lags, running_of
+from viz.flow.reached import reached
 from viz.graph.identities import without_identities
 from viz.graph.steps import Layer, is_linear, layer_of, need_alike, state_symbols, states
 from viz.graph.trace import norm, traced
@@ -253,7 +254,7 @@ def ways(
     known = one.lags()
     lags = tuple(known.get(step, len(known)) for step in at)
     apart, together = reader.by_name(parts, targets), np.array([whole.get(x, zeros(x)) for x in targets])
-    if (running := taking(every_state, whole, one.order)) is not None:
+    if (running := taking(root, every_state, whole, one.order)) is not None:
         everyone = np.ones(len(together[0]), bool)  # the initial state is there for all
         own = own_lags([running.get(step, everyone) for step in reversed(at)])
         apart = {way: by_own_lag(own, part[::-1]) for way, part in apart.items()}
@@ -370,8 +371,13 @@ class Reader:
         return {name: (node.symbol, node.role) for name, node in self.seen.items() if node.symbol == name}
 
 
-def taking(states: dict[Node, int], gradients: dict[Node, Any], order: list[int]) -> dict[int, np.ndarray] | None:
+def taking(
+    root: Node, states: dict[Node, int], gradients: dict[Node, Any], order: list[int]
+) -> dict[int, np.ndarray] | None:
     """Of a padded batch: which sequences take each step. None if all take all of them."""
+    if not any(node.scope.running is not None or leaves_out(gradients.get(node, 0.0)) for node in states):
+        return None
+    ways_to = reached(root) if any(node.scope.running is None for node in states) else {}
     declared: dict[int, Any] = {}
     arrive: dict[int, np.ndarray] = {}
     by_step: dict[int, list[Node]] = {}
@@ -379,7 +385,7 @@ def taking(states: dict[Node, int], gradients: dict[Node, Any], order: list[int]
         by_step.setdefault(step, []).append(node)
     for step in order:
         for node in by_step.get(step, ()):
-            here = arrives(gradients.get(node, zeros(node)))
+            here = ways_to.get(node, arrives(gradients.get(node, zeros(node))))
             if here is None or len(arrive.get(step, here)) != len(here):
                 return None
             arrive[step] = arrive.get(step, False) | here
