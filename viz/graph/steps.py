@@ -209,7 +209,8 @@ def _layers(
         else:
             rest.append(loop)
     if not found:
-        found, rest = [_layer(loop, set(loop.places.values()), set()) for loop in rest], []
+        innermost = [loop for loop in rest if not any(loop.encloses(other) for other in rest)]
+        found, rest = [_layer(loop, set(loop.places.values()), set()) for loop in innermost], []
     for loop in rest:
         if not any(loop.encloses(host) for host in hosts):
             _take_in(graph, found, loop)
