@@ -16,7 +16,7 @@ import networkx as nx
 import numpy as np
 
 from viz.flow.messages import Arrival, Flow, Named
-from viz.graph.steps import FUSED, MOVES, OWN_LOOP, Edge, Layer, carries, fused, recurrent, state_symbols
+from viz.graph.steps import FUSED, MOVES, OWN_LOOP, Edge, carries, fused, recurrent, state_symbols
 from viz.graph.trace import norm
 from viz.missing import MissingToolError
 
@@ -420,8 +420,8 @@ class Watch:
         loops = recurrent(graph)
         self.ids, self.graph = ids, graph
         self.carried = set().union(*(carries(graph, layer) for layer in loops))
-        self.watched: dict[str, tuple[Layer, str, int]] = {
-            names[name]: (layer, symbol, step) for layer in loops
+        self.watched: dict[str, tuple[str, int, int]] = {
+            names[name]: (symbol, step, lags[step]) for layer in loops for lags in [layer.lags()]
             for name, symbol in state_symbols(graph, layer).items()
             for step, names in layer.steps.items() if name in names}
         self.messages: dict[Edge, float] = {}
@@ -471,10 +471,10 @@ class Watch:
         found = {}
         for node in sorted(self.watched.keys() & self.gradients.keys(),
                            key=lambda node: self.graph.nodes[node]["order"], reverse=True):
-            layer, symbol, step = self.watched[node]
+            symbol, step, lag = self.watched[node]
             carry, rest = (norm([norm(part) for part in self.parts.get((node, way), {}).values()])
                            for way in (True, False))
-            found[node] = Arrival(symbol, step, layer.lags()[step], self.gradients[node], carry, rest)
+            found[node] = Arrival(symbol, step, lag, self.gradients[node], carry, rest)
         return found
 
 

@@ -189,6 +189,8 @@ def offsets(graph: nx.MultiDiGraph, found: list[Layer]) -> list[int]:
     A layer comes after the one whose last state it starts from, also where that was detached. All others share the
     time of the layers that they read.
     """
+    if len(found) == 1:
+        return [0]
     reading = Reading(graph, found)
     result: list[int] = []
     for j, layer in enumerate(found):
@@ -289,6 +291,7 @@ class Reading:
             self.leads[node] = set().union(*(
                 {self.where[v][0]} if v in self.where else self.leads.get(v, set()) for v in graph.successors(node)))
         self.ends = self._ends()
+        self.sizes: dict[str, int] = {}
         self.outputs = [self._outputs(j) for j in range(len(found))]
 
     def _lanes_of(self, node: str) -> set[int]:
@@ -334,7 +337,9 @@ class Reading:
         said = self.graph.nodes[node]
         if said["op"] != "stack" or said.get("params") != "axis=0":
             return None
-        n = len(self.graph.in_edges(node))
+        if node not in self.sizes:  # a stack of all steps is asked for at each of them
+            self.sizes[node] = self.graph.in_degree(node)
+        n = self.sizes[node]
         while len(readers := list(self.graph.successors(node))) == 1:
             node = readers[0]
             said = self.graph.nodes[node]
