@@ -242,6 +242,18 @@ def test_an_array_split_into_unequal_parts_is_refused() -> None:
         mg.split(Tensor(filled((2, 7))), 3, axis=1)
 
 
+def test_an_array_of_no_axes_is_a_number_and_a_fraction_is_none() -> None:
+    a = filled((6, 3))
+    for sections, axis in ((np.array(3), 0), (3, np.array(0)), (np.array([1, 4]), np.array(0))):
+        for ours, right in zip(mg.split(Tensor(a), sections, axis), np.split(a, sections, int(axis)), strict=True):
+            assert_same(ours.data, right)
+    assert_same(mg.tensordot(Tensor(a), a.T, np.array(1)).data, np.tensordot(a, a.T, 1))
+    for wrong in (lambda: mg.split(Tensor(a), 2.0), lambda: mg.split(Tensor(a), [1.5]),
+                  lambda: mg.tensordot(Tensor(a), a.T, 1.0)):
+        with pytest.raises(TypeError, match="integer"):
+            wrong()
+
+
 @pytest.mark.parametrize("create_graph", [False, True])
 @pytest.mark.parametrize("cuts", [[3, 1], [3, 0], [2, -3], [6, 2, 2], [-1, 1]])
 def test_places_to_split_at_may_be_out_of_order_and_parts_overlap(cuts: list[int], create_graph: bool) -> None:

@@ -48,6 +48,9 @@ ALLOWED: dict[str, set[str]] = {
     "states renamed": {"names"},
     # and where none has a mark, nothing says which one is the cell state, which is followed where none is named
     "states without marks": {"names", "default profile", "comparison", "errors"},
+    "identity with a name, at the start of the step": {"names", "default profile", "comparison", "errors"},
+    "identity with a name, before the step": {"names", "default profile", "comparison", "errors"},
+    "identity with a name, after the step": {"names", "default profile", "comparison", "errors"},
     # one leaf of many numbers against many leaves of one
     "Value instead of Tensor": {"shares", "shares by lag", "names of shares", "drawn", "names",
                                 "connectivity"},

@@ -65,7 +65,7 @@ class Loop:
         inside: scopes opened inside every step, round the wrapper.
         named: does the cell open a scope of its own, as those of the library do?
         labels: the numbers of the steps.
-        identity: where something is done to the state that changes nothing.
+        identity: where something is done to the state that changes nothing, and may give it a name.
         marks: ``as made``; ``q``, the state is marked anew (its role stays); ``none``, it loses its mark.
         x: ``array``; ``tensor``, cut in the loop; ``cut``, a Tensor cut before it; ``leaves``, a Tensor a step.
         start: the first state, an ``array`` or a ``tensor`` that takes a gradient.
@@ -117,6 +117,9 @@ REWRITINGS: dict[str, dict[str, Any]] = {
     "identity at the start of the step": {"identity": "start"},
     "identity at the end of the step": {"identity": "end"},
     "identity between cell and wrapper": {"identity": "cell"},
+    "identity with a name, at the start of the step": {"identity": "start, named", "marks": "none"},
+    "identity with a name, before the step": {"identity": "before, named", "marks": "none"},
+    "identity with a name, after the step": {"identity": "after, named", "marks": "none"},
     "identity after the loop": {"identity": "after the loop"},
     "identity on the loss": {"identity": "loss"},
     "states renamed": {"marks": "q"},
@@ -137,6 +140,7 @@ REWRITINGS: dict[str, dict[str, Any]] = {
     "stack, steps from 5, named cells": {"labels": "from 5", "named": True},
     "stack in two loops": {"layers": "two loops"},
     "stack in two loops, named cells": {"layers": "two loops", "named": True},
+    "stack in two loops, no names": {"layers": "two loops", "name": None},
     "ragged by lengths=": {"by": "unroll", "ragged": "lengths="},
     "ragged by lengths=, the cell": {"by": "unroll cell", "ragged": "lengths="},
     "ragged by where": {"ragged": "where"},
@@ -315,6 +319,9 @@ class Writer:
         def act(part: Any) -> Any:
             return one(part) if isinstance(part, (Tensor, Value)) else part
 
+        if wanted == f"{place}, named":
+            return tuple(mark(act(part), f"k{j}") if isinstance(part, (Tensor, Value)) and part.op is not None else part
+                         for j, part in enumerate(state))
         if wanted == f"{place}, one part":
             j = self.task.part % len(state)
             return tuple(act(part) if i == j else part for i, part in enumerate(state))

@@ -243,3 +243,55 @@ def test_reading_the_time_of_a_graph_does_not_keep_it_alive() -> None:
         del graph
     gc.collect()
     assert len(READINGS) == before
+
+
+@pytest.mark.parametrize("T", [3, 5])
+@pytest.mark.parametrize("readouts", [False, True])
+@pytest.mark.parametrize("cell", [nn.RNNCell, nn.GRUCell])
+def test_a_loop_without_a_name_that_goes_back_over_the_steps_of_another(
+    cell: type[nn.Cell], readouts: bool, T: int
+) -> None:
+    xs = np.random.default_rng(0).normal(size=(T, 2, 3))
+    there, back = cell(3, 4, rng=1), cell(3, 4, rng=2)
+    V = np.random.default_rng(3).normal(size=(8, 3))
+    kept: list[list[Any]] = []
+    for one, steps in ((there, range(T)), (back, reversed(range(T)))):
+        h, hs = np.zeros((2, 4)), {}
+        for t in steps:
+            with scope(step=t):
+                hs[t] = h = one(xs[t], h)
+        kept.append([hs[t] for t in range(T)])
+    read = list(zip(*kept, strict=True)) if readouts else [(kept[0][-1], kept[1][0])]
+    loss = sum((mg.tanh(mg.concat(pair, axis=-1) @ V) ** 2).sum() for pair in read)
+    flow = viz.gradient_flow(loss)
+    for layer, order in ((0, range(T)[::-1]), (1, range(T))):
+        right = [np.linalg.norm(g) for g in mg.grad(loss, [kept[layer][t] for t in order])]
+        assert flow.profile(layer=layer).steps == tuple(order)
+        assert flow.profile(layer=layer).norms == pytest.approx(right, rel=1e-12)
+
+
+@pytest.mark.parametrize("place", ["at the start of the step", "before the step"])
+def test_a_name_that_the_last_state_does_not_get_hides_no_lag(place: str) -> None:
+    def loss_of(named: bool) -> Any:
+        cell, h = nn.RNNCell(3, 4, rng=0), np.zeros((2, 4))
+        for t, x in enumerate(XS):
+            if named and t and place == "before the step":
+                h = mg.mark(h * 1.0, "k")
+            with scope("net", step=t):
+                if named and t and place == "at the start of the step":
+                    h = mg.mark(h * 1.0, "k")
+                h = mg.mark(cell(x, h), None, None)
+        return (h**2).sum()
+
+    one, other = (viz.gradient_flow(loss_of(named)).profile() for named in (False, True))
+    assert (one.lags, one.norms) == (other.lags, other.norms)
+    assert viz.ways(loss_of(True)).lags == one.lags
+
+
+def test_one_step_without_a_mark_is_told_to_mark_its_state() -> None:
+    with scope("net", step=0):
+        h = mg.mark(nn.RNNCell(3, 4, rng=0)(XS[0], np.zeros((2, 4))), None, None)
+    loss = (h**2).sum()
+    for measure in (viz.step_jacobians, viz.ways, viz.local_errors, lambda x: viz.gradient_flow(x).profile()):
+        with pytest.raises(ValueError, match="single step.*mark it"):
+            measure(loss)

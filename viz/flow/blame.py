@@ -30,9 +30,10 @@ from microgradrnn.engine import Node, enable_grad
 from microgradrnn.engine.backward import reverse
 from viz.flow.attribution import Places, Sorter, Split, added
 from viz.given import need
-from viz.graph.steps import weight_names
+from viz.graph.steps import nothing_handed_on, weight_names
 from viz.graph.timeline import Timeline, timeline_of
 from viz.graph.trace import norm
+from viz.progress import progress
 
 Losses = Node | Sequence[Node] | Mapping[int, Node]
 
@@ -116,7 +117,7 @@ def local_errors(losses: Losses, layer: int = -1, *, at: str | None = None, arra
     norms, reached, kept = np.zeros(size), np.zeros(size, dtype=bool), None
     if arrays:
         kept = np.zeros((*size, *np.shape(next(iter(places)).data)))
-    for i, t in enumerate(rows):
+    for i, t in enumerate(progress(rows, "local_errors")):
         for node, g in reverse(apart.losses[t], targets=list(places)):
             if node in places:
                 j = places[node]
@@ -137,7 +138,7 @@ def _blamed(line: Timeline, at: str | None) -> tuple[str, list[Node | None]]:
     """
     if at is None:
         if not line.symbols:
-            raise ValueError("local_errors: this layer hands nothing from step to step; say at= what to blame")
+            raise ValueError(f"local_errors: {nothing_handed_on(line.layer)}; or say at= what to blame")
         name = next(iter(line.symbols))
         states = [line.at(step, name) for step in line.steps]
         if all(state is not None and state.op is not None and state.op.elementwise and len(state.inputs) == 1
@@ -258,7 +259,7 @@ def shares_by_lag(losses: Losses, parameters: Mapping[str, Node] | None = None) 
     wanted = _wanted(apart.places, parameters, "shares_by_lag")
     sorter = Sorter(list(wanted.values()), apart.places)
     turn = apart.places.turn
-    for t in sorted(apart.losses):
+    for t in progress(sorted(apart.losses), "shares_by_lag"):
         sorter.differentiate(apart.losses[t], key=lambda k, t=t: turn[t] - turn[k])  # type: ignore[misc]
     if apart.keep is not None:  # the weights behind the recurrence are used where the loss is: lag 0
         sorter.differentiate(apart.root, key=lambda k: 0, keep=apart.keep)

@@ -22,8 +22,9 @@ import numpy as np
 from microgradrnn.engine import Node
 from viz.flow.local import local_jacobian, size
 from viz.flow.products import log_singular_values
-from viz.graph.steps import need_alike
+from viz.graph.steps import need_alike, nothing_handed_on
 from viz.graph.timeline import timeline
+from viz.progress import progress
 
 LN10 = math.log(10)
 
@@ -238,7 +239,8 @@ def step_jacobians(of: Any, layer: int = -1, batch: int = 0) -> StepJacobians:
                              f"{tuple(size(state) for state in parts)} after step {step}")
         for state in parts:
             _row(state, batch)
-    arrays = np.array([local_jacobian(before, after, batch) for before, after in pairwise(states)])
+    arrays = np.array([local_jacobian(before, after, batch) for before, after in
+                       progress(pairwise(states), "step_jacobians", len(states) - 1)])
     return StepJacobians(names, sizes, tuple(steps), arrays, batch)
 
 
@@ -246,7 +248,7 @@ def _found(root: Node, layer: int) -> tuple[tuple[str, ...], list[int], list[lis
     """The symbols of the states, the steps, and the states before the first of these steps and after each."""
     line = timeline(root, layer, "step_jacobians")
     if not line.symbols:
-        raise ValueError("step_jacobians: this layer hands nothing from step to step")
+        raise ValueError(f"step_jacobians: {nothing_handed_on(line.layer)}")
     for name in line.symbols:
         need_alike(line.graph, line.layer, name, "step_jacobians")
     steps = [step for step in line.steps if len(line.states(step)) == len(line.symbols)]

@@ -31,8 +31,19 @@ from viz.flow.reached import reached
 from viz.given import need
 from viz.graph.identities import identities, inside
 from viz.graph.reachable import reachable
-from viz.graph.steps import FROZEN, Edge, Layer, carries, layer_of, need_alike, recurrent, state_symbols
+from viz.graph.steps import (
+    FROZEN,
+    Edge,
+    Layer,
+    carries,
+    layer_of,
+    need_alike,
+    nothing_handed_on,
+    recurrent,
+    state_symbols,
+)
 from viz.graph.trace import attributes, norm, traced
+from viz.progress import progress
 
 
 @dataclass(frozen=True)
@@ -257,9 +268,10 @@ class Flow:
             found = [name for key in ("name", "symbol", "role") for name in said if said[name].get(key) == state]
             found += [name for name in found if name in symbols]
             found += [name for name, symbol in symbols.items() if symbol == state]
+        if not found and not symbols:
+            raise ValueError(f"profile: {nothing_handed_on(layer)}")
         if not found:
-            raise ValueError(f"profile: no state {state!r}; this layer hands on "
-                             f"{', '.join(symbols.values()) or 'nothing'}")
+            raise ValueError(f"profile: no state {state!r}; this layer hands on {', '.join(symbols.values())}")
         return found[-1]
 
     def state_names(self, layer: int = -1) -> list[str]:
@@ -385,7 +397,8 @@ def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) 
     passed = Passed(root)
     gauge, shown, arrived = passed.gauge, passed.shown, passed.arrived
     edges, to_states, arrays, show, sizes = passed.edges, passed.to_states, passed.arrays, gauge.show, gauge.sizes
-    same = identities(reachable(root))
+    nodes = reachable(root)
+    same = identities(nodes)
     to_states.update({origin: [] for origin in same.values()})
     passed.inside = inside(same)
     padded: set[str] = set()  # loops in which some sequence gets nothing: there each is measured by itself
@@ -411,7 +424,7 @@ def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) 
             passed.gradient_arrays[x] = None
 
     with collector_paused():
-        for node, g in reverse(root, seed, observe=observe):
+        for node, g in progress(reverse(root, seed, observe=observe), "gradient_flow", len(nodes)):
             passed.nodes.append(node)
             scope = node.scope
             is_state = node in to_states or node.role in ("hidden", "cell")

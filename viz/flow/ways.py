@@ -35,8 +35,9 @@ from viz.flow.paths import split_reverse
 from viz.flow.ragged import arrives, by_own_lag, leaves_out, own_lags, running_of
 from viz.flow.reached import reached
 from viz.graph.identities import without_identities
-from viz.graph.steps import Layer, is_linear, layer_of, need_alike, state_symbols, states
+from viz.graph.steps import Layer, is_linear, layer_of, need_alike, nothing_handed_on, state_symbols, states
 from viz.graph.trace import norm, traced
+from viz.progress import progress
 
 PRODUCTS = {"matmul", "matmul_transposed", "affine", "einsum"}
 CARRY, STRAIGHT = "carry", "straight"
@@ -245,8 +246,8 @@ def ways(
         {nodes[node]: place.get(name, len(place)) for names in one.steps.values() for name, node in names.items()},
     )
     wanted = set(targets)
-    parts = {node: part for node, part in split_reverse(root, reader.start(root), reader, targets, seed)
-             if node in wanted}
+    passing = split_reverse(root, reader.start(root), reader, targets, seed)
+    parts = {node: part for node, part in progress(passing, "ways", len(ids)) if node in wanted}
     all_states = held(graph, one)
     every_state = {nodes[name]: step for name, step in one.step_of().items() if name in all_states}
     whole = {node: g for node, g in reverse(root, seed, targets=[*targets, *every_state])
@@ -410,7 +411,9 @@ def steps_of(graph: nx.MultiDiGraph, layer: Layer, wanted: str | None) -> tuple[
         if named := [name for name in at if (called[name] if key == "symbol" else said[name].get(key)) == value]:
             need_alike(graph, layer, named[-1], "ways")
             return called[named[-1]], at[named[-1]]
-    raise ValueError(f"ways: no state {wanted!r}; this layer hands on {', '.join(called.values()) or 'nothing'}")
+    if not called:
+        raise ValueError(f"ways: {nothing_handed_on(layer)}")
+    raise ValueError(f"ways: no state {wanted!r}; this layer hands on {', '.join(called.values())}")
 
 
 def held(graph: nx.MultiDiGraph, layer: Layer) -> set[str]:

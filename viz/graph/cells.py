@@ -17,7 +17,7 @@ from typing import Any
 
 import networkx as nx
 
-from viz.graph.steps import Layer, handed_on, input_leaves, state_symbols, uses, weight_names
+from viz.graph.steps import Layer, handed_on, has_several_steps, input_leaves, state_symbols, uses, weight_names
 
 PLUMBING = {"getitem", "reshape", "transpose", "astype", "index_update"}  # they move numbers about, and change none
 POINTWISE = {"multiply": "×", "add": "+", "subtract": "−", "divide": "÷"}
@@ -159,7 +159,7 @@ class _Folder:
         self.names = weight_names(graph)
         self.uses = uses(graph)
         self.inputs = input_leaves(graph, self.uses)
-        self.several = len({said["step"] for _, said in graph.nodes(data=True) if "step" in said}) > 1
+        self.several = has_several_steps(graph)
         self.weights: set[str] = set()
         self.borrowed: set[str] = set()
         self._constant: dict[str, bool] = {}

@@ -6,7 +6,7 @@ same computation with those who read such a node reading the original instead.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -213,14 +213,38 @@ def without_identities(root: Node) -> tuple[Node, dict[Node, Node]]:
     place = {node: node for node in nodes}
     if not same:
         return root, place
-    marks = {origin: node.tag for node, origin in same.items() if node.tag != NO_TAG and origin.tag == NO_TAG
+    given = {origin: node.tag for node, origin in same.items() if node.tag != NO_TAG and origin.tag == NO_TAG
              and origin.op is not None}
+    made = {node: (node.scope.path, node.op.name) for node in nodes if node.op is not None and node.tag == NO_TAG}
+    kept = at_every_step((form, node.scope.step, given.get(node)) for node, form in made.items())
+    marks = {origin: tag for origin, tag in given.items() if (made[origin], tag) in kept}
     for node in nodes:
         if node in same:
             place[node] = place[same[node]]
         elif node in marks or any(x is not None and place[x] is not x for x in node.inputs):
             place[node] = _copy(node, place, marks.get(node, node.tag))
     return place[root], place
+
+
+def at_every_step(made: Iterable[tuple[Hashable, Hashable, Hashable]]) -> set[tuple[Hashable, Hashable]]:
+    """The marks that nodes of a form get at every step that makes some.
+
+    In ``h = mark(h * 1.0, "k")`` at the start of a step, the identity marks the state of the step before. Nothing does
+    so with the last state: if the others had a mark that it lacks, it would seem to be something else.
+
+    Args:
+        made: for each node its form, its step, and the mark that it is given by what is the same; None if by nothing.
+
+    Returns:
+        The forms with their marks.
+    """
+    steps: dict[Hashable, set[Hashable]] = {}
+    marked: dict[tuple[Hashable, Hashable], set[Hashable]] = {}
+    for form, step, mark in made:
+        steps.setdefault(form, set()).add(step)
+        if mark is not None:
+            marked.setdefault((form, mark), set()).add(step)
+    return {key for key, there in marked.items() if there == steps[key[0]]}
 
 
 def _copy(node: Node, place: dict[Node, Node], tag: Any) -> Node:

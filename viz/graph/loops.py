@@ -74,22 +74,66 @@ def loops(graph: nx.MultiDiGraph, weights: set[str]) -> list[Loop]:
 
 
 def runs(graph: nx.MultiDiGraph, weights: set[str]) -> list[Run]:
-    """The nodes by loop, path and step. A run ends where a step comes round a second time: another begins."""
-    found: list[Run] = []
-    here: dict[tuple[str, str], tuple[Run, int]] = {}
+    """The nodes by loop, path and step. A run ends where a step of its loop comes round a second time: another begins.
+
+    That is seen under whatever path it happens: the first step of a loop may make nothing under some of them.
+    """
+    passes: dict[str, list[Pass]] = {}
     for node, said in in_order(graph, graph):
-        step = said.get("step")
-        if step is None or said["kind"] in ("constant", "parameter") or node in weights:
+        if "step" not in said or said["kind"] in ("constant", "parameter") or node in weights:
             continue
-        path = said.get("path", "")
-        where = said.get("loop", path), path
-        run, now = here.get(where, (None, None))
-        if run is None or (now != step and step in run.steps):
-            run = Run(path, where[0], again=run is not None)
-            found.append(run)
-        here[where] = run, step
-        run.steps.setdefault(step, []).append(node)
-    return found
+        of_loop = passes.setdefault(said.get("loop", said.get("path", "")), [])
+        if not of_loop or of_loop[-1].is_over(said["step"]):
+            of_loop.append(Pass())
+        of_loop[-1].add(said["step"], node)
+    found: dict[tuple[str, int, str], Run] = {}
+    for loop, of_loop in passes.items():
+        for before, after in pairwise(of_loop):
+            turn_round(graph, before, after)
+        for j, one in enumerate(of_loop):
+            for step, nodes in one.steps.items():
+                for node in nodes:
+                    path = graph.nodes[node].get("path", "")
+                    run = found.setdefault((loop, j, path), Run(path, loop, again=j > 0))
+                    run.steps.setdefault(step, []).append(node)
+    order = dict(graph.nodes(data="order"))
+    return sorted(found.values(), key=lambda run: min(order[nodes[0]] for nodes in run.steps.values()))
+
+
+@dataclass
+class Pass:
+    """One run through the steps that one place in the code sets: what it made at each step, and where it is now."""
+
+    steps: dict[int, list[str]] = field(default_factory=dict)
+    now: int | None = None
+
+    def is_over(self, step: int) -> bool:
+        """Is this step made a second time?"""
+        return step != self.now and step in self.steps
+
+    def add(self, step: int, node: str) -> None:
+        """Take in what comes next."""
+        self.now = step
+        self.steps.setdefault(step, []).append(node)
+
+
+def turn_round(graph: nx.MultiDiGraph, before: Pass, after: Pass) -> None:
+    """Give a loop that goes back the way another one came its first step, which is the last one of the other.
+
+    To the numbers of the steps, 0 1 2 2 1 0 is 0 1 2 and then 1 0. What the last step has more than the one before it,
+    and is made at the next step too, is where the way back began.
+    """
+    if len(before.steps) < 2:
+        return
+    previous, last = list(before.steps)[-2:]
+    own = len(before.steps[previous])
+    surplus = before.steps[last][own:]
+    if next(iter(after.steps)) != previous or last in after.steps or not surplus:
+        return
+    there = {_kind(graph, node) for node in after.steps[previous]}
+    if all(_kind(graph, node) in there for node in surplus):
+        before.steps[last] = before.steps[last][:own]
+        after.steps = {last: surplus, **after.steps}
 
 
 Spans = dict[int, tuple[int, int]]  # for each step: its oldest and its youngest node, by the order of making

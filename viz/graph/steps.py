@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 import networkx as nx
 
+from viz.graph.identities import at_every_step
 from viz.graph.loops import Loop, Place, loops
 
 HIDDEN = "a checkpoint hides the steps inside it; unroll without checkpoint= to look at them"
@@ -130,11 +131,9 @@ def flattened(graph: nx.MultiDiGraph) -> nx.MultiDiGraph:
     if not same:
         return graph
     result = graph.copy()
+    result.add_nodes_from(_marks_given(graph, same).items())
     for node, origin in same.items():
         result.add_edges_from((origin, v, k, said) for _, v, k, said in graph.out_edges(node, keys=True, data=True))
-        marks = {key: graph.nodes[node][key] for key in ("symbol", "role") if key in graph.nodes[node]}
-        if graph.nodes[origin]["kind"] == "computed" and not {"symbol", "role"} & graph.nodes[origin].keys():
-            result.nodes[origin].update(marks)
         result.remove_edges_from(list(result.out_edges(node, keys=True)))
     result.graph["root"] = same.get(graph.graph["root"], graph.graph["root"])
     unread = [node for node in same if node in result]
@@ -145,6 +144,16 @@ def flattened(graph: nx.MultiDiGraph) -> nx.MultiDiGraph:
             result.remove_node(node)
             unread += [u for u in before if result.out_degree(u) == 0]
     return result
+
+
+def _marks_given(graph: nx.MultiDiGraph, same: dict[str, str]) -> dict[str, dict[str, str]]:
+    """The marks of identities, for those that they are the same as and that have none."""
+    made = {node: (said.get("path"), said["op"]) for node, said in graph.nodes(data=True)
+            if said["kind"] == "computed" and not {"symbol", "role"} & said.keys()}
+    given = {origin: tuple((key, said[key]) for key in ("symbol", "role") if key in said)
+             for node, origin in same.items() if (said := graph.nodes[node]) and origin in made}
+    kept = at_every_step((form, graph.nodes[node].get("step"), given.get(node) or None) for node, form in made.items())
+    return {origin: dict(marks) for origin, marks in given.items() if (made[origin], marks) in kept}
 
 
 def _circles(graph: nx.MultiDiGraph) -> tuple[Circles, set[str], dict[str, set[int]]]:
@@ -322,6 +331,15 @@ def no_steps(graph: nx.MultiDiGraph) -> str:
     return FROZEN if {kind for _, kind in graph.nodes(data="kind")} == {"constant"} else NO_STEPS
 
 
+def nothing_handed_on(layer: Layer) -> str:
+    """Why a layer shows no state."""
+    if len(layer.steps) == 1:
+        return ("this loop took a single step, which hands nothing on, so nothing shows what its state is; mark it: "
+                'mark(h, "h", role="hidden")')
+    return ("no step of this loop reads what another step computed, so there is no state. Is it detached, or made "
+            "anew, at every step?")
+
+
 def out_of_sight(graph: nx.MultiDiGraph) -> str:
     """Which operation hides the steps inside it, and the way out; empty if none does."""
     ops = {op for _, op in graph.nodes(data="op")}
@@ -381,7 +399,7 @@ def weight_names(graph: nx.MultiDiGraph) -> dict[str, str]:
     names = {node: graph.nodes[node].get("symbol") for _, node in leaves}
     taken, count, at = set(names.values()), 0, uses(graph)
     inputs = input_leaves(graph, at)
-    several = len({said["step"] for _, said in graph.nodes(data=True) if "step" in said}) > 1
+    several = has_several_steps(graph)
     for _, node in leaves:
         if names[node] is not None or node in inputs:
             continue
@@ -393,6 +411,14 @@ def weight_names(graph: nx.MultiDiGraph) -> dict[str, str]:
     return {node: name for node, name in names.items() if name is not None}
 
 
+def has_several_steps(graph: nx.MultiDiGraph) -> bool:
+    """Does any loop take more than one step? A loop of one step, inside a step of another loop, does not."""
+    first: dict[str, int] = {}
+    steps = ((said.get("loop", said.get("path", "")), said["step"]) for _, said in graph.nodes(data=True)
+             if "step" in said)
+    return any(first.setdefault(loop, step) != step for loop, step in steps)
+
+
 def input_leaves(graph: nx.MultiDiGraph, at: dict[str, set[int]]) -> set[str]:
     """Leaves without a mark that are inputs: cut into a row for each step, or the x of ``x @ W``, never a W.
 
@@ -400,7 +426,7 @@ def input_leaves(graph: nx.MultiDiGraph, at: dict[str, set[int]]) -> set[str]:
     by arrays of numbers is a weight. `at` says in which steps each leaf is read, see `uses`.
     """
     leaves = [node for node, said in graph.nodes(data=True) if said["kind"] == "leaf" and "symbol" not in said]
-    several = len({said["step"] for _, said in graph.nodes(data=True) if "step" in said}) > 1
+    several = has_several_steps(graph)
     rows = {node for node in leaves if _is_cut_by_step(graph, node)}
 
     def is_weight(node: str) -> bool:

@@ -26,6 +26,7 @@ from viz.graph.size import need_drawable
 from viz.graph.trace import norm, traced
 from viz.missing import MissingToolError
 from viz.pictures.records import Sheet, along, fields_of, sign
+from viz.progress import progress
 from viz.render.drawing import Drawing
 from viz.render.scale import decimals, short
 from viz.render.svg import document, element, text
@@ -181,7 +182,7 @@ class Frames:
             frame.putpalette(channels(palette).astype(np.uint8).tobytes())
             return frame
 
-        images = map(image, range(len(self)))
+        images = map(image, progress(range(len(self)), "frames"))
         buffer = io.BytesIO()
         next(images).save(buffer, format="GIF", save_all=True, append_images=images, loop=0,
                           duration=[round(1000 * s) for s in self.seconds])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any
@@ -150,7 +151,8 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     (3, 5)
     """
     a, b = as_array(a), as_array(b)
-    if isinstance(axes, (int, np.integer)):
+    if np.ndim(axes) == 0:
+        axes = operator.index(axes)
         if not 0 <= axes <= min(a.ndim, b.ndim):
             raise ValueError(f"tensordot: {axes} axes cannot meet, shapes {a.shape} and {b.shape}")
         axes = range(a.ndim - axes, a.ndim), range(axes)

@@ -358,10 +358,11 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> li
     >>> f.data
     array([2., 3.])
     """
-    whole = isinstance(indices_or_sections, (int, np.integer))
-    sections = int(indices_or_sections) if whole else tuple(map(int, indices_or_sections))  # type: ignore[arg-type]
+    sections: Any = indices_or_sections
+    if type(sections) is not int:
+        sections = operator.index(sections) if np.ndim(sections) == 0 else tuple(map(operator.index, sections))
     x = as_array(x)
-    return [take_part(x, index=index) for index in _cuts(x.shape, sections, axis)]
+    return [take_part(x, index=index) for index in _cuts(x.shape, sections, operator.index(axis))]
 
 
 @lru_cache
