@@ -293,5 +293,5 @@ def test_one_step_without_a_mark_is_told_to_mark_its_state() -> None:
         h = mg.mark(nn.RNNCell(3, 4, rng=0)(XS[0], np.zeros((2, 4))), None, None)
     loss = (h**2).sum()
     for measure in (viz.step_jacobians, viz.ways, viz.local_errors, lambda x: viz.gradient_flow(x).profile()):
-        with pytest.raises(ValueError, match="single step.*mark it"):
+        with pytest.raises(ValueError, match=r"single step.*mark it"):
             measure(loss)
