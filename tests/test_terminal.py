@@ -16,7 +16,9 @@ from microgradrnn.terminal import command
 from viz.__main__ import main as viz_main
 
 ROOT = Path(__file__).parent.parent
-PAUSE = "import time, {module} as m; m.{name} = lambda *a, **k: (print('ready', flush=True), time.sleep(60)); "
+# (A shell's background job, and all that it starts, is born deaf to Ctrl-C: the tests may be run as one.)
+PAUSE = ("import signal, time, {module} as m; signal.signal(signal.SIGINT, signal.default_int_handler); "
+         "m.{name} = lambda *a, **k: (print('ready', flush=True), time.sleep(60)); ")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are others there")

@@ -295,3 +295,14 @@ def test_one_step_without_a_mark_is_told_to_mark_its_state() -> None:
     for measure in (viz.step_jacobians, viz.ways, viz.local_errors, lambda x: viz.gradient_flow(x).profile()):
         with pytest.raises(ValueError, match=r"single step.*mark it"):
             measure(loss)
+
+
+@pytest.mark.parametrize("T", [1, 2])
+def test_inputs_that_are_made_in_a_scope_of_their_own_are_no_layer(T: int) -> None:
+    cell, h = nn.RNNCell(3, 4, rng=0), np.zeros((2, 4))
+    for t, x in enumerate(XS[:T]):
+        with scope("given", step=t):
+            x_t = mg.mark(mg.Tensor(x), "x", role="input")
+        with scope(step=t):
+            h = cell(x_t, h)
+    assert len(recurrent(viz.trace((h**2).sum()))) == 1

@@ -147,7 +147,7 @@ def in_turn(graph: nx.MultiDiGraph, found: list[Run]) -> list[list[Run]]:
         own = {step: (order[nodes[0]], order[nodes[-1]]) for step, nodes in run.steps.items()}
         for j in reversed(range(len(loops))):
             loop, spans = loops[j]
-            if (both := _taking_turns(loop, spans, run, own)) is not None:
+            if (both := _taking_turns(graph, loop, spans, run, own)) is not None:
                 loops[j] = [*loop, run], both
                 break
         else:
@@ -155,18 +155,24 @@ def in_turn(graph: nx.MultiDiGraph, found: list[Run]) -> list[list[Run]]:
     return [loop for loop, _ in loops]
 
 
-def _taking_turns(loop: list[Run], spans: Spans, run: Run, own: Spans) -> Spans | None:
+def _taking_turns(graph: nx.MultiDiGraph, loop: list[Run], spans: Spans, run: Run, own: Spans) -> Spans | None:
     """The steps of a loop and a run together; None if they do not take turns.
 
-    A single step in common shows no turns. It counts if the step was set at the same place.
+    A single step in common shows no turns. It counts if the step was set at the same place, or if one of the two
+    computes nothing: inputs that were made in a scope of their own.
     """
     shared = spans.keys() & own.keys()
-    if not shared or (len(shared) == 1 and all(run.loop != other.loop for other in loop)):
+    if not shared or (len(shared) == 1 and all(run.loop != other.loop for other in loop)
+                      and _computes(graph, run) and any(_computes(graph, other) for other in loop)):
         return None
     both = [(step, (min(a[0], b[0]), max(a[1], b[1]))) for step in spans | own
             for a, b in [(spans.get(step) or own[step], own.get(step) or spans[step])]]
     both.sort(key=lambda item: item[1])
     return dict(both) if all(a[1] < b[0] for (_, a), (_, b) in pairwise(both)) else None
+
+
+def _computes(graph: nx.MultiDiGraph, run: Run) -> bool:
+    return any(graph.nodes[node]["kind"] == "computed" for nodes in run.steps.values() for node in nodes)
 
 
 def joined(graph: nx.MultiDiGraph, runs_of_it: list[Run]) -> Loop:
