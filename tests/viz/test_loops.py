@@ -306,3 +306,54 @@ def test_inputs_that_are_made_in_a_scope_of_their_own_are_no_layer(T: int) -> No
         with scope(step=t):
             h = cell(x_t, h)
     assert len(recurrent(viz.trace((h**2).sum()))) == 1
+
+
+@pytest.mark.parametrize("order", ["hc", "ch"])
+@pytest.mark.parametrize("wrapper", ["where", "mask", "scale", "norm"])
+def test_a_wrapped_state_is_called_after_the_one_that_the_cell_marked(wrapper: str, order: str) -> None:
+    """Whichever of the two is wrapped first: what is called h are the states h that the loop handed on."""
+    def wrapped(t: int, new: Any, old: Any) -> Any:
+        there = np.array([[True], [t < 3]])
+        if wrapper == "norm":
+            away = new - new.mean(-1, keepdims=True)
+            return away / mg.sqrt((away * away).mean(-1, keepdims=True) + 0.1)
+        return {"where": lambda: mg.where(there, new, old), "mask": lambda: there * new + (~there) * old,
+                "scale": lambda: 0.9 * new}[wrapper]()
+
+    cell, state = nn.LSTMCell(3, 4, rng=0), {"h": np.zeros((2, 4)), "c": np.zeros((2, 4))}
+    kept: dict[str, list[Any]] = {"h": [], "c": []}
+    for t, x in enumerate(XS):
+        with scope("net", step=t):
+            new = dict(zip("hc", cell(x, (state["h"], state["c"])), strict=True))
+            for name in order:
+                state[name] = wrapped(t, new[name], state[name])
+        for name in "hc":
+            kept[name].append(state[name])
+    loss = (state["h"] ** 2).sum()
+    flow = viz.gradient_flow(loss)
+    assert sorted(flow.state_names()) == ["c", "h"]
+    for name, role in (("h", "hidden"), ("c", "cell")):
+        right = dict(enumerate(np.linalg.norm(g) for g in mg.grad(loss, kept[name])))
+        for profile in (flow.profile(name), flow.profile(role)):
+            assert dict(zip(profile.steps, profile.norms, strict=True)) == pytest.approx(
+                {t: right[t] for t in profile.steps}, rel=1e-12)
+        found = viz.ways(loss, name)
+        assert found.state == name
+        assert found.whole_norms == pytest.approx([right[t] for t in found.steps], rel=1e-12)
+    assert flow.profile().norms == flow.profile("c").norms
+    assert viz.ways(loss).state == "c"
+    assert viz.step_jacobians(loss).states == ("h", "c")
+
+
+def test_the_carry_of_a_cell_state_that_is_scaled_is_a_carry() -> None:
+    def carry(factor: float) -> np.ndarray:
+        cell, state = nn.LSTMCell(3, 4, rng=0), (np.zeros((2, 4)), np.zeros((2, 4)))
+        for t, x in enumerate(XS):
+            with scope("net", step=t):
+                h, c = cell(x, state)
+                state = h, factor * c
+        found = viz.ways((h**2).sum(), "c")
+        assert list(found.parts) == ["carry", "i", "f", "g", "o"]
+        return found.norms["carry"] / factor ** np.array(found.lags)
+
+    assert carry(0.9) == pytest.approx(carry(0.999), rel=0.2)

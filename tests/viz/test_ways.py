@@ -545,3 +545,17 @@ def test_the_picture_of_a_net_without_a_carry_does_not_speak_of_the_carry_alone(
     assert "never: carried, or straight from the loss" in svg
     short, _ = nn.RNN(3, 4, rng=0)(np.ones((2, 1, 3)))
     assert "1 step back the largest part" in viz.ways(short.sum()).draw().svg
+
+
+def test_the_curves_of_a_state_without_lag_0_stand_at_their_own_lags() -> None:
+    found = viz.ways((nn.LSTM(3, 4, rng=0)(np.ones((5, 2, 3)))[0][-1] ** 2).sum())
+    later = viz.Ways("c", "first", found.steps[1:], found.lags[1:], {k: p[1:] for k, p in found.parts.items()},
+                     found.whole[1:])
+    places = {}
+    for name, one in (("all", found), ("later", later)):
+        drawn = viz.draw_ways(one).svg
+        assert f"at lag {one.lags[0]}" in drawn
+        paths = re.findall(r'<path d="M([\d.]+),[^"]*"[^>]*stroke-width="2.4"', drawn)
+        places[name] = float(paths[0])
+    unit = places["all"] - places["later"]
+    assert unit > 10

@@ -40,6 +40,7 @@ from viz.graph.steps import (
     need_alike,
     nothing_handed_on,
     recurrent,
+    state_roles,
     state_symbols,
 )
 from viz.graph.trace import attributes, norm, traced
@@ -261,12 +262,14 @@ class Flow:
     def _name_of_state(self, layer: Layer, state: str | None) -> str:
         said = {name: self.graph.nodes[node] for name, node in layer.youngest.items()}
         symbols = state_symbols(self.graph, layer)
+        roles = {name: one.get("role") for name, one in said.items()} | state_roles(self.graph, layer)
         if state is None:  # a single step hands nothing on: then marks must do
-            found = [name for role in ("hidden", "cell") for name in symbols or said if said[name].get("role") == role]
+            found = [name for role in ("hidden", "cell") for name in symbols or said if roles[name] == role]
             found = found or list(symbols)
         else:
             found = [name for key in ("name", "symbol", "role") for name in said if said[name].get(key) == state]
             found += [name for name in found if name in symbols]
+            found += [name for name in symbols if roles[name] == state]
             found += [name for name, symbol in symbols.items() if symbol == state]
         if not found and not symbols:
             raise ValueError(f"profile: {nothing_handed_on(layer)}")

@@ -20,7 +20,7 @@ product: ``tanh`` is the only way of the simple net. docs/ways.md works an examp
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -35,7 +35,16 @@ from viz.flow.paths import split_reverse
 from viz.flow.ragged import arrives, by_own_lag, leaves_out, own_lags, running_of
 from viz.flow.reached import reached
 from viz.graph.identities import without_identities
-from viz.graph.steps import Layer, is_linear, layer_of, need_alike, nothing_handed_on, state_symbols, states
+from viz.graph.steps import (
+    Layer,
+    is_linear,
+    layer_of,
+    need_alike,
+    nothing_handed_on,
+    state_roles,
+    state_symbols,
+    states,
+)
 from viz.graph.trace import norm, traced
 from viz.progress import progress
 
@@ -241,7 +250,7 @@ def ways(
     reader = Reader(
         rule,
         {nodes[name]: step for step, names in one.steps.items() for name in names.values()},
-        {nodes[name] for name in held(graph, one)} | set(begun.values()),
+        {nodes[name] for name in anchors(graph, one)} | set(begun.values()),
         classify,
         {nodes[node]: place.get(name, len(place)) for names in one.steps.values() for name, node in names.items()},
     )
@@ -403,12 +412,14 @@ def steps_of(graph: nx.MultiDiGraph, layer: Layer, wanted: str | None) -> tuple[
             if node in handed_on:
                 at.setdefault(name, {})[step] = node
     said = {name: graph.nodes[next(iter(ids.values()))] for name, ids in at.items()}
-    symbols = state_symbols(graph, layer)
+    symbols, roles = state_symbols(graph, layer), state_roles(graph, layer)
     called = {name: symbols.get(name) or one.get("symbol") or name for name, one in said.items()}
+    known = {name: {**one, "role": roles.get(name) or one.get("role"), "symbol": called[name]}
+             for name, one in said.items()}
     for key, value in [("role", wanted), ("symbol", wanted), ("name", wanted)] if wanted else [
         ("role", "cell"), ("role", "hidden"), ("kind", "computed")
     ]:
-        if named := [name for name in at if (called[name] if key == "symbol" else said[name].get(key)) == value]:
+        if named := [name for name in at if known[name].get(key) == value]:
             need_alike(graph, layer, named[-1], "ways")
             return called[named[-1]], at[named[-1]]
     if not called:
@@ -418,9 +429,17 @@ def steps_of(graph: nx.MultiDiGraph, layer: Layer, wanted: str | None) -> tuple[
 
 def held(graph: nx.MultiDiGraph, layer: Layer) -> set[str]:
     """The nodes that are states: what is handed from step to step; of a single step, what marks say."""
-    marked = (node for ids in layer.steps.values() for node in ids.values()
-              if graph.nodes[node].get("role") in ("hidden", "cell"))
-    return states(graph, layer) or set(marked)
+    return states(graph, layer) or set(_marked(graph, layer))
+
+
+def anchors(graph: nx.MultiDiGraph, layer: Layer) -> set[str]:
+    """The states, and what is marked as one: if a wrapper hands on ``0.9 * c1``, a path comes to c1 as to a state."""
+    return states(graph, layer) | set(_marked(graph, layer))
+
+
+def _marked(graph: nx.MultiDiGraph, layer: Layer) -> Iterator[str]:
+    return (node for ids in layer.steps.values() for node in ids.values()
+            if graph.nodes[node].get("role") in ("hidden", "cell"))
 
 
 def initial(graph: nx.MultiDiGraph, layer: Layer) -> dict[str, str]:

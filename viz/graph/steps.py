@@ -496,7 +496,7 @@ def _is_cut_by_step(graph: nx.MultiDiGraph, leaf: str) -> bool:
 
 
 def state_symbols(graph: nx.MultiDiGraph, layer: Layer, nodes: set[str] | None = None) -> dict[str, str]:
-    """What to call each state, by its name in the layer: as marked; of the others the youngest is h, then s2, ...
+    """What to call each state, by its name in the layer: see `state_marks`; of others the youngest is h, then s2, ...
 
     No two are called the same: where two cells mark their state h, the second one is h2. A mark of no letter at all,
     ``mark(h, "")``, is none.
@@ -508,7 +508,8 @@ def state_symbols(graph: nx.MultiDiGraph, layer: Layer, nodes: set[str] | None =
     graph = graph if layer.graph is None else layer.graph
     wanted = states(graph, layer) if nodes is None else nodes
     sums = wanted & running_sums(graph) - states(graph, layer)
-    names = {name: graph.nodes[node].get("symbol") or (_sum_symbol(graph, node) if node in sums else None)
+    marks = state_marks(graph, layer, wanted)
+    names = {name: marks[name].get("symbol") or (_sum_symbol(graph, node) if node in sums else None)
              for name, node in layer.youngest.items() if node in wanted}
     taken: set[str | None] = set()
     for name, symbol in names.items():
@@ -522,6 +523,46 @@ def state_symbols(graph: nx.MultiDiGraph, layer: Layer, nodes: set[str] | None =
             names[name] = next(word for word in free if word not in taken)
             taken.add(names[name])
     return {name: str(symbol) for name, symbol in names.items()}
+
+
+def state_roles(graph: nx.MultiDiGraph, layer: Layer) -> dict[str, str | None]:
+    """The role of each state, by its name in the layer."""
+    graph = graph if layer.graph is None else layer.graph
+    return {name: marks.get("role") for name, marks in state_marks(graph, layer, states(graph, layer)).items()}
+
+
+def state_marks(graph: nx.MultiDiGraph, layer: Layer, nodes: set[str]) -> dict[str, dict[str, str]]:
+    """Symbol and role of each of these nodes, by its name in the layer: its own, or those of what it stands for.
+
+    A wrapper hands on something else than what the cell marked: ``h = where(there, h1, h)``, ``c = 0.9 * c1``. If all
+    that it was worked out from within the step comes from one hidden or cell state, it stands for that.
+    """
+    graph = graph if layer.graph is None else layer.graph
+    step = layer.step_of()
+    found: dict[str, dict[str, str]] = {}
+    for name, node in layer.youngest.items():
+        if node in nodes:
+            said = graph.nodes[node]
+            own = {key: said[key] for key in ("symbol", "role") if key in said}
+            found[name] = own or _stands_for(graph, node, step, nodes)
+    return found
+
+
+def _stands_for(graph: nx.MultiDiGraph, node: str, step: dict[str, int], wanted: set[str]) -> dict[str, str]:
+    """The mark of the one hidden or cell state of the same step that a node was worked out from."""
+    met: dict[str, dict[str, str]] = {}
+    seen, stack = {node}, [node]
+    while stack:
+        for u in graph.predecessors(stack.pop()):
+            if u in seen or u not in step or step[u] != step[node] or graph.nodes[u]["kind"] != "computed":
+                continue
+            seen.add(u)
+            said = graph.nodes[u]
+            if said.get("role") in ("hidden", "cell") or u in wanted:
+                met[u] = {key: said[key] for key in ("symbol", "role") if key in said}
+            else:
+                stack.append(u)
+    return next(iter(met.values())) if len(met) == 1 else {}
 
 
 def _sum_symbol(graph: nx.MultiDiGraph, node: str) -> str:

@@ -11,7 +11,7 @@ import networkx as nx
 
 from microgradrnn.engine import Node
 from viz.graph.identities import without_identities
-from viz.graph.steps import Layer, no_steps, recurrent, state_symbols
+from viz.graph.steps import Layer, no_steps, recurrent, state_roles, state_symbols
 from viz.graph.trace import traced
 
 STATES = ("hidden", "cell", "output")  # roles, in the order in which states are listed
@@ -72,6 +72,9 @@ class Timeline:
         for name, symbol in self.symbols.items():
             if symbol == at:
                 return name
+        for name, role in state_roles(self.graph, self.layer).items():
+            if role == at:
+                return name
         for key in ("symbol", "name", "role"):
             found = [name for name in said if said[name].get(key) == at]
             if found:
@@ -106,7 +109,7 @@ def timeline_of(graph: nx.MultiDiGraph, ids: dict[Node, str], layer: int = -1, w
         raise ValueError(f"{who}, layer {layer}: this graph has {len(found)}, numbered 0 to {len(found) - 1}")
     one = found[layer]
     symbols = state_symbols(graph, one) or _marked(graph, one)
-    roles = {name: graph.nodes[one.youngest[name]].get("role") for name in symbols}
+    roles = {name: graph.nodes[one.youngest[name]].get("role") for name in symbols} | state_roles(graph, one)
     order = sorted(symbols, key=lambda name: STATES.index(roles[name]) if roles[name] in STATES else len(STATES))
     return Timeline(graph, ids, {name: node for node, name in ids.items()}, one,
                     {name: symbols[name] for name in order})

@@ -109,10 +109,10 @@ def drawn_panel(
             parts.append(element("path", d=f"M{LEFT},{height:.1f}H{right}", stroke=theme.rim, stroke_width=0.8))
             parts.append(power_of_ten(LEFT - 8, height + 4, decade, anchor="end", font_size="11", fill=theme.faint))
     for name in ways.parts:
-        parts.append(curve(ways.norms[name], low, unit, right, scale, stroke=paint[name], stroke_width=1.3))
-    parts.append(curve(ways.sum_of_norms, low, unit, right, scale, stroke=theme.ink, stroke_width=1.4,
+        parts.append(curve(ways, ways.norms[name], low, unit, right, scale, stroke=paint[name], stroke_width=1.3))
+    parts.append(curve(ways, ways.sum_of_norms, low, unit, right, scale, stroke=theme.ink, stroke_width=1.4,
                        stroke_dasharray="4 3"))
-    parts.append(curve(ways.whole_norms, low, unit, right, scale, stroke=theme.ink, stroke_width=2.4))
+    parts.append(curve(ways, ways.whole_norms, low, unit, right, scale, stroke=theme.ink, stroke_width=2.4))
     for j in np.flatnonzero(~np.isfinite(ways.sum_of_norms)):
         parts.append(text(right - (ways.lags[j] + 0.5) * unit, low + 14, "!", fill=theme.alarm, font_weight="bold"))
     parts.append(axis(ways, low + CURVES, unit, right, theme))
@@ -161,10 +161,10 @@ def label_place(thickness: np.ndarray, width: int) -> tuple[float, int]:
     return windows[best], best + width // 2
 
 
-def curve(norms: np.ndarray, y: float, unit: float, right: float, scale: Scale, **style: object) -> str:
+def curve(ways: Ways, norms: np.ndarray, y: float, unit: float, right: float, scale: Scale, **style: object) -> str:
     """Norms against lags, log scale; a zero or a non-finite number breaks the line, as does what lies too low."""
     d, down = "", False
-    for lag, size in enumerate(norms):
+    for lag, size in zip(ways.lags, norms, strict=True):
         if not 10.0**scale.low <= size < math.inf:
             down = False
             continue
@@ -197,7 +197,7 @@ def verdict(ways: Ways) -> str:
     lag = ways.lags[last]
     return (f"{lag} step{'s' * (lag != 1)} back the largest part is “{said(most, ways)}”, "
             f"{ways.shares(most)[last]:.0%} of the sum of norms. ‖∂L/∂{ways.state}‖ is "
-            f"{short(float(whole[last]))} there, {short(float(whole[0]))} at lag 0. "
+            f"{short(float(whole[last]))} there, {short(float(whole[0]))} at lag {ways.lags[0]}. "
             f"Norm of sum / sum of norms: {left:.2f} (median).")
 
 
