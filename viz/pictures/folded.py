@@ -17,7 +17,7 @@ import numpy as np
 from microgradrnn.engine import Node
 from microgradrnn.engine.memory import collector_paused
 from viz.flow.messages import Flow
-from viz.graph.steps import Layer, layers, no_steps
+from viz.graph.steps import Layer, layers, no_steps, state_roles
 from viz.graph.trace import traced
 from viz.layout.lanes import labelled, offsets
 from viz.pictures.heat import Axis, Column, curve, heat_row, look, shape, time_ticks
@@ -426,16 +426,22 @@ class Lane:
 
 def quantities(graph: nx.MultiDiGraph, layer: Layer, shown: Iterable[int],
                symbols: Mapping[str, str]) -> Iterable[tuple[str, str, str | None]]:
-    """What gets a row: name, symbol and role of what bears one of the four roles, and of every state."""
+    """What gets a row: name, symbol and role of what bears one of the four roles, and of every state.
+
+    Where a wrapper hands on something else than the state that the cell marked, and under its name, it has the row.
+    """
     said = {name: graph.nodes[v] for step in shown for name, v in layer.steps[step].items()}
-    wanted = [name for name in said if said[name].get("role") in ROLES or name in symbols]
+    roles = {name: one.get("role") for name, one in said.items()} | state_roles(graph, layer)
+    taken = set(symbols.values())
+    wanted = [name for name in said if name in symbols or roles[name] in ("gate", "candidate")
+              or (roles[name] in ROLES and said[name].get("symbol") not in taken)]
 
     def rank(name: str) -> int:
-        role = said[name].get("role")
+        role = roles.get(name)
         return ROLES.index(role) if role in ROLES else len(ROLES)
 
     for name in sorted(wanted, key=rank):
-        yield name, str(symbols.get(name) or said[name].get("symbol") or name), said[name].get("role")
+        yield name, str(symbols.get(name) or said[name].get("symbol") or name), roles.get(name)
 
 
 def mean(node: Node) -> float:
