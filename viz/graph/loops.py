@@ -259,6 +259,7 @@ class Details(NamedTuple):
 
     kind: int
     reads: tuple[Any, ...]
+    operands_read: tuple[tuple[Any, ...] | None, ...]
     made_from: int
     weights: tuple[str, ...]
 
@@ -266,19 +267,27 @@ class Details(NamedTuple):
         """How well two nodes correspond to each other; 0 if they do not.
 
         Operands that are known of both and differ speak against it. An operand that is not known may be a plain array.
+        So do operands of the same kind, if each of them was made of something else.
         """
-        if self.kind != other.kind or any(a is not None and b is not None and a != b
-                                          for a, b in zip(self.reads, other.reads, strict=False)):
+        if self.kind != other.kind or differ(self.reads, other.reads):
+            return 0
+        both = [(a, b) for a, b in zip(self.operands_read, other.operands_read, strict=False) if None not in (a, b)]
+        if both and all(differ(a, b) for a, b in both):  # type: ignore[arg-type]
             return 0
         same_weights = bool(self.weights) and self.weights == other.weights
         return 1 + 2 * (self.reads == other.reads) + 4 * (self.made_from == other.made_from) + 3 * same_weights
+
+
+def differ(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+    """Is an operand known of both, and not the same?"""
+    return any(x is not None and y is not None and x != y for x, y in zip(a, b, strict=False))
 
 
 def _details(graph: nx.MultiDiGraph, nodes: list[str], is_first: bool) -> tuple[Details, ...]:
     """The details of the nodes of one step. At the first one a plain array may stand for what later is a node."""
     found: dict[str, Details] = {}
     for node in nodes:
-        kind, reads, whole, weights = _kind(graph, node), [], [], []
+        kind, reads, below, whole, weights = _kind(graph, node), [], [], [], []
         for k, u in sorted((k, u) for u, _, k in graph.in_edges(node, keys=True)):
             said = graph.nodes[u]
             here: Any = None
@@ -291,8 +300,9 @@ def _details(graph: nx.MultiDiGraph, nodes: list[str], is_first: bool) -> tuple[
             elif u in found and said["kind"] == "computed":
                 here = _kind(graph, u)
             reads.append(here)
+            below.append(found[u].reads if u in found else None)
             whole.append((k, found[u].made_from if u in found else here))
-        found[node] = Details(hash(kind), tuple(reads), hash((kind, *whole)), tuple(weights))
+        found[node] = Details(hash(kind), tuple(reads), tuple(below), hash((kind, *whole)), tuple(weights))
     return tuple(found.values())
 
 

@@ -544,7 +544,7 @@ def state_marks(graph: nx.MultiDiGraph, layer: Layer, nodes: set[str]) -> dict[s
         if node in nodes:
             said = graph.nodes[node]
             own = {key: said[key] for key in ("symbol", "role") if key in said}
-            found[name] = own or _stands_for(graph, node, step, nodes)
+            found[name] = own if "role" in own else _stands_for(graph, node, step, nodes) | own
     return found
 
 
