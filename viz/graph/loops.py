@@ -7,7 +7,7 @@ correspond to each other: `Loop.places` gives the nodes that do the same thing t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -232,7 +232,8 @@ def align(graph: nx.MultiDiGraph, loop: Loop) -> None:
             continue
         details = _details(graph, nodes, step == first)
         if details not in fitted:
-            fitted[details] = _fit(details, _details(graph, loop.steps[pattern], pattern == first))
+            others = loop.step_of() if step == first else {}
+            fitted[details] = _fit(details, _details(graph, loop.steps[pattern], pattern == first, others))
         places = [None if j is None else names[j] for j in fitted[details]]
         taken = set(names)
         for node, place, own in zip(nodes, places, _own_places(graph, loop, step), strict=True):
@@ -275,7 +276,9 @@ class Details(NamedTuple):
         if both and all(differ(a, b) for a, b in both):  # type: ignore[arg-type]
             return 0
         same_weights = bool(self.weights) and self.weights == other.weights
-        return 1 + 2 * (self.reads == other.reads) + 4 * (self.made_from == other.made_from) + 3 * same_weights
+        agree = sum(a is not None and a == b for a, b in zip(self.reads, other.reads, strict=False))
+        alike = 2 * (self.reads == other.reads) + 4 * (self.made_from == other.made_from) + 3 * same_weights
+        return 1 + agree + alike
 
 
 def differ(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
@@ -283,8 +286,14 @@ def differ(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
     return any(x is not None and y is not None and x != y for x, y in zip(a, b, strict=False))
 
 
-def _details(graph: nx.MultiDiGraph, nodes: list[str], is_first: bool) -> tuple[Details, ...]:
-    """The details of the nodes of one step. At the first one a plain array may stand for what later is a node."""
+def _details(
+    graph: nx.MultiDiGraph, nodes: list[str], is_first: bool, others: Container[str] = ()
+) -> tuple[Details, ...]:
+    """The details of the nodes of one step.
+
+    At the first step a plain array may stand for what later is a node, but nothing that the step itself computes stands
+    for a node of another step. So in a step that is compared with the first one, `others` are the nodes of other steps.
+    """
     found: dict[str, Details] = {}
     for node in nodes:
         kind, reads, below, whole, weights = _kind(graph, node), [], [], [], []
@@ -299,6 +308,8 @@ def _details(graph: nx.MultiDiGraph, nodes: list[str], is_first: bool) -> tuple[
                 here = None if is_first else "plain"
             elif u in found and said["kind"] == "computed":
                 here = _kind(graph, u)
+            elif u in others:
+                here = "another step"
             reads.append(here)
             below.append(found[u].reads if u in found else None)
             whole.append((k, found[u].made_from if u in found else here))
