@@ -75,6 +75,6 @@ def rows() -> Iterator[Row]:
         yield compared(what, *both, repeats=15, bar=0.6, per=per, unit="µs", before=gc.collect)
         gc.disable()
         try:
-            yield compared("the same, collector off", *both, repeats=5, per=per, unit="µs", before=gc.collect)
+            yield compared("the same, collector off", *both, repeats=9, bar=0.85, per=per, unit="µs", before=gc.collect)
         finally:
             gc.enable()

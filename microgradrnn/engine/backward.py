@@ -15,40 +15,32 @@ from contextlib import nullcontext
 from operator import attrgetter
 from typing import Any
 
-from microgradrnn.engine.cotangent import Deferred, read_only, together
-from microgradrnn.engine.guards import AnomalyError, accept_anomaly, changed, check_message, check_unwritten, need_node
+from microgradrnn.engine.cotangent import Deferred, adding
+from microgradrnn.engine.guards import changed, need_node, need_roots
+from microgradrnn.engine.messages import Observer, guards_of, recorded
 from microgradrnn.engine.node import SHARED, Node
-from microgradrnn.engine.primitive import ieee
+from microgradrnn.engine.plain import backward_of_floats
 from microgradrnn.engine.scope import SCOPE, enable_grad
-from microgradrnn.engine.silence import Silence
 
-Observer = Callable[[Node, int, Node, Any], object]
+Keep = Callable[[Node, int], bool]
 
 
 def reverse(
-    root: Node,
-    seed: Any = None,
-    *,
-    targets: Sequence[Node] | None = None,
-    observe: Observer | None = None,
-    keep: Callable[[Node, int], bool] | None = None,
-    create_graph: bool = False,
-    since: int = -1,
+    root: Node | Sequence[Node], seed: Any = None, *, targets: Sequence[Node] | None = None,
+    observe: Observer | None = None, keep: Keep | None = None, create_graph: bool = False, since: int = -1,
     silent: bool = False,
-) -> Iterator[tuple[Node, Any]]:
+) -> Iterator[tuple[Node, Any]]:  # fmt: skip
     """Yield ``(node, d(root)/d(node))``, youngest node first.
 
     A *message* is what one consumer sends to its k-th input. The gradient of a node is the sum of its messages.
     The options are those of `backward`; nodes with a serial below `since` are taken as leaves, and with `silent` the
     root lies behind a `where` itself.
     """
-    live = ancestors(root, targets, since)
-    arriving = {root: root.cotangent(seed, create_graph)}  # for each node, the sum of its messages so far
-    summed = set()  # nodes whose sum is our own array, free to be added to in place
-    behind: set[Node] = {root} if silent else set()  # nodes behind a `where`: there 0 * inf is 0
-    fit, anomaly = root.kind.fit, SCOPE.get().anomaly
+    arriving = seeds(root, seed, create_graph)  # for each node, the sum of its messages so far
+    live, behind = ancestors(arriving, targets, since), set(arriving) if silent else set()
+    add, guards = adding(arriving, create_graph), guards_of(live, behind, observe, create_graph)
     for node in sorted(live, key=attrgetter("serial"), reverse=True):
-        g = arriving.pop(node, None)
+        g = arriving.pop(node, None)  # complete: all that used the node is younger, and has sent its messages
         if g is None:
             continue
         if isinstance(g, Deferred):
@@ -58,57 +50,41 @@ def reverse(
         yield node, g
         if node.op is None or node.serial < since:
             continue
-        if anomaly:
-            check_unwritten(node)
         op, args, params = node.op, node._args, node.params
         y, operands = (node, recorded(node, live)) if create_graph else (node._data, args)
-        silence = Silence(op, g, operands, params) if op.selects or node in behind else None
-        if silence is not None and op.reverses:
-            params = {**params, "silent": True}
-        if op.variadic:
-            operands = (operands,)
-        k = -1
-        for x in node.inputs:
-            k += 1
-            if x not in live or (rule := op.vjp[k]) is None or (keep is not None and not keep(node, k)):
+        if op.reverses:
+            params = {**params, "silent": node in behind}
+        for k, x in enumerate(node.inputs):
+            if x not in live or op.vjp[k] is None or (keep is not None and not keep(node, k)):
                 continue
             if x._data is not args[k]:
                 raise changed(node, k, live)
-            try:
-                message = rule(g, y, *operands, **params)
-            except AnomalyError:
-                if op.reverses:
-                    raise
-                with accept_anomaly():
-                    message = rule(g, y, *operands, **params)
-            except ArithmeticError:
-                message = ieee(rule, (g, y, *operands), params)
-            if silence is not None:
-                behind.add(x)
-                message = silence.over(message, k)
-            if fit is not None and not op.fits:
-                message = fit(message, args[k])
-            if anomaly:
-                check_message(op.name, k, message, g, node.scope)
-            if observe is not None:
-                observe(node, k, x, read_only(message))
-            if x not in arriving:
-                arriving[x] = message
-            elif create_graph:
-                arriving[x] = together(arriving[x], message)
-            elif x in summed:
-                arriving[x] += message
-            else:
-                arriving[x] = arriving[x] + message
-                summed.add(x)
+            message = op.pull(k, g, y, operands, params)
+            for guard in guards:
+                message = guard(node, k, g, message)
+            arriving[x] = add(x, message) if x in arriving else message
 
 
-def ancestors(root: Node, targets: Sequence[Node] | None = None, since: int = -1) -> dict[Node, None]:
-    """All that the root was computed from and a gradient flows into; with targets, only what leads to them."""
-    live = {root: None}
-    stack = [root]
+def seeds(root: Node | Sequence[Node], seed: Any, create_graph: bool) -> dict[Node, Any]:
+    """What arrives at the roots from outside; a root that is given twice counts twice."""
+    if isinstance(root, Node):
+        return {root: root.cotangent(seed, create_graph)}
+    arriving: dict[Node, Any] = {}
+    for one, g in zip(root, [None] * len(root) if seed is None else seed, strict=True):
+        g = one.cotangent(g, create_graph)
+        arriving[one] = arriving[one] + g if one in arriving else g
+    return arriving
+
+
+def ancestors(
+    root: Node | Iterable[Node], targets: Sequence[Node] | None = None, since: int = -1
+) -> dict[Node, None]:
+    """All that the roots were computed from and a gradient flows into; with targets, only what leads to them."""
+    live: dict[Node, None] = {root: None} if isinstance(root, Node) else dict.fromkeys(root)
+    stack = list(live)
     if targets is not None:  # what is older than every target cannot lead to one
-        since = max(since, min((x.serial for x in targets), default=root.serial) + 1)
+        oldest = [x.serial for x in targets] or [max(x.serial for x in live)]
+        since = max(since, min(oldest) + 1)
     while stack:
         node = stack.pop()
         if node.serial < since:
@@ -128,22 +104,20 @@ def ancestors(root: Node, targets: Sequence[Node] | None = None, since: int = -1
 
 
 def backward(
-    root: Node,
-    seed: Any = None,
-    *,
-    observe: Observer | None = None,
-    keep: Callable[[Node, int], bool] | None = None,
+    root: Node | Sequence[Node], seed: Any = None, *, observe: Observer | None = None, keep: Keep | None = None,
     create_graph: bool = False,
-) -> None:
+) -> None:  # fmt: skip
     """Differentiate the root with respect to everything it was computed from, into ``.grad``.
+
+    Of several roots that is the gradient of their sum, in one pass.
 
     Leaves *accumulate* (a second call adds to what is there, as sums of losses do); computed Values are *set*, so
     that they can be read off a picture; computed Tensors keep no gradient, to save memory: ask `grad` for it.
     Several threads may call `backward` at once, also into the same leaves: what they add up is complete.
 
     Args:
-        root: what to differentiate. One number, unless a seed is given.
-        seed: the cotangent of the root, of its shape; 1 by default.
+        root: what to differentiate, a node or a list of nodes. One number, unless a seed is given.
+        seed: the cotangent of the root, of its shape; 1 by default. Of several roots a list, None where it is 1.
         observe: called as ``observe(consumer, k, input, message)`` for every message, in the order in which they are
             sent. A message is an array that must not be changed (or a `Deferred` one; `np.asarray` works it out).
         keep: called as ``keep(consumer, k)``; where it is false the message to the k-th input is not sent. The
@@ -164,13 +138,19 @@ def backward(
     >>> x.grad
     7.0
     """
-    need_node(root, "backward")
-    leaves, interior = [], root.keeps_interior_grad
+    if isinstance(root, (list, tuple)):
+        need_roots(root, seed, "backward")
+    else:
+        need_node(root, "backward")
+        watched = observe is not None or keep is not None or create_graph or SCOPE.get().anomaly
+        if not watched and isinstance(root, Node) and root.on_floats and backward_of_floats(root, seed):
+            return
+    leaves = []
     with enable_grad() if create_graph else nullcontext():
         for node, g in reverse(root, seed, observe=observe, keep=keep, create_graph=create_graph):
             if node.op is None:
                 leaves.append((node, g))
-            elif interior or (node.hooks and node.retains_grad):
+            elif node.keeps_interior_grad or (node.hooks and node.retains_grad):
                 node.keep_grad(g)
     with SHARED:
         for leaf, g in leaves:  # only now: a backward pass that fails half-way leaves no half-summed gradients
@@ -206,11 +186,3 @@ def grad(output: Node, inputs: Any, *, seed: Any = None, create_graph: bool = Fa
         found = {node: g for node, g in passed if node in wanted}
     gradients = tuple(x.finished(found.get(x), create_graph) for x in targets)
     return gradients[0] if isinstance(inputs, Node) else gradients
-
-
-def recorded(node: Node, live: Iterable[Node]) -> list[Any]:
-    """The inputs as nodes, so that a rule applied to them is recorded; plain operands as they are."""
-    for k, (x, a) in enumerate(zip(node.inputs, node._args, strict=True)):
-        if x is not None and x._data is not a:  # constants too: the rule would use what they are now
-            raise changed(node, k, live)
-    return [a if x is None else x for x, a in zip(node.inputs, node._args, strict=True)]

@@ -125,7 +125,8 @@ def _rule(k: int, g: Any, y: Any, sources: Sequence[Any], stretch: Stretch, sile
     return stretch.cotangent(g, stretch.sources[k], silent)
 
 
-_recompute = Primitive("checkpoint", None, lambda *sources, stretch: stretch.result, Every(_rule))
+_recompute = Primitive("checkpoint", None, lambda *sources, stretch: stretch.result, Every(_rule),
+                       reverses=True)
 
 
 def _older(root: Node, since: int) -> list[Node]:

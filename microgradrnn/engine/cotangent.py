@@ -253,6 +253,26 @@ class Series(Deferred):
         return float(euclidean(self.dense().data))
 
 
+def adding(sums: dict[Any, Any], create_graph: bool) -> Callable[[Any, Any], Any]:
+    """The function that adds a further message to the sum of a node.
+
+    The first message was borrowed: ``+`` returns an array of our own, and from then on ``+=`` may write to it.
+    """
+    ours = set()
+
+    def add(x: Any, message: Any) -> Any:
+        total = sums[x]
+        if create_graph:
+            return together(total, message)
+        if x in ours:
+            total += message
+            return total
+        ours.add(x)
+        return total + message
+
+    return add
+
+
 def together(total: Any, message: Any) -> Any:
     """The sum of two cotangents under ``create_graph``."""
     if isinstance(total, Series) and isinstance(message, Series) and total.join is message.join:

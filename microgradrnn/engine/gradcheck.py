@@ -123,9 +123,8 @@ class _Check:
         forward = node.op.on_floats if on_floats else node.op.on_arrays
         what = f"operation {node.op.name!r}, input {k}{node.scope}"
         g = self.like(node.data)
-        operands = (node.args,) if node.op.variadic else node.args
         try:
-            message = node.op.vjp[k](g, node.data, *operands, **node.params)
+            message = node.op.pull(k, g, node.data, node.args, node.params)
             message = message.dense() if isinstance(message, Deferred) else message
             if not on_floats:
                 message = Tensor.fit(np.asarray(message), np.asarray(node.args[k]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -110,6 +110,16 @@ def need_node(x: Any, who: str) -> None:
             f"{who}: no gradient flows into this {type(x).__name__}{x.scope}: it is a constant, was detached, "
             "was computed under no_grad(), or from constants only"
         )
+
+
+def need_roots(roots: Sequence[Any], seed: Any, who: str) -> None:
+    """Raise unless a gradient flows into each, they are of one kind, and there is a seed for each or none at all."""
+    for one in roots:
+        need_node(one, who)
+    if len({one.kind for one in roots}) > 1:
+        raise TypeError(f"{who}: Values and Tensors among the roots; their graphs do not mix: differentiate them apart")
+    if seed is not None and (not isinstance(seed, (list, tuple)) or len(seed) != len(roots)):
+        raise ValueError(f"{who}: {len(roots)} roots need a list of {len(roots)} seeds, or none")
 
 
 def fingerprint(y: Any, operands: Iterable[Any]) -> int:

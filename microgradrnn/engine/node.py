@@ -77,14 +77,9 @@ class Node:
     data_type_of: ClassVar[Callable[[Any], Any]]
 
     def _fill(
-        self,
-        data: Any,
-        op: Any,
-        inputs: tuple[Node | None, ...],
-        args: tuple[Any, ...],
-        params: dict[str, Any],
-        requires_grad: bool,
-    ) -> None:
+        self, data: Any, scope: Scope, requires_grad: bool, op: Any, inputs: tuple[Node | None, ...],
+        args: tuple[Any, ...], params: dict[str, Any],
+    ) -> None:  # fmt: skip
         self._data = data
         self.grad = self.no_grad_yet
         self.op = op
@@ -94,8 +89,11 @@ class Node:
         self.requires_grad = requires_grad
         self.tag = NO_TAG
         self.hooks = None
-        self.scope = SCOPE.get()
+        self.scope = scope
         self.serial = next_serial()
+
+    def _fill_leaf(self, data: Any, requires_grad: bool) -> None:
+        self._fill(data, SCOPE.get(), requires_grad, None, (), (), NO_PARAMS)
 
     # What the two kinds define.
     constant: ClassVar[Any]  # constant(x): a plain operand, fit to stand beside nodes of this kind
@@ -189,7 +187,7 @@ class Node:
     def detach(self) -> Self:
         """The same value as a constant: no gradient flows through it. (Truncated BPTT detaches the state.)"""
         node: Self = object.__new__(self.kind)  # type: ignore[assignment]
-        node._fill(self._data, None, (), (), NO_PARAMS, False)
+        node._fill_leaf(self._data, False)
         node.tag = self.tag
         return node
 
@@ -268,6 +266,16 @@ NO_PARAMS: dict[str, Any] = {}
 NO_TAG = (None, None)
 
 
+def new_node(
+    kind: type[Node], data: Any, scope: Scope, requires_grad: bool, op: Any = None,
+    inputs: tuple[Node | None, ...] = (), args: tuple[Any, ...] = (), params: dict[str, Any] = NO_PARAMS,
+) -> Node:  # fmt: skip
+    """A node of a kind, with its data as they are: neither checked nor copied."""
+    node = object.__new__(kind)
+    node._fill(data, scope, requires_grad, op, inputs, args, params)
+    return node
+
+
 def mark(node: T, symbol: str | None, role: str | None = None) -> T:
     """Say what a node is: its letter in the equations and its role in the cell. Returns the node.
 
@@ -288,7 +296,7 @@ def mark(node: T, symbol: str | None, role: str | None = None) -> T:
 
 def _rebuilt(cls: type[Node], data: Any, tag: Any, requires_grad: bool) -> Node:
     node = object.__new__(cls)
-    node._fill(cls.own(data), None, (), (), NO_PARAMS, requires_grad)
+    node._fill_leaf(cls.own(data), requires_grad)
     node.tag = tag
     return node
 

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from microgradrnn.engine.guards import check_forward, fingerprint, user_line
-from microgradrnn.engine.node import NO_PARAMS, NO_TAG, Node, next_serial
+from microgradrnn.engine.guards import AnomalyError, accept_anomaly, check_forward, fingerprint, user_line
+from microgradrnn.engine.node import NO_PARAMS, Node, new_node
 from microgradrnn.engine.scope import SCOPE
 
 Rule = Callable[..., Any]
@@ -46,6 +46,8 @@ class Primitive:
             broadcast, or raised in precision, to meet the others, and the engine fits every message to its input.
         elementwise: does each entry of the output depend on the same entry of the inputs only?
         sound: an array like x at which the operation and its rules are harmless: ones, unless a matrix must be regular.
+        selects: does it choose among its operands? What was not chosen may be NaN.
+        reverses: is its rule a reverse pass? It is told when it is behind a `where`.
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class Primitive:
         fits: bool = False,
         elementwise: bool = False,
         sound: Callable[[Any], Any] = np.ones_like,
+        selects: bool = False,
+        reverses: bool = False,
     ) -> None:
         self.name = self.__name__ = name
         self.on_floats = on_floats
@@ -71,8 +75,9 @@ class Primitive:
         self.sound = sound
         self.most: float = len(vjp) if elementwise and not isinstance(vjp, Every) else math.inf  # operands
         self.variadic = isinstance(vjp, Every)
-        self.selects = name == "where"  # what stands behind it may be NaN where it was not chosen
-        self.reverses = name == "checkpoint"  # its rule is a reverse pass, and must be told when it is behind a where
+        self.selects = selects
+        self.reverses = reverses
+        self.special = selects or reverses
         PRIMITIVES[name] = self
 
     def __reduce__(self) -> Any:
@@ -83,7 +88,16 @@ class Primitive:
 
     def __call__(self, *operands: Any, **params: Any) -> Any:
         """Compute; if an operand is a node, the result is a node that remembers how it was made."""
-        # The hot path of every forward pass: one loop, and the new node filled in place.
+        kind, inputs, values, requires_grad = self._unwrap(operands, params)
+        if kind is None:
+            return self._compute(any(map(is_array, values)), values, params)
+        data = self._compute(not kind.on_floats, values, params)
+        return self._remember(kind, data, inputs, values, params, requires_grad)
+
+    def _unwrap(
+        self, operands: tuple[Any, ...], params: dict[str, Any]
+    ) -> tuple[Any, tuple[Node | None, ...], list[Any], bool]:
+        """The kind of node that comes out (None if no operand is one), the nodes, the data; does a gradient flow?"""
         kind: Any = None
         requires_grad = mixed = False
         values: list[Any] = []
@@ -101,58 +115,61 @@ class Primitive:
                 values.append(x)
         if len(values) > self.most or (params and self.elementwise):  # NumPy would write into what it takes for out=
             raise self._misused(values, params)
-        forward: Any
-        if kind is None:
-            forward = self.on_arrays if any(map(is_array, values)) else self.on_floats
-            return self._checked(forward, values, params)
         inputs: tuple[Node | None, ...] = operands
-        if mixed:
+        if mixed and kind is not None:
             inputs = tuple([x if isinstance(x, Node) else None for x in operands])
             for k, v in enumerate(values):
                 if type(v) is not float and inputs[k] is None:
                     values[k] = kind.constant(v)
+        return kind, inputs, values, requires_grad
 
-        scope = SCOPE.get()
+    def _compute(self, on_arrays: bool, values: list[Any], params: dict[str, Any]) -> Any:
+        """The forward pass, on floats or on arrays."""
+        forward: Any = self.on_arrays if on_arrays else self.on_floats
         try:
-            forward = self.on_floats if kind.on_floats else self.on_arrays
-            if scope.anomaly:
-                forward = np.errstate(all="ignore")(forward)  # the error will say it better than a warning
-            data = forward(*values, **params) if params else forward(*values)
+            if SCOPE.get().anomaly:
+                with np.errstate(all="ignore"):  # the error will say it better than a warning
+                    return forward(*values, **params)
+            return forward(*values, **params) if params else forward(*values)
         except ERRORS as error:
-            data = self._recover(kind.on_floats, values, params, error)
+            return self._recover(not on_arrays, values, params, error)
+
+    def _remember(
+        self, kind: Any, data: Any, inputs: tuple[Node | None, ...], values: list[Any], params: dict[str, Any],
+        requires_grad: bool,
+    ) -> Node:  # fmt: skip
+        """A node for the result; with how it was made, if a gradient is to flow through it."""
         if type(data) is not kind.data_type:
             data = kind.data_type_of(data)
-        node = object.__new__(kind)
-        node._data = data
-        node.grad = kind.no_grad_yet
-        node.tag = NO_TAG
-        node.hooks = None
-        node.serial = next_serial()
-        node.scope = scope
+        scope = SCOPE.get()
         if scope.anomaly:
-            node.scope = scope.at(user_line())
-            check_forward(self.name, data, values, node.scope)
-            node.scope.fingerprint = fingerprint(data, values)
-        if requires_grad and scope.recording:
-            node.requires_grad = True
-            node.op, node.inputs, node._args = self, inputs, tuple(values)
-            node.params = {name: settled(p) for name, p in params.items()} if params else NO_PARAMS
-        else:
-            node.requires_grad = False
-            node.op, node.inputs, node._args, node.params = None, (), (), NO_PARAMS
-        return node
+            scope = scope.at(user_line())
+            check_forward(self.name, data, values, scope)
+            scope.fingerprint = fingerprint(data, values)
+        if not (requires_grad and scope.recording):
+            return new_node(kind, data, scope, False)
+        settled_params = {name: settled(p) for name, p in params.items()} if params else NO_PARAMS
+        return new_node(kind, data, scope, True, self, inputs, tuple(values), settled_params)
+
+    def pull(self, k: int, g: Any, y: Any, operands: Sequence[Any], params: dict[str, Any]) -> Any:
+        """What goes back to the k-th input: its rule, applied to the cotangent g of the output y."""
+        rule: Any = self.vjp[k]
+        if self.variadic:
+            operands = (operands,)
+        try:
+            return rule(g, y, *operands, **params)
+        except AnomalyError:  # a recorded rule may make a NaN on its way: its message is what counts, and is checked
+            if self.reverses:
+                raise
+            with accept_anomaly():
+                return rule(g, y, *operands, **params)
+        except ArithmeticError:
+            return ieee(rule, (g, y, *operands), params)
 
     def _misused(self, values: list[Any], params: dict[str, Any]) -> TypeError:
         named = f", and {', '.join(f'{name}=' for name in params)}" if params else ""
         takes = f"{self.most} operand{'s' * (self.most > 1)} and no options"
         return TypeError(f"{self.name}: takes {takes}, got {len(values)}{named}{SCOPE.get()}")
-
-    def _checked(self, forward: Any, values: list[Any], params: dict[str, Any]) -> Any:
-        """The forward on plain numbers or arrays."""
-        try:
-            return forward(*values, **params)
-        except ERRORS as error:
-            return self._recover(forward is self.on_floats, values, params, error)
 
     def _recover(self, on_floats: bool, values: list[Any], params: dict[str, Any], error: Exception) -> Any:
         """After a failed forward: compute as IEEE says, or say which operation, operands and place it was."""
@@ -169,6 +186,20 @@ class Primitive:
             f"{self.name}: a Value and a Tensor do not mix{SCOPE.get()}; a Value holds one float, a Tensor an array. "
             "Use Tensor(value.data) for a constant, or build the whole expression of one kind."
         )
+
+
+class Elementwise(Primitive):
+    """A row of the elementwise table. What is plain about one operand is written out: see `plain.py`."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.plain: dict[type, Callable[[Any], Any]] = {}
+
+    def __call__(self, *operands: Any, **params: Any) -> Any:
+        """As any primitive."""
+        if len(operands) == 1 and not params and (quick := self.plain.get(type(operands[0]))) is not None:
+            return quick(operands[0])
+        return super().__call__(*operands, **params)
 
 
 def primitive(name: str) -> Primitive:
@@ -227,7 +258,7 @@ def describe(a: Any) -> str:
 
 
 def elementwise(name: str, on_float: Callable[..., Any], on_array: Callable[..., Any], *vjp: Rule | None,
-                doc: str = "", symbol: str | None = None) -> Primitive:
+                doc: str = "", symbol: str | None = None, selects: bool = False) -> Elementwise:
     """A row of the elementwise table: the float form, the array form, and one rule for each input."""
-    return Primitive(name, on_float, on_array, vjp, doc, symbol, fits=len(vjp) == 1, elementwise=True)
+    return Elementwise(name, on_float, on_array, vjp, doc, symbol, len(vjp) == 1, elementwise=True, selects=selects)
 

@@ -10,8 +10,9 @@ import numpy as np
 from microgradrnn.engine import cotangent
 from microgradrnn.engine.frozen import Frozen
 from microgradrnn.engine.functions import METHODS, NumpyProtocols
-from microgradrnn.engine.node import NO_PARAMS, Node
+from microgradrnn.engine.node import Node
 from microgradrnn.engine.operators import Operators
+from microgradrnn.engine.plain import specialise
 from microgradrnn.engine.rules import indexing, linalg, reduction, shape
 
 
@@ -51,7 +52,7 @@ class Tensor(Operators, NumpyProtocols, Node):
     def __init__(
         self, data: Any, *, requires_grad: bool = True, dtype: Any = None, label: str | None = None
     ) -> None:
-        self._fill(self.own(data, dtype), None, (), (), NO_PARAMS, requires_grad)
+        self._fill_leaf(self.own(data, dtype), requires_grad)
         if label is not None:
             self.label = label
 
@@ -244,6 +245,7 @@ class Tensor(Operators, NumpyProtocols, Node):
 
 
 Tensor.kind = Tensor
+specialise(Tensor)
 
 
 # What PyTorch and NumPy users reach for, and what it is called here.

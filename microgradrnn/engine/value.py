@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from microgradrnn.engine.functions import NumpyProtocols
-from microgradrnn.engine.node import NO_PARAMS, Node
+from microgradrnn.engine.node import Node
 from microgradrnn.engine.operators import Operators
+from microgradrnn.engine.plain import specialise
 from microgradrnn.engine.rules import elementwise as e
 
 
@@ -38,7 +39,7 @@ class Value(Operators, NumpyProtocols, Node):
     data_type = data_type_of = float
 
     def __init__(self, data: float, *, label: str | None = None, requires_grad: bool = True) -> None:
-        self._fill(self.own(data), None, (), (), NO_PARAMS, requires_grad)
+        self._fill_leaf(self.own(data), requires_grad)
         if label is not None:
             self.label = label
 
@@ -108,3 +109,4 @@ class Value(Operators, NumpyProtocols, Node):
 
 
 Value.kind = Value
+specialise(Value)

@@ -344,7 +344,7 @@ class Sorter:
                 self._file(x, key, _message(node, whole.dense(), k, x))
                 continue
             args, params = cut
-            message = fit(node.op.vjp[k](g, node.data[rows], *args, **params), args[k])
+            message = fit(node.op.pull(k, g, node.data[rows], args, params), args[k])
             if args[k] is node.args[k]:
                 self._file(x, key, message)
             elif x.op is None:

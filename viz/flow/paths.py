@@ -20,8 +20,7 @@ from microgradrnn.engine import Node
 from microgradrnn.engine.backward import ancestors
 from microgradrnn.engine.cotangent import Deferred
 from microgradrnn.engine.guards import changed
-from microgradrnn.engine.primitive import ieee
-from microgradrnn.engine.silence import Silence
+from microgradrnn.engine.messages import guards_of
 
 Parts = dict[Hashable, Any]  # for each state of the automaton, the cotangent of the paths that are in it
 Follow = Callable[[Node, int, Node], Callable[[Any], Hashable]]
@@ -56,6 +55,7 @@ def split_reverse(
     live = ancestors(root, targets)
     arriving: dict[Node, Parts] = {root: {start: root.cotangent(seed, False)}}
     behind: set[Node] = set()  # nodes behind a `where`, as in the engine's pass
+    guards = guards_of(live, behind)
     for node in sorted(live, key=attrgetter("serial"), reverse=True):
         found = arriving.pop(node, None)
         if found is None:
@@ -66,33 +66,18 @@ def split_reverse(
         yield node, parts
         if node.op is None:
             continue
-        silent = node.op.selects or node in behind
-        for k, x in enumerate(node.inputs):
-            if x is None or x not in live or node.op.vjp[k] is None:
-                continue
-            if silent:
-                behind.add(x)
-            into, after = arriving.setdefault(x, {}), follow(node, k, x)
-            for state, g in parts.items():
-                message, state = message_to(node, k, g, silent), after(state)
-                into[state] = into[state] + message if state in into else message
-
-
-def message_to(node: Node, k: int, g: Any, silent: bool) -> Any:
-    """What the node sends to its k-th input for one part g of its cotangent: the engine's rule, applied by hand."""
-    op, args = node.op, node._args
-    x = node.inputs[k]
-    if x is not None and x._data is not args[k]:
-        raise changed(node, k)
-    operands = (args,) if op.variadic else args
-    params = {**node.params, "silent": True} if silent and op.reverses else node.params
-    try:
-        message = op.vjp[k](g, node._data, *operands, **params)
-    except ArithmeticError:
-        message = ieee(op.vjp[k], (g, node._data, *operands), params)
-    if silent:
-        message = Silence(op, g, args, node.params).over(message, k)
-    return message if node.kind.fit is None or op.fits else node.kind.fit(message, args[k])
+        for state, g in parts.items():
+            params = {**node.params, "silent": node in behind} if node.op.reverses else node.params
+            for k, x in enumerate(node.inputs):
+                if x is None or x not in live or node.op.vjp[k] is None:
+                    continue
+                if x._data is not node._args[k]:
+                    raise changed(node, k)
+                message = node.op.pull(k, g, node._data, node._args, params)
+                for guard in guards:
+                    message = guard(node, k, g, message)
+                into, after = arriving.setdefault(x, {}), follow(node, k, x)(state)
+                into[after] = into[after] + message if after in into else message
 
 
 def refuse_changes(node: Node, parts: Parts) -> None:

@@ -14,8 +14,7 @@ import numpy as np
 
 from microgradrnn.engine import PRIMITIVES, Node
 from microgradrnn.engine.backward import ancestors
-from microgradrnn.engine.cotangent import Deferred, fit
-from viz.flow.paths import message_to
+from microgradrnn.engine.cotangent import fit
 
 LINEAR = {  # what these send back does not depend on the numbers that they were given
     "getitem", "index_update", "reshape", "transpose", "broadcast_to", "stack", "concat", "split", "pad", "roll", "sum",
@@ -52,14 +51,14 @@ def _sent(node: Node, k: int, ways: np.ndarray) -> np.ndarray:
     """What a node sends to its k-th operand: not zero where the operand's entry counts."""
     op, args, name = node.op, node.args, node.op.name
     if name in LINEAR:
-        message: Any = message_to(node, k, ways, False)
-        return np.abs(np.asarray(message.dense() if isinstance(message, Deferred) else message))
+        message = np.asarray(op.pull(k, ways, node.data, args, node.params))
+        return np.abs(message if op.fits else fit(message, args[k]))
     if name in REDUCTIONS:
         whole = {key: value for key, value in node.params.items() if key in ("axis", "keepdims")}
         spread: Any = PRIMITIVES["sum"].vjp[0]
         return np.abs(np.asarray(spread(ways, node.data, np.asarray(args[0]), **whole)))
     if name in ("matmul", "affine") and all(np.ndim(arg) for arg in args):
-        return np.abs(np.asarray(op.vjp[k](ways, node.data, *map(np.ones_like, args), **node.params)))
+        return np.abs(np.asarray(op.pull(k, ways, node.data, [*map(np.ones_like, args)], node.params)))
     if name in ("softmax", "log_softmax"):
         ways = np.broadcast_to(ways.any(axis=node.params.get("axis", -1), keepdims=True), ways.shape)
     elif not op.elementwise:

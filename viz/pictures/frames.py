@@ -20,7 +20,6 @@ import numpy as np
 
 from microgradrnn.engine import Node, Value
 from microgradrnn.engine.backward import reverse
-from microgradrnn.engine.primitive import ieee
 from microgradrnn.files import write_whole
 from viz.graph.size import need_drawable
 from viz.graph.trace import norm, traced
@@ -259,12 +258,7 @@ def passed(root: Node, seed: Any, ids: dict[Node, str]) -> tuple[list[Message], 
 
 def local(consumer: Node, k: int) -> float:
     """The derivative of one operation by its k-th operand: what its rule sends where 1 comes in."""
-    operands = (consumer.args,) if consumer.op.variadic else consumer.args
-    rule = consumer.op.vjp[k]
-    try:
-        return float(rule(1.0, consumer.data, *operands, **consumer.params))
-    except ArithmeticError:
-        return float(ieee(rule, (1.0, consumer.data, *operands), consumer.params))
+    return float(consumer.op.pull(k, 1.0, consumer.data, consumer.args, consumer.params))
 
 
 def said(x: Any) -> str:

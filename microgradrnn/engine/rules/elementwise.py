@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from microgradrnn.engine.node import Node, plain
-from microgradrnn.engine.primitive import Primitive, elementwise
+from microgradrnn.engine.primitive import Elementwise, Primitive, elementwise
 
 __all__ = [
     "abs", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "around", "ceil", "clip",
@@ -67,7 +67,7 @@ divide = elementwise(
     lambda g, y, a, b: -g * y / b,
     symbol="/", doc="a / b.",
 )  # fmt: skip
-power: Primitive = elementwise(
+power: Elementwise = elementwise(
     "power", math.pow, np.power,
     lambda g, y, a, b: g * b * power(a, _one_less(a, b)),
     lambda g, y, a, b: g * y * log(where(_no_logarithm(a, b), 1.0, a)),
@@ -103,10 +103,10 @@ square = elementwise("square", lambda x: x * x, np.square, lambda g, y, x: g * (
 reciprocal = elementwise("reciprocal", lambda x: 1 / x, np.reciprocal, lambda g, y, x: -g * (y * y), doc="1 / x.")
 
 # ------------------------------------------------------------------------------------ exponentials and powers
-exp: Primitive = elementwise("exp", math.exp, np.exp, lambda g, y, x: g * y, doc="e to the power x.")
+exp: Elementwise = elementwise("exp", math.exp, np.exp, lambda g, y, x: g * y, doc="e to the power x.")
 exp2 = elementwise("exp2", math.exp2, np.exp2, lambda g, y, x: g * (y * math.log(2)), doc="2 to the power x.")
 expm1 = elementwise("expm1", math.expm1, np.expm1, lambda g, y, x: g * exp(x), doc="exp(x) - 1, exact near 0.")
-log: Primitive = elementwise(
+log: Elementwise = elementwise(
     "log", lambda x: math.log(x), np.log, lambda g, y, x: g / x, doc="The natural logarithm of x.",  # no base
 )  # fmt: skip
 log1p = elementwise("log1p", math.log1p, np.log1p, lambda g, y, x: g / (1 + x), doc="log(1 + x), exact near 0.")
@@ -114,11 +114,11 @@ log2 = elementwise("log2", math.log2, np.log2, lambda g, y, x: g / (x * math.log
 log10 = elementwise(
     "log10", math.log10, np.log10, lambda g, y, x: g / (x * math.log(10)), doc="The logarithm to base 10.",
 )  # fmt: skip
-sqrt: Primitive = elementwise("sqrt", math.sqrt, np.sqrt, lambda g, y, x: g / (2 * y), doc="The square root of x.")
+sqrt: Elementwise = elementwise("sqrt", math.sqrt, np.sqrt, lambda g, y, x: g / (2 * y), doc="The square root of x.")
 
 # ---------------------------------------------------------------------------- circular and hyperbolic functions
-sin: Primitive = elementwise("sin", math.sin, np.sin, lambda g, y, x: g * cos(x), doc="The sine of x (radians).")
-cos: Primitive = elementwise("cos", math.cos, np.cos, lambda g, y, x: -g * sin(x), doc="The cosine of x (radians).")
+sin: Elementwise = elementwise("sin", math.sin, np.sin, lambda g, y, x: g * cos(x), doc="The sine of x (radians).")
+cos: Elementwise = elementwise("cos", math.cos, np.cos, lambda g, y, x: -g * sin(x), doc="The cosine of x (radians).")
 tan = elementwise("tan", math.tan, np.tan, lambda g, y, x: g * (1 + y * y), doc="The tangent of x (radians).")
 arcsin = elementwise("arcsin", math.asin, np.arcsin, lambda g, y, x: g / sqrt(1 - x * x), doc="The inverse of sin.")
 arccos = elementwise("arccos", math.acos, np.arccos, lambda g, y, x: -g / sqrt(1 - x * x), doc="The inverse of cos.")
@@ -130,8 +130,8 @@ arctan2 = elementwise(
     doc="The angle of the point (x, y), from -π to π; y comes first.",
 )  # fmt: skip
 arctan = elementwise("arctan", math.atan, np.arctan, lambda g, y, x: g / (1 + x * x), doc="The inverse of tan.")
-sinh: Primitive = elementwise("sinh", math.sinh, np.sinh, lambda g, y, x: g * cosh(x), doc="The hyperbolic sine of x.")
-cosh: Primitive = elementwise("cosh", math.cosh, np.cosh, lambda g, y, x: g * sinh(x), doc="The hyperbolic cosine.")
+sinh: Elementwise = elementwise("sinh", math.sinh, np.sinh, lambda g, y, x: g * cosh(x), doc="The hyperbolic sine.")
+cosh: Elementwise = elementwise("cosh", math.cosh, np.cosh, lambda g, y, x: g * sinh(x), doc="The hyperbolic cosine.")
 tanh = elementwise("tanh", math.tanh, np.tanh, lambda g, y, x: g * (1 - y * y), doc="The hyperbolic tangent of x.")
 arcsinh = elementwise("arcsinh", math.asinh, np.arcsinh, lambda g, y, x: g / hypot(x, 1.0), doc="The inverse of sinh.")
 arccosh = elementwise(
@@ -158,7 +158,7 @@ def _sigmoid_of_array(x: Any) -> Any:
 # that they raise no array's precision.
 _1, _40 = np.array(1, np.float32), np.array(40, np.float32)
 
-sigmoid: Primitive = elementwise(
+sigmoid: Elementwise = elementwise(
     "sigmoid", _sigmoid_of_float, _sigmoid_of_array, lambda g, y, x: g * (y - y * y),
     symbol="σ", doc="The logistic function 1 / (1 + exp(-x)), safe from overflow.",
 )  # fmt: skip
@@ -190,11 +190,11 @@ erf = elementwise(
 abs = elementwise(
     "abs", math.fabs, np.abs, lambda g, y, x: g * sign(x), symbol="|·|", doc="The absolute value of x.",
 )  # fmt: skip
-sign: Primitive = elementwise(
+sign: Elementwise = elementwise(
     "sign", lambda x: float((x > 0) - (x < 0)) if x == x else x, np.sign, None,
     doc="-1, 0 or 1. Flat, so no gradient flows.",
 )  # fmt: skip
-hypot: Primitive = elementwise(
+hypot: Elementwise = elementwise(
     "hypot", math.hypot, np.hypot,
     lambda g, y, a, b: g * (a / _nonzero(y)),
     lambda g, y, a, b: g * (b / _nonzero(y)),
@@ -266,11 +266,12 @@ def _share_of_sum(y: Any, a: Any, b: Any) -> Any:
     return where(plain(y) == -math.inf, 0.0, sigmoid(where(equal, 0.0, a) - where(equal, 0.0, b)))
 
 
-_where: Primitive = elementwise(
+_where: Elementwise = elementwise(
     "where", lambda condition, x, y: x if condition else y, np.where,
     None,
     lambda g, out, condition, x, y: where(condition, g, 0.0),
     lambda g, out, condition, x, y: where(condition, 0.0, g),
+    selects=True,
 )  # fmt: skip
 
 

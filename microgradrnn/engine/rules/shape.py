@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from microgradrnn.engine.cotangent import Cut
-from microgradrnn.engine.node import Node, plain
+from microgradrnn.engine.node import Node, new_node, plain
 from microgradrnn.engine.primitive import Every, Primitive
 from microgradrnn.engine.rules.elementwise import where
 from microgradrnn.engine.rules.indexing import take_part
+from microgradrnn.engine.scope import SCOPE
 
 __all__ = [
     "append", "array", "array_split", "astype", "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_to",
@@ -361,8 +362,12 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> li
     sections: Any = indices_or_sections
     if type(sections) is not int:
         sections = operator.index(sections) if np.ndim(sections) == 0 else tuple(map(operator.index, sections))
-    x = as_array(x)
-    return [take_part(x, index=index) for index in _cuts(x.shape, sections, operator.index(axis))]
+    x, scope = as_array(x), SCOPE.get()
+    cuts = _cuts(x.shape, sections, operator.index(axis))
+    if not isinstance(x, Node) or not x.requires_grad or not scope.recording or scope.anomaly:
+        return [take_part(x, index=cut) for cut in cuts]
+    whole = x._data  # the same nodes, filled at once
+    return [new_node(x.kind, whole[cut], scope, True, take_part, (x,), (whole,), {"index": cut}) for cut in cuts]
 
 
 @lru_cache

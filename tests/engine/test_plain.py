@@ -1,0 +1,122 @@
+"""The plain case of Values, written out for speed, does what the general way does."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import microgradrnn as mg
+from microgradrnn import Tensor, Value
+from microgradrnn.engine import plain as module
+from microgradrnn.engine.rules import elementwise as e
+
+BINARY: list[Callable[[Any, Any], Any]] = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow]
+UNARY = ["__neg__", "__abs__", "tanh", "relu", "sigmoid", "exp", "sin", "square", "sqrt", "log"]
+
+
+def same(a: float, b: float) -> bool:
+    """Equal, or both NaN."""
+    return a == b or (math.isnan(a) and math.isnan(b))
+
+
+@given(st.lists(st.tuples(st.integers(0, 14), st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=40),
+       st.lists(st.floats(-2, 2) | st.sampled_from([0.0, 1.0, math.inf]), min_size=3, max_size=3), st.booleans())
+@settings(max_examples=300)
+def test_gradients_of_leaves_and_of_all_between_are_those_of_the_general_pass(
+    program: list[tuple[int, int, int]], numbers: list[float], constants: bool
+) -> None:
+    def run() -> tuple[list[Value], Any]:
+        nodes: list[Any] = [Value(numbers[0]), Value(numbers[1]), Value(numbers[2], requires_grad=not constants)]
+        leaves = list(nodes)
+        for which, i, j in program:
+            a, b = nodes[i % len(nodes)], nodes[j % len(nodes)]
+            if which < len(BINARY):
+                nodes.append(BINARY[which](a, [b, 2, 0.5][j % 3]))
+            else:
+                nodes.append(getattr(a, UNARY[which - len(BINARY)])())
+        return nodes, sum(nodes, nodes[0]) + leaves[0]
+
+    plain, root = run()
+    general, other = run()
+    assert same(root.data, other.data)
+    mg.backward(root)
+    mg.backward(other, observe=lambda *message: None)
+    for a, b in zip([*plain, root], [*general, other], strict=True):
+        assert same(a.grad, b.grad)
+        assert same(a.data, b.data)
+        assert a.op is b.op
+    again = mg.grad(root, plain[:2])
+    assert all(same(a.grad, g) for a, g in zip(plain, again, strict=False))
+
+
+@pytest.mark.parametrize("op", [e.add, e.subtract, e.multiply, e.divide], ids=lambda op: op.name)
+def test_a_pair_is_both_rules_of_the_row(op: Any) -> None:
+    g, a, b = 0.7, 1.3, -2.1
+    y = op.on_floats(a, b)
+    assert module.PAIRS[op](g, y, a, b) == tuple(rule(g, y, a, b) for rule in op.vjp)
+
+
+def test_a_pass_that_fails_half_way_leaves_all_gradients_of_leaves_as_they_were() -> None:
+    a, b = Value(2.0), Value(3.0)
+    (a * b).backward()
+    loss = (a * b).tanh() * b
+    a.data = 2.5
+    with pytest.raises(RuntimeError, match=r"multiply: the data of input 0 was changed"):
+        loss.backward()
+    assert (a.grad, b.grad) == (3.0, 2.0)
+
+
+def test_hooks_and_where_go_the_general_way() -> None:
+    x = Value(3.0)
+    h = x * x
+    h.register_hook(lambda g: 10 * g)
+    (2 * h).backward()
+    assert (h.grad, x.grad) == (20.0, 120.0)
+    leaf = Value(2.0)
+    leaf.register_hook(lambda g: -g)
+    (leaf * leaf).backward()
+    assert leaf.grad == -4.0
+    zero = Value(0.0)
+    mg.where(False, zero.log(), zero * 3).backward()
+    assert zero.grad == 3.0
+
+
+def test_operators_outside_the_plain_case() -> None:
+    x = Value(2.0)
+    with mg.no_grad():
+        assert not (x * x).requires_grad
+    assert not (Value(1.0, requires_grad=False) + 1.0).requires_grad
+    with mg.detect_anomaly(), pytest.raises(mg.AnomalyError, match=r"log: 0\.0 made -inf"):
+        Value(0.0).log()
+    with pytest.raises(TypeError, match="a Value and a Tensor do not mix"):
+        x * Tensor([1.0])
+    assert (Value(0.0).log().data, (x / 0).data, (Value(0.0) / 0.0).data != 0) == (-math.inf, math.inf, True)
+    assert (x * True).inputs == (x, None)
+
+
+# ---------------------------------------------------------------------------------------------- several roots
+def test_several_roots_are_differentiated_as_their_sum_in_one_pass() -> None:
+    x, y = Tensor([1.0, 2.0]), Tensor([3.0, -1.0])
+    mg.backward([(x * y).sum(), (x * x).sum(), y.sum()], [1.0, None, 2.0])
+    assert x.grad.tolist() == [5.0, 3.0]
+    assert y.grad.tolist() == [3.0, 4.0]
+    a, b = Value(2.0), Value(5.0)
+    mg.backward((a * b, a * a))
+    assert (a.grad, b.grad) == (9.0, 2.0)
+
+
+def test_a_root_that_another_root_was_made_of_gets_both() -> None:
+    x = Tensor([1.0, 2.0])
+    h = x * 3
+    mg.backward([h, (h * h).sum(), h], [[1.0, 1.0], None, [0.5, 0.0]])
+    assert x.grad.tolist() == [3 * (1.5 + 6), 3 * (1.0 + 12)]
+
+
+def test_no_roots_change_nothing() -> None:
+    mg.backward([])
