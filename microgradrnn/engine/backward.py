@@ -16,10 +16,10 @@ from operator import attrgetter
 from typing import Any
 
 from microgradrnn.engine.cotangent import Deferred, adding
-from microgradrnn.engine.guards import changed, need_node, need_roots
+from microgradrnn.engine.guards import need_node, need_roots, refuse_change
 from microgradrnn.engine.messages import Observer, guards_of, recorded
 from microgradrnn.engine.node import SHARED, Node
-from microgradrnn.engine.plain import backward_of_floats
+from microgradrnn.engine.plain import backward_of_arrays, backward_of_floats, plain_graph
 from microgradrnn.engine.scope import SCOPE, enable_grad
 
 Keep = Callable[[Node, int], bool]
@@ -58,7 +58,7 @@ def reverse(
             if x not in live or op.vjp[k] is None or (keep is not None and not keep(node, k)):
                 continue
             if x._data is not args[k]:
-                raise changed(node, k, live)
+                refuse_change(node, k, live)
             message = op.pull(k, g, y, operands, params)
             for guard in guards:
                 message = guard(node, k, g, message)
@@ -142,9 +142,11 @@ def backward(
         need_roots(root, seed, "backward")
     else:
         need_node(root, "backward")
-        watched = observe is not None or keep is not None or create_graph or SCOPE.get().anomaly
-        if not watched and isinstance(root, Node) and root.on_floats and backward_of_floats(root, seed):
-            return
+    watched = observe is not None or keep is not None or create_graph or SCOPE.get().anomaly
+    if not watched and isinstance(root, Node) and (live := plain_graph(root)) is not None:
+        plain_pass = backward_of_floats if root.on_floats else backward_of_arrays
+        plain_pass(root, seed, live)
+        return
     leaves = []
     with enable_grad() if create_graph else nullcontext():
         for node, g in reverse(root, seed, observe=observe, keep=keep, create_graph=create_graph):

@@ -10,7 +10,7 @@ import math
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -137,15 +137,13 @@ def check_unwritten(node: Node) -> None:
         )
 
 
-def changed(node: Node, k: int, graph: Iterable[Node] = ()) -> RuntimeError:
-    """The error for an input whose data is no longer what the forward pass used; the graph shows why."""
+def refuse_change(node: Node, k: int, graph: Iterable[Node] = ()) -> NoReturn:
+    """Say that the data of an input is no longer what the forward pass used; the graph shows why."""
     found = f"{node.op.name}: the data of input {k} was changed after the forward pass{node.scope}"
     if pairs := carried(graph):
-        return RuntimeError(
-            f"{found}. These were computed before that change and are used after it, with their graph: "
-            f"{in_words(pairs)}. {what_to_do(pairs)}"
-        )
-    return RuntimeError(
-        f"{found}; the gradient would mix two different values. "
-        "Call backward() before the update, or compute the result again after it."
-    )
+        why = (f"{found}. These were computed before that change and are used after it, with their graph: "
+               f"{in_words(pairs)}. {what_to_do(pairs)}")
+    else:
+        why = (f"{found}; the gradient would mix two different values. "
+               "Call backward() before the update, or compute the result again after it.")
+    raise RuntimeError(why)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from microgradrnn.engine.cotangent import read_only
-from microgradrnn.engine.guards import changed, check_message, check_unwritten
+from microgradrnn.engine.guards import check_message, check_unwritten, refuse_change
 from microgradrnn.engine.node import Node
 from microgradrnn.engine.scope import SCOPE
 from microgradrnn.engine.silence import Silence
@@ -97,5 +97,5 @@ def recorded(node: Node, live: Iterable[Node]) -> list[Any]:
     """The inputs as nodes, so that a rule applied to them is recorded; plain operands as they are."""
     for k, (x, a) in enumerate(zip(node.inputs, node._args, strict=True)):
         if x is not None and x._data is not a:  # constants too: the rule would use what they are now
-            raise changed(node, k, live)
+            refuse_change(node, k, live)
     return [a if x is None else x for x, a in zip(node.inputs, node._args, strict=True)]

@@ -1,4 +1,4 @@
-"""The plain case, written out for speed: operators of one and two operands, and the reverse pass over Values.
+"""The plain case, written out for speed: operators of one and two operands, and the reverse pass.
 
 What is done is what `Primitive.__call__` and `reverse` do, with the rows of the same table. But most operations get
 nothing special: nodes of one kind, a gradient that flows, nobody who looks for NaNs. Then each question is asked once,
@@ -11,7 +11,8 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
-from microgradrnn.engine.guards import changed
+from microgradrnn.engine.cotangent import Deferred, fit
+from microgradrnn.engine.guards import refuse_change
 from microgradrnn.engine.node import NO_PARAMS, SHARED, Node
 from microgradrnn.engine.primitive import ERRORS, Elementwise, Primitive
 from microgradrnn.engine.rules import elementwise as e
@@ -91,20 +92,65 @@ def binary(kind: type[Node], op: Primitive) -> Callable[[Any, Any], Any]:
     return method
 
 
-def backward_of_floats(root: Node, seed: Any) -> bool:
-    """`backward` from a Value, if the whole graph is plain; else nothing is done, and False returned."""
+def plain_graph(root: Node) -> set[Node] | None:
+    """All that a gradient flows into, if there is nothing but plain nodes: no hook, no `where`, no checkpoint."""
     live, stack = {root}, [root]
     add, push, pop = live.add, stack.append, stack.pop
     while stack:
         node = pop()
         if node.hooks or (node.op is not None and node.op.special):
-            return False
+            return None
         for x in node.inputs:
             if x is not None and x not in live and x.requires_grad:
                 add(x)
                 push(x)
+    return live
+
+
+def backward_of_arrays(root: Node, seed: Any, live: set[Node]) -> None:
+    """`backward` from a Tensor over a plain graph: the loop of `reverse` without guards."""
+    arriving, ours = {root: root.cotangent(seed, False)}, set()
+    leaves = []
+    for node in sorted(live, key=attrgetter("serial"), reverse=True):
+        g = arriving.pop(node, None)
+        if g is None:
+            continue
+        if isinstance(g, Deferred):
+            g = g.dense()
+        op, y, args, params = node.op, node._data, node._args, node.params
+        if op is None:
+            leaves.append((node, g))
+            continue
+        operands, fits, rules = (args,) if op.variadic else args, op.fits, op.vjp
+        k = -1
+        for x in node.inputs:
+            k += 1
+            if x is None or not x.requires_grad or (rule := rules[k]) is None:
+                continue
+            if x._data is not args[k]:
+                refuse_change(node, k, live)
+            try:
+                message = rule(g, y, *operands, **params)
+            except ArithmeticError:
+                message = op.pull(k, g, y, args, params)
+            if not fits:
+                message = fit(message, args[k])
+            if x not in arriving:
+                arriving[x] = message
+            elif x in ours:
+                arriving[x] += message
+            else:
+                arriving[x] = arriving[x] + message
+                ours.add(x)
+    with SHARED:
+        for leaf, g in leaves:
+            leaf.accumulate(g)
+
+
+def backward_of_floats(root: Node, seed: Any, live: set[Node]) -> None:
+    """`backward` from a Value over a plain graph. The gradients in flight are added up in ``.grad`` itself."""
     g = root.cotangent(seed, False)
-    with SHARED:  # one at a time: gradients in flight are added up in .grad itself, which threads may share
+    with SHARED:  # one at a time: other threads may share some of the nodes
         before = [(node, node.grad) for node in live if node.op is None]
         for node in live:
             node.grad = 0.0
@@ -117,7 +163,6 @@ def backward_of_floats(root: Node, seed: Any) -> bool:
             raise
         for leaf, g in before:
             leaf.grad = g + leaf.grad
-    return True
 
 
 def send_all(live: set[Node]) -> None:
@@ -146,7 +191,7 @@ def send(node: Node, live: set[Node]) -> None:
     for k, x in enumerate(node.inputs):
         if x is not None and x.requires_grad:
             if x._data is not args[k]:
-                raise changed(node, k, live)
+                refuse_change(node, k, live)
             try:
                 x.grad += op.vjp[k](node.grad, node._data, *args)
             except ArithmeticError:

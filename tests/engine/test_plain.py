@@ -1,4 +1,4 @@
-"""The plain case of Values, written out for speed, does what the general way does."""
+"""The plain case, written out for speed, does what the general way does."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import microgradrnn as mg
-from microgradrnn import Tensor, Value
+from microgradrnn import Tensor, Value, nn
 from microgradrnn.engine import plain as module
 from microgradrnn.engine.rules import elementwise as e
 
@@ -120,3 +121,41 @@ def test_a_root_that_another_root_was_made_of_gets_both() -> None:
 
 def test_no_roots_change_nothing() -> None:
     mg.backward([])
+
+
+# ---------------------------------------------------------------------------------------------------- Tensors
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gradients_of_a_net_are_those_of_the_general_pass(dtype: Any) -> None:
+    def gradients(**options: Any) -> list[Any]:
+        net = nn.LSTM(3, 4, layers=2, rng=0, dtype=dtype)
+        xs = Tensor(np.random.default_rng(0).normal(size=(6, 2, 3)).astype(dtype))
+        hs, _ = net(xs)
+        mg.backward((hs * hs).sum() / 3 + mg.logsumexp(hs) + hs.max(), **options)
+        return [xs.grad, *(p.grad for p in net.parameters())]
+
+    for a, b in zip(gradients(), gradients(observe=lambda *message: None), strict=True):
+        assert a.dtype == b.dtype == dtype
+        np.testing.assert_array_equal(a, b)
+
+
+def test_what_is_broadcast_raised_in_precision_or_given_twice_is_summed_and_fitted() -> None:
+    def gradients(**options: Any) -> list[Any]:
+        a, b = Tensor(np.arange(6.0).reshape(2, 3)), Tensor(np.float32([[1.5], [2.5]]))
+        c = Tensor(2.0)
+        y = (a * b + c * c - b / c).tanh() + 2 * a[0] - a @ a.T @ np.ones((2, 1))
+        mg.backward(y, np.arange(6.0).reshape(2, 3), **options)
+        return [a.grad, b.grad, c.grad]
+
+    for one, other in zip(gradients(), gradients(observe=lambda *message: None), strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_failed_pass_over_arrays_leaves_gradients_as_they_were() -> None:
+    a, b = Tensor([2.0]), Tensor([3.0])
+    (a * b).sum().backward()
+    loss = ((a * b).tanh() * b).sum()
+    a.data = np.array([2.5])
+    with pytest.raises(RuntimeError, match=r"multiply: the data of input 0 was changed"):
+        loss.backward()
+    assert (a.grad.tolist(), b.grad.tolist()) == ([3.0], [2.0])

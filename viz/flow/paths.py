@@ -19,7 +19,7 @@ import numpy as np
 from microgradrnn.engine import Node
 from microgradrnn.engine.backward import ancestors
 from microgradrnn.engine.cotangent import Deferred
-from microgradrnn.engine.guards import changed
+from microgradrnn.engine.guards import refuse_change
 from microgradrnn.engine.messages import guards_of
 
 Parts = dict[Hashable, Any]  # for each state of the automaton, the cotangent of the paths that are in it
@@ -72,7 +72,7 @@ def split_reverse(
                 if x is None or x not in live or node.op.vjp[k] is None:
                     continue
                 if x._data is not node._args[k]:
-                    raise changed(node, k)
+                    refuse_change(node, k)
                 message = node.op.pull(k, g, node._data, node._args, params)
                 for guard in guards:
                     message = guard(node, k, g, message)
