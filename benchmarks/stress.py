@@ -4,9 +4,9 @@ A graph is a program: some leaves, then up to 200 instructions, each an operatio
 that nodes are shared. Every operation is bounded and its slope about 1 at most, and the root holds a bit of every leaf
 directly; gradients of order one then mean that 1e-9 is a statement about rules, not about rounding.
 
-Half of the graphs are of Values, half of Tensors of shape (2, 3). Of each, compared are the value, the gradient of a
-plain reverse pass, the gradient of a recorded one (``create_graph=True``), its derivative along a direction, and the
-derivative of that along another.
+Half of the graphs are of Values, half of Tensors of shape (2, 3). Of each, compared are the value, the gradient of
+`grad` and of `backward`, the gradient of a recorded pass (``create_graph=True``), its derivative along a direction, and
+the derivative of that along another.
 
 The operations are the expressions below, and every case in the table of the tests, so that a new operation is tried
 as soon as it has a row there.
@@ -216,11 +216,13 @@ class Graph:
 
 
 def ours(graph: Graph) -> list[np.ndarray]:
-    """Value, plain gradient, recorded gradient, second and third derivative."""
+    """Value, gradient as `grad` and as `backward` have it, recorded gradient, second and third derivative."""
     make: Any = (lambda x: mg.Value(float(x))) if graph.scalar else mg.Tensor
     leaves = [make(x) for x in graph.leaves]
     root = graph.run(mg, leaves)
     found = [np.array(root.data), np.array(mg.grad(root, leaves))]
+    root.backward()
+    found.append(np.array([x.grad for x in leaves]))
     derivative = mg.grad(root, leaves, create_graph=True)
     found.append(np.array([g.data for g in derivative]))
     for directions in graph.directions:
@@ -237,7 +239,7 @@ def theirs(torch: Any, graph: Graph) -> list[np.ndarray]:
     root = graph.run(torch, leaves)
     derivative = torch.autograd.grad(root, leaves, create_graph=True)
     gradient = np.array([g.detach().numpy() for g in derivative])
-    found = [root.detach().numpy(), gradient, gradient]
+    found = [root.detach().numpy(), gradient, gradient, gradient]
     for directions in graph.directions:
         slope = sum((g * torch.tensor(v)).sum() for g, v in zip(derivative, directions, strict=True))
         derivative = torch.autograd.grad(slope, leaves, create_graph=True)
@@ -246,7 +248,7 @@ def theirs(torch: Any, graph: Graph) -> list[np.ndarray]:
 
 
 def error(torch: Any, index: int) -> float:
-    """The largest difference over the largest entry, at least 1, of the five results; infinite for a NaN."""
+    """The largest difference over the largest entry, at least 1, of the six results; infinite for a NaN."""
     graph = Graph(index)
     worst = 0.0
     with np.errstate(all="ignore"):

@@ -189,11 +189,11 @@ def send(node: Node, live: set[Node]) -> None:
     """Add to the gradient of each input what the node sends to it."""
     op, args = node.op, node._args
     for k, x in enumerate(node.inputs):
-        if x is not None and x.requires_grad:
+        if x is not None and x.requires_grad and (rule := op.vjp[k]) is not None:
             if x._data is not args[k]:
                 refuse_change(node, k, live)
             try:
-                x.grad += op.vjp[k](node.grad, node._data, *args)
+                x.grad += rule(node.grad, node._data, *args)
             except ArithmeticError:
                 x.grad += op.pull(k, node.grad, node._data, args, node.params)
 
