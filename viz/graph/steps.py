@@ -539,12 +539,13 @@ def state_marks(graph: nx.MultiDiGraph, layer: Layer, nodes: set[str]) -> dict[s
     """
     graph = graph if layer.graph is None else layer.graph
     step = layer.step_of()
+    sums = running_sums(graph)  # they are made of states, and stand for none
     found: dict[str, dict[str, str]] = {}
     for name, node in layer.youngest.items():
         if node in nodes:
             said = graph.nodes[node]
             own = {key: said[key] for key in ("symbol", "role") if key in said}
-            found[name] = own if "role" in own else _stands_for(graph, node, step, nodes) | own
+            found[name] = own if "role" in own or node in sums else _stands_for(graph, node, step, nodes) | own
     return found
 
 
