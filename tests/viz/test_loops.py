@@ -357,3 +357,49 @@ def test_the_carry_of_a_cell_state_that_is_scaled_is_a_carry() -> None:
         return found.norms["carry"] / factor ** np.array(found.lags)
 
     assert carry(0.9) == pytest.approx(carry(0.999), rel=0.2)
+
+
+@pytest.mark.parametrize("marked", [True, False])
+@pytest.mark.parametrize("T", [2, 3, 5])
+def test_a_term_of_the_first_step_alone_changes_no_correspondence(T: int, marked: bool) -> None:
+    A, V, U = (mg.Tensor(np.random.default_rng(k).normal(size=(n, 4)) * 0.6) for k, n in enumerate((3, 4, 3)))
+    context, g, kept = mg.Tensor(XS[4]), np.zeros((2, 4)), []
+    for t in range(T):
+        with scope(step=t):
+            g = mg.tanh(XS[t] @ A + g @ V + (context @ U if t == 0 else 0.0))
+            kept.append(mg.mark(g, "g", "hidden") if marked else g)
+    loss = (g * g).sum()
+    right = [np.linalg.norm(x) for x in mg.grad(loss, kept[::-1])]
+    assert viz.gradient_flow(loss).profile().norms == pytest.approx(right, rel=1e-12)
+    assert viz.ways(loss).whole_norms == pytest.approx(right, rel=1e-12)
+
+
+def test_a_state_worked_out_from_another_state_keeps_a_name_of_its_own() -> None:
+    W = [mg.Tensor(np.random.default_rng(k).normal(size=(7, 4)) * 0.5) for k in range(4)]
+    h = c = np.zeros((2, 4))
+    kept: dict[str, list[Any]] = {"h": [], "c": []}
+    for t, x in enumerate(XS):
+        with scope(step=t):
+            z = mg.concat([x, h], axis=-1)
+            i, f, o = (mg.sigmoid(z @ w) for w in W[:3])
+            c = mg.mark(f * c + i * mg.tanh(z @ W[3]), "c", "cell")
+            h = o * mg.tanh(c)
+        kept["h"].append(h)
+        kept["c"].append(c)
+    loss = (h * h).sum()
+    flow = viz.gradient_flow(loss)
+    assert flow.state_names() == ["c", "h"]
+    for name in "hc":
+        right = [np.linalg.norm(x) for x in mg.grad(loss, kept[name][::-1])]
+        assert flow.profile(name).norms == pytest.approx(right, rel=1e-12)
+    assert flow.profile("cell").norms == flow.profile().norms == flow.profile("c").norms
+
+
+def test_two_states_of_one_origin_bear_neither_its_name() -> None:
+    R, U = (mg.Tensor(np.random.default_rng(k).normal(size=(4, 4)) * 0.5) for k in range(2))
+    h, k = np.zeros((2, 4)), np.zeros((2, 4))
+    for t in range(4):
+        with scope(step=t):
+            one = mg.mark(mg.tanh(h @ R + k @ U + t), "c", "cell")
+            h, k = 0.9 * one, mg.sin(one)
+    assert sorted(viz.gradient_flow((h * k).sum()).state_names()) == ["h", "s2"]

@@ -7,7 +7,7 @@ correspond to each other: `Loop.places` gives the nodes that do the same thing t
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -232,8 +232,7 @@ def align(graph: nx.MultiDiGraph, loop: Loop) -> None:
             continue
         details = _details(graph, nodes, step == first)
         if details not in fitted:
-            others = loop.step_of() if step == first else {}
-            fitted[details] = _fit(details, _details(graph, loop.steps[pattern], pattern == first, others))
+            fitted[details] = _fit(details, _details(graph, loop.steps[pattern], pattern == first))
         places = [None if j is None else names[j] for j in fitted[details]]
         taken = set(names)
         for node, place, own in zip(nodes, places, _own_places(graph, loop, step), strict=True):
@@ -259,6 +258,7 @@ class Details(NamedTuple):
     """
 
     kind: int
+    marked: bool
     reads: tuple[Any, ...]
     operands_read: tuple[tuple[Any, ...] | None, ...]
     made_from: int
@@ -267,18 +267,30 @@ class Details(NamedTuple):
     def likeness(self, other: Details) -> int:
         """How well two nodes correspond to each other; 0 if they do not.
 
-        Operands that are known of both and differ speak against it. An operand that is not known may be a plain array.
-        So do operands of the same kind, if each of them was made of something else.
+        A mark says so by itself. Else operands that are known of both and differ speak against it; and so does an
+        operand that is computed in one step and not in the other, unless another operand, or a weight, speaks for it.
         """
-        if self.kind != other.kind or differ(self.reads, other.reads):
+        if self.kind != other.kind:
             return 0
-        both = [(a, b) for a, b in zip(self.operands_read, other.operands_read, strict=False) if None not in (a, b)]
-        if both and all(differ(a, b) for a, b in both):  # type: ignore[arg-type]
+        if self.marked:
+            return 20
+        if differ(self.reads, other.reads):
             return 0
         same_weights = bool(self.weights) and self.weights == other.weights
-        agree = sum(a is not None and a == b for a, b in zip(self.reads, other.reads, strict=False))
+        agreeing, lone = 0, False
+        below = zip(self.operands_read, other.operands_read, strict=False)
+        for a, b, (below_a, below_b) in zip(self.reads, other.reads, below, strict=False):
+            if a is not None and a == b:
+                agreeing += a != PLAIN and (below_a is None or below_b is None or not differ(below_a, below_b))
+            else:
+                lone = lone or below_a is not None or below_b is not None
+        if lone and not agreeing and not same_weights:
+            return 0
         alike = 2 * (self.reads == other.reads) + 4 * (self.made_from == other.made_from) + 3 * same_weights
-        return 1 + agree + alike
+        return 1 + agreeing + alike
+
+
+PLAIN = "plain"  # what an array or a number that is no node is known as
 
 
 def differ(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
@@ -286,14 +298,8 @@ def differ(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
     return any(x is not None and y is not None and x != y for x, y in zip(a, b, strict=False))
 
 
-def _details(
-    graph: nx.MultiDiGraph, nodes: list[str], is_first: bool, others: Container[str] = ()
-) -> tuple[Details, ...]:
-    """The details of the nodes of one step.
-
-    At the first step a plain array may stand for what later is a node, but nothing that the step itself computes stands
-    for a node of another step. So in a step that is compared with the first one, `others` are the nodes of other steps.
-    """
+def _details(graph: nx.MultiDiGraph, nodes: list[str], is_first: bool) -> tuple[Details, ...]:
+    """The details of the nodes of one step. At the first one a plain array may stand for what later is a node."""
     found: dict[str, Details] = {}
     for node in nodes:
         kind, reads, below, whole, weights = _kind(graph, node), [], [], [], []
@@ -305,15 +311,14 @@ def _details(
             if said["kind"] == "parameter":
                 here = said.get("symbol"), said.get("shape")
             elif said["kind"] == "constant":
-                here = None if is_first else "plain"
+                here = None if is_first else PLAIN
             elif u in found and said["kind"] == "computed":
                 here = _kind(graph, u)
-            elif u in others:
-                here = "another step"
             reads.append(here)
             below.append(found[u].reads if u in found else None)
             whole.append((k, found[u].made_from if u in found else here))
-        found[node] = Details(hash(kind), tuple(reads), tuple(below), hash((kind, *whole)), tuple(weights))
+        made_from = hash((kind, *whole))
+        found[node] = Details(hash(kind), kind[1] is None, tuple(reads), tuple(below), made_from, tuple(weights))
     return tuple(found.values())
 
 

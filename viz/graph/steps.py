@@ -535,35 +535,43 @@ def state_marks(graph: nx.MultiDiGraph, layer: Layer, nodes: set[str]) -> dict[s
     """Symbol and role of each of these nodes, by its name in the layer: its own, or those of what it stands for.
 
     A wrapper hands on something else than what the cell marked: ``h = where(there, h1, h)``, ``c = 0.9 * c1``. If all
-    that it was worked out from within the step comes from one hidden or cell state, it stands for that.
+    that it was worked out from within the step comes from one hidden or cell state, which is not handed on itself, and
+    nothing else that is handed on comes from that alone, it stands for that.
     """
     graph = graph if layer.graph is None else layer.graph
     step = layer.step_of()
     sums = running_sums(graph)  # they are made of states, and stand for none
     found: dict[str, dict[str, str]] = {}
+    origins: dict[str, str] = {}
     for name, node in layer.youngest.items():
         if node in nodes:
             said = graph.nodes[node]
-            own = {key: said[key] for key in ("symbol", "role") if key in said}
-            found[name] = own if "role" in own or node in sums else _stands_for(graph, node, step, nodes) | own
+            found[name] = {key: said[key] for key in ("symbol", "role") if key in said}
+            if "role" not in found[name] and node not in sums and (origin := _origin_state(graph, node, step, nodes)):
+                origins[name] = origin
+    for name, origin in origins.items():
+        if list(origins.values()).count(origin) == 1:
+            said = graph.nodes[origin]
+            found[name] = {key: said[key] for key in ("symbol", "role") if key in said} | found[name]
     return found
 
 
-def _stands_for(graph: nx.MultiDiGraph, node: str, step: dict[str, int], wanted: set[str]) -> dict[str, str]:
-    """The mark of the one hidden or cell state of the same step that a node was worked out from."""
-    met: dict[str, dict[str, str]] = {}
+def _origin_state(graph: nx.MultiDiGraph, node: str, step: dict[str, int], handed_on: set[str]) -> str | None:
+    """The one hidden or cell state of the same step that a node was worked out from; None if it was from others too."""
+    met: set[str] = set()
     seen, stack = {node}, [node]
     while stack:
         for u in graph.predecessors(stack.pop()):
             if u in seen or u not in step or step[u] != step[node] or graph.nodes[u]["kind"] != "computed":
                 continue
             seen.add(u)
-            said = graph.nodes[u]
-            if said.get("role") in ("hidden", "cell") or u in wanted:
-                met[u] = {key: said[key] for key in ("symbol", "role") if key in said}
+            if u in handed_on:
+                return None
+            if graph.nodes[u].get("role") in ("hidden", "cell"):
+                met.add(u)
             else:
                 stack.append(u)
-    return next(iter(met.values())) if len(met) == 1 else {}
+    return met.pop() if len(met) == 1 else None
 
 
 def _sum_symbol(graph: nx.MultiDiGraph, node: str) -> str:
