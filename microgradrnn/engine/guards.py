@@ -104,7 +104,7 @@ def user_line() -> str:
 def need_node(x: Any, who: str) -> None:
     """Raise unless x is a node that a gradient can flow into."""
     if not isinstance(x, Node):
-        raise TypeError(f"{who}: needs a Value or a Tensor, got {type(x).__name__}: plain numbers carry no graph")
+        raise TypeError(f"{who}: needs a Value or a Tensor, got {type(x).__name__}: only nodes carry a graph")
     if not x.requires_grad:
         raise ValueError(
             f"{who}: no gradient flows into this {type(x).__name__}{x.scope}: it is a constant, was detached, "
@@ -114,11 +114,13 @@ def need_node(x: Any, who: str) -> None:
 
 def need_roots(roots: Sequence[Any], seed: Any, who: str) -> None:
     """Raise unless a gradient flows into each, they are of one kind, and there is a seed for each or none at all."""
+    if not len(roots):
+        raise ValueError(f"{who}: there are no roots in this list, so there is nothing to differentiate")
     for one in roots:
         need_node(one, who)
     if len({one.kind for one in roots}) > 1:
         raise TypeError(f"{who}: Values and Tensors among the roots; their graphs do not mix: differentiate them apart")
-    if seed is not None and (not isinstance(seed, (list, tuple)) or len(seed) != len(roots)):
+    if seed is not None and (not hasattr(seed, "__len__") or len(seed) != len(roots)):
         raise ValueError(f"{who}: {len(roots)} roots need a list of {len(roots)} seeds, or none")
 
 

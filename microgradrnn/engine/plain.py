@@ -28,11 +28,18 @@ new, scope_now, general = object.__new__, SCOPE.get, Primitive.__call__
 def specialise(kind: type[Node]) -> None:
     """Give a kind of node operators and methods of its own, made from the rows of the table."""
     for name, row in BINARY.items():
-        setattr(kind, name, binary(kind, row))
+        setattr(kind, name, named(kind, name, row, binary(kind, row)))
     for name, row in UNARY.items():
-        row.plain[kind] = method = unary(kind, row)
+        row.plain[kind] = method = named(kind, name, row, unary(kind, row))
         if hasattr(kind, name):
             setattr(kind, name, method)
+
+
+def named(kind: type[Node], name: str, op: Primitive, method: Any) -> Any:
+    """The method, with the name and place that a method of a class has: it is pickled by them."""
+    method.__name__, method.__qualname__, method.__module__ = name, f"{kind.__name__}.{name}", kind.__module__
+    method.__doc__ = op.__doc__
+    return method
 
 
 def unary(kind: type[Node], op: Primitive) -> Callable[[Any], Any]:
@@ -40,22 +47,21 @@ def unary(kind: type[Node], op: Primitive) -> Callable[[Any], Any]:
     compute: Any = op.on_floats if kind.on_floats else op.on_arrays
     data_type, convert = kind.data_type, kind.data_type_of
 
-    def method(a: Any) -> Any:
+    def method(self: Any) -> Any:
         scope = scope_now()
-        if not scope.recording or scope.anomaly or not a.requires_grad:
-            return general(op, a)
-        x = a._data
+        if not scope.recording or scope.anomaly or not self.requires_grad:
+            return general(op, self)
+        x = self._data
         try:
             y = compute(x)
         except ERRORS:
-            return general(op, a)
+            return general(op, self)
         if type(y) is not data_type:
             y = convert(y)
         node = new(kind)
-        node._fill(y, scope, True, op, (a,), (x,), NO_PARAMS)
+        node._fill(y, scope, True, op, (self,), (x,), NO_PARAMS)
         return node
 
-    method.__name__, method.__doc__ = op.name, op.__doc__
     return method
 
 
@@ -64,31 +70,30 @@ def binary(kind: type[Node], op: Primitive) -> Callable[[Any, Any], Any]:
     compute: Any = op.on_floats if kind.on_floats else op.on_arrays
     data_type, convert = kind.data_type, kind.data_type_of
 
-    def method(a: Any, b: Any) -> Any:
-        given = type(b)
+    def method(self: Any, other: Any) -> Any:
+        given = type(other)
         if given is kind:
-            x2, inputs = b._data, (a, b)
+            x2, inputs = other._data, (self, other)
         elif given is float:
-            x2, inputs = b, (a, None)
+            x2, inputs = other, (self, None)
         elif given is int:
-            x2, inputs = kind.constant(b), (a, None)
+            x2, inputs = kind.constant(other), (self, None)
         else:
-            return general(op, a, b)
+            return general(op, self, other)
         scope = scope_now()
-        if not scope.recording or scope.anomaly or not a.requires_grad:
-            return general(op, a, b)
-        x1 = a._data
+        if not scope.recording or scope.anomaly or not self.requires_grad:
+            return general(op, self, other)
+        x1 = self._data
         try:
             y = compute(x1, x2)
         except ERRORS:
-            return general(op, a, b)
+            return general(op, self, other)
         if type(y) is not data_type:
             y = convert(y)
         node = new(kind)
         node._fill(y, scope, True, op, inputs, (x1, x2), NO_PARAMS)
         return node
 
-    method.__name__, method.__doc__ = op.name, op.__doc__
     return method
 
 
@@ -147,55 +152,47 @@ def backward_of_arrays(root: Node, seed: Any, live: set[Node]) -> None:
             leaf.accumulate(g)
 
 
-def backward_of_floats(root: Node, seed: Any, live: set[Node]) -> None:
-    """`backward` from a Value over a plain graph. The gradients in flight are added up in ``.grad`` itself."""
-    g = root.cotangent(seed, False)
-    with SHARED:  # one at a time: other threads may share some of the nodes
-        before = [(node, node.grad) for node in live if node.op is None]
-        for node in live:
-            node.grad = 0.0
-        try:
-            root.grad = g
-            send_all(live)
-        except BaseException:  # a pass that fails half-way leaves no half-summed gradients
-            for leaf, g in before:
-                leaf.grad = g
-            raise
-        for leaf, g in before:
-            leaf.grad = g + leaf.grad
+def backward_of_floats(root: Any, seed: Any, live: set[Any]) -> None:
+    """`backward` from a Value over a plain graph. The messages are added up in the nodes themselves."""
+    g, pairs = root.cotangent(seed, False), PAIRS.get
+    order = sorted(live, key=attrgetter("serial"), reverse=True)
+    with SHARED:  # one such pass at a time: two may share nodes
+        for node in order:
+            node._arriving = 0.0
+        root._arriving = g
+        for node in order:
+            if (both := pairs(node.op)) is not None:
+                a, b = node.inputs
+                x1, x2 = node._args
+                if (a is not None and a._data is x1 and a.requires_grad
+                        and b is not None and b._data is x2 and b.requires_grad):
+                    try:
+                        to_a, to_b = both(node._arriving, node._data, x1, x2)
+                    except ArithmeticError:
+                        pass  # one of the two: `send` does each by itself
+                    else:
+                        a._arriving += to_a
+                        b._arriving += to_b
+                        continue
+            send(node, live)
+        for node in order:
+            if node.op is None:
+                node.accumulate(node._arriving)
+            else:
+                node.grad = node._arriving
 
 
-def send_all(live: set[Node]) -> None:
-    """Add to the gradient of each node what the younger ones send to it."""
-    pairs = PAIRS.get
-    for node in sorted(live, key=attrgetter("serial"), reverse=True):
-        if (both := pairs(node.op)) is not None:
-            a, b = node.inputs
-            x1, x2 = node._args
-            if (a is not None and a._data is x1 and a.requires_grad
-                    and b is not None and b._data is x2 and b.requires_grad):
-                try:
-                    to_a, to_b = both(node.grad, node._data, x1, x2)
-                except ArithmeticError:
-                    pass  # each by itself
-                else:
-                    a.grad += to_a
-                    b.grad += to_b
-                    continue
-        send(node, live)
-
-
-def send(node: Node, live: set[Node]) -> None:
-    """Add to the gradient of each input what the node sends to it."""
+def send(node: Any, live: set[Any]) -> None:
+    """Add what a node sends to each of its inputs."""
     op, args = node.op, node._args
     for k, x in enumerate(node.inputs):
         if x is not None and x.requires_grad and (rule := op.vjp[k]) is not None:
             if x._data is not args[k]:
                 refuse_change(node, k, live)
             try:
-                x.grad += rule(node.grad, node._data, *args)
+                x._arriving += rule(node._arriving, node._data, *args)
             except ArithmeticError:
-                x.grad += op.pull(k, node.grad, node._data, args, node.params)
+                x._arriving += op.pull(k, node._arriving, node._data, args, node.params)
 
 
 class Written:

@@ -77,7 +77,7 @@ class Primitive:
         self.variadic = isinstance(vjp, Every)
         self.selects = selects
         self.reverses = reverses
-        self.special = selects or reverses
+        self.special = selects or reverses  # needs a guard, so that no graph with it is plain: see plain.py
         PRIMITIVES[name] = self
 
     def __reduce__(self) -> Any:

@@ -31,7 +31,8 @@ class Value(Operators, NumpyProtocols, Node):
     True
     """
 
-    __slots__ = ()
+    __slots__ = ("_arriving",)  # the sum of messages so far, while a plain pass runs
+    _arriving: float
     no_grad_yet: ClassVar[float] = 0.0
     keeps_interior_grad: ClassVar[bool] = True
     on_floats: ClassVar[bool] = True

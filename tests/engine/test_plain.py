@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 import operator
+import pickle
+import sys
+import threading
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -124,8 +128,10 @@ def test_a_root_that_another_root_was_made_of_gets_both() -> None:
     assert x.grad.tolist() == [3 * (1.5 + 6), 3 * (1.0 + 12)]
 
 
-def test_no_roots_change_nothing() -> None:
-    mg.backward([])
+def test_seeds_of_several_roots_may_be_an_array() -> None:
+    x = Value(2.0)
+    mg.backward([x * 2, x], np.array([1.0, 2.0]))
+    assert x.grad == 4.0
 
 
 # ---------------------------------------------------------------------------------------------------- Tensors
@@ -164,3 +170,63 @@ def test_a_failed_pass_over_arrays_leaves_gradients_as_they_were() -> None:
     with pytest.raises(RuntimeError, match=r"multiply: the data of input 0 was changed"):
         loss.backward()
     assert (a.grad.tolist(), b.grad.tolist()) == ([3.0], [2.0])
+
+
+# ------------------------------------------------------------------------------------ what the plain pass leaves alone
+def test_a_plain_pass_and_a_watched_one_at_the_same_time_are_both_complete() -> None:
+    before, w, h = sys.getswitchinterval(), Value(1.0001), Value(0.5)
+    for _ in range(3000):
+        h = h * w * 0.9999
+    h.backward()
+    right = w.grad
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(6):
+            w.grad = 0.0
+            threads = [threading.Thread(target=f) for f in
+                       (lambda: mg.backward(h, observe=lambda *message: None), h.backward, h.backward)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert w.grad == pytest.approx(3 * right, rel=1e-12)
+    finally:
+        sys.setswitchinterval(before)
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_an_interrupted_pass_loses_nothing_that_leaves_had(stop: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    leaves, calls = [Value(float(k + 1)) for k in range(4)], count()
+    loss = leaves[0] * leaves[1] * leaves[2] * leaves[3]
+
+    def interrupted(*numbers: float) -> tuple[float, float]:
+        if next(calls) + 1 == stop:
+            raise KeyboardInterrupt
+        return rule(*numbers)
+
+    for leaf in leaves:
+        leaf.grad = 5.0
+    rule = module.PAIRS[e.multiply]
+    monkeypatch.setitem(module.PAIRS, e.multiply, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        loss.backward()
+    assert [leaf.grad for leaf in leaves] == [5.0] * 4
+    loss.backward()
+    assert [leaf.grad for leaf in leaves] == [29.0, 17.0, 13.0, 11.0]
+
+
+def test_a_leaf_may_accumulate_in_its_own_way() -> None:
+    class Clipped(Value):
+        def accumulate(self, g: float) -> None:
+            self.grad = self.grad + min(g, 1.0)
+
+    x = Clipped(2.0)
+    (x * x).backward()
+    assert x.grad == 1.0
+
+
+def test_specialised_methods_are_methods_of_their_class() -> None:
+    for method in (Value.__add__, Tensor.tanh, Value.__neg__):
+        assert pickle.loads(pickle.dumps(method)) is method
+    assert Value.__add__(Value(1.0), other=2.0).data == 3.0
+    assert "hyperbolic tangent" in (Value.tanh.__doc__ or "")

@@ -127,6 +127,9 @@ class Recorder:
             gates = [x for x in nodes[beginning(nodes, at):] if x.role == "gate" and x.scope.path[: len(path)] == path]
         else:
             symbol, arrivals, gates = from_flow(loss, self.state, self.layer)
+        if not arrivals:
+            raise ValueError(f"Recorder: this loop hands on no ∂L/∂{symbol}, so there is nothing to record; of a "
+                             'single step the state that the loss reads must be marked: mark(h, "h", role="hidden")')
         if self.updates and symbol != self.symbol:
             raise ValueError(f"Recorder: so far ∂L/∂{self.symbol} was recorded, and this is ∂L/∂{symbol}; mixed "
                              "records would mislead: a recorder for each net and state, Recorder(state=...)")

@@ -342,12 +342,21 @@ def axes_of(x: Any, axis: int | Sequence[int], name: str) -> list[int]:
 
 def array_split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Any]:
     """`split`, but a number of parts need not divide the axis: the first parts are then longer by one."""
-    if not isinstance(indices_or_sections, (int, np.integer)):
-        return split(x, indices_or_sections, axis)
-    if indices_or_sections < 1:
-        raise ValueError(f"array_split: the number of parts must be positive, got {indices_or_sections}")
-    part, longer = divmod(np.shape(plain(x))[axis_of(x, axis)], indices_or_sections)
-    return split(x, [part * k + builtins.min(k, longer) for k in range(1, indices_or_sections)], axis)
+    parts = parts_or_places(indices_or_sections)
+    if not isinstance(parts, int):
+        return split(x, parts, axis)
+    if parts < 1:
+        raise ValueError(f"array_split: the number of parts must be positive, got {parts}")
+    part, longer = divmod(np.shape(plain(x))[axis_of(x, axis)], parts)
+    return split(x, [part * k + builtins.min(k, longer) for k in range(1, parts)], axis)
+
+
+def parts_or_places(given: Any) -> Any:
+    """A number of parts, or the places to cut at."""
+    try:
+        return operator.index(given)
+    except TypeError:
+        return tuple(map(operator.index, given))
 
 
 def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Any]:
@@ -359,9 +368,7 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> li
     >>> f.data
     array([2., 3.])
     """
-    sections: Any = indices_or_sections
-    if type(sections) is not int:
-        sections = operator.index(sections) if np.ndim(sections) == 0 else tuple(map(operator.index, sections))
+    sections = parts_or_places(indices_or_sections)
     x, scope = as_array(x), SCOPE.get()
     cuts = _cuts(x.shape, sections, operator.index(axis))
     if not isinstance(x, Node) or not x.requires_grad or not scope.recording or scope.anomaly:
