@@ -356,6 +356,8 @@ def parts_or_places(given: Any) -> Any:
     try:
         return operator.index(given)
     except TypeError:
+        if not np.iterable(given):
+            raise
         return tuple(map(operator.index, given))
 
 
