@@ -403,3 +403,30 @@ def test_two_states_of_one_origin_bear_neither_its_name() -> None:
             one = mg.mark(mg.tanh(h @ R + k @ U + t), "c", "cell")
             h, k = 0.9 * one, mg.sin(one)
     assert sorted(viz.gradient_flow((h * k).sum()).state_names()) == ["h", "s2"]
+
+
+@pytest.mark.parametrize("start", [np.zeros, lambda shape: mg.Tensor(np.zeros(shape))], ids=["array", "Tensor"])
+@pytest.mark.parametrize("T", [2, 3, 5])
+def test_steps_with_nodes_of_the_same_kinds_are_compared_by_what_the_nodes_read(T: int, start: Any) -> None:
+    """At T = 2 both steps end in a product and a sum: 0.9 * c1 in the first, 0.5 * h in the last."""
+    cell, h, c = nn.LSTMCell(3, 4, rng=0), start((2, 4)), start((2, 4))
+    first = {"h": h, "c": c}
+    kept: dict[str, list[Any]] = {"h": [], "c": []}
+    for t, x in enumerate(XS[:T]):
+        with scope("net", step=t):
+            h1, c1 = cell(x, (h, c))
+            c = 0.9 * c1
+            h = h1 + 0.5 * h
+        kept["h"].append(h)
+        kept["c"].append(c)
+    loss = sum((state * state).sum() for state in kept["h"])
+    flow = viz.gradient_flow(loss)
+    assert sorted(flow.state_names()) == ["c", "h"]
+    for name in "hc":
+        right = {t: np.linalg.norm(g) for t, g in enumerate(mg.grad(loss, kept[name])) if g.any()}
+        profile = flow.profile(name)
+        assert dict(zip(profile.steps, profile.norms, strict=True)) == pytest.approx(right, rel=1e-12)
+        if isinstance(first[name], mg.Tensor):  # its row is that of the step before the first
+            right[-1] = np.linalg.norm(mg.grad(loss, first[name]))
+        found = viz.ways(loss, name)
+        assert dict(zip(found.steps, found.whole_norms, strict=True)) == pytest.approx(right, rel=1e-12)

@@ -118,10 +118,11 @@ class Pass:
 
 
 def turn_round(graph: nx.MultiDiGraph, before: Pass, after: Pass) -> None:
-    """Give a loop that goes back the way another one came its first step, which is the last one of the other.
+    """Give the second of two loops its first step, if it runs backwards over the steps of the first.
 
-    To the numbers of the steps, 0 1 2 2 1 0 is 0 1 2 and then 1 0. What the last step has more than the one before it,
-    and is made at the next step too, is where the way back began.
+    The steps 0 1 2 of one loop and 2 1 0 of the next look like 0 1 2 and 1 0: nothing separates the two steps 2. The
+    nodes that step 2 has in addition to those of step 1 belong to the second loop, if its step 1 has nodes of the same
+    kinds.
     """
     if len(before.steps) < 2:
         return
@@ -219,7 +220,7 @@ def align(graph: nx.MultiDiGraph, loop: Loop) -> None:
     The step with the most nodes is the pattern. Other steps lack some of it: the first, for its state is a plain array;
     the last, for no loss reads all of it.
     """
-    kinds = {step: tuple(_kind(graph, node) for node in nodes) for step, nodes in loop.steps.items()}
+    forms = {step: _form(graph, nodes) for step, nodes in loop.steps.items()}
     pattern = max(loop.steps, key=lambda step: len(loop.steps[step]))
     names, first = _own_places(graph, loop, pattern), next(iter(loop.steps))
     loop.places |= zip(loop.steps[pattern], names, strict=True)
@@ -227,7 +228,7 @@ def align(graph: nx.MultiDiGraph, loop: Loop) -> None:
     for step, nodes in loop.steps.items():
         if step == pattern:
             continue
-        if kinds[step] == kinds[pattern]:
+        if forms[step] == forms[pattern]:
             loop.places |= zip(nodes, names, strict=True)
             continue
         details = _details(graph, nodes, step == first)
@@ -242,6 +243,13 @@ def align(graph: nx.MultiDiGraph, loop: Loop) -> None:
                     place = Place(place.path, f"{place.name}'")
                 taken.add(place)
             loop.places[node] = place
+
+
+def _form(graph: nx.MultiDiGraph, nodes: list[str]) -> tuple[Any, ...]:
+    """The kinds of the nodes of a step, and which of them read which: the operands are numbered as the nodes are."""
+    number = {node: j for j, node in enumerate(nodes)}
+    return tuple((_kind(graph, node), sorted((k, number[u]) for u, keys in graph.pred[node].items() if u in number
+                                             for k in keys)) for node in nodes)
 
 
 def _kind(graph: nx.MultiDiGraph, node: str) -> tuple[Any, ...]:
