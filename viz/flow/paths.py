@@ -66,18 +66,18 @@ def split_reverse(
         yield node, parts
         if node.op is None:
             continue
+        params = {**node.params, "silent": node in behind} if node.op.reverses else node.params
+        edges = [(k, arriving.setdefault(x, {}), follow(node, k, x)) for k, x in enumerate(node.inputs)
+                 if x is not None and x in live and node.op.vjp[k] is not None]
+        for k, _, _ in edges:
+            if node.inputs[k]._data is not node._args[k]:  # type: ignore[union-attr]
+                refuse_change(node, k)
         for state, g in parts.items():
-            params = {**node.params, "silent": node in behind} if node.op.reverses else node.params
-            for k, x in enumerate(node.inputs):
-                if x is None or x not in live or node.op.vjp[k] is None:
-                    continue
-                if x._data is not node._args[k]:
-                    refuse_change(node, k)
-                message = node.op.pull(k, g, node._data, node._args, params)
+            for k, into, after in edges:
+                message, there = node.op.pull(k, g, node._data, node._args, params), after(state)
                 for guard in guards:
                     message = guard(node, k, g, message)
-                into, after = arriving.setdefault(x, {}), follow(node, k, x)(state)
-                into[after] = into[after] + message if after in into else message
+                into[there] = into[there] + message if there in into else message
 
 
 def refuse_changes(node: Node, parts: Parts) -> None:
