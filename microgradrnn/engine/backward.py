@@ -1,5 +1,5 @@
-"""The reverse pass. Everything that differentiates goes through `reverse`. (`backward` takes the same way without
-guards, written out in `plain.py`, where nothing is on that would need one.)
+"""The reverse pass. Everything that differentiates goes through `reverse`. (If no hook, observer or `where` is in use,
+`backward` runs the same loop without guards, which is faster: see ``plain.py``.)
 
 Every node took the next serial number when it was made, so it is younger than all it was computed from. Taking the
 nodes from the youngest to the oldest is therefore a reverse topological order: when a node's turn comes, everything

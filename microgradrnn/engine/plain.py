@@ -1,8 +1,8 @@
-"""The plain case, written out for speed: operators of one and two operands, and the reverse pass.
+"""Faster code for the plain case: operators with one and two operands, and the reverse pass.
 
-What is done is what `Primitive.__call__` and `reverse` do, with the rows of the same table. But most operations get
-nothing special: nodes of one kind, a gradient that flows, nobody who looks for NaNs. Then each question is asked once,
-not for every operand or message. Whatever is not plain goes the general way.
+It computes what `Primitive.__call__` and `reverse` compute, from the rows of the same table, with fewer checks. An
+operation is *plain* if it is recorded, its operands are nodes of one kind or numbers, and anomaly mode is off. A graph
+is *plain* if no node has a hook and none was made by `where` or `checkpoint`. Everything else runs the general code.
 """
 
 from __future__ import annotations

@@ -21,7 +21,6 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("tqdm")
     monkeypatch.setattr(module, "PATIENCE", 0.0)
 
 

@@ -433,7 +433,10 @@ def held(graph: nx.MultiDiGraph, layer: Layer) -> set[str]:
 
 
 def anchors(graph: nx.MultiDiGraph, layer: Layer) -> set[str]:
-    """The states, and what is marked as one: if a wrapper hands on ``0.9 * c1``, a path comes to c1 as to a state."""
+    """The states, and the nodes that are marked as states.
+
+    If a wrapper hands on ``c = 0.9 * c1``, both count: a path that reaches c1 has reached a state.
+    """
     return states(graph, layer) | set(_marked(graph, layer))
 
 
