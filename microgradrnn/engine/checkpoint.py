@@ -74,6 +74,8 @@ class Collected(local):
 class Stretch:
     """A function, its arguments, its result; and its cotangents, while the reverse pass collects them."""
 
+    what = "checkpoint"
+
     def __init__(
         self, f: Callable[..., Any], xs: Sequence[Any], sources: list[Node], used: list[Node], result: np.ndarray
     ) -> None:
@@ -95,12 +97,7 @@ class Stretch:
 
     def run_again(self, g: Any, silent: bool) -> dict[Node, Any]:
         """Record the stretch and differentiate it, as far back as its own beginning."""
-        for x, data in self.used:
-            if x._data is not data:
-                raise RuntimeError(
-                    f"checkpoint: the data of {x.label or 'a node that the function uses'} was changed after the "
-                    f"forward pass{self.scope}. Call backward() before the update, or compute the result again after it"
-                )
+        self.check_unchanged()
         create_graph = isinstance(g, Node)
         since = next_serial()
         with resumed(self.scope):
@@ -119,6 +116,16 @@ class Stretch:
                 "forgotten. Make it outside, and pass it in"
             )
         return found
+
+
+    def check_unchanged(self) -> None:
+        """Raise if a node that the function uses got other data since."""
+        for x, data in self.used:
+            if x._data is not data:
+                raise RuntimeError(
+                    f"{self.what}: the data of {x.label or 'a node that the function uses'} was changed after the "
+                    f"forward pass{self.scope}. Call backward() before the update, or compute the result again after it"
+                )
 
 
 def _rule(k: int, g: Any, y: Any, sources: Sequence[Any], stretch: Stretch, silent: bool = False) -> Any:

@@ -34,7 +34,8 @@ def guards_of(
     anomaly = SCOPE.get().anomaly
     if anomaly:
         guards.append(unwritten)
-    if behind or any(op.selects for op in {node.op for node in live} - {None}):
+    traced = any(node.kind.lift is not None for node in live)  # symbols have no numbers to look at
+    if not traced and (behind or any(op.selects for op in {node.op for node in live} - {None})):
         guards.append(Silencer(behind, live if create_graph else None))
     if any(node.kind.fit is not None for node in live):
         guards.append(fitted)

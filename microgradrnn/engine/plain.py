@@ -2,7 +2,7 @@
 
 It computes what `Primitive.__call__` and `reverse` compute, from the rows of the same table, with fewer checks. An
 operation is *plain* if it is recorded, its operands are nodes of one kind or numbers, and anomaly mode is off. A graph
-is *plain* if no node has a hook and none was made by `where` or `checkpoint`. Everything else runs the general code.
+is *plain* if no node has a hook and none was made by `where`. Everything else runs the general code.
 """
 
 from __future__ import annotations
@@ -98,12 +98,12 @@ def binary(kind: type[Node], op: Primitive) -> Callable[[Any, Any], Any]:
 
 
 def plain_graph(root: Node) -> set[Node] | None:
-    """All that a gradient flows into, if there is nothing but plain nodes: no hook, no `where`, no checkpoint."""
+    """All that a gradient flows into, if there is nothing but plain nodes: no hook, no `where`."""
     live, stack = {root}, [root]
     add, push, pop = live.add, stack.append, stack.pop
     while stack:
         node = pop()
-        if node.hooks or (node.op is not None and node.op.special):
+        if node.hooks or (node.op is not None and node.op.selects):
             return None
         for x in node.inputs:
             if x is not None and x not in live and x.requires_grad:
@@ -190,7 +190,7 @@ def send(node: Any, live: set[Any]) -> None:
             if x._data is not args[k]:
                 refuse_change(node, k, live)
             try:
-                x._arriving += rule(node._arriving, node._data, *args)
+                x._arriving += rule(node._arriving, node._data, *((args,) if op.variadic else args), **node.params)
             except ArithmeticError:
                 x._arriving += op.pull(k, node._arriving, node._data, args, node.params)
 

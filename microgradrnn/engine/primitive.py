@@ -23,7 +23,7 @@ import numpy as np
 
 from microgradrnn.engine.guards import AnomalyError, accept_anomaly, check_forward, fingerprint, user_line
 from microgradrnn.engine.node import NO_PARAMS, Node, new_node
-from microgradrnn.engine.scope import SCOPE
+from microgradrnn.engine.scope import SCOPE, TRACING
 
 Rule = Callable[..., Any]
 ERRORS = (ArithmeticError, ValueError, TypeError, IndexError)
@@ -48,7 +48,12 @@ class Primitive:
         sound: an array like x at which the operation and its rules are harmless: ones, unless a matrix must be regular.
         selects: does it choose among its operands? What was not chosen may be NaN.
         reverses: is its rule a reverse pass? It is told when it is behind a `where`.
+
+    Attributes:
+        unfold: of an operation that stands for many, what replaces its node by theirs; see `unfold.py`.
     """
+
+    unfold: Callable[[Any], None] | None = None
 
     def __init__(
         self,
@@ -77,7 +82,6 @@ class Primitive:
         self.variadic = isinstance(vjp, Every)
         self.selects = selects
         self.reverses = reverses
-        self.special = selects or reverses  # needs a guard, so that no graph with it is plain: see plain.py
         PRIMITIVES[name] = self
 
     def __reduce__(self) -> Any:
@@ -106,7 +110,7 @@ class Primitive:
                 if kind is None:
                     kind = x.kind
                 elif x.kind is not kind:
-                    raise self._mixed()
+                    return self._unwrap(self._of_one_kind(operands), params)
                 if x.requires_grad:
                     requires_grad = True
                 values.append(x._data)
@@ -146,10 +150,11 @@ class Primitive:
             scope = scope.at(user_line())
             check_forward(self.name, data, values, scope)
             scope.fingerprint = fingerprint(data, values)
-        if not (requires_grad and scope.recording):
+        recorded = requires_grad and scope.recording
+        if not recorded and not TRACING.get():
             return new_node(kind, data, scope, False)
         settled_params = {name: settled(p) for name, p in params.items()} if params else NO_PARAMS
-        return new_node(kind, data, scope, True, self, inputs, tuple(values), settled_params)
+        return new_node(kind, data, scope, recorded, self, inputs, tuple(values), settled_params)
 
     def pull(self, k: int, g: Any, y: Any, operands: Sequence[Any], params: dict[str, Any]) -> Any:
         """What goes back to the k-th input: its rule, applied to the cotangent g of the output y."""
@@ -181,8 +186,12 @@ class Primitive:
         operands = between.join(describe(v) for v in values)
         raise type(error)(f"{self.name}: {operands}: {error}{SCOPE.get()}") from error
 
-    def _mixed(self) -> TypeError:
-        return TypeError(
+    def _of_one_kind(self, operands: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The operands as symbols, if one of them is a symbol; other kinds do not mix."""
+        for x in operands:
+            if isinstance(x, Node) and x.kind.lift is not None:
+                return tuple(map(x.kind.lift, operands))
+        raise TypeError(
             f"{self.name}: a Value and a Tensor do not mix{SCOPE.get()}; a Value holds one float, a Tensor an array. "
             "Use Tensor(value.data) for a constant, or build the whole expression of one kind."
         )

@@ -77,6 +77,10 @@ class Scope:
 SCOPE: ContextVar[Scope] = ContextVar("scope", default=Scope())  # noqa: B039 (a Scope is never changed)
 
 
+# Is a function being traced, to be compiled? Then what needs no gradient is recorded as well.
+TRACING: ContextVar[bool] = ContextVar("tracing", default=False)
+
+
 class Context:
     """A ``with`` block (or a decorator, also of generators) that changes the scope."""
 

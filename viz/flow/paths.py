@@ -21,6 +21,7 @@ from microgradrnn.engine.backward import ancestors
 from microgradrnn.engine.cotangent import Deferred
 from microgradrnn.engine.guards import refuse_change
 from microgradrnn.engine.messages import guards_of
+from microgradrnn.engine.unfold import unfold
 
 Parts = dict[Hashable, Any]  # for each state of the automaton, the cotangent of the paths that are in it
 Follow = Callable[[Node, int, Node], Callable[[Any], Hashable]]
@@ -52,6 +53,7 @@ def split_reverse(
      add/0 multiply/0 3.0
      add/0 multiply/1 3.0
     """
+    unfold(root)
     live = ancestors(root, targets)
     arriving: dict[Node, Parts] = {root: {start: root.cotangent(seed, False)}}
     behind: set[Node] = set()  # nodes behind a `where`, as in the engine's pass

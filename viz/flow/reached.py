@@ -15,6 +15,7 @@ import numpy as np
 from microgradrnn.engine import PRIMITIVES, Node
 from microgradrnn.engine.backward import ancestors
 from microgradrnn.engine.cotangent import fit
+from microgradrnn.engine.unfold import unfold
 
 LINEAR = {  # what these send back does not depend on the numbers that they were given
     "getitem", "index_update", "reshape", "transpose", "broadcast_to", "stack", "concat", "split", "pad", "roll", "sum",
@@ -31,6 +32,7 @@ def reached(root: Node) -> dict[Node, np.ndarray]:
     >>> reached(relu(h)[:2].sum())[h]
     array([ True,  True, False])
     """
+    unfold(root)
     live = ancestors(root)
     arriving: dict[Node, np.ndarray] = {root: np.ones(np.shape(root.data))}
     found: dict[Node, np.ndarray] = {}

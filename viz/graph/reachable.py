@@ -5,12 +5,14 @@ from __future__ import annotations
 from operator import attrgetter
 
 from microgradrnn.engine import Node
+from microgradrnn.engine.unfold import unfold
 from viz.given import need
 
 
 def reachable(root: Node) -> list[Node]:
-    """All that the root was computed from and the root itself, oldest first."""
+    """All that the root was computed from and the root itself, oldest first. Compiled loops are unfolded."""
     need("trace", root, Node, "a Value or a Tensor")
+    unfold(root)
     seen = {root}
     stack = [root]
     while stack:

@@ -291,7 +291,7 @@ def where(condition: Any, x: Any, y: Any) -> Any:
     >>> where(x > 0, x, 0.1 * x).data
     array([-0.1,  2. ])
     """
-    if isinstance(condition, Node):
+    if isinstance(condition, Node) and np.asarray(plain(condition)).dtype != bool:  # (a symbol may be a bool)
         raise TypeError("where: the condition must be a bool or an array of bools, such as x > 0; got a node")
     if type(condition) is bool and type(x) is float and type(y) is float:
         return x if condition else y  # inside a rule on floats
