@@ -67,7 +67,7 @@ def run(kind: str, seed: int, T: int, steps: int) -> Run:
     held_out = problems(T, HELD_OUT, np.random.default_rng([seed, 2]))
     adam = optim.Adam(net.parameters(), lr=CELLS[kind][1])
     error = float("nan")
-    with progress(steps, f"{kind} {seed}") as bar:
+    with nn.compiling(), progress(steps, f"{kind} {seed}") as bar:
         for n in range(1, steps + 1):
             x, y = problems(T, BATCH, rng)
             loss = nn.mse(net(x), y)

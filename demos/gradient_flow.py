@@ -151,7 +151,7 @@ def train(net: CharacterNet, corpus: Corpus, steps: int, seed: int, name: str) -
     parameters = net.parameters()
     optimiser = optim.Adam(parameters, lr=RATE)
     length = min(WINDOW, len(corpus.train) - 2)
-    with progress(steps, name) as bar:
+    with nn.compiling(), progress(steps, name) as bar:
         for step in range(steps):
             x, y = windows(corpus.train, rng.integers(0, len(corpus.train) - length, BATCH), length)
             loss = nn.cross_entropy(net(x), y)

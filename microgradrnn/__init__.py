@@ -10,6 +10,7 @@
 """
 
 from microgradrnn import linalg, nn, optim
+from microgradrnn.compile.function import compile
 from microgradrnn.engine import (
     AnomalyError,
     Tensor,
@@ -42,8 +43,8 @@ from microgradrnn.engine.rules.shape import *
 __version__ = "0.1.0"
 
 __all__ = [
-    "AnomalyError", "Tensor", "Value", "backward", "checkpoint", "detect_anomaly", "enable_grad", "grad", "gradcheck",
-    "hessian", "hvp", "jacobian", "jvp", "linalg", "mark", "nn", "no_grad", "optim", "scope", "vjp",
+    "AnomalyError", "Tensor", "Value", "backward", "checkpoint", "compile", "detect_anomaly", "enable_grad", "grad",
+    "gradcheck", "hessian", "hvp", "jacobian", "jvp", "linalg", "mark", "nn", "no_grad", "optim", "scope", "vjp",
 ]  # fmt: skip
 __all__ += elementwise.__all__
 __all__ += indexing.__all__
@@ -53,3 +54,4 @@ __all__ += random.__all__
 __all__ += reduction.__all__
 __all__ += shape.__all__
 del elementwise, indexing, matrices, products, random, reduction, shape
+

@@ -29,6 +29,7 @@ import numpy as np
 
 from microgradrnn import io
 from microgradrnn.files import held
+from microgradrnn.nn import compiling
 
 Batches = Sequence[Any] | Callable[[int], Any]
 
@@ -84,6 +85,7 @@ def fit(
     step: Callable[[Any], float | tuple[float, float]], batches: Batches, steps: int, *, every: int = 100,
     evaluate: Callable[[], float] | None = None, patience: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None, saved: dict[str, Any] | None = None, bar: str | None = None,
+    compiled: bool | str = "auto",
 ) -> History:  # fmt: skip
     """Call ``step(batch)`` until it was called `steps` times in all, in this run and those before it.
 
@@ -107,6 +109,7 @@ def fit(
             with the process, however that ends. A link is followed. Needs the extra ``io``.
         saved: by name, what `microgradrnn.io.save` takes.
         bar: what to write before the progress bar; None shows none. Needs the extra ``progress``.
+        compiled: how loops over time in a step run; by default compiled where that is quicker, see `nn.compiling`.
 
     Returns:
         The history of all steps, those of earlier runs too.
@@ -134,7 +137,7 @@ def fit(
     history = History()
     things = checked(step, batches, steps, every, evaluate, patience, checkpoint, saved, history)
     draw: Callable[[int], Any] = batches if callable(batches) else lambda n: batches[n % len(batches)]
-    with nullcontext() if checkpoint is None else held(checkpoint):
+    with compiling(compiled), nullcontext() if checkpoint is None else held(checkpoint):
         if checkpoint is not None:
             if Path(checkpoint).exists():
                 io.load(checkpoint, **things)

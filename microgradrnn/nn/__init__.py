@@ -14,6 +14,7 @@ from microgradrnn.nn.cells import (
     RNNCell,
     UpdateGateLSTMCell,
 )
+from microgradrnn.nn.compiling import compiling, explain
 from microgradrnn.nn.layers import Embedding, Linear
 from microgradrnn.nn.losses import binary_cross_entropy, cross_entropy, mse, nll
 from microgradrnn.nn.module import Module, Parameter
@@ -26,7 +27,7 @@ from microgradrnn.nn.unroll import unroll
 __all__ = [
     "GRU", "IRNN", "LSTM", "MGU", "RNN", "AdditiveCell", "CarouselLSTMCell", "Cell", "CoupledLSTMCell", "Embedding",
     "EncoderDecoder", "GRUCell", "IRNNCell", "JordanCell", "LSTMCell", "Linear", "MGUCell", "Module", "Parameter",
-    "RNNCell", "Recurrent", "TreeCell", "UpdateGateLSTMCell", "binary_cross_entropy", "cross_entropy", "detach",
-    "generate", "init", "last_step", "mean_over_steps", "mse", "nll", "one_to_many", "recurse", "sample", "scalar",
-    "unroll",
+    "RNNCell", "Recurrent", "TreeCell", "UpdateGateLSTMCell", "binary_cross_entropy", "compiling", "cross_entropy",
+    "detach", "explain", "generate", "init", "last_step", "mean_over_steps", "mse", "nll", "one_to_many", "recurse",
+    "sample", "scalar", "unroll",
 ]

@@ -12,6 +12,7 @@ from microgradrnn.engine import scope
 from microgradrnn.engine.rules.random import dropout as drop
 from microgradrnn.engine.rules.shape import concat
 from microgradrnn.nn.cells import Cell, GRUCell, IRNNCell, LSTMCell, MGUCell, RNNCell
+from microgradrnn.nn.compiling import explain
 from microgradrnn.nn.module import Module, Rng, as_rng, need_sizes
 from microgradrnn.nn.unroll import CellLike, unroll
 
@@ -77,7 +78,7 @@ class Recurrent(Module):
 
     def __call__(
         self, xs: Any, state: Any = None, *, lengths: Any = None, reverse: bool = False,
-        checkpoint: bool | int = False, rng: np.random.Generator | None = None,
+        checkpoint: bool | int = False, compiled: bool | str | None = None, rng: np.random.Generator | None = None,
     ) -> tuple[Any, Any]:  # fmt: skip
         """Run the net over sequences.
 
@@ -85,14 +86,14 @@ class Recurrent(Module):
             xs: the inputs, time first: (T, B, D).
             state: the first state, zeros by default. One layer: its cell's, or the pair for both directions. Several:
                 a tuple, one a layer. The last state comes back in the same form.
-            lengths, reverse, checkpoint: as in `unroll`.
+            lengths, reverse, checkpoint, compiled: as in `unroll`.
             rng: the generator that dropout draws from. Without one nothing is dropped: that is how to evaluate. There
                 is no hidden mode to forget.
 
         Returns:
             The outputs of the last layer (T, B, H) or (T, B, 2H), and the last states.
         """
-        options = {"lengths": lengths, "checkpoint": checkpoint}
+        options = {"lengths": lengths, "checkpoint": checkpoint, "compiled": compiled}
         if not hasattr(self, "layers"):
             return one_way(self.cell, xs, state, reverse=reverse, **options)
         states = self._states(state)
@@ -109,6 +110,10 @@ class Recurrent(Module):
                     xs, state = one_way(layer, xs, first, reverse=reverse, **options)
             last.append(state)
         return xs, last[0] if len(last) == 1 else tuple(last)
+
+    def explain(self) -> str:
+        """How the last loop of each cell ran: compiled or on the tape, and why."""
+        return "\n".join(f"layer {k}, {direction}, {explain(cell)}" for k, direction, cell in self.cells())
 
     def _states(self, state: Any) -> Any:
         """One first state a layer."""

@@ -15,6 +15,7 @@ from microgradrnn.engine.rules.indexing import index_update
 from microgradrnn.engine.rules.shape import concat, stack
 from microgradrnn.nn.cells import Cell
 from microgradrnn.nn.cells.base import input_hint
+from microgradrnn.nn.compiling import mode_of, replayed, type_name
 from microgradrnn.nn.module import as_array
 
 CellLike = Callable[[Any, Any], Any]
@@ -22,7 +23,7 @@ CellLike = Callable[[Any, Any], Any]
 
 def unroll(
     cell: CellLike, xs: Any, state: Any = None, *, lengths: Any = None, reverse: bool = False,
-    checkpoint: bool | int = False,
+    checkpoint: bool | int = False, compiled: bool | str | None = None,
 ) -> tuple[Any, Any]:  # fmt: skip
     """Run a cell over a sequence.
 
@@ -39,6 +40,10 @@ def unroll(
         reverse: run from the last step to the first. Each sequence then starts at its own last step.
         checkpoint: True forgets the graph of every stretch of √T steps and makes it again in the backward pass:
             memory for 2√T steps instead of T, for one more forward pass. A number sets the length of a stretch.
+        compiled: True traces one step of the cell and runs it, and its derivative, as straight-line code: several
+            times faster, and the graph has one node for the whole loop, until somebody looks inside. ``"auto"`` does
+            so where it can be done and is quicker; `explain` says why or why not. By default it is as `compiling` says,
+            and elsewhere False.
 
     Returns:
         The outputs of all steps in the order of xs, (T, B, H), a list if they are Values; and the last state.
@@ -79,7 +84,23 @@ def unroll(
         ends = last_steps(lengths)
         if plain(xs)[~alive].any():  # whatever the padding holds, NaN too, it counts as 0
             xs = index_update(xs, ~alive, 0.0)
-    start = state
+    def on_the_tape(xs: Any, state: Any) -> tuple[Any, Any]:
+        hs, last = recorded(cell, xs, state, times, ends, reverse, checkpoint)
+        return (hs, last) if alive is None else (index_update(hs, ~alive, 0.0), last)
+
+    mode = mode_of(compiled)
+    if mode is not False:
+        found = replayed(cell, xs, state, lengths, reverse, mode, checkpoint, on_the_tape)
+        if found is not None:
+            return found
+    return on_the_tape(xs, state)
+
+
+def recorded(
+    cell: CellLike, xs: Any, state: Any, times: range, ends: Ends, reverse: bool, checkpoint: bool | int
+) -> tuple[Any, Any]:
+    """The outputs of all steps and the last state, from a loop on the tape."""
+    start, T = state, len(times)
     over: list[Any] = []
     if not checkpoint:
         outputs, state, over = steps(cell, xs, state, start, times, ends)
@@ -94,10 +115,7 @@ def unroll(
             parts.append(part)
             over += rows
         hs = concat(parts[::-1] if reverse else parts)
-    if alive is not None:
-        hs = index_update(hs, ~alive, 0.0)
-        state = state if reverse else together(over, ends)
-    return hs, state
+    return hs, together(over, ends) if ends and not reverse else state
 
 
 Ends = dict[int, np.ndarray]  # for each time at which sequences have their last step, which ones do
@@ -159,7 +177,7 @@ def first_state(cell: CellLike, xs: Any, state: Any) -> Any:
         begin = getattr(cell, "initial_state", None)
         if begin is None:
             raise ValueError(
-                f"unroll: {getattr(cell, '__name__', type(cell).__name__)} has no initial_state(B), a plain function "
+                f"unroll: {type_name(cell)} has no initial_state(B), a plain function "
                 "never has, so it needs its first state (a whole layer is called by itself: layer(xs))"
             )
         state = begin(np.shape(plain(xs))[1] if hasattr(xs, "shape") else 1)
@@ -169,10 +187,10 @@ def first_state(cell: CellLike, xs: Any, state: Any) -> Any:
 def check_first(cell: CellLike, before: Any, after: Any, ragged: bool) -> None:
     """Raise if the cell's first step gave something that cannot be the next state."""
     if form(before) != form(after):
-        name = getattr(cell, "__name__", type(cell).__name__)
         raise ValueError(
-            f"unroll: the cell {name} got {form(before)} as its state and returned {form(after)}; a cell returns the "
-            "next state alone, in the form of the last one (the output is the state, or the first part of the tuple)"
+            f"unroll: the cell {type_name(cell)} got {form(before)} as its state and returned {form(after)}; a cell "
+            "returns the next state alone, in the form of the last one (the output is the state, or the first part of "
+            "the tuple)"
         )
     if ragged and isinstance(after[0] if isinstance(after, tuple) else after, Value):
         raise ValueError("unroll: lengths= works with arrays, not with Values, which have no batch")

@@ -1,0 +1,243 @@
+"""`unroll`, compiled: one step of a cell traced, and run in a loop that records nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from microgradrnn.compile.function import form, slotted
+from microgradrnn.compile.guard import snapshot
+from microgradrnn.compile.numpy_loop import Code, Workspace
+from microgradrnn.compile.plan import Plan
+from microgradrnn.compile.replay import on_the_tape
+from microgradrnn.compile.symbol import TraceError
+from microgradrnn.compile.trace import Slot, Trace, placed, trace
+from microgradrnn.engine import Node, Tensor
+from microgradrnn.engine.node import plain
+from microgradrnn.engine.rules.shape import astype, broadcast_to
+from microgradrnn.engine.scope import SCOPE
+
+MOST = 32  # so many compiled steps are kept,
+LENGTHS = 8  # each with workspaces for so many numbers of steps
+
+
+class CompiledStep:
+    """One step of a cell for inputs and states of given shapes, and its workspaces for different numbers of steps.
+
+    Args:
+        step: the cell as a function of the input and the state.
+        x: the input of one step.
+        state: the first state, as the cell takes it.
+        ragged: may sequences end at different steps?
+        what: what the cell is called in messages.
+    """
+
+    def __init__(self, step: Callable[..., Any], x: Any, state: Any, ragged: bool, what: str) -> None:
+        values: list[Any] = []
+        slots = slotted(state, values)
+        self.trace: Trace = trace(step, (Slot(x), slots), ["x", *state_names(step, len(values))], what)
+        if len(self.trace.outputs) != len(values):
+            raise TraceError(
+                f"compile: {what} gets a state of {len(values)} parts and returns {len(self.trace.outputs)} that are "
+                "computed from its input, its state or its weights; compiled, it must return all of them"
+            )
+        self.shapes = [(e.shape, e.dtype) for e in self.trace.outputs]
+        self.fits = self.shapes == [(e.shape, e.dtype) for e in self.trace.inputs[1:]]
+        if self.fits:
+            self.plan = Plan(self.trace)
+            self.code = Code(self.plan, ragged)
+        self.idle: dict[int, list[Workspace]] = {}
+        self.lock = threading.Lock()
+
+    def workspace(self, T: int) -> Workspace:
+        """A workspace for T steps that nobody uses."""
+        with self.lock:
+            if idle := self.idle.get(T):
+                return idle.pop()
+        return Workspace(self.code, T)
+
+    def give_back(self, T: int, workspace: Workspace) -> None:
+        """A workspace that is not used any more."""
+        with self.lock:
+            if T not in self.idle and len(self.idle) >= LENGTHS:
+                self.idle.pop(next(iter(self.idle)))
+            self.idle.setdefault(T, []).append(workspace)
+
+
+class Run:
+    """A forward pass, and the backward passes that may follow. It owns a workspace until it is dropped."""
+
+    def __init__(self, step: CompiledStep, T: int) -> None:
+        self.step, self.T, self.workspace = step, T, step.workspace(T)
+        self.lock = threading.Lock()
+
+    def __del__(self) -> None:
+        if hasattr(self, "workspace"):
+            self.step.give_back(self.T, self.workspace)
+
+    def array(self, e: Any) -> np.ndarray:
+        """The array of a leaf."""
+        return self.workspace.arrays[self.step.code.layout.homes[e].name]
+
+    def forward(self, xs: Any, state: Sequence[Any], starts: dict[int, np.ndarray]) -> list[np.ndarray]:
+        """All states from the first to the last, (T + 1, ...) for each part. They are overwritten later.
+
+        Args:
+            xs: the inputs, (T, ...).
+            state: the first state, in parts.
+            starts: for the number of a step which sequences of the batch start there, from their first state.
+        """
+        plan, layout, arrays = self.step.plan, self.step.code.layout, self.workspace.arrays
+        self.array(plan.x)[...] = xs
+        for x, leaf in self.step.trace.free:
+            self.array(leaf)[...] = x._data
+        histories = [arrays[whole.name] for whole in layout.histories]
+        for history, first in zip(histories, state, strict=True):
+            history[0] = first
+        self.starts = starts
+        self.workspace.start()
+        for first, stop in self.stretches():
+            if first in starts:
+                who = starts[first]
+                for history, part in zip(histories, state, strict=True):
+                    history[first, who] = part[who]
+            self.workspace.steps(first, stop)
+        return histories
+
+    def stretches(self) -> list[tuple[int, int]]:
+        """The loop in pieces, which begin where sequences start."""
+        return list(pairwise(sorted({0, *self.starts, self.T})))
+
+    def backward(
+        self, fill: Callable[[list[np.ndarray]], None], inputs: bool
+    ) -> tuple[Any, list[np.ndarray], list[Any]]:
+        """The cotangents of the inputs, of the first state and of what the cell closes over.
+
+        Args:
+            fill: writes the cotangents of all states, (T + 1, ...) for each part of the state, into zeros.
+            inputs: is that of the inputs wanted?
+        """
+        plan, layout, arrays = self.step.plan, self.step.code.layout, self.workspace.arrays
+        with self.lock:
+            wholes = [arrays[whole.name] for whole, _ in layout.cotangents]
+            for whole in wholes:
+                whole[...] = 0
+            fill(wholes)
+            self.workspace.start_back()
+            firsts = [np.zeros_like(whole[0]) for whole in wholes]
+            for first, stop in reversed(self.stretches()):
+                self.workspace.steps_back(stop, first)
+                if first in self.starts:
+                    who = self.starts[first]
+                    for whole, begin in zip(wholes, firsts, strict=True):
+                        begin[who] += whole[first, who]
+                        whole[first, who] = 0
+            gradients = self.workspace.gradients()
+            for whole, begin in zip(wholes, firsts, strict=True):
+                begin += whole[0]
+            if plan.dx is None or not inputs:
+                return None, firsts, gradients
+            self.workspace.dx()
+            return np.array(self.array(plan.dx)), firsts, gradients
+
+
+def state_names(step: Any, n: int) -> list[str]:
+    """What the parts of the last state are called."""
+    names = getattr(step, "state_symbols", ("h", "c"))
+    return [f"{names[k] if k < len(names) else f's{k}'}_prev" for k in range(n)]
+
+
+STEPS: OrderedDict[Any, tuple[Any, CompiledStep]] = OrderedDict()
+
+
+def compiled_step(cell: Any, step: Callable[..., Any], x: Any, state: Any, ragged: bool, what: str) -> CompiledStep:
+    """The compiled step of a cell, made if there is none for these shapes or if the cell is another one by now."""
+    values: list[Any] = []
+    slots = slotted(state, values)
+    key = (snapshot(cell), form(Slot(x)), form(slots), ragged)
+    if key in STEPS:
+        STEPS.move_to_end(key)
+    else:
+        STEPS[key] = cell, CompiledStep(step, x, state, ragged, what)  # the cell too: keys hold the ids of its parts
+        if len(STEPS) > MOST:
+            STEPS.popitem(last=False)
+    return STEPS[key][1]
+
+
+def unroll_compiled(
+    cell: Any, step: Callable[..., Any], xs: Any, state: Any, lengths: np.ndarray | None, reverse: bool, what: str,
+    uncompiled: Callable[..., Any],
+) -> tuple[Any, Any]:  # fmt: skip
+    """The outputs of all steps and the last state, as `unroll` returns them.
+
+    Args:
+        cell: on what the compiled step depends.
+        step: the cell as a function of the input of one step and the state.
+        xs, state: as for `unroll`; of the state each part is a Tensor or an array.
+        lengths: of each sequence; what comes after is padding.
+        reverse: run from the last step to the first.
+        what: what the cell is called in messages.
+        uncompiled: the same on the tape, as a function of xs and the state, for gradients of gradients.
+
+    Raises:
+        TraceError: if the step cannot be compiled.
+    """
+    T, ragged = len(xs), lengths is not None
+    found = compiled_step(cell, step, plain(xs)[0], state, ragged, what)
+    parts: list[Any] = []
+    slots = slotted(state, parts)
+    if not found.fits:  # a first state that broadcasts, or is raised in precision, to that of the second step
+        if collected_form(found.trace.result) != collected_form(slots):
+            raise TraceError(f"compile: {what} returns a state of another form than it gets")
+        parts = [astype(broadcast_to(part, shape), dtype)
+                 for part, (shape, dtype) in zip(parts, found.shapes, strict=True)]  # fmt: skip
+        state = placed(slots, iter(parts))
+        found = compiled_step(cell, step, plain(xs)[0], state, ragged, what)
+        if not found.fits:
+            raise TraceError(f"compile: the states of {what} have another shape or dtype at each step: {found.shapes}")
+    run = Run(found, T)
+    starts = {}
+    if ragged and reverse:
+        last = T - np.asarray(lengths)
+        starts = {int(k): np.nonzero(last == k)[0] for k in np.unique(last) if k}
+    way = slice(None, None, -1 if reverse else 1)
+    histories = run.forward(plain(xs)[way], [plain(part) for part in parts], starts)
+    ends = (np.asarray(lengths), np.arange(len(lengths))) if ragged and not reverse else -1  # type: ignore[arg-type]
+    dead = None if lengths is None else np.arange(T)[:, None] >= lengths
+    hs = np.array(histories[0][1:][way])
+    if dead is not None:
+        hs[dead] = 0
+    outputs = [hs, *(np.array(history[ends]) for history in histories)]
+    sources = [x for x in (xs, *parts, *(x for x, _ in found.trace.free)) if isinstance(x, Node)]
+    if not any(x.requires_grad for x in sources) or not SCOPE.get().recording:
+        nodes: list[Any] = [Tensor(y, requires_grad=False) for y in outputs] if sources else outputs
+    else:
+        def pull(cotangents: list[Any]) -> list[Any]:
+            def fill(wholes: list[np.ndarray]) -> None:
+                if cotangents[0] is not None:
+                    wholes[0][1:][way] = cotangents[0]
+                if dead is not None:
+                    wholes[0][1:][way][dead] = 0
+                for whole, g in zip(wholes, cotangents[1:], strict=True):
+                    if g is not None:
+                        whole[ends] += g
+
+            dx, firsts, gradients = run.backward(fill, isinstance(xs, Node) and xs.requires_grad)
+            everything = (None if dx is None else dx[way], *firsts, *gradients)
+            given = (xs, *parts, *(x for x, _ in found.trace.free))
+            return [g for x, g in zip(given, everything, strict=True) if isinstance(x, Node)]
+
+        nodes = on_the_tape(uncompiled, (xs, state), sources, outputs, pull, found.trace.selects)
+    return nodes[0], placed(slots, iter(nodes[1:]))
+
+
+def collected_form(state: Any) -> str:
+    """What a state is made of, whatever stands in its places."""
+    if isinstance(state, (tuple, list)):
+        return f"{type(state).__name__}({', '.join(map(collected_form, state))})"
+    return "."

@@ -1,0 +1,137 @@
+"""When a loop over time runs compiled: who decides, and why."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from microgradrnn.compile.symbol import TraceError
+from microgradrnn.engine import Node, Tensor, Value
+from microgradrnn.engine.node import plain
+from microgradrnn.engine.scope import SCOPE, TRACING
+from microgradrnn.nn.cells import Cell
+
+Mode = bool | str
+COMPILED: ContextVar[Mode] = ContextVar("compiled", default=False)
+WHY: WeakKeyDictionary[Any, str] = WeakKeyDictionary()  # for each cell how its last loop ran
+SHORT = 3  # a loop of fewer steps is not worth a trace
+log = logging.getLogger("microgradrnn")
+
+
+@contextmanager
+def compiling(compiled: Mode = "auto") -> Iterator[None]:
+    """A ``with`` block inside which loops run compiled, as if each was called with ``compiled="auto"``.
+
+    Also a decorator, and ``compiling(False)`` switches it off. What a call itself says counts more.
+
+    >>> import numpy as np
+    >>> from microgradrnn import nn
+    >>> cell = nn.RNNCell(3, 5, rng=0)
+    >>> with nn.compiling():
+    ...     hs, h = nn.unroll(cell, np.ones((7, 2, 3)))
+    >>> nn.explain(cell)
+    'RNNCell: compiled.'
+    """
+    token = COMPILED.set(compiled)
+    try:
+        yield
+    finally:
+        COMPILED.reset(token)
+
+
+def explain(cell: Any) -> str:
+    """How the last loop of a cell ran: compiled or on the tape, and why."""
+    return f"{type_name(cell)}: {WHY.get(cell, 'on the tape; compiled= was not asked for.')}"
+
+
+def mode_of(compiled: Mode | None) -> Mode:
+    """What a call asks for; if it does not say, what the context says."""
+    mode = COMPILED.get() if compiled is None else compiled
+    if mode not in (True, False, "auto", "numpy", "numba"):
+        raise ValueError(f"unroll: compiled is True, False, 'auto', 'numpy' or 'numba', got {mode!r}")
+    return mode
+
+
+def replayed(
+    cell: Any, xs: Any, state: Any, lengths: Any, reverse: bool, mode: Mode, checkpoint: bool | int,
+    on_the_tape: Callable[[Any, Any], tuple[Any, Any]],
+) -> tuple[Any, Any] | None:  # fmt: skip
+    """The outputs of all steps and the last state from a compiled loop; None if it is not to run compiled.
+
+    Args:
+        cell, xs, state, lengths, reverse, checkpoint: as in `unroll`.
+        mode: True, "auto", or the name of a back end.
+        on_the_tape: the same loop, recorded, as a function of xs and the state.
+
+    Raises:
+        TraceError: if the cell cannot be compiled, and mode is not "auto".
+    """
+    from microgradrnn.compile.loop import unroll_compiled  # imported by those who use it
+
+    def step(x: Any, state: Any) -> Any:
+        if not isinstance(cell, Cell):
+            return cell(x, state)
+        z, rest = cell.prepare(x)
+        return rest(z, state)
+
+    def uncompiled(xs: Any, state: Any) -> Any:
+        hs, last = on_the_tape(xs, state)
+        return hs, *(part if isinstance(part, Node) else Tensor(part, requires_grad=False) for part in parts_of(last))
+
+    step.state_symbols = cell.state if isinstance(cell, Cell) else ("h", "c")  # type: ignore[attr-defined]
+    if SCOPE.get().anomaly:
+        if WHY.get(cell) != ANOMALY:
+            log.warning("%s runs uncompiled: anomaly mode looks at every operation", type_name(cell))
+        note(cell, ANOMALY)
+        return None
+    try:
+        need_compilable(mode, xs, state, checkpoint)
+        lengths = None if lengths is None else np.asarray(plain(lengths))
+        found = unroll_compiled(cell, step, xs, state, lengths, reverse, type_name(cell), uncompiled)
+    except TraceError as error:
+        note(cell, f"on the tape. {error}.")
+        if mode != "auto":
+            raise
+        return None
+    note(cell, "compiled.")
+    return found
+
+
+ANOMALY = "on the tape, because anomaly mode looks at every operation."
+
+
+def need_compilable(mode: Mode, xs: Any, state: Any, checkpoint: bool | int) -> None:
+    """Raise if, by what it is given, this loop should not be compiled."""
+    reason = None
+    if checkpoint:
+        reason = "checkpoint= makes the graph again, and a compiled loop has none; choose one of the two"
+    elif not hasattr(xs, "shape") or any(isinstance(part, Value) for part in parts_of(state)):
+        reason = "it works with arrays, not with Values or lists of steps; stack() the steps"
+    elif TRACING.get():
+        reason = "the loop is inside a function that is compiled itself"
+    elif mode == "auto" and len(xs) < SHORT:
+        reason = f"a loop of {len(xs)} steps is no quicker"
+    if reason is not None:
+        raise TraceError(f"compiled=: {reason}")
+
+
+def note(cell: Any, how: str) -> None:
+    """Remember how a loop of a cell ran."""
+    with suppress(TypeError):  # some things cannot be referred to weakly
+        WHY[cell] = how
+
+
+def parts_of(state: Any) -> list[Any]:
+    """The parts of a state, in order."""
+    return [part for one in state for part in parts_of(one)] if isinstance(state, tuple) else [state]
+
+
+def type_name(cell: Any) -> str:
+    """What a cell is called in messages."""
+    return getattr(cell, "__name__", type(cell).__name__)
