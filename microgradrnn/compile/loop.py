@@ -16,7 +16,7 @@ from microgradrnn.compile.numpy_loop import Code, Workspace
 from microgradrnn.compile.plan import Plan
 from microgradrnn.compile.replay import on_the_tape
 from microgradrnn.compile.symbol import TraceError
-from microgradrnn.compile.trace import Slot, Trace, placed, trace
+from microgradrnn.compile.trace import Slot, Trace, collected_slots, placed, trace
 from microgradrnn.engine import Node, Tensor
 from microgradrnn.engine.node import plain
 from microgradrnn.engine.rules.shape import astype, broadcast_to
@@ -32,18 +32,18 @@ class CompiledStep:
     Args:
         step: the cell as a function of the input and the state.
         x: the input of one step.
-        state: the first state, as the cell takes it.
+        slots: the first state, as the cell takes it, with a `Slot` for each part.
         ragged: may sequences end at different steps?
         what: what the cell is called in messages.
     """
 
-    def __init__(self, step: Callable[..., Any], x: Any, state: Any, ragged: bool, what: str) -> None:
-        values: list[Any] = []
-        slots = slotted(state, values)
-        self.trace: Trace = trace(step, (Slot(x), slots), ["x", *state_names(step, len(values))], what)
-        if len(self.trace.outputs) != len(values):
+    def __init__(self, step: Callable[..., Any], x: Slot, slots: Any, ragged: bool, what: str) -> None:
+        parts: list[Any] = []
+        collected_slots(slots, parts)
+        self.trace: Trace = trace(step, (x, slots), ["x", *state_names(step, len(parts))], what)
+        if len(self.trace.outputs) != len(parts):
             raise TraceError(
-                f"compile: {what} gets a state of {len(values)} parts and returns {len(self.trace.outputs)} that are "
+                f"compile: {what} gets a state of {len(parts)} parts and returns {len(self.trace.outputs)} that are "
                 "computed from its input, its state or its weights; compiled, it must return all of them"
             )
         self.shapes = [(e.shape, e.dtype) for e in self.trace.outputs]
@@ -155,15 +155,13 @@ def state_names(step: Any, n: int) -> list[str]:
 STEPS: OrderedDict[Any, tuple[Any, CompiledStep]] = OrderedDict()
 
 
-def compiled_step(cell: Any, step: Callable[..., Any], x: Any, state: Any, ragged: bool, what: str) -> CompiledStep:
+def compiled_step(cell: Any, step: Callable[..., Any], x: Slot, slots: Any, ragged: bool, what: str) -> CompiledStep:
     """The compiled step of a cell, made if there is none for these shapes or if the cell is another one by now."""
-    values: list[Any] = []
-    slots = slotted(state, values)
-    key = (snapshot(cell), form(Slot(x)), form(slots), ragged)
+    key = (snapshot(cell), form(x), form(slots), ragged)
     if key in STEPS:
         STEPS.move_to_end(key)
     else:
-        STEPS[key] = cell, CompiledStep(step, x, state, ragged, what)  # the cell too: keys hold the ids of its parts
+        STEPS[key] = cell, CompiledStep(step, x, slots, ragged, what)  # the cell too: keys hold the ids of its parts
         if len(STEPS) > MOST:
             STEPS.popitem(last=False)
     return STEPS[key][1]
@@ -188,16 +186,17 @@ def unroll_compiled(
         TraceError: if the step cannot be compiled.
     """
     T, ragged = len(xs), lengths is not None
-    found = compiled_step(cell, step, plain(xs)[0], state, ragged, what)
     parts: list[Any] = []
-    slots = slotted(state, parts)
+    x, slots = Slot(plain(xs)[0]), slotted(state, parts)
+    found = compiled_step(cell, step, x, slots, ragged, what)
     if not found.fits:  # a first state that broadcasts, or is raised in precision, to that of the second step
         if collected_form(found.trace.result) != collected_form(slots):
             raise TraceError(f"compile: {what} returns a state of another form than it gets")
         parts = [astype(broadcast_to(part, shape), dtype)
                  for part, (shape, dtype) in zip(parts, found.shapes, strict=True)]  # fmt: skip
         state = placed(slots, iter(parts))
-        found = compiled_step(cell, step, plain(xs)[0], state, ragged, what)
+        slots = slotted(state, [])
+        found = compiled_step(cell, step, x, slots, ragged, what)
         if not found.fits:
             raise TraceError(f"compile: the states of {what} have another shape or dtype at each step: {found.shapes}")
     run = Run(found, T)

@@ -138,6 +138,8 @@ class Code:
         args = [self._name(a, phase) for a in e.args]
         if e.op == "reshape":
             return [f"copyto({out}, {args[0]}.reshape({out}.shape))"]
+        if (columns := self._columns(e)) is not None and phase == ONCE:
+            return [f"take({args[0]}, {columns}, -1, {out}, 'clip')"]
         if e.op == "transpose":
             return [f"copyto({out}, {args[0]}.transpose({e.params['axes']}))"]
         return [f"copyto({out}, {self._call(e, args, phase in STACKED)})"]
@@ -161,6 +163,18 @@ class Code:
             self._bind(op)
             return [f"{op}({', '.join(args)}, {'out=' if op in ('minimum', 'maximum') else ''}{out})"]
         return [f"copyto({out}, {self._call(e, args, False)})"]
+
+    def _columns(self, e: Expression) -> str | None:
+        """The name of the places along the last axis that are taken, if it is these that are taken."""
+        index = e.params.get("index")
+        if not isinstance(index, tuple) or not isinstance(index[-1], np.ndarray) or index[-1].dtype.kind != "i":
+            return None
+        if index[:-1] != (slice(None),) * (len(e.args[0].shape) - 1):
+            return None
+        name = f"columns_{len(self.namespace)}"
+        self.namespace[name] = index[-1]
+        self.namespace["take"] = np.take
+        return name
 
     def _bind(self, *names: str) -> None:
         for name in names:
@@ -261,6 +275,8 @@ class Code:
             return f"np.concatenate([{', '.join(args)}], {e.params['axis']})"
         if op == "matmul":
             return f"({args[0]} @ {args[1]})"
+        if (columns := self._columns(e)) is not None:
+            return f"{args[0]}.take({columns}, -1)"
         return self._call(e, args, False)
 
 
