@@ -10,18 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from microgradrnn.compile.function import form, slotted
+from microgradrnn.compile.arguments import Slot, collected_slots, form, placed, slotted
 from microgradrnn.compile.guard import snapshot
 from microgradrnn.compile.numpy_loop import Code, Workspace
 from microgradrnn.compile.plan import Plan
 from microgradrnn.compile.replay import on_the_tape
 from microgradrnn.compile.symbol import TraceError
-from microgradrnn.compile.trace import Slot, Trace, collected_slots, placed, trace
+from microgradrnn.compile.trace import Trace, trace
 from microgradrnn.engine import Node, Tensor
 from microgradrnn.engine.node import plain
 from microgradrnn.engine.rules.shape import astype, broadcast_to
 from microgradrnn.engine.scope import SCOPE
 
+BACK_ENDS = ("numba", "numpy")  # in the order in which they are tried
 MOST = 32  # so many compiled steps are kept,
 LENGTHS = 8  # each with workspaces for so many numbers of steps
 
@@ -35,9 +36,10 @@ class CompiledStep:
         slots: the first state, as the cell takes it, with a `Slot` for each part.
         ragged: may sequences end at different steps?
         what: what the cell is called in messages.
+        back_end: "numpy", "numba", or "best".
     """
 
-    def __init__(self, step: Callable[..., Any], x: Slot, slots: Any, ragged: bool, what: str) -> None:
+    def __init__(self, step: Callable[..., Any], x: Slot, slots: Any, ragged: bool, what: str, back_end: str) -> None:
         parts: list[Any] = []
         collected_slots(slots, parts)
         self.trace: Trace = trace(step, (x, slots), ["x", *state_names(step, len(parts))], what)
@@ -48,9 +50,10 @@ class CompiledStep:
             )
         self.shapes = [(e.shape, e.dtype) for e in self.trace.outputs]
         self.fits = self.shapes == [(e.shape, e.dtype) for e in self.trace.inputs[1:]]
+        self.back_end = ""
         if self.fits:
-            self.plan = Plan(self.trace)
-            self.code = Code(self.plan, ragged)
+            self.plan, self.code, self.workspace_type = coded(self.trace, ragged, back_end)
+            self.back_end = "NumPy" if self.workspace_type is Workspace else "Numba"
         self.idle: dict[int, list[Workspace]] = {}
         self.lock = threading.Lock()
 
@@ -59,7 +62,7 @@ class CompiledStep:
         with self.lock:
             if idle := self.idle.get(T):
                 return idle.pop()
-        return Workspace(self.code, T)
+        return self.workspace_type(self.code, T)
 
     def give_back(self, T: int, workspace: Workspace) -> None:
         """A workspace that is not used any more."""
@@ -152,24 +155,57 @@ def state_names(step: Any, n: int) -> list[str]:
     return [f"{names[k] if k < len(names) else f's{k}'}_prev" for k in range(n)]
 
 
-STEPS: OrderedDict[Any, tuple[Any, CompiledStep]] = OrderedDict()
+STEPS: OrderedDict[Any, tuple[Any, CompiledStep | TraceError]] = OrderedDict()
 
 
-def compiled_step(cell: Any, step: Callable[..., Any], x: Slot, slots: Any, ragged: bool, what: str) -> CompiledStep:
-    """The compiled step of a cell, made if there is none for these shapes or if the cell is another one by now."""
-    key = (snapshot(cell), form(x), form(slots), ragged)
+def coded(trace: Trace, ragged: bool, back_end: str) -> tuple[Plan, Code, type[Workspace]]:
+    """A plan, its code and the type of its workspaces: machine code if Numba is there and can do it, else NumPy.
+
+    Raises:
+        TraceError: if it must be machine code, and cannot.
+        ImportError: if it must be, and Numba is not installed.
+    """
+    if back_end == "numba" or (back_end == "best" and "numba" in BACK_ENDS):
+        try:
+            from microgradrnn.compile.numba_loop import NumbaCode, NumbaWorkspace
+
+            plan = Plan(trace, grouped=False)
+            return plan, NumbaCode(plan, ragged), NumbaWorkspace
+        except (ImportError, TraceError):
+            if back_end == "numba":
+                raise
+    plan = Plan(trace)
+    return plan, Code(plan, ragged), Workspace
+
+
+def compiled_step(
+    cell: Any, step: Callable[..., Any], x: Slot, slots: Any, ragged: bool, what: str, back_end: str
+) -> CompiledStep:
+    """The compiled step of a cell, made if there is none for these shapes or if the cell is another one by now.
+
+    That a cell cannot be compiled is remembered too.
+    """
+    key = (snapshot(cell), form(x), form(slots), ragged, back_end)
     if key in STEPS:
         STEPS.move_to_end(key)
     else:
-        STEPS[key] = cell, CompiledStep(step, x, slots, ragged, what)  # the cell too: keys hold the ids of its parts
+        made: CompiledStep | TraceError
+        try:
+            made = CompiledStep(step, x, slots, ragged, what, back_end)
+        except TraceError as error:
+            made = error.with_traceback(None)
+        STEPS[key] = cell, made  # the cell too: keys hold the ids of its parts
         if len(STEPS) > MOST:
             STEPS.popitem(last=False)
-    return STEPS[key][1]
+    found = STEPS[key][1]
+    if isinstance(found, TraceError):
+        raise TraceError(str(found)) from found
+    return found
 
 
 def unroll_compiled(
     cell: Any, step: Callable[..., Any], xs: Any, state: Any, lengths: np.ndarray | None, reverse: bool, what: str,
-    uncompiled: Callable[..., Any],
+    uncompiled: Callable[..., Any], back_end: str = "best",
 ) -> tuple[Any, Any]:  # fmt: skip
     """The outputs of all steps and the last state, as `unroll` returns them.
 
@@ -180,7 +216,8 @@ def unroll_compiled(
         lengths: of each sequence; what comes after is padding.
         reverse: run from the last step to the first.
         what: what the cell is called in messages.
-        uncompiled: the same on the tape, as a function of xs and the state, for gradients of gradients.
+        uncompiled: the same on the tape, as a function of xs and the state, for who looks inside.
+        back_end: "numpy", "numba", or "best".
 
     Raises:
         TraceError: if the step cannot be compiled.
@@ -188,7 +225,7 @@ def unroll_compiled(
     T, ragged = len(xs), lengths is not None
     parts: list[Any] = []
     x, slots = Slot(plain(xs)[0]), slotted(state, parts)
-    found = compiled_step(cell, step, x, slots, ragged, what)
+    found = compiled_step(cell, step, x, slots, ragged, what, back_end)
     if not found.fits:  # a first state that broadcasts, or is raised in precision, to that of the second step
         if collected_form(found.trace.result) != collected_form(slots):
             raise TraceError(f"compile: {what} returns a state of another form than it gets")
@@ -196,7 +233,7 @@ def unroll_compiled(
                  for part, (shape, dtype) in zip(parts, found.shapes, strict=True)]  # fmt: skip
         state = placed(slots, iter(parts))
         slots = slotted(state, [])
-        found = compiled_step(cell, step, x, slots, ragged, what)
+        found = compiled_step(cell, step, x, slots, ragged, what, back_end)
         if not found.fits:
             raise TraceError(f"compile: the states of {what} have another shape or dtype at each step: {found.shapes}")
     run = Run(found, T)
@@ -212,9 +249,12 @@ def unroll_compiled(
     if dead is not None:
         hs[dead] = 0
     outputs = [hs, *(np.array(history[ends]) for history in histories)]
-    sources = [x for x in (xs, *parts, *(x for x, _ in found.trace.free)) if isinstance(x, Node)]
+    given, plan = (xs, *parts, *(x for x, _ in found.trace.free)), found.plan
+    flows = [g is not None for g in (plan.dx, *plan.carried, *plan.totals)]
+    sources = [x for x, flows in zip(given, flows, strict=True) if flows and isinstance(x, Node)]
     if not any(x.requires_grad for x in sources) or not SCOPE.get().recording:
-        nodes: list[Any] = [Tensor(y, requires_grad=False) for y in outputs] if sources else outputs
+        some = any(isinstance(x, Node) for x in given)
+        nodes: list[Any] = [Tensor(y, requires_grad=False) for y in outputs] if some else outputs
     else:
         def pull(cotangents: list[Any]) -> list[Any]:
             def fill(wholes: list[np.ndarray]) -> None:
@@ -228,10 +268,11 @@ def unroll_compiled(
 
             dx, firsts, gradients = run.backward(fill, isinstance(xs, Node) and xs.requires_grad)
             everything = (None if dx is None else dx[way], *firsts, *gradients)
-            given = (xs, *parts, *(x for x, _ in found.trace.free))
-            return [g for x, g in zip(given, everything, strict=True) if isinstance(x, Node)]
+            kept = zip(given, flows, everything, strict=True)
+            return [g for x, flows, g in kept if flows and isinstance(x, Node)]
 
-        nodes = on_the_tape(uncompiled, (xs, state), sources, outputs, pull, found.trace.selects)
+        live = [found.trace.differentiable[0], *found.trace.differentiable]
+        nodes = on_the_tape(uncompiled, (xs, state), sources, outputs, pull, live, found.trace.selects)
     return nodes[0], placed(slots, iter(nodes[1:]))
 
 

@@ -293,8 +293,8 @@ class Workspace:
         for e in code.layout.homes:
             if e.op in ("constant", "zeros"):
                 self.arrays[code.layout.homes[e].name][...] = e.params.get("value", 0)
-        functions = executed(code.source, {**code.namespace, **names, "rows": rows[0], "rows_back": rows[1], "T": T,
-                                           "summed": summed})
+        given = {**code.namespace, **names, "rows": rows[0], "rows_back": rows[1], "T": T, "summed": summed}
+        functions = executed(code.source, given, self)
         self.start, self.steps, self.start_back = (functions[n] for n in ("start", "steps", "start_back"))
         self.factors, self.loop_back = functions["factors"], functions["loop_back"]
         self.gradients, self.dx = functions["gradients"], functions["dx"]

@@ -53,7 +53,13 @@ class Plan:
         kept: those of the loops that are needed afterwards, for all steps.
     """
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, grouped: bool = True) -> None:
+        """Plan a step.
+
+        Args:
+            trace: of the step.
+            grouped: put gates with the same activation together? That pays where each call costs.
+        """
         self.trace = trace
         self.x, *self.states = trace.inputs
         self.seeds = trace.seeds
@@ -61,8 +67,8 @@ class Plan:
         wanted = [trace.gradients.get(leaf) for leaf in (*self.states, self.x, *free)]
         table, n = trace.table, len(self.states)
         roots = [*trace.outputs, *collected(table, wanted, self.seeds)]
-        roots = reordered(table, roots, [*trace.inputs, *self.seeds], self.seeds)
-        roots = merged(table, roots)
+        if grouped:
+            roots = merged(table, reordered(table, roots, [*trace.inputs, *self.seeds], self.seeds))
         self.outputs, found = roots[:n], roots[n:]
         self.carried, self.dx = found[:n], found[n]
         self.phase: dict[Expression, str] = {}

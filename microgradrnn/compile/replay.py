@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from microgradrnn.compile.trace import collected
 from microgradrnn.engine import Node, Tensor, Value, reverse
 from microgradrnn.engine.checkpoint import Stretch
 from microgradrnn.engine.cotangent import Deferred, all_finite
@@ -23,6 +22,7 @@ from microgradrnn.engine.node import NO_PARAMS, new_node, next_serial
 from microgradrnn.engine.primitive import PRIMITIVES, Every, Primitive
 from microgradrnn.engine.rules.elementwise import multiply
 from microgradrnn.engine.scope import SCOPE, enable_grad, resumed
+from microgradrnn.engine.unfold import unfold
 
 log = logging.getLogger("microgradrnn")
 Pull = Callable[[list[Any]], Sequence[Any]]
@@ -55,8 +55,8 @@ class Call(Stretch):
     """One call of a compiled function.
 
     Args:
-        f, xs: the function and its arguments, as they were given.
-        sources: the nodes that it reads.
+        f, xs: the function, which returns its outputs as a list of nodes, and its arguments as they were given.
+        sources: the nodes that it reads, one for each that `pull` gives a cotangent; some may be the same.
         outputs: what it returned.
         pull: the compiled derivative: from a list of cotangents, one for each output, to one for each source (in both,
             None where no gradient flows).
@@ -70,8 +70,9 @@ class Call(Stretch):
         self, f: Callable[..., Any], xs: Sequence[Any], sources: list[Node], outputs: Sequence[Any], pull: Pull,
         selects: bool = False,
     ) -> None:  # fmt: skip
-        super().__init__(f, xs, sources, sources, outputs[0])
-        self.outputs, self.pull, self.selects = outputs, pull, selects
+        once = list(dict.fromkeys(sources))
+        super().__init__(f, xs, once, [x for x in once if x.requires_grad], outputs[0])
+        self.pulled, self.outputs, self.pull, self.selects = sources, outputs, pull, selects
         self.recorded: list[Any] | None = None
 
     def run_again(self, g: Any, silent: bool) -> dict[Node, Any]:
@@ -79,7 +80,11 @@ class Call(Stretch):
         self.check_unchanged()
         cotangents = g.values if isinstance(g, Parts) else [g]
         found: dict[Node, Any] = {}
-        for x, message in zip(self.sources, self.pull(cotangents), strict=True):
+        try:
+            messages = self.pull(cotangents)
+        except (ArithmeticError, ValueError):  # floats raise where arrays give inf or nan
+            return self.from_the_tape(cotangents, silent)
+        for x, message in zip(self.pulled, messages, strict=True):
             if message is not None:
                 found[x] = found[x] + message if x in found else message
         if (self.selects or silent) and not all(all_finite(np.asarray(message)) for message in found.values()):
@@ -98,9 +103,17 @@ class Call(Stretch):
 
     def run_recorded(self) -> list[Any]:
         """The outputs as nodes with their graphs."""
-        nodes: list[Any] = []
         with resumed(self.scope), enable_grad():
-            collected(self.f(*self.xs), nodes)
+            nodes: list[Any] = self.f(*self.xs)
+        same = len(nodes) >= len(self.outputs) and all(
+            np.allclose(node._data, y, rtol=1e-4, atol=1e-4 * float(np.max(np.abs(y), initial=0)), equal_nan=True)
+            for node, y in zip(nodes, self.outputs, strict=False)
+        )
+        if not same:
+            raise RuntimeError(
+                f"compile: the function gives another result than when it ran compiled{self.scope}. Something that it "
+                "reads was changed since; call backward() before the change, or compute the result again after it"
+            )
         return nodes
 
     def unfolded(self, serial: float) -> list[Any]:
@@ -111,12 +124,17 @@ class Call(Stretch):
                 self.said.add("unfold")
                 log.info("compile: somebody looks inside a compiled function; it runs again, recorded")
             since = next_serial()
-            self.recorded = self.run_recorded()
-            inside = sorted(_younger(self.recorded, since), key=lambda node: node.serial)
+            nodes = self.run_recorded()
+            unfold(nodes)  # what is compiled inside too, as long as the order is known
+            inside = sorted(_younger(nodes, since), key=lambda node: node.serial)
+            oldest = max((x.serial for node in inside for x in node.inputs if x is not None and x.serial < since),
+                         default=serial - 1)
+            step = (serial - max(oldest, serial - 1)) / (len(inside) + 1)
             for k, node in enumerate(inside):
-                node.serial = serial - 1 + (k + 1) / (len(inside) + 1)
+                node.serial = serial - (len(inside) - k) * step
             self.read = {x for node in inside for x in node.inputs}
             self.inside = set(inside)
+            self.recorded = nodes
         return self.recorded
 
     def unfold(self, node: Any, which: int, serial: float) -> None:
@@ -165,33 +183,45 @@ part.unfold = lambda node: node.params["call"].unfold(node, node.params["which"]
 
 def on_the_tape(
     f: Callable[..., Any], xs: Sequence[Any], sources: list[Any], outputs: Sequence[Any], pull: Pull,
-    selects: bool = False,
+    differentiable: Sequence[bool], selects: bool = False,
 ) -> list[Any]:  # fmt: skip
-    """Nodes for the outputs of a compiled function; the arguments are those of `Call`."""
+    """Nodes for the outputs of a compiled function; the arguments are those of `Call`.
+
+    Args:
+        differentiable: for each output whether a gradient flows through it.
+    """
     scope, kind = SCOPE.get(), sources[0].kind
-    data = tuple(x._data for x in sources)
-    if not (scope.recording and any(x.requires_grad for x in sources)):
-        return [new_node(kind, y, scope, False) for y in outputs]
+    live = [k for k, yes in enumerate(differentiable) if yes]
+    nodes = [new_node(kind, y, scope, False) for y in outputs]
+    if not (scope.recording and live and any(x.requires_grad for x in sources)):
+        return nodes
+
+    def recorded(*xs: Any) -> list[Any]:
+        return [node for node, yes in zip(f(*xs), differentiable, strict=False) if yes]
+
+    def pull_live(cotangents: list[Any]) -> Sequence[Any]:
+        given: list[Any] = [None] * len(outputs)
+        for k, g in zip(live, cotangents, strict=True):
+            given[k] = g
+        return pull(given)
 
     def node_of(call: Call) -> Any:
-        return new_node(kind, call.outputs[0], scope, True, compiled, tuple(sources), data, {"call": call})
+        data = tuple(x._data for x in call.sources)
+        return new_node(kind, call.outputs[0], scope, True, compiled, tuple(call.sources), data, {"call": call})
 
     if kind is Value:  # floats have no room for several cotangents: each output is a call of its own
         def only(which: int) -> Pull:
-            return lambda g: pull([g[0] if k == which else 0.0 for k in range(len(outputs))])
+            return lambda g: pull_live([g[0] if j == which else 0.0 for j in range(len(live))])
 
         def just(which: int) -> Callable[..., Any]:
-            def output(*xs: Any) -> Any:
-                nodes: list[Any] = []
-                collected(f(*xs), nodes)
-                return nodes[which]
+            return lambda *xs: [recorded(*xs)[which]]
 
-            return output
-
-        return [node_of(Call(just(k), xs, sources, [y], only(k), selects)) for k, y in enumerate(outputs)]
-    call = Call(f, xs, sources, outputs, pull, selects)
+        for j, k in enumerate(live):
+            nodes[k] = node_of(Call(just(j), xs, sources, [outputs[k]], only(j), selects))
+        return nodes
+    call = Call(recorded, xs, sources, [outputs[k] for k in live], pull_live, selects)
     whole = node_of(call)
-    if len(outputs) == 1:
-        return [whole]
-    return [new_node(Tensor, y, scope, True, part, (whole,), (whole._data,), {"call": call, "which": k})
-            for k, y in enumerate(outputs)]  # fmt: skip
+    for j, k in enumerate(live):
+        nodes[k] = whole if len(live) == 1 else new_node(
+            Tensor, outputs[k], scope, True, part, (whole,), (whole._data,), {"call": call, "which": j})  # fmt: skip
+    return nodes

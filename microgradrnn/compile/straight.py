@@ -6,8 +6,12 @@ written where it is used, a few operations deep.
 
 from __future__ import annotations
 
+import builtins
+import keyword
+import linecache
 from collections.abc import Iterable, Sequence
 from typing import Any
+from weakref import finalize
 
 import numpy as np
 
@@ -17,6 +21,7 @@ from microgradrnn.engine import PRIMITIVES
 OPERATORS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**", "true_divide": "/"}
 BETWEEN = OPERATORS | COMPARISONS | LOGICAL
 DEEP = 6  # so many operations inside each other
+RESERVED = {"np", "math_pow", *keyword.kwlist, *dir(builtins), *PRIMITIVES}
 
 
 class Block:
@@ -32,15 +37,17 @@ class Block:
         self.namespace: dict[str, Any] = {"np": np}
         self.names: dict[Expression, str] = {}
         self.inside: dict[Expression, tuple[str, int]] = {}  # what is written where it is used, and how deep it is
-        self.taken: set[str] = {"np"}
+        self.taken: set[str] = set(RESERVED)
+        self.counts: dict[str, int] = {}
 
     def name(self, e: Expression, wish: str | None = None) -> str:
         """A name for an expression that no other has."""
         wish = wish or e.name or "v"
         base = wish if wish.isidentifier() else "v"
-        name, k = base, 2
+        name, k = base, self.counts.get(base, 2)
         while name in self.taken:
             name, k = f"{base}_{k}", k + 1
+        self.counts[base] = k
         self.taken.add(name)
         self.names[e] = name
         return name
@@ -75,9 +82,7 @@ class Block:
             return f"({self.inside[x][0]})"
         if isinstance(x, Expression):
             return self.names[x]
-        if isinstance(x, float) and not np.isfinite(x):
-            return f"float('{x}')"
-        return f"({x!r})" if isinstance(x, (int, float)) and x < 0 else repr(x)
+        return f"({x!r})" if isinstance(x, (int, float)) and -np.inf < x < 0 else literal(x)
 
     def text(self, e: Expression, args: Sequence[str]) -> str:
         """What computes an expression."""
@@ -105,6 +110,8 @@ class Block:
         if op == "matmul":
             two = all(isinstance(a, Expression) and len(a.shape) == 2 for a in e.args)
             return f"np.dot({self.bare(e.args[0])}, {self.bare(e.args[1])})" if two else f"{args[0]} @ {args[1]}"
+        if op == "concat":
+            return f"np.concatenate([{', '.join(map(self.bare, e.args))}], {e.params['axis']})"
         if op == "constant":
             name = f"constant_{e.serial}"
             self.namespace[name] = e.params["value"]
@@ -113,7 +120,7 @@ class Block:
             return f"np.zeros({e.shape}, {str(e.dtype)!r})"
         if op in PRIMITIVES:
             return self.call(e, op)
-        given = [f"{key}={value!r}" for key, value in e.params.items()]
+        given = [f"{key}={literal(value)}" for key, value in e.params.items()]
         return f"np.{op}({', '.join([*map(self.bare, e.args), *given])})"
 
     def bare(self, x: Any) -> str:
@@ -124,7 +131,6 @@ class Block:
         """A call of a primitive's own function."""
         primitive = PRIMITIVES[e.op]
         self.namespace[name] = primitive.on_floats if self.on_floats else primitive.on_arrays
-        self.taken.add(name)
         given = []
         for key, value in e.params.items():
             if holds_arrays(value):
@@ -132,15 +138,25 @@ class Block:
                 self.namespace[held] = value
                 given.append(f"{key}={held}")
             else:
-                given.append(f"{key}={value!r}")
+                given.append(f"{key}={literal(value)}")
         return f"{name}({', '.join([*map(self.bare, e.args), *given])})"
+
+
+def literal(p: Any) -> str:
+    """A parameter or number as Python."""
+    if isinstance(p, (tuple, list)):
+        inside = ", ".join(map(literal, p))
+        return f"({inside}{',' * (len(p) == 1)})" if isinstance(p, tuple) else f"[{inside}]"
+    if isinstance(p, np.dtype):
+        return f"np.dtype({p.name!r})"
+    return f"float('{p}')" if isinstance(p, float) and not np.isfinite(p) else repr(p)
 
 
 def holds_arrays(p: Any) -> bool:
     """Can a parameter not be written as Python?"""
     if isinstance(p, (tuple, list)):
         return any(map(holds_arrays, p))
-    return not (p is None or isinstance(p, (bool, int, float, str, slice)) or p is Ellipsis)
+    return not (p is None or isinstance(p, (bool, int, float, str, slice, np.dtype)) or p is Ellipsis)
 
 
 def on_floats(roots: Iterable[Any]) -> bool:
@@ -159,11 +175,10 @@ def function(name: str, parameters: Iterable[str], lines: Iterable[str], returne
     return f"def {name}({', '.join(parameters)}):\n{body}    return ({''.join(f'{r}, ' for r in returned)})\n"
 
 
-def executed(source: str, namespace: dict[str, Any]) -> dict[str, Any]:
-    """Run source that defines functions; tracebacks show its lines."""
-    import linecache
-
-    file = f"<compiled {hash(source) & 0xFFFFFFFF:x}>"
+def executed(source: str, namespace: dict[str, Any], owner: Any) -> dict[str, Any]:
+    """Run source that defines functions; tracebacks show its lines, as long as the owner is there."""
+    file = f"<compiled {id(owner):x}>"
     linecache.cache[file] = (len(source), None, source.splitlines(True), file)
+    finalize(owner, linecache.cache.pop, file, None)
     exec(compile(source, file, "exec"), namespace)
     return namespace

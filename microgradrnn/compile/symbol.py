@@ -45,6 +45,8 @@ class StandIn(np.ndarray):
         self.owner = self.made = None
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
+        if any(isinstance(x, Node) for x in inputs):
+            return NotImplemented  # the symbol records it
         given = {key: numbers(x) for key, x in options.items()}
         if out is not None:
             given["out"] = tuple(map(numbers, out))
@@ -54,6 +56,17 @@ class StandIn(np.ndarray):
         result = stand_in(result)
         result.made = (ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}", inputs, options)
         return result
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        if function is not np.where or len(args) != 3:
+            return super().__array_function__(function, types, args, options)
+        result = stand_in(np.where(*map(numbers, args)))
+        result.made = ("where", args, {})
+        return result
+
+    def round(self, decimals: int = 0, out: Any = None) -> Any:  # type: ignore[override]
+        """To whole numbers, remembered; to decimals, which no rule asks for, not."""
+        return np.rint(self) if decimals == 0 else stand_in(numbers(self).round(decimals))
 
     __bool__ = __float__ = __int__ = __index__ = item = tolist = refuse
 
@@ -116,6 +129,11 @@ class Symbol(Tensor):
 
     def __repr__(self) -> str:
         return f"Symbol({self.symbol or ''}, shape={self.shape}, dtype={self.dtype})"
+
+    def __getitem__(self, index: Any) -> Any:
+        if any(isinstance(i, (Node, StandIn)) for i in (index if isinstance(index, tuple) else (index,))):
+            refuse()  # which entries those are, only the numbers say
+        return super().__getitem__(index)
 
     def __lt__(self, other: Any) -> Any:
         return recorded("less", self, other)

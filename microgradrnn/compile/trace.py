@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from microgradrnn.compile.expression import Expression, Table
+from microgradrnn.compile.arguments import collected, collected_slots, placed
+from microgradrnn.compile.expression import Expression, Table, ordered
+from microgradrnn.compile.guard import with_symbols
 from microgradrnn.compile.symbol import LIFT, StandIn, Symbol, TraceError, lift
 from microgradrnn.engine import Node, enable_grad, reverse
-from microgradrnn.engine.node import next_serial, plain
+from microgradrnn.engine.node import next_serial
 from microgradrnn.engine.scope import TRACING
 
 
@@ -27,7 +29,7 @@ class Trace:
         what: what the function is called in messages.
         inputs: a leaf for each argument.
         free: the nodes that the function closes over, and a leaf for each.
-        outputs: what it returns.
+        outputs: what it returns; differentiable: for each, whether a gradient flows through it.
         seeds: a leaf for the cotangent of each output.
         gradients: for each input and free leaf its cotangent; None where no gradient flows.
         cotangents: for each expression that a gradient flows through, that gradient.
@@ -50,7 +52,7 @@ class Trace:
         tokens = LIFT.set(self._lift), TRACING.set(True)
         try:
             with enable_grad(), np.errstate(all="ignore"):
-                returned = f(*placed(arguments, iter(symbols)))
+                returned = self._with_symbols(f)(*placed(arguments, iter(symbols)))
                 nodes: list[Any] = []
                 self.result = collected(returned, nodes)
                 self._differentiate(list(map(lift, nodes)), symbols)
@@ -58,10 +60,13 @@ class Trace:
             LIFT.reset(tokens[0])
             TRACING.reset(tokens[1])
         self.lifted, self.memo = {}, {}
+        used = set(ordered([*self.outputs, *(g for g in self.gradients.values() if g is not None)]))
+        self.free = [(x, leaf) for x, leaf in self.free if leaf in used]
 
     def _differentiate(self, outputs: list[Any], symbols: list[Symbol]) -> None:
         """Run the reverse pass over the symbols, and write all of it down."""
         self.outputs = list(map(self._lower, outputs))
+        self.differentiable = [y.requires_grad for y in outputs]
         seeds = [Symbol.leaf(y._data.view(np.ndarray), f"d{y.symbol or 'y'}") for y in outputs]
         self.seeds = [self._leaf(g, self.unique(str(g.symbol))) for g in seeds]
         wanted: dict[Node, Expression] = dict(zip(symbols, self.inputs, strict=True))
@@ -81,6 +86,14 @@ class Trace:
                 self.cotangents[e] = self._lower(g)
             if node in wanted:
                 self.gradients[wanted[node]] = self._lower(g)
+
+    def _with_symbols(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, closing over symbols; what is nested too deep to be copied is lifted where it is used."""
+        try:
+            copied: Callable[..., Any] = with_symbols(f, self._lift)
+        except RecursionError:
+            return f
+        return copied
 
     def _lift(self, x: Node) -> Node:
         """The symbol of a node that the function closes over; of one that it made itself, made again from symbols."""
@@ -103,7 +116,10 @@ class Trace:
             else:
                 made = Symbol.leaf(np.asarray(x._data), x.symbol, x.role)
                 made.requires_grad = x.requires_grad
-                self.free.append((x, self._leaf(made, self.unique(x.symbol or "w"))))
+                if x.serial > self.start:  # it was made inside, so it is a constant
+                    self.memo[made] = self.table.constant(np.asarray(x._data))
+                else:
+                    self.free.append((x, self._leaf(made, self.unique(x.symbol or "w"))))
             self.lifted[x] = made
         return self.lifted[x]
 
@@ -246,65 +262,3 @@ def trace(f: Callable[..., Any], arguments: Any, names: Sequence[str], what: str
             "result in; choose with where(); or leave compiled= out"
         )
     return first
-
-
-class Slot:
-    """A place where a number or array comes in: its shape and dtype."""
-
-    def __init__(self, x: Any) -> None:
-        a = np.asarray(plain(x))
-        self.shape = a.shape
-        self.dtype = a.dtype if a.dtype.kind == "f" else np.dtype(np.float64)
-
-
-def placed(arguments: Any, values: Any) -> Any:
-    """The arguments with the next of the values in the place of every slot."""
-    if isinstance(arguments, Slot):
-        return next(values)
-    if isinstance(arguments, (tuple, list)):
-        parts = [placed(part, values) for part in arguments]
-        return type(arguments)(*parts) if hasattr(arguments, "_fields") else type(arguments)(parts)
-    if isinstance(arguments, dict):
-        return {key: placed(part, values) for key, part in arguments.items()}
-    return arguments
-
-
-def collected_slots(arguments: Any, found: list[Any]) -> None:
-    """All slots in the order in which `placed` fills them."""
-    if isinstance(arguments, Slot):
-        found.append(arguments)
-    elif isinstance(arguments, (tuple, list)):
-        for part in arguments:
-            collected_slots(part, found)
-    elif isinstance(arguments, dict):
-        for part in arguments.values():
-            collected_slots(part, found)
-
-
-def collected(returned: Any, nodes: list[Any]) -> Any:
-    """What a function returned, with a `Slot`-like number in the place of every node, which goes to the list."""
-    if isinstance(returned, Node):
-        nodes.append(returned)
-        return Place(len(nodes) - 1)
-    if isinstance(returned, (tuple, list)):
-        parts = [collected(part, nodes) for part in returned]
-        return type(returned)(*parts) if hasattr(returned, "_fields") else type(returned)(parts)
-    if isinstance(returned, dict):
-        return {key: collected(part, nodes) for key, part in returned.items()}
-    return returned
-
-
-class Place(int):
-    """Which of the outputs stands here."""
-
-
-def filled(result: Any, values: Sequence[Any]) -> Any:
-    """The opposite of `collected`."""
-    if isinstance(result, Place):
-        return values[result]
-    if isinstance(result, (tuple, list)):
-        parts = [filled(part, values) for part in result]
-        return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
-    if isinstance(result, dict):
-        return {key: filled(part, values) for key, part in result.items()}
-    return result

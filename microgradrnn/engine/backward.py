@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from math import inf, nextafter
 from operator import attrgetter
 from typing import Any
 
@@ -81,14 +82,14 @@ def seeds(root: Node | Sequence[Node], seed: Any, create_graph: bool) -> dict[No
 
 
 def ancestors(
-    root: Node | Iterable[Node], targets: Sequence[Node] | None = None, since: int = -1
+    root: Node | Iterable[Node], targets: Sequence[Node] | None = None, since: float = -1
 ) -> dict[Node, None]:
     """All that the roots were computed from and a gradient flows into; with targets, only what leads to them."""
     live: dict[Node, None] = {root: None} if isinstance(root, Node) else dict.fromkeys(root)
     stack = list(live)
     if targets is not None:  # what is older than every target cannot lead to one
-        oldest = [x.serial for x in targets] or [max(x.serial for x in live)]
-        since = max(since, min(oldest) + 1)
+        oldest = min([x.serial for x in targets] or [max(x.serial for x in live)])
+        since = max(since, nextafter(oldest, inf))  # (unfolded nodes have serials that are no whole numbers)
     while stack:
         node = stack.pop()
         if node.serial < since:

@@ -80,9 +80,9 @@ def replayed(
         z, rest = cell.prepare(x)
         return rest(z, state)
 
-    def uncompiled(xs: Any, state: Any) -> Any:
+    def uncompiled(xs: Any, state: Any) -> list[Any]:
         hs, last = on_the_tape(xs, state)
-        return hs, *(part if isinstance(part, Node) else Tensor(part, requires_grad=False) for part in parts_of(last))
+        return [part if isinstance(part, Node) else Tensor(part, requires_grad=False) for part in (hs, *parts_of(last))]
 
     step.state_symbols = cell.state if isinstance(cell, Cell) else ("h", "c")  # type: ignore[attr-defined]
     if SCOPE.get().anomaly:
@@ -93,8 +93,9 @@ def replayed(
     try:
         need_compilable(mode, xs, state, checkpoint)
         lengths = None if lengths is None else np.asarray(plain(lengths))
-        found = unroll_compiled(cell, step, xs, state, lengths, reverse, type_name(cell), uncompiled)
-    except TraceError as error:
+        back_end = "best" if mode in (True, "auto") else str(mode)
+        found = unroll_compiled(cell, step, xs, state, lengths, reverse, type_name(cell), uncompiled, back_end)
+    except Exception as error:  # whatever it is: on the tape it works, or the error is that of the tape
         note(cell, f"on the tape. {error}.")
         if mode != "auto":
             raise
