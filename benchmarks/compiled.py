@@ -16,7 +16,7 @@ from benchmarks.lstm import SIZES, with_torch
 from benchmarks.measure import MissingPeerError, Row, compared, peer, seconds, traced
 from benchmarks.scalar import deep_recursion
 from microgradrnn import compile, nn
-from microgradrnn.compile.loop import STEPS
+from microgradrnn.compiler.loop import STEPS
 
 Run = Callable[[], Any]
 REPEATS = dict(zip(SIZES, (101, 61, 31, 13, 7), strict=True))

@@ -9,8 +9,9 @@
 0.884
 """
 
+from typing import TYPE_CHECKING, Any
+
 from microgradrnn import linalg, nn, optim
-from microgradrnn.compile.function import compile
 from microgradrnn.engine import (
     AnomalyError,
     Tensor,
@@ -40,6 +41,9 @@ from microgradrnn.engine.rules.random import *
 from microgradrnn.engine.rules.reduction import *
 from microgradrnn.engine.rules.shape import *
 
+if TYPE_CHECKING:
+    from microgradrnn.compiler.function import compile
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -55,3 +59,10 @@ __all__ += reduction.__all__
 __all__ += shape.__all__
 del elementwise, indexing, matrices, products, random, reduction, shape
 
+
+def __getattr__(name: str) -> Any:
+    if name != "compile":
+        raise AttributeError(f"module 'microgradrnn' has no attribute {name!r}")
+    from microgradrnn.compiler.function import compile  # only for those who use it: the import stays light
+
+    return compile

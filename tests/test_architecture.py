@@ -23,8 +23,8 @@ ROOT = Path(__file__).parent.parent
 # For each room, the rooms it may import from; the first that fits a module's name counts.
 ALLOWED = {
     "microgradrnn.engine": ("microgradrnn.engine",),
-    "microgradrnn.compile": ("microgradrnn.engine", "microgradrnn.compile"),
-    "microgradrnn.nn": ("microgradrnn.engine", "microgradrnn.compile", "microgradrnn.nn"),
+    "microgradrnn.compiler": ("microgradrnn.engine", "microgradrnn.compiler"),
+    "microgradrnn.nn": ("microgradrnn.engine", "microgradrnn.compiler", "microgradrnn.nn"),
     "microgradrnn.optim": ("microgradrnn.engine", "microgradrnn.nn", "microgradrnn.optim"),
     "microgradrnn.data": ("microgradrnn.engine", "microgradrnn.nn", "microgradrnn.data"),
     "microgradrnn.files": ("microgradrnn.files",),

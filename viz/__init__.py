@@ -21,6 +21,7 @@ from viz.graph.export import read, write
 from viz.graph.trace import trace
 from viz.missing import MissingToolError
 from viz.pictures.anatomy import cell
+from viz.pictures.derivative import derivative
 from viz.pictures.dot import draw, draw_dot
 from viz.pictures.equations import Equations, equations
 from viz.pictures.folded import folded
@@ -37,10 +38,10 @@ from viz.render.scale import Scale
 from viz.render.theme import DARK, Theme
 
 __all__ = [
-    "DARK", "Arrival", "Comparison", "Decay", "Drawing", "Equations", "Flow", "Frames", "Horizon",
-    "LocalErrors", "MissingToolError", "Profile", "Recorder", "Scale", "Shares", "StepJacobians", "Theme", "Track",
-    "Ways", "backprop_frames", "blame_map", "cell", "common_scale", "compare_flow", "connectivity", "decay", "draw",
-    "draw_dot", "draw_ways", "eigenvalue_plane", "equations", "fold", "folded", "from_torch", "gradient_flow",
+    "DARK", "Arrival", "Comparison", "Decay", "Drawing", "Equations", "Flow", "Frames", "Horizon", "LocalErrors",
+    "MissingToolError", "Profile", "Recorder", "Scale", "Shares", "StepJacobians", "Theme", "Track", "Ways",
+    "backprop_frames", "blame_map", "cell", "common_scale", "compare_flow", "connectivity", "decay", "derivative",
+    "draw", "draw_dot", "draw_ways", "eigenvalue_plane", "equations", "fold", "folded", "from_torch", "gradient_flow",
     "local_errors", "members", "norm_against_lag", "profiles", "ratios", "read", "ribbons", "roll", "rolled",
     "shaded_text", "share_bars", "shares", "shares_by_lag", "side_by_side", "singular_fan", "step_jacobians",
     "step_ways", "text_map", "trace", "transport_curves", "unrolled", "ways", "write",

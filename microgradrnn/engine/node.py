@@ -75,7 +75,7 @@ class Node:
     on_floats: ClassVar[bool]
     data_type: ClassVar[type]
     data_type_of: ClassVar[Callable[[Any], Any]]
-    lift: ClassVar[Any] = None  # of symbols: what stands for another node; see compile/symbol.py
+    lift: ClassVar[Any] = None  # of symbols: what stands for another node; see compiler/symbol.py
 
     def _fill(
         self, data: Any, scope: Scope, requires_grad: bool, op: Any, inputs: tuple[Node | None, ...],

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from microgradrnn.compile.symbol import TraceError
+from microgradrnn.compiler.symbol import TraceError
 from microgradrnn.engine import Node, Tensor, Value
 from microgradrnn.engine.node import plain
 from microgradrnn.engine.scope import SCOPE, TRACING
@@ -47,7 +47,15 @@ def compiling(compiled: Mode = "auto") -> Iterator[None]:
 
 def explain(cell: Any) -> str:
     """How the last loop of a cell ran: compiled or on the tape, and why."""
-    return f"{type_name(cell)}: {WHY.get(cell, 'on the tape; compiled= was not asked for.')}"
+    return f"{type_name(cell)}: {why(cell) or 'on the tape; compiled= was not asked for.'}"
+
+
+def why(cell: Any) -> str | None:
+    """What was noted of a cell, if anything."""
+    try:
+        return WHY.get(cell)
+    except TypeError:  # it has no hash, or cannot be referred to weakly
+        return None
 
 
 def mode_of(compiled: Mode | None) -> Mode:
@@ -72,7 +80,7 @@ def replayed(
     Raises:
         TraceError: if the cell cannot be compiled, and mode is not "auto".
     """
-    from microgradrnn.compile.loop import unroll_compiled  # imported by those who use it
+    from microgradrnn.compiler.loop import unroll_compiled  # imported by those who use it
 
     def step(x: Any, state: Any) -> Any:
         if not isinstance(cell, Cell):
@@ -86,7 +94,7 @@ def replayed(
 
     step.state_symbols = cell.state if isinstance(cell, Cell) else ("h", "c")  # type: ignore[attr-defined]
     if SCOPE.get().anomaly:
-        if WHY.get(cell) != ANOMALY:
+        if why(cell) != ANOMALY:
             log.warning("%s runs uncompiled: anomaly mode looks at every operation", type_name(cell))
         note(cell, ANOMALY)
         return None

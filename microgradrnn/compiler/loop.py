@@ -1,0 +1,297 @@
+"""`unroll`, compiled: one step of a cell traced, and run in a loop that records nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from microgradrnn.compiler.arguments import Slot, collected_slots, form, placed, slotted
+from microgradrnn.compiler.guard import snapshot
+from microgradrnn.compiler.numpy_loop import Code, Workspace
+from microgradrnn.compiler.plan import Plan
+from microgradrnn.compiler.replay import on_the_tape
+from microgradrnn.compiler.symbol import TraceError
+from microgradrnn.compiler.trace import Trace, trace
+from microgradrnn.engine import Node, Tensor
+from microgradrnn.engine.node import plain
+from microgradrnn.engine.scope import SCOPE
+
+BACK_ENDS: tuple[str, ...] = ("numba", "numpy")  # in the order in which they are tried
+MOST = 32  # so many compiled steps are kept,
+LENGTHS = 8  # each with workspaces for so many numbers of steps
+
+
+class CompiledStep:
+    """One step of a cell for inputs and states of given shapes, and its workspaces for different numbers of steps.
+
+    Args:
+        step: the cell as a function of the input and the state.
+        x: the input of one step.
+        slots: the first state, as the cell takes it, with a `Slot` for each part.
+        ragged: may sequences end at different steps?
+        what: what the cell is called in messages.
+        back_end: "numpy", "numba", or "best".
+    """
+
+    def __init__(self, step: Callable[..., Any], x: Slot, slots: Any, ragged: bool, what: str, back_end: str) -> None:
+        parts: list[Any] = []
+        collected_slots(slots, parts)
+        self.trace: Trace = trace(step, (x, slots), ["x", *state_names(step, len(parts))], what)
+        if len(self.trace.outputs) != len(parts):
+            raise TraceError(
+                f"compile: {what} gets a state of {len(parts)} parts and returns {len(self.trace.outputs)} that are "
+                "computed from its input, its state or its weights; compiled, it must return all of them"
+            )
+        if collected_form(self.trace.result) != collected_form(slots):
+            raise TraceError(
+                f"compile: {what} gets a state of the form {collected_form(slots)} and returns "
+                f"{collected_form(self.trace.result)}; a cell returns the next state alone, in the form of the last one"
+            )
+        given, made = ([f"{e.dtype} {e.shape}" for e in es] for es in (self.trace.inputs[1:], self.trace.outputs))
+        if given != made:
+            raise TraceError(
+                f"compile: the first state of {what} is {', '.join(given)}, the next one {', '.join(made)}; give it a "
+                "first state of the shape and dtype of the others, and inputs of the dtype of its weights"
+            )
+        self.plan, self.code, self.workspace_type = coded(self.trace, ragged, back_end)
+        self.back_end = "NumPy" if self.workspace_type is Workspace else "Numba"
+        self.idle: dict[int, list[Workspace]] = {}
+        self.lock = threading.Lock()
+
+    def workspace(self, T: int) -> Workspace:
+        """A workspace for T steps that nobody uses."""
+        with self.lock:
+            if idle := self.idle.get(T):
+                return idle.pop()
+        return self.workspace_type(self.code, T)
+
+    def give_back(self, T: int, workspace: Workspace) -> None:
+        """A workspace that is not used any more."""
+        with self.lock:
+            if T not in self.idle and len(self.idle) >= LENGTHS:
+                self.idle.pop(next(iter(self.idle)))
+            self.idle.setdefault(T, []).append(workspace)
+
+
+class Run:
+    """A forward pass, and the backward passes that may follow. It owns a workspace until it is dropped."""
+
+    def __init__(self, step: CompiledStep, T: int) -> None:
+        self.step, self.T, self.workspace = step, T, step.workspace(T)
+        self.lock = threading.Lock()
+
+    def __del__(self) -> None:
+        if hasattr(self, "workspace"):
+            self.step.give_back(self.T, self.workspace)
+
+    def array(self, e: Any) -> np.ndarray:
+        """The array of a leaf."""
+        return self.workspace.arrays[self.step.code.layout.homes[e].name]
+
+    def forward(self, xs: Any, state: Sequence[Any], starts: dict[int, np.ndarray]) -> list[np.ndarray]:
+        """All states from the first to the last, (T + 1, ...) for each part. They are overwritten later.
+
+        Args:
+            xs: the inputs, (T, ...).
+            state: the first state, in parts.
+            starts: for the number of a step which sequences of the batch start there, from their first state.
+        """
+        plan, layout, arrays = self.step.plan, self.step.code.layout, self.workspace.arrays
+        self.array(plan.x)[...] = xs
+        for x, leaf in self.step.trace.free:
+            self.array(leaf)[...] = x._data
+        histories = [arrays[whole.name] for whole in layout.histories]
+        for history, first in zip(histories, state, strict=True):
+            history[0] = first
+        self.starts, self.histories = starts, histories
+        self.firsts = [np.array(part) for part in state] if starts else []
+        self.ended = {}  # where sequences start: what the steps before have left there
+        self.workspace.start()
+        for first, stop in self.stretches():
+            if first in starts:
+                self.ended[first] = [history[first, starts[first]] for history in histories]
+                self.put(first, [part[starts[first]] for part in self.firsts])
+            self.workspace.steps(first, stop)
+        return histories
+
+    def put(self, k: int, parts: list[np.ndarray]) -> None:
+        """Write the states of the sequences that start at a step."""
+        for history, part in zip(self.histories, parts, strict=True):
+            history[k, self.starts[k]] = part
+
+    def stretches(self) -> list[tuple[int, int]]:
+        """The loop in pieces, which begin where sequences start."""
+        return list(pairwise(sorted({0, *self.starts, self.T})))
+
+    def backward(
+        self, fill: Callable[[list[np.ndarray]], None], inputs: bool
+    ) -> tuple[Any, list[np.ndarray], list[Any]]:
+        """The cotangents of the inputs, of the first state and of what the cell closes over.
+
+        Args:
+            fill: writes the cotangents of all states, (T + 1, ...) for each part of the state, into zeros.
+            inputs: is that of the inputs wanted?
+        """
+        plan, layout, arrays = self.step.plan, self.step.code.layout, self.workspace.arrays
+        with self.lock:
+            wholes = [arrays[whole.name] for whole, _ in layout.cotangents]
+            for whole in wholes:
+                whole[...] = 0
+            fill(wholes)
+            self.workspace.start_back()
+            firsts = [np.zeros_like(whole[0]) for whole in wholes] if self.starts else []
+            for k in self.starts:
+                self.put(k, [part[self.starts[k]] for part in self.firsts])
+            for first, stop in reversed(self.stretches()):
+                self.workspace.steps_back(stop, first)
+                if first in self.starts:
+                    self.put(first, self.ended[first])
+                    who = self.starts[first]
+                    for whole, begin in zip(wholes, firsts, strict=True):
+                        begin[who] += whole[first, who]
+                        whole[first, who] = 0
+            for k in self.starts:
+                self.put(k, [part[self.starts[k]] for part in self.firsts])
+            gradients = self.workspace.gradients()
+            if firsts:
+                for whole, begin in zip(wholes, firsts, strict=True):
+                    begin += whole[0]
+            else:
+                firsts = [whole[0].copy() for whole in wholes]
+            if plan.dx is None or not inputs:
+                return None, firsts, gradients
+            self.workspace.dx()
+            return np.array(self.array(plan.dx)), firsts, gradients
+
+
+def state_names(step: Any, n: int) -> list[str]:
+    """What the parts of the last state are called."""
+    names = getattr(step, "state_symbols", ("h", "c"))
+    return [f"{names[k] if k < len(names) else f's{k}'}_prev" for k in range(n)]
+
+
+LOCK = threading.RLock()
+STEPS: OrderedDict[Any, tuple[Any, CompiledStep | TraceError]] = OrderedDict()
+
+
+def coded(trace: Trace, ragged: bool, back_end: str) -> tuple[Plan, Code, type[Workspace]]:
+    """A plan, its code and the type of its workspaces: machine code if Numba is there and can do it, else NumPy.
+
+    Raises:
+        TraceError: if it must be machine code, and cannot.
+        ImportError: if it must be, and Numba is not installed.
+    """
+    if back_end == "numba" or (back_end == "best" and "numba" in BACK_ENDS):
+        try:
+            from microgradrnn.compiler.numba_loop import NumbaCode, NumbaWorkspace
+
+            plan = Plan(trace, grouped=False)
+            return plan, NumbaCode(plan, ragged), NumbaWorkspace
+        except (ImportError, TraceError):
+            if back_end == "numba":
+                raise
+    plan = Plan(trace)
+    return plan, Code(plan, ragged), Workspace
+
+
+def compiled_step(
+    cell: Any, step: Callable[..., Any], x: Slot, slots: Any, ragged: bool, what: str, back_end: str
+) -> CompiledStep:
+    """The compiled step of a cell, made if there is none for these shapes or if the cell is another one by now.
+
+    That a cell cannot be compiled is remembered too.
+    """
+    key = (snapshot(cell), form(x), form(slots), ragged, back_end)
+    with LOCK:
+        if key in STEPS:
+            STEPS.move_to_end(key)
+        else:
+            made: CompiledStep | TraceError
+            try:
+                made = CompiledStep(step, x, slots, ragged, what, back_end)
+            except TraceError as error:
+                made = error.with_traceback(None)
+            STEPS[key] = cell, made  # the cell too: keys hold the ids of its parts
+            if len(STEPS) > MOST:
+                STEPS.popitem(last=False)
+        found = STEPS[key][1]
+    if isinstance(found, TraceError):
+        raise TraceError(str(found)) from found
+    return found
+
+
+def unroll_compiled(
+    cell: Any, step: Callable[..., Any], xs: Any, state: Any, lengths: np.ndarray | None, reverse: bool, what: str,
+    uncompiled: Callable[..., Any], back_end: str = "best",
+) -> tuple[Any, Any]:  # fmt: skip
+    """The outputs of all steps and the last state, as `unroll` returns them.
+
+    Args:
+        cell: on what the compiled step depends.
+        step: the cell as a function of the input of one step and the state.
+        xs, state: as for `unroll`; of the state each part is a Tensor or an array.
+        lengths: of each sequence; what comes after is padding.
+        reverse: run from the last step to the first.
+        what: what the cell is called in messages.
+        uncompiled: the same on the tape, as a function of xs and the state, for who looks inside.
+        back_end: "numpy", "numba", or "best".
+
+    Raises:
+        TraceError: if the step cannot be compiled.
+    """
+    T, ragged = len(xs), lengths is not None
+    parts: list[Any] = []
+    if plain(xs).dtype.kind != "f":
+        raise TraceError(f"compile: xs holds {plain(xs).dtype}, and traces are of floats; convert it: xs.astype(float)")
+    x, slots = Slot(plain(xs)[0]), slotted(state, parts)
+    found = compiled_step(cell, step, x, slots, ragged, what, back_end)
+    run = Run(found, T)
+    starts = {}
+    if ragged and reverse:
+        last = T - np.asarray(lengths)
+        starts = {int(k): np.nonzero(last == k)[0] for k in np.unique(last) if k}
+    way = slice(None, None, -1 if reverse else 1)
+    histories = run.forward(plain(xs)[way], [plain(part) for part in parts], starts)
+    ends = (np.asarray(lengths), np.arange(len(lengths))) if ragged and not reverse else -1  # type: ignore[arg-type]
+    dead = None if lengths is None else np.arange(T)[:, None] >= lengths
+    hs = np.array(histories[0][1:][way])
+    if dead is not None:
+        hs[dead] = 0
+    outputs = [hs, *(np.array(history[ends]) for history in histories)]
+    given, plan = (xs, *parts, *(x for x, _ in found.trace.free)), found.plan
+    flows = [g is not None for g in (plan.dx, *plan.carried, *plan.totals)]
+    sources = [x for x, flows in zip(given, flows, strict=True) if flows and isinstance(x, Node)]
+    if not any(x.requires_grad for x in sources) or not SCOPE.get().recording:
+        some = any(isinstance(x, Node) for x in given)
+        nodes: list[Any] = [Tensor(y, requires_grad=False) for y in outputs] if some else outputs
+    else:
+        def pull(cotangents: list[Any]) -> list[Any]:
+            def fill(wholes: list[np.ndarray]) -> None:
+                if cotangents[0] is not None:
+                    wholes[0][1:][way] = cotangents[0]
+                if dead is not None:
+                    wholes[0][1:][way][dead] = 0
+                for whole, g in zip(wholes, cotangents[1:], strict=True):
+                    if g is not None:
+                        whole[ends] += g
+
+            dx, firsts, gradients = run.backward(fill, isinstance(xs, Node) and xs.requires_grad)
+            everything = (None if dx is None else dx[way], *firsts, *gradients)
+            kept = zip(given, flows, everything, strict=True)
+            return [g for x, flows, g in kept if flows and isinstance(x, Node)]
+
+        live = [found.trace.differentiable[0], *found.trace.differentiable]
+        nodes = on_the_tape(uncompiled, (xs, state), sources, outputs, pull, live, found.trace.selects or ragged)
+    return nodes[0], placed(slots, iter(nodes[1:]))
+
+
+def collected_form(state: Any) -> str:
+    """What a state is made of, whatever stands in its places."""
+    if isinstance(state, (tuple, list)):
+        return f"{type(state).__name__}({', '.join(map(collected_form, state))})"
+    return "a dict" if isinstance(state, dict) else "an array"

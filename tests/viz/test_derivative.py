@@ -1,0 +1,319 @@
+"""The picture of a step and its derivative: what stands beside what, that all is there, and that nothing is cut."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import microgradrnn as mg
+import viz
+from microgradrnn import Tensor, nn, softmax, where
+from tests.viz.svgs import of, points, shapes, wording
+from tests.viz.test_geometry import solid, written
+from tests.viz.test_hostile import LABELS, check_svg
+from viz.pictures.derivative import Derivation, Line, halves, symbols, typeset, wrapped
+from viz.pictures.formula import formula_width, pieces
+from viz.render.theme import DARK, DEFAULT, Theme
+
+
+@dataclass
+class Given:
+    """Equations as anybody may write them."""
+
+    forward: list[Any] = field(default_factory=list)
+    backward: list[Any] = field(default_factory=list)
+
+
+W = Tensor(np.random.default_rng(0).standard_normal((4, 5)), label="W")
+
+
+def choice(x: Any, h: Any) -> Any:
+    """A function with a condition and a softmax."""
+    return where(x @ W > 0, softmax(x @ W) * h, -h / (1 + h * h)).sum()
+
+
+def of_cell(cell: Any, time: bool = True) -> Any:
+    step = mg.compile(cell)
+    step(np.ones((2, 3)), cell.initial_state(2))
+    return step.equations(time=time)
+
+
+def of_function(function: Any, *inputs: Any, time: bool = True) -> Any:
+    step = mg.compile(function)
+    step(*inputs)
+    return step.equations(time=time)
+
+
+def deep(x: Any, h: Any) -> Any:
+    """A line that is longer than any picture is wide."""
+    total = x * h
+    for k in range(2, 12):
+        total = total + (x * k + h) * (h - k * x)
+    return total.sum()
+
+
+EQUATIONS: dict[str, Any] = {
+    "RNN": lambda: of_cell(nn.RNNCell(3, 5, rng=0)), "LSTM": lambda: of_cell(nn.LSTMCell(3, 5, rng=0)),
+    "LSTM without time": lambda: of_cell(nn.LSTMCell(3, 5, rng=0), time=False),
+    "GRU before": lambda: of_cell(nn.GRUCell(3, 5, reset="before", rng=0)),
+    "GRU after": lambda: of_cell(nn.GRUCell(3, 5, reset="after", rng=0)),
+    "MGU": lambda: of_cell(nn.MGUCell(3, 5, rng=0)), "IRNN": lambda: of_cell(nn.IRNNCell(3, 5, rng=0)),
+    "coupled": lambda: of_cell(nn.CoupledLSTMCell(3, 5, rng=0)),
+    "additive": lambda: of_cell(nn.AdditiveCell(3, 5, rng=0)),
+    "carousel": lambda: of_cell(nn.CarouselLSTMCell(3, 5, rng=0)),
+    "update gate": lambda: of_cell(nn.UpdateGateLSTMCell(3, 5, rng=0)),
+    "choice": lambda: of_function(choice, np.ones((2, 4)), np.ones((2, 5)), time=False),
+    "choice in time": lambda: of_function(choice, np.ones((2, 4)), np.ones((2, 5))),
+    "deep": lambda: of_function(deep, np.ones((2, 4)), np.ones((2, 4)), time=False),
+    "no derivative": lambda: Given([("y", "x + 1")]),
+}
+
+
+def rows(equations: Any) -> dict[str, list[str]]:
+    """The left sides: of each line of the step, and of the lines beside it in the order of computation."""
+    found = Derivation(*halves(equations))
+    return {left: [a for a, _ in lines] for (left, _), lines in zip(found.forward, found.rows, strict=True)}
+
+
+def plain(words: str) -> str:
+    """A formula as it is read: without the marks of subscripts, and without white space."""
+    return re.sub(r"\s", "", "".join(part for part, _ in pieces(typeset(words))))
+
+
+# ------------------------------------------------------------------------------------------ what belongs to what
+def test_beside_each_line_of_an_lstm_stand_the_cotangents_of_what_it_reads() -> None:
+    found = rows(EQUATIONS["LSTM"]())
+    assert sorted(found.pop("z_t")) == ["dU", "dW", "db", "dh_{t-1}", "dx_t"]
+    assert found == {
+        "[z_{i,t} z_{f,t} z_{g,t} z_{o,t}]": ["dz_t"],
+        "i_t": ["dz_{i,t}"], "f_t": ["dz_{f,t}"], "g_t": ["dz_{g,t}"], "o_t": ["dz_{o,t}"],
+        "c_t": ["di_t", "df_t", "dg_t", "dc_{t-1}"], "h_t": ["dc_t", "do_t"],
+    }
+
+
+def test_a_cotangent_with_several_parts_stands_where_the_last_of_them_arrives() -> None:
+    found = rows(EQUATIONS["GRU before"]())
+    assert found["z_{rz,t}"] == ["dh_{t-1}", "dW_{rz}"]
+    assert found["n_t"] == ["dz_{n,t}", "d(r_t ⊙ h_{t-1})", "dr_t", "dW_n"]
+    assert found["[W_{rz} W_n]"] == ["dW"]
+
+
+def test_a_net_input_without_a_line_stands_beside_its_gate() -> None:
+    found = rows(EQUATIONS["MGU"]())
+    assert found["f_t"] == ["dz_{f,t}", "dh_{t-1}", "dW_f"]
+    assert found["h_t"] == ["dn_t"]
+
+
+def test_an_intermediate_result_stands_beside_the_line_with_the_values_that_it_uses() -> None:
+    found = rows(EQUATIONS["choice"]())
+    assert [len(lines) for lines in found.values()] == [0, 3, 0, 2, 3]
+    assert found["softmax_{xW}"] == ["d(x W)", "dx", "dW"]
+    assert found["v_3"][-1] == "dh"
+
+
+@pytest.mark.parametrize("name", EQUATIONS)
+def test_each_line_of_the_derivative_stands_once_and_above_all_that_it_uses(name: str) -> None:
+    equations = EQUATIONS[name]()
+    found = Derivation(*halves(equations))
+    upwards: list[Line] = [line for lines in reversed(found.rows) for line in lines]
+    assert sorted(upwards) == sorted(equations.backward)
+    lefts = {left for left, _ in equations.backward}
+    before: set[str] = set()
+    for left, right in upwards:
+        assert set(symbols(right)) & lefts <= before, left
+        before.add(left)
+
+
+@pytest.mark.parametrize("name", EQUATIONS)
+def test_the_text_of_symbols_alone_says_where_both_sides_start_and_end(name: str) -> None:
+    found = Derivation(*halves(EQUATIONS[name]()))
+    assert found.first
+    assert not set(found.first) & set(found.defined)
+    assert not set(found.seeds) & {left for left, _ in found.backward}
+    if found.backward and name != "carousel":  # which calls a part of dc_{t-1} dc_t
+        assert set(found.seeds.values()) <= set(found.defined)
+        assert found.seeds
+
+
+def test_an_lstm_starts_from_what_later_steps_send() -> None:
+    found = Derivation(*halves(EQUATIONS["LSTM"]()))
+    assert found.seeds == {"dc_{out,t}": "c_t", "dh_t": "h_t"}
+    assert sorted(found.first) == ["U", "W", "b", "c_{t-1}", "h_{t-1}", "x_t"]
+    assert sorted(found.last) == ["dU", "dW", "db", "dc_{t-1}", "dh_{t-1}", "dx_t"]
+
+
+def test_roles_are_read_from_the_equations() -> None:
+    def roles(name: str) -> dict[str, str]:
+        return Derivation(*halves(EQUATIONS[name]())).roles
+
+    assert roles("LSTM") == {"i": "gate", "f": "gate", "o": "gate", "g": "candidate", "c": "cell", "h": "hidden",
+                             "x": "input"}
+    assert roles("GRU before") == {"r": "gate", "z": "gate", "n": "candidate", "h": "hidden", "x": "input"}
+    assert roles("RNN") == {"h": "hidden", "x": "input"}
+    assert "x" not in roles("LSTM without time")
+
+
+@pytest.mark.parametrize(("name", "left", "colour"), [
+    ("LSTM", "dz_{f,t}", "f"), ("LSTM", "f_t", "f"), ("LSTM", "dz_t", None), ("GRU before", "dz_t", "z"),
+    ("GRU before", "dz_{z,t}", "z"), ("GRU before", "dW_n", None), ("GRU before", "z_{x,t}", None),
+    ("LSTM", "dc_{t-1}", "c"), ("RNN", "dx_t", "x"), ("GRU before", "d(r_t ⊙ h_{t-1})", None), ("choice", "v_1", None),
+])
+def test_a_symbol_and_its_cotangent_have_one_colour(name: str, left: str, colour: str | None) -> None:
+    found = Derivation(*halves(EQUATIONS[name]())).role_of(left)
+    assert (found and found[0]) == colour
+
+
+# ------------------------------------------------------------------------------------------------ the picture
+@pytest.mark.parametrize("name", EQUATIONS)
+def test_the_picture_holds_every_equation(name: str) -> None:
+    equations = EQUATIONS[name]()
+    said = re.sub(r"\s", "", "".join(wording(e) for e, _, _ in of(viz.derivative(equations).svg, "text")))
+    for left, right in (*equations.forward, *equations.backward):
+        assert f"{plain(left)}={plain(right)}" in said
+
+
+@pytest.mark.parametrize("name", EQUATIONS)
+def test_nothing_overlaps_and_nothing_is_cut(name: str) -> None:
+    check_geometry(viz.derivative(EQUATIONS[name](), name))
+
+
+def check_geometry(drawing: viz.Drawing) -> None:
+    boxes, texts = solid(drawing.svg), written(drawing.svg)
+    for (_, box), (e, _, _) in zip(texts, of(drawing.svg, "text"), strict=True):
+        box.x -= box.w / 2 if e.get("text-anchor") == "end" else 0.0  # `written` knows of the middle and the start
+    assert not [(a, b) for a, b in combinations(boxes, 2) if a.overlaps(b)]
+    for words, where_ in texts:
+        assert where_.left >= -1, words
+        assert where_.right <= drawing.width + 1, words
+        assert 0 <= where_.top <= where_.bottom <= drawing.height, words
+        for box in boxes:
+            if box.overlaps(where_):
+                assert box.left - 0.5 <= where_.left, f"{words!r} does not fit its frame"
+                assert where_.right <= box.right + 0.5, f"{words!r} does not fit its frame"
+    assert not [(a[0], b[0]) for a, b in combinations(texts, 2) if a[1].overlaps(b[1])], "texts overlap"
+    for e, dx, dy in shapes(drawing.svg):
+        for x, y in points(e.get("d", "")):
+            assert 0 <= x + dx <= drawing.width
+            assert 0 <= y + dy <= drawing.height
+
+
+def test_the_lines_beside_a_line_are_in_its_row() -> None:
+    svg = viz.derivative(EQUATIONS["LSTM"]()).svg
+    bands = [(dy + float(e.get("y", 0)), float(e.get("height", 0))) for e, _, dy in of(svg, "rect", fill=DEFAULT.tile)]
+    assert len(bands) == 8
+
+    def row(words: str) -> int:
+        y = next(float(e.get("y", 0)) for e, _, _ in of(svg, "text") if wording(e) == words)
+        return next(k for k, (top, height) in enumerate(bands) if top < y < top + height)
+
+    assert row("= ft ⊙ ct−1 + it ⊙ gt") == row("= dct ⊙ ft") == row("= dct ⊙ ct−1") == 6
+    assert row("= ot ⊙ tanh(ct)") == row("= dht ⊙ tanh(ct)") == 7
+
+
+def test_the_derivative_is_read_upwards() -> None:
+    svg = viz.derivative(EQUATIONS["LSTM"]()).svg
+    heights = {wording(e): float(e.get("y", 0)) for e, _, _ in of(svg, "text", font_weight="bold")}
+    in_time = ["dct", "dot", "dzo,t", "dzt", "dht−1"]
+    assert [heights[name] for name in in_time] == sorted((heights[name] for name in in_time), reverse=True)
+    (down, up) = (points(e.get("d", "")) for e, _, _ in of(svg, "path", fill="none"))
+    assert down[0][1] < down[-1][1]
+    assert up[0][1] > up[-1][1]
+
+
+def test_the_picture_says_what_d_means_and_explains_its_signs_only() -> None:
+    words = [wording(e) for e, _, _ in of(viz.derivative(EQUATIONS["RNN"]()).svg, "text")]
+    assert "dht is ∂L/∂ht, the cotangent of ht: how the loss L changes when ht changes a little." in words
+    assert "product entry by entry" in words
+    assert "hidden state" in words
+    assert not {"a where c is true, else b", "gate", "cell state"} & set(words)
+
+
+def test_a_condition_passes_no_gradient() -> None:
+    words = [wording(e) for e, _, _ in of(viz.derivative(EQUATIONS["choice"]()).svg, "text")]
+    assert words.count("a condition: no gradient flows through it") == 1
+
+
+def test_a_sum_passes_its_cotangent_on() -> None:
+    words = [wording(e) for e, _, _ in of(viz.derivative(EQUATIONS["additive"]()).svg, "text")]
+    assert "a sum: each term has the same cotangent, dht" in words
+
+
+def test_the_title_is_that_which_is_given() -> None:
+    assert ">Long short-term memory</text>" in viz.derivative(EQUATIONS["LSTM"](), "Long short-term memory").svg
+
+
+@pytest.mark.parametrize("theme", [DEFAULT, DARK])
+def test_all_colours_are_those_of_the_theme(theme: Theme) -> None:
+    svg = viz.derivative(EQUATIONS["LSTM"](), theme=theme).svg
+    assert set(re.findall(r"#[0-9a-f]{6}", svg)) <= set(theme.colours.values())
+
+
+def test_a_slide_is_wide_enough_and_text_is_large_enough() -> None:
+    for name in ("RNN", "LSTM", "GRU before", "MGU"):
+        drawing = viz.derivative(EQUATIONS[name]())
+        assert drawing.width < 900
+        assert all(float(e.get("font-size", DEFAULT.size)) >= 11 for e, _, _ in of(drawing.svg, "text"))
+
+
+def test_it_is_saved(tmp_path: Path) -> None:
+    pytest.importorskip("resvg_py")
+    assert viz.derivative(EQUATIONS["GRU after"]()).save(tmp_path / "x.png").stat().st_size > 10_000
+
+
+# ------------------------------------------------------------------------------------------------ formulas
+def test_long_formulas_are_wrapped_and_lose_nothing() -> None:
+    long = " + ".join(f"a_{{{k},t}} ⊙ (b + c_t²)" for k in range(40))
+    lines = wrapped(long, 13, 300)
+    assert len(lines) > 5
+    assert all(formula_width(line, 13) <= 300 for line in lines)
+    assert " ".join(lines) == typeset(long)
+    assert all(line.startswith("+ ") for line in lines[1:])
+
+
+def test_a_formula_without_a_gap_is_one_line() -> None:
+    assert wrapped("x" * 500, 13, 300) == ["x" * 500]
+
+
+# ------------------------------------------------------------------------------------------------ bad input
+@pytest.mark.parametrize("label", LABELS.values(), ids=LABELS)
+def test_hostile_labels_are_text(label: str) -> None:
+    drawing = viz.derivative(Given([(label, f"{label} ⊙ a < b & c"), ("y", label)],
+                                   [(f"d{label}", f"dy ⊙ {label}"), ("da", f"d{label} & <")]), label)
+    check_svg(drawing.svg)
+    assert drawing.width < 6000
+
+
+def test_signs_of_markup_are_read_as_they_are() -> None:
+    drawing = viz.derivative(Given([("y", "where(a < b, a & b, <c>)")], [("da", "dy & <b>")]), "a < b & c")
+    words = [wording(e) for e, _, _ in of(drawing.svg, "text")]
+    assert {"= where(a < b, a & b, <c>)", "= dy & <b>", "a < b & c"} <= set(words)
+    check_geometry(drawing)
+
+
+@pytest.mark.parametrize(("given", "said"), [
+    ("h = tanh(z)", "got str"), (None, "got NoneType"), (Given("ab"), "whose forward is no list"),  # type: ignore
+    (Given([("a", "b")], [("a", "b", "c")]), "whose backward is no list of pairs of text"),
+    (Given([("a", 1)]), "whose forward is no list of pairs of text"), (Given(["ab"]), "no list of pairs"),
+    (mg.compile(nn.RNNCell(3, 5, rng=0)), r"call its method equations\(\)"),
+])
+def test_what_has_no_equations_is_refused(given: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=f"derivative: expected equations, .*{said}"):
+        viz.derivative(given)
+
+
+def test_no_equations_cannot_be_drawn() -> None:
+    with pytest.raises(ValueError, match="derivative: there are no equations in forward"):
+        viz.derivative(Given())
+
+
+def test_title_and_theme_are_checked() -> None:
+    with pytest.raises(TypeError, match=r"derivative: expected a title \(text\), got int"):
+        viz.derivative(Given([("y", "x")]), 3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"theme is a viz\.Theme"):
+        viz.derivative(Given([("y", "x")]), theme="dark")  # type: ignore[arg-type]
