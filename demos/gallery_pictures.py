@@ -45,6 +45,14 @@ CELLS = [
           """),
     Entry("cell_lstm_dark", "LSTM, dark", "The same picture in the dark theme.",
           "viz.cell(nn.LSTMCell(3, 4, rng=0), flow=True, theme=viz.DARK)", "assert viz.DARK.paper in picture.svg"),
+    Entry("derivative_lstm", "LSTM: a step and its derivative",
+          "Each row has a line of the step, and beside it what the chain rule gets from it: {lines} lines in all.", """
+          import microgradrnn as mg
+
+          step = mg.compile(nn.LSTMCell(3, 4, rng=0))
+          step(np.ones((2, 3)), (np.zeros((2, 4)), np.zeros((2, 4))))
+          viz.derivative(step.equations(time=True))
+          """, "lines = len(step.equations().backward)\nassert lines == 16"),
     one_cell("update_gate", "LSTM with a gate that nobody reads",
              "The fifth gate is not in the picture, because nothing leads from it to the state: its columns are named.",
              "nn.UpdateGateLSTMCell(3, 4, rng=0)",

@@ -1,22 +1,18 @@
 """Readable Python: a traced function and its derivative as source code, for people to read and for Python to run.
 
-Nothing is optimised here. An expression that has a name, or that several others read, gets a line of its own; the rest
-is written into the lines that use it. `Outline` decides which is which and gives every line a name of its own;
-`Source` writes the lines.
+Nothing is optimised here. `Outline` says which lines there are, and `Source` writes them. What is cut into parts of an
+axis is split (``z_i, z_f, z_g, z_o = np.split(z, 4, axis=1)``), so that the source of a cell runs for other batch sizes
+and other numbers of units than those that it was traced with.
 
 >>> import numpy as np
->>> from microgradrnn import nn
->>> from microgradrnn.compile.trace import Slot, trace
->>> cell = nn.RNNCell(3, 5, rng=0)
->>> def step(x, h):
-...     z, next_state = cell.prepare(x)
-...     return next_state(z, h)
->>> t = trace(step, (Slot(np.zeros((2, 3))), Slot(np.zeros((2, 5)))), ["x", "h"])
->>> print(python_source(t, states=["h"]))
+>>> import microgradrnn as mg
+>>> step = mg.compile(mg.nn.RNNCell(3, 5, rng=0))
+>>> h = step(np.ones((2, 3)), np.zeros((2, 5)))
+>>> print(python_source(step.last.trace))
 import numpy as np
 <BLANKLINE>
 <BLANKLINE>
-def step(x, h_prev, U, b, W):
+def step(x, h_prev, U, W, b):
     z = h_prev @ W + (x @ U + b)
     h = np.tanh(z)
     saved = x, h_prev, U, W, h
@@ -29,32 +25,25 @@ def step_backward(dh, saved):
     dx = dz @ U.T
     dh_prev = dz @ W.T
     dU = x.T @ dz
-    db = dz.sum(axis=0)
     dW = h_prev.T @ dz
-    return dx, dh_prev, dU, db, dW
+    db = dz.sum(axis=0)
+    return dx, dh_prev, dU, dW, db
 <BLANKLINE>
 """
 
 from __future__ import annotations
 
-import keyword
-import math
-import re
-import textwrap
-import unicodedata
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import count, pairwise
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterable
+from itertools import accumulate
+from typing import Any
 
 import numpy as np
 
-from microgradrnn.compile.expression import COMPARISONS, LEAVES, Expression, ordered, uses
-from microgradrnn.compile.trace import Trace, one_slice
+from microgradrnn.compiler.expression import Expression, ordered
+from microgradrnn.compiler.outline import Outline
+from microgradrnn.compiler.python_text import ATOM, OPERATORS, Text, binary, dtype_name, listed, number, power, signed
+from microgradrnn.compiler.trace import Trace
 from microgradrnn.engine import PRIMITIVES
-
-LONGEST = 8  # operations in one line
-WIDTH = 100  # characters in one line, for lists of names
 
 
 # ------------------------------------------------------------------------------------------------- what is offered
@@ -99,349 +88,7 @@ def run(source: str, constants: dict[str, Any] | None = None) -> dict[str, Any]:
     return namespace
 
 
-# ----------------------------------------------------------------------------------------- lines, and their names
-class Names:
-    """Names for expressions: Python identifiers, each given once.
-
-    >>> names = Names(reserved=["np"])
-    >>> names.take("a", "h"), names.take("b", "h"), names.take("c", "lambda"), names.take("d", "h (1)")
-    ('h', 'h_2', 'lambda_', 'h_1')
-    """
-
-    def __init__(self, reserved: Iterable[str] = ()) -> None:
-        self.reserved = {*keyword.kwlist, *reserved}
-        self.given: dict[Any, str] = {}
-        self.taken: set[str] = set()
-
-    def take(self, e: Any, *wishes: str) -> str:
-        """Name an expression: the first wish that is free, or the first of them with a number."""
-        wishes = tuple(map(self.identifier, wishes))
-        name = next((wish for wish in wishes if wish not in self.taken), None) or self._numbered(wishes[0])
-        self.taken.add(name)
-        self.given[e] = name
-        return name
-
-    def identifier(self, name: str) -> str:
-        """The name with what Python does not allow in it left out. Python takes 𝐡 for h, and so do we."""
-        name = re.sub(r"\W+", "_", unicodedata.normalize("NFKC", name)).strip("_") or "v"
-        name = name if name.isidentifier() else f"v{name}"
-        return f"{name}_" if name in self.reserved else name
-
-    def fresh(self) -> str:
-        """A name that says nothing: v1, v2, ..."""
-        return next(name for k in count(1) if (name := f"v{k}") not in self.taken)
-
-    def _numbered(self, wish: str) -> str:
-        return next(name for k in count(2) if (name := f"{wish}_{k}") not in self.taken)
-
-
-class Outline:
-    """Which expressions get a line of their own, in which order, and under which name.
-
-    Attributes:
-        arguments: the leaves that the function takes.
-        gradients: for each of them the cotangent; None where no gradient flows.
-        forward: the expressions of the function, each after what it needs.
-        backward: what the derivative needs besides.
-        lines: those that get a line.
-        names: of lines and leaves, and of some expressions that another way of writing may want to name.
-        primal: for an expression of the derivative, the expression of the function that it is the cotangent of.
-        readers: for an expression of the function, those that read it in the function.
-    """
-
-    def __init__(self, trace: Trace, states: Collection[str] = (), reserved: Iterable[str] = ()) -> None:
-        self.trace = trace
-        self.arguments = [*trace.inputs, *(leaf for _, leaf in trace.free)]
-        self.gradients = [trace.gradients.get(leaf) for leaf in self.arguments]
-        self.forward = blocks_in_order(trace.outputs)
-        inside = set(self.forward)
-        self.backward = [e for e in ordered(self.gradients) if e not in inside]
-        self.readers: dict[Expression, list[Expression]] = defaultdict(list)
-        for e in self.forward:
-            for a in e.inputs:
-                self.readers[a].append(e)
-        self.lines = self._lines()
-        self.primal: dict[Expression, Expression] = {}
-        self._names = Names(reserved)
-        self.names = self._names.given
-        self._name_arguments(states)
-        self._name_marked()
-        self._name_cotangents()
-        self._name_net_inputs()
-        self._name_the_rest()
-
-    # ------------------------------------------------------------------------------------------------------- lines
-    def _lines(self) -> set[Expression]:
-        roots = [*self.trace.outputs, *self.gradients]
-        read = uses(roots)
-        lines: set[Expression] = set()
-        size: dict[Expression, int] = {}
-        parts = {a for e in (*self.forward, *self.backward) if e.op in ("concat", "stack") for a in e.inputs}
-        for e in (*self.forward, *self.backward):
-            if e.op in LEAVES:
-                continue
-            size[e] = 1 + sum(size.get(a, 0) for a in e.inputs if a not in lines)
-            is_part = e in parts and size[e] > 1
-            is_shared = read[e] > 1 and not (size[e] == 1 and is_short(e))
-            if e.name or e in roots or is_part or is_shared or size[e] > LONGEST:
-                lines.add(e)
-        return lines
-
-    # ------------------------------------------------------------------------------------------------------- names
-    def _name_arguments(self, states: Collection[str]) -> None:
-        for leaf in self.arguments:
-            name = str(leaf.name)
-            self._names.take(leaf, f"{name}_prev" if name in states else name)
-
-    def _name_marked(self) -> None:
-        for e in self.forward:
-            if e.name and e not in self.names:
-                self._names.take(e, e.name)
-        for y in self.trace.outputs:
-            if y not in self.names:
-                self._names.take(y, "y")
-
-    def _name_cotangents(self) -> None:
-        """The cotangent of h is dh. If h is an output and is read as well, dh is the sum, and what comes in dh_out."""
-        for leaf, g in zip(self.arguments, self.gradients, strict=True):
-            if g in self.lines and g not in self.forward:
-                self.primal.setdefault(g, leaf)
-        self._pair_marked()
-        summed = set(self.primal.values())
-        for seed, y in zip(self.trace.seeds, self.trace.outputs, strict=True):
-            self.primal[seed] = y
-            self._names.take(seed, f"d{self.names[y]}" + "_out" * (y in summed))
-        for e in self.backward:
-            if e not in self.names and (e in self.primal or e.name):
-                self._names.take(e, f"d{self.names[self.primal[e]]}" if e in self.primal else str(e.name))
-
-    def _pair_marked(self) -> None:
-        """Cotangents named dh belong to expressions named h. If there are several, they come in the opposite order."""
-        marked: dict[str, list[Expression]] = defaultdict(list)
-        for e in self.backward:
-            if e.name and e.op not in LEAVES and e not in self.primal:
-                marked[e.name].append(e)
-        finished = {y for y in self.trace.outputs if not self.readers[y]}
-        for name, cotangents in marked.items():
-            primals = [e for e in self.forward if e.op not in LEAVES and f"d{e.name}" == name and e not in finished]
-            if len(primals) == len(cotangents):
-                primals.sort(key=lambda e: -e.serial)
-                cotangents.sort(key=lambda e: e.serial)
-                self.primal.update(zip(cotangents, primals, strict=True))
-
-    def _name_net_inputs(self) -> None:
-        """What the gate i alone is computed from is z_i; what is cut into such blocks is z."""
-        for e in self.forward:
-            if e in self.names and is_function(e) and (z := e.inputs[0]) not in self.names and self.readers[z] == [e]:
-                self._names.take(z, f"z_{self.names[e]}")
-        blocks = [e for e in self.forward if e.op not in LEAVES and self.pieces(e)]
-        for e in blocks:
-            if e not in self.names:
-                self._name_block(e, alone=len(blocks) == 1)
-        for e in self.forward:
-            for k, piece in enumerate(self.pieces(e), 1):
-                if piece not in self.names:
-                    self._names.take(piece, f"{self.names[e]}_{self._label(piece) or k}")
-
-    def _name_block(self, e: Expression, alone: bool) -> None:
-        labels = [self.names.get(piece, "").partition("_")[2] for piece in self.pieces(e)]
-        source = next((leaf for leaf in self.trace.inputs if leaf in ordered([e])), None)
-        from_source = "z_" + self.names.get(source, "v").removesuffix("_prev")
-        from_labels = ["z"] * alone + ["z_" + "".join(labels)] if all(labels) else []
-        self._names.take(e, *from_labels, from_source)
-
-    def _label(self, e: Expression) -> str:
-        """n, for what ends up in z_n and nowhere else."""
-        while e not in self.names and len(self.readers[e]) == 1:
-            (e,) = self.readers[e]
-        return self.names.get(e, "").partition("_")[2]
-
-    def _name_the_rest(self) -> None:
-        """Short names, by what an expression does; v, if there is none."""
-        for e in self.forward:
-            if e in self.lines and e not in self.names:
-                self._names.take(e, *self._descriptions(e), self._names.fresh())
-        self._pair_slopes()
-        self._pair_weights()
-        self._pair_products()
-        self._pair_blocks()
-        for e in self.backward:
-            if e in self.lines and e not in self.names:
-                primal = self.primal.get(e)
-                self._names.take(e, f"d{self.names[primal]}" if primal in self.names else self._names.fresh())
-
-    def _descriptions(self, e: Expression) -> list[str]:
-        words = [self.names.get(a, "").removesuffix("_prev") for a in e.inputs]
-        if words and words[0] and is_function(e):
-            return [f"{e.op}_{words[0]}"]
-        if e.op in ("multiply", "matmul") and len(words) == 2 and all(len(word) == 1 for word in words):
-            return ["".join(words)]
-        return []
-
-    # ------------------------------------------------------------------------- what is the cotangent of what
-    def _pair_slopes(self) -> None:
-        """For i = σ(z_i), the cotangent of z_i is di times something that reads i alone."""
-        for e in self.backward:
-            if e.op == "multiply" and e not in self.primal:
-                for g, slope in (e.args, e.args[::-1]):
-                    y = self.primal.get(g)
-                    if y is not None and is_function(y) and reads_only(slope, y):
-                        self.primal[e] = y.inputs[0]
-
-    def _pair_products(self) -> None:
-        """For y = a @ b, the cotangent of a is dy @ b.T, if nothing else reads a."""
-        transposed = {(self.total(y), y.args[1]): y.args[0] for y in self.forward if y.op == "matmul"}
-        for e in self.backward:
-            if e.op == "matmul" and e not in self.primal and is_transpose(e.args[1]):
-                dy, b = e.args[0], e.args[1].args[0]
-                a = transposed.get((self.primal[dy], b)) if dy in self.primal else None
-                if a is not None and len(self.readers[a]) == 1:
-                    self.primal[e] = a
-
-    def _pair_blocks(self) -> None:
-        """The cotangents of the blocks of z, joined, are the cotangent of z."""
-        for e in self.backward:
-            if e.op == "concat" and e not in self.primal:
-                blocks = [self.primal.get(part) for part in e.args]
-                whole = {b.inputs[0] for b in blocks if b is not None and cut(b) is not None}
-                if len(whole) == 1 and blocks == self.pieces(*whole):
-                    self.primal[e] = self.total(*whole)
-
-    def _pair_weights(self) -> None:
-        """For y = a @ b, the cotangent of b is a.T @ dy, which tells dy; for y = a + b, it is the sum of dy."""
-        for db in self.backward:
-            b = self.primal.get(db)
-            for y in list(self.readers[b]) if b is not None else ():
-                dy: Any = None
-                if (db.op, y.op) == ("sum", "add"):
-                    dy = db.args[0]
-                elif db.op == y.op == "matmul" and is_transpose(db.args[0]) and db.args[0].args[0] is y.args[0]:
-                    dy = db.args[1]
-                if isinstance(dy, Expression) and dy.shape == y.shape:
-                    self.primal.setdefault(dy, self.total(y))
-
-    def total(self, e: Expression) -> Expression:
-        """The sum that an expression goes into, if it goes nowhere else; its cotangent is the same."""
-        while e not in self.names and len(self.readers[e]) == 1:
-            (reader,) = self.readers[e]
-            if reader.op != "add" or reader.shape != e.shape:
-                break
-            e = reader
-        return e
-
-    def pieces(self, e: Expression) -> list[Expression]:
-        """The slices that an expression is cut into, in order, if they lie side by side; else none."""
-        found = sorted({r for r in self.readers[e] if cut(r) is not None}, key=lambda r: cut(r) or (0, 0, 0))
-        ends = [cut(piece) or (0, 0, 0) for piece in found]
-        apart = all(a[0] == b[0] and a[2] <= b[1] for a, b in pairwise(ends))
-        return found if apart and len(found) > 1 and len(found) == len(set(self.readers[e])) else []
-
-
-def blocks_in_order(outputs: Sequence[Any]) -> list[Expression]:
-    """All that the outputs are computed from, each after what it needs; what reads slices, in the order of these."""
-    found = ordered(outputs)
-    cuts = [(e.inputs[0].serial, cut(e), e) for e in found if cut(e) is not None and e.inputs[0].op not in LEAVES]
-    place = {e: (block, where) for block, where, e in cuts}
-    first = [(place[a], e.serial, e) for e in found for a in e.inputs if a in place]
-    return ordered([*(e for *_, e in sorted(first, key=lambda x: x[:2])), *outputs])
-
-
-def cut(e: Expression) -> tuple[int, int, int] | None:
-    """(axis, start, stop), if an expression is a slice of another along one axis."""
-    return one_slice(e.params["index"], e.inputs[0].shape) if e.op == "getitem" else None
-
-
-def is_function(e: Expression) -> bool:
-    """Is it a function of one argument: softmax, or an elementwise one such as tanh, but no operator?"""
-    is_elementwise = e.op in PRIMITIVES and PRIMITIVES[e.op].elementwise and e.op != "negative"
-    return len(e.args) == len(e.inputs) == 1 and (is_elementwise or e.op == "softmax")
-
-
-def is_short(e: Expression) -> bool:
-    """Is it as easy to read as a name: a slice, a transpose, -a or 1 - a? Then it is written out each time."""
-    if e.op == "getitem":
-        return cut(e) is not None
-    return e.op in ("transpose", "negative") or (e.op == "subtract" and not isinstance(e.args[0], Expression))
-
-
-def reads_only(e: Any, source: Expression) -> bool:
-    """Is an expression computed from one other, and numbers?"""
-    found = ordered([e], stop=[source])
-    return source in found and all(x is source or x.inputs for x in found)
-
-
-def is_transpose(x: Any) -> bool:
-    """Is it the transpose of a matrix?"""
-    return isinstance(x, Expression) and x.op == "transpose" and len(x.shape) == 2
-
-
 # ------------------------------------------------------------------------------------------- expressions as Python
-# How tightly an expression holds together. Those from PRODUCT to REMAINDER are one level to Python; here they are
-# told apart, since `(r * h) @ W` is easier to read than `r * h @ W`.
-COMPARE, EITHER, BOTH, SUM, PRODUCT, MATRIX_PRODUCT, REMAINDER, SIGN, POWER, ATOM = range(10)
-
-
-class Text(NamedTuple):
-    """A piece of source, and how tightly it holds together."""
-
-    text: str
-    level: int = ATOM
-
-    def inside(self, fits: bool) -> str:
-        """The text; in parentheses unless it fits."""
-        return self.text if fits else f"({self.text})"
-
-
-OPERATORS = {
-    "add": ("+", SUM), "subtract": ("-", SUM), "multiply": ("*", PRODUCT), "divide": ("/", PRODUCT),
-    "true_divide": ("/", PRODUCT), "matmul": ("@", MATRIX_PRODUCT), "remainder": ("%", REMAINDER),
-    "logical_and": ("&", BOTH), "bitwise_and": ("&", BOTH), "logical_or": ("|", EITHER), "bitwise_or": ("|", EITHER),
-    **{op: (symbol, COMPARE) for op, symbol in COMPARISONS.items()},
-}  # fmt: skip
-
-
-def binary(op: str, a: Text, b: Text) -> Text:
-    """Two operands with an operator between them, in no more parentheses than are needed.
-
-    >>> a, b = Text("a"), Text("b + c", SUM)
-    >>> binary("add", b, a).text, binary("add", a, b).text, binary("multiply", a, b).text
-    ('b + c + a', 'a + (b + c)', 'a * (b + c)')
-    """
-    symbol, level = OPERATORS[op]
-    if op == "add" and b.text.startswith("-") and b.level in (PRODUCT, SIGN):  # a + -b is a - b, to the last digit
-        symbol, b = "-", Text(b.text[1:], b.level)
-    if PRODUCT <= level <= REMAINDER:
-        left = a.level >= SIGN or a.level == level != REMAINDER
-        right = b.level >= SIGN
-    else:
-        left = a.level > level or a.level == level != COMPARE
-        right = b.level > level
-    return Text(f"{a.inside(left)} {symbol} {b.inside(right)}", level)
-
-
-def signed(symbol: str, a: Text) -> Text:
-    """-a or ~a. The sign of a product may stand in front: -a * b."""
-    if symbol == "-" and a.level == PRODUCT and not a.text.startswith("-"):
-        return Text(f"-{a.text}", PRODUCT)
-    return Text(symbol + a.inside(a.level >= POWER), SIGN)
-
-
-def power(a: Text, b: Text) -> Text:
-    """a ** b."""
-    return Text(f"{a.inside(a.level == ATOM)} ** {b.inside(b.level >= SIGN)}", POWER)
-
-
-def number(x: Any) -> Text:
-    """A number as Python writes it.
-
-    >>> number(-0.5), number(float("inf"))
-    (Text(text='-0.5', level=7), Text(text='np.inf', level=9))
-    """
-    text = repr(x) if not isinstance(x, float) or math.isfinite(x) else "np.nan" if math.isnan(x) else f"{x:+}"
-    text = text.replace("+inf", "np.inf").replace("-inf", "-np.inf")
-    return Text(text, SIGN if text.startswith("-") else ATOM)
-
-
 def needs_helper(op: str) -> bool:
     """Has neither Python nor NumPy this operation, so that the source takes it from the engine?"""
     return op in PRIMITIVES and op not in WRITERS and op not in OPERATORS and not is_numpy(op)
@@ -500,8 +147,29 @@ class Source:
         ])  # fmt: skip
 
     def _assignments(self, expressions: Iterable[Expression]) -> list[str]:
-        lines = self.outline.lines
-        return [f"    {self.names[e]} = {self.write_out(e).text}" for e in expressions if e in lines]
+        """The lines. Parts of one axis are split in one line, where the first of them is needed."""
+        outline, done = self.outline, set()
+        whole_of = {part: e for e, split in outline.splits.items() for part in split.parts}
+        lines = []
+        for e in expressions:
+            whole = whole_of.get(e)
+            if whole is None and e in outline.lines:
+                lines.append(f"    {self.names[e]} = {self.write_out(e).text}")
+            elif whole is not None and whole not in done:
+                done.add(whole)
+                lines.append(f"    {self.split(whole)}")
+        return lines
+
+    def split(self, whole: Expression) -> str:
+        """z_i, z_f = np.split(z, 2, axis=1). Where parts differ in length, the places to cut are fractions."""
+        axis, parts, sizes = self.outline.splits[whole]
+        text, total = self.write(whole), sum(sizes)
+        length = f"{text.inside(text.level == ATOM)}.shape[{axis}]"
+        ends = accumulate(sizes[:-1])
+        places = [f"{length} // {total}" if end == 1 else f"{end} * {length} // {total}" for end in ends]
+        where = str(total) if set(sizes) == {1} else f"[{', '.join(places)}]"
+        names = ", ".join("_" if part is None else self.names[part] for part in parts)
+        return f"{names} = np.split({text.text}, {where}, axis={axis})"
 
     def _saved(self) -> list[str]:
         """The names of the function that the derivative reads, in their order."""
@@ -571,29 +239,6 @@ class Source:
 SIGMOID = """def sigmoid(x):
     e = np.exp(np.minimum(x, 40))  # beyond 40 the result is 1; nothing overflows
     return e / (1 + e)"""
-
-
-def listed(before: str, items: Sequence[str], after: str = "") -> str:
-    """Items with commas between them, on several lines if they are many.
-
-    >>> listed("return ", ["a"]), listed("(", ["a"], "):"), listed("", ["a"], " = saved"), listed("", ["a", "b"])
-    ('return a', '(a):', '(a,) = saved', 'a, b')
-    """
-    is_tuple = not before.endswith("(") and (before.endswith("= ") or after.startswith(" ="))
-    text = ", ".join(items)
-    if is_tuple and len(items) == 1:
-        text = f"({text},)"
-    if len(before + text + after) <= WIDTH:
-        return before + text + after
-    indent = before[: len(before) - len(before.lstrip())]
-    body = textwrap.fill(text + ",", WIDTH, initial_indent=f"{indent}    ", subsequent_indent=f"{indent}    ")
-    opening, closing = ("", "") if before.endswith("(") else ("(", ")")
-    return f"{before}{opening}\n{body}\n{indent}{closing}{after}"
-
-
-def dtype_name(dtype: np.dtype[Any]) -> str:
-    """How Python writes a dtype."""
-    return "bool" if dtype.kind == "b" else f"np.{dtype.name}"
 
 
 # --------------------------------------------------------------------- operations that are written in their own way
@@ -672,13 +317,16 @@ def joined(function: str) -> Writer:
     """A writer of ``np.concatenate([a, b], axis=1)`` and the like."""
 
     def write(source: Source, e: Expression) -> Text:
-        parts = ", ".join(source.write(a).text for a in e.args)
-        return Text(f"np.{function}([{parts}], axis={e.params['axis']})")
+        like = {a.shape: source.write(a).text for a in e.inputs if a.op != "zeros"}
+        parts = [f"np.zeros_like({like[a.shape]})" if isinstance(a, Expression) and a.op == "zeros" and a.shape in like
+                 else source.write(a).text for a in e.args]
+        return Text(f"np.{function}([{', '.join(parts)}], axis={e.params['axis']})")
 
     return write
 
 
 WRITERS: dict[str, Writer] = {
+    "copy": lambda source, e: source.write(e.args[0]),
     "constant": write_constant,
     "zeros": write_zeros,
     "getitem": write_getitem,

@@ -33,7 +33,7 @@ class Trace:
         outputs: what it returns; differentiable: for each, whether a gradient flows through it.
         seeds: a leaf for the cotangent of each output.
         gradients: for each input and free leaf its cotangent; None where no gradient flows.
-        cotangents: for each expression that a gradient flows through, that gradient.
+        cotangents: for each expression that a gradient flows through, that gradient; None if it was computed twice.
         result: what the function returned, its nodes replaced by their place among the outputs.
         selects: does it contain a `where`, behind which NaNs must be kept out?
     """
@@ -86,8 +86,9 @@ class Trace:
             self.selects |= getattr(node.op, "selects", False)
             if node.symbol and not g.symbol:
                 g.tag = (f"d{node.symbol}", None)
-            if (e := self.memo.get(node)) is not None and isinstance(e, Expression):
-                self.cotangents[e] = self._lower(g)
+            e = self.memo.get(node)
+            if isinstance(e, Expression) and self.cotangents.setdefault(e, self._lower(g)) is not self._lower(g):
+                self.cotangents[e] = None  # it was computed twice, and these are two parts of one gradient
             if node in wanted:
                 self.gradients[wanted[node]] = self._lower(g)
 

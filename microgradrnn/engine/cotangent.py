@@ -103,7 +103,7 @@ class Scatter(Deferred):
         """Zeros, with the values in their places."""
         total = np.zeros(self.shape, self.dtype)
         if repeats(self.index):
-            np.add.at(total, self.index, self.values)
+            add_at(total, self.index, self.values)
         else:
             total[self.index] = self.values
         return total
@@ -114,7 +114,7 @@ class Scatter(Deferred):
             row = total[self.index]  # a view: `total[index] += values` would write it back once more
             row += self.values
         elif repeats(self.index):
-            np.add.at(total, self.index, self.values)
+            add_at(total, self.index, self.values)
         else:
             total[self.index] += self.values
 
@@ -132,6 +132,19 @@ class Scatter(Deferred):
     def norm(self) -> float:
         """Its Euclidean norm."""
         return super().norm() if repeats(self.index) else float(euclidean(self.values))
+
+
+def add_at(total: np.ndarray, index: Any, values: np.ndarray) -> None:
+    """Add values at an index that may repeat. Whole rows, as of an embedding, are sorted and summed: it is quicker."""
+    if type(index) is not np.ndarray or total.ndim < 2 or index.size < 2:
+        np.add.at(total, index, values)
+        return
+    rows = index.ravel() % len(total)  # -1 is the last row
+    order = np.argsort(rows, kind="stable")
+    rows = rows[order]
+    first = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
+    summed = np.broadcast_to(values, (*index.shape, *total.shape[1:])).reshape(len(rows), *total.shape[1:])[order]
+    total[rows[first]] += np.add.reduceat(summed, first, axis=0)
 
 
 def repeats(index: Any) -> bool:

@@ -10,9 +10,9 @@ import pytest
 
 import microgradrnn as mg
 from microgradrnn import nn
-from microgradrnn.compile.equations import Equations, equations
-from microgradrnn.compile.symbol import TraceError
-from tests.compile.test_readable import Chooses, D, H, every_cell, one_step, traced, traced_cell
+from microgradrnn.compiler.equations import Equations, equations
+from microgradrnn.compiler.symbol import TraceError
+from tests.compiler.test_readable import Chooses, D, H, every_cell, one_step, traced, traced_cell
 from tests.engine.operations import TABLE, Case, inputs
 
 mathtext = pytest.importorskip("matplotlib.mathtext")
@@ -40,8 +40,8 @@ def test_the_equations_of_the_simple_net() -> None:
         "dx_t = dz_t Uᵀ",
         "dh_{t-1} = dz_t Wᵀ",
         "dU = x_tᵀ dz_t",
-        "db = Σ_rows dz_t",
         "dW = h_{t-1}ᵀ dz_t",
+        "db = Σ_rows dz_t",
     ]
 
 
@@ -70,8 +70,8 @@ def test_the_equations_of_the_lstm() -> None:
         "dh_{t-1} = dz_t Wᵀ",
         "dc_{t-1} = dc_t ⊙ f_t",
         "dU = x_tᵀ dz_t",
-        "db = Σ_rows dz_t",
         "dW = h_{t-1}ᵀ dz_t",
+        "db = Σ_rows dz_t",
     ]
 
 
@@ -98,8 +98,8 @@ def test_the_latex_of_the_simple_net() -> None:
         r"\mathrm{d}x_{t} &= \mathrm{d}z_{t} U^{\top} \\",
         r"\mathrm{d}h_{t-1} &= \mathrm{d}z_{t} W^{\top} \\",
         r"\mathrm{d}U &= x_{t}^{\top} \mathrm{d}z_{t} \\",
-        r"\mathrm{d}b &= \sum_{\mathrm{rows}} \mathrm{d}z_{t} \\",
-        r"\mathrm{d}W &= h_{t-1}^{\top} \mathrm{d}z_{t}",
+        r"\mathrm{d}W &= h_{t-1}^{\top} \mathrm{d}z_{t} \\",
+        r"\mathrm{d}b &= \sum_{\mathrm{rows}} \mathrm{d}z_{t}",
         r"\end{aligned}",
     ]
 
@@ -155,12 +155,21 @@ def test_latex_that_cannot_be_read_is_found() -> None:
 @pytest.mark.parametrize(
     ("f", "expected"),
     [
-        (lambda a, b: a + (b + a), "a + b + a"),
+        (lambda a, b: a + (b + b.T), "a + b + bᵀ"),
+        (lambda a, b: a + (b + a), "2 a + b"),
+        (lambda a, b: (a @ b) + (a @ b) + 1.0, "2 a b + 1"),
+        (lambda a, b: 1.0 + a * b + 1.0 * a, "1 + a ⊙ b + a"),
+        (lambda a, b: a + (-b + a), "2 a − b"),
+        (lambda a, b: 1.0 + a + 1.0, "2 + a"),
+        (lambda a, b: 2.0 * (3.0 * a) * -b, "2 · 3 a ⊙ (−b)"),
         (lambda a, b: a - (b + a), "a − (b + a)"),
         (lambda a, b: a - (b - a), "a − (b − a)"),
         (lambda a, b: a + -b, "a − b"),
         (lambda a, b: -(a * b) - b, "−a ⊙ b − b"),
-        (lambda a, b: a * (b * a), "a ⊙ b ⊙ a"),
+        (lambda a, b: a * (b * b.T), "a ⊙ b ⊙ bᵀ"),
+        (lambda a, b: a * (b * a), "a² ⊙ b"),
+        (lambda a, b: b * a * a * 3.0 * a, "3 b ⊙ a³"),
+        (lambda a, b: (1.0 - a) * b * (1.0 - a), "(1 − a)² ⊙ b"),
         (lambda a, b: a * (b + a), "a ⊙ (b + a)"),
         (lambda a, b: a * -b, "a ⊙ (−b)"),
         (lambda a, b: a @ (b @ a), "a b a"),
@@ -170,6 +179,13 @@ def test_latex_that_cannot_be_read_is_found() -> None:
         (lambda a, b: a * 0.5 + b * 2.0, "0.5 a + 2 b"),
         (lambda a, b: 2.0 * (a @ b), "2 a b"),
         (lambda a, b: a / (b * a), "a / (b ⊙ a)"),
+        (lambda a, b: a * b / a * b, "(a ⊙ b / a) ⊙ b"),
+        (lambda a, b: a * (b / a), "a ⊙ (b / a)"),
+        (lambda a, b: (-a / b) * a, "(−a / b) ⊙ a"),
+        (lambda a, b: a - (-a / b), "a − (−a / b)"),
+        (lambda a, b: a + -a / b, "a − a / b"),
+        (lambda a, b: a / b / a, "(a / b) / a"),
+        (lambda a, b: (a / b) @ a, "(a / b) a"),
         (lambda a, b: (a + b) ** 2.0, "(a + b)²"),
         (lambda a, b: a * a - b, "a² − b"),
         (lambda a, b: a * (a > b), "a ⊙ [a > b]"),
@@ -180,6 +196,57 @@ def test_latex_that_cannot_be_read_is_found() -> None:
 )  # fmt: skip
 def test_parentheses_are_those_that_mathematics_needs(f: Any, expected: str) -> None:
     assert of(f, "a", "b") == [expected]
+
+
+def of_derivative(f: Callable[..., Any], *names: str) -> list[str]:
+    """The equations of the derivative of a function of matrices."""
+    found = equations(traced(f, [np.ones((2, 2))] * len(names), names), time=False)
+    return [f"{left} = {right}" for left, right in found.backward]
+
+
+@pytest.mark.parametrize(
+    ("f", "expected"),
+    [
+        (lambda x: x.sum(), ["dx = dy 𝟙"]),
+        (lambda x: x.sum(axis=0), ["dx = 𝟙 dy"]),
+        (lambda x: x.sum(axis=1), ["dx = dy 𝟙"]),
+        (lambda x: x.mean(axis=1), ["dx = (dy / 2) 𝟙"]),
+        (lambda x: (x * 3.0).sum(), ["dx = 3 dy 𝟙"]),
+        (lambda x: mg.tanh(x).sum(), ["dx = dy (1 − tanh(x)²)"]),
+        (lambda x: (x.sum(axis=0) * 2.0 + x).sum(axis=0), ["dx = dy + 𝟙 (2 Σ_rows (𝟙 dy))"]),
+    ],
+)  # fmt: skip
+def test_a_repeated_array_is_a_product_with_ones(f: Any, expected: list[str]) -> None:
+    assert of_derivative(f, "x") == expected
+
+
+def test_a_matrix_full_of_one_number_is_no_number_in_a_product_of_matrices() -> None:
+    found = of_derivative(lambda x, h: ((x * h) @ (x * h).T).sum(), "x", "h")
+    assert any(line.endswith(" = (dy 𝟙) (x ⊙ h)") for line in found)
+
+
+def test_a_cotangent_that_is_passed_on_has_an_equation() -> None:
+    assert of_cell(nn.AdditiveCell(D, H, rng=0)).backward == [
+        ("dz_t", "dh_t ⊙ (1 − g_t²)"), ("dx_t", "dz_t Uᵀ"), ("dh_{t-1}", "dh_t"), ("dU", "x_tᵀ dz_t"),
+        ("db", "Σ_rows dz_t"),
+    ]  # fmt: skip
+    assert of_derivative(lambda a, b: a + b, "a", "b") == ["da = dy", "db = dy"]
+    assert of_derivative(lambda a, b: mg.tanh(a + b), "a", "b") == ["da = dy ⊙ (1 − y²)", "db = da"]
+
+
+def test_the_cotangent_of_c_is_called_dc_in_every_lstm() -> None:
+    for make in (nn.LSTMCell, nn.CarouselLSTMCell, nn.CoupledLSTMCell, nn.UpdateGateLSTMCell):
+        found = dict(of_cell(make(D, H, rng=0)).backward)
+        assert found["dc_t"] == "dc_{out,t} + dh_t ⊙ o_t ⊙ (1 − tanh(c_t)²)"
+    assert dict(of_cell(nn.CarouselLSTMCell(D, H, rng=0)).backward)["dc_{t-1}"] == "dc_t"
+
+
+@every_cell
+def test_every_gradient_has_an_equation(make: Callable[[], Any]) -> None:
+    t = traced_cell(make())
+    left = [a for a, _ in equations(t, time=False).backward]
+    wanted = [leaf.name for leaf in (*t.inputs, *(leaf for _, leaf in t.free)) if t.gradients.get(leaf) is not None]
+    assert {f"d{name}" for name in wanted} <= set(left)
 
 
 def test_shapes_that_change_no_number_are_not_shown() -> None:

@@ -11,58 +11,59 @@ import pytest
 
 import microgradrnn as mg
 from microgradrnn import Tensor, nn
-from microgradrnn.compile.readable import (
-    OPERATORS,
-    SIGN,
-    Names,
-    Text,
-    binary,
-    constants,
-    listed,
-    number,
-    power,
-    python_source,
-    run,
-    signed,
-)
-from microgradrnn.compile.symbol import TraceError
-from microgradrnn.compile.trace import Slot, Trace, trace
+from microgradrnn.compiler.arguments import Slot
+from microgradrnn.compiler.outline import Names
+from microgradrnn.compiler.python_text import OPERATORS, SIGN, Text, binary, listed, number, power, signed
+from microgradrnn.compiler.readable import constants, python_source, run
+from microgradrnn.compiler.symbol import TraceError
+from microgradrnn.compiler.trace import Trace, trace
 from tests.engine.operations import TABLE, Case, inputs
 from tests.numerics import assert_same
 
 B, D, H, K = 2, 3, 5, 4
 
-CELLS: dict[str, Callable[[], Any]] = {
-    "rnn": lambda: nn.RNNCell(D, H, rng=0),
-    "rnn, relu": lambda: nn.RNNCell(D, H, activation="relu", rng=0),
-    "rnn, no bias": lambda: nn.RNNCell(D, H, bias=False, rng=0),
-    "irnn": lambda: nn.IRNNCell(D, H, rng=0),
-    "jordan": lambda: nn.JordanCell(D, H, K, rng=0),
-    "jordan, relu": lambda: nn.JordanCell(D, H, K, activation="relu", rng=0),
-    "jordan, feedback": lambda: nn.JordanCell(D, H, K, feedback=mg.softmax, rng=0),
-    "additive": lambda: nn.AdditiveCell(D, H, rng=0),
-    "additive, no bias": lambda: nn.AdditiveCell(D, H, bias=False, rng=0),
-    "additive, reads state": lambda: nn.AdditiveCell(D, H, reads_state=True, rng=0),
-    "lstm": lambda: nn.LSTMCell(D, H, rng=0),
-    "lstm, relu": lambda: nn.LSTMCell(D, H, activation="relu", rng=0),
-    "lstm, no bias": lambda: nn.LSTMCell(D, H, bias=False, rng=0),
-    "lstm, update gate": lambda: nn.UpdateGateLSTMCell(D, H, rng=0),
-    "lstm, update gate, no bias": lambda: nn.UpdateGateLSTMCell(D, H, bias=False, rng=0),
-    "lstm, carousel": lambda: nn.CarouselLSTMCell(D, H, rng=0),
-    "lstm, carousel, no bias": lambda: nn.CarouselLSTMCell(D, H, bias=False, rng=0),
-    "lstm, coupled": lambda: nn.CoupledLSTMCell(D, H, rng=0),
-    "lstm, coupled, no bias": lambda: nn.CoupledLSTMCell(D, H, bias=False, rng=0),
-    "gru, before": lambda: nn.GRUCell(D, H, rng=0),
-    "gru, before, no bias": lambda: nn.GRUCell(D, H, bias=False, rng=0),
-    "gru, after": lambda: nn.GRUCell(D, H, reset="after", rng=0),
-    "gru, after, no bias": lambda: nn.GRUCell(D, H, reset="after", bias=False, rng=0),
-    "mgu": lambda: nn.MGUCell(D, H, rng=0),
-    "mgu, no bias": lambda: nn.MGUCell(D, H, bias=False, rng=0),
+CELLS: dict[str, Callable[[int, int, int], Any]] = {
+    "rnn": lambda D, H, K: nn.RNNCell(D, H, rng=0),
+    "rnn, relu": lambda D, H, K: nn.RNNCell(D, H, activation="relu", rng=0),
+    "rnn, no bias": lambda D, H, K: nn.RNNCell(D, H, bias=False, rng=0),
+    "irnn": lambda D, H, K: nn.IRNNCell(D, H, rng=0),
+    "jordan": lambda D, H, K: nn.JordanCell(D, H, K, rng=0),
+    "jordan, relu": lambda D, H, K: nn.JordanCell(D, H, K, activation="relu", rng=0),
+    "jordan, feedback": lambda D, H, K: nn.JordanCell(D, H, K, feedback=mg.softmax, rng=0),
+    "additive": lambda D, H, K: nn.AdditiveCell(D, H, rng=0),
+    "additive, no bias": lambda D, H, K: nn.AdditiveCell(D, H, bias=False, rng=0),
+    "additive, reads state": lambda D, H, K: nn.AdditiveCell(D, H, reads_state=True, rng=0),
+    "lstm": lambda D, H, K: nn.LSTMCell(D, H, rng=0),
+    "lstm, relu": lambda D, H, K: nn.LSTMCell(D, H, activation="relu", rng=0),
+    "lstm, no bias": lambda D, H, K: nn.LSTMCell(D, H, bias=False, rng=0),
+    "lstm, update gate": lambda D, H, K: nn.UpdateGateLSTMCell(D, H, rng=0),
+    "lstm, update gate, no bias": lambda D, H, K: nn.UpdateGateLSTMCell(D, H, bias=False, rng=0),
+    "lstm, carousel": lambda D, H, K: nn.CarouselLSTMCell(D, H, rng=0),
+    "lstm, carousel, no bias": lambda D, H, K: nn.CarouselLSTMCell(D, H, bias=False, rng=0),
+    "lstm, coupled": lambda D, H, K: nn.CoupledLSTMCell(D, H, rng=0),
+    "lstm, coupled, no bias": lambda D, H, K: nn.CoupledLSTMCell(D, H, bias=False, rng=0),
+    "gru, before": lambda D, H, K: nn.GRUCell(D, H, rng=0),
+    "gru, before, no bias": lambda D, H, K: nn.GRUCell(D, H, bias=False, rng=0),
+    "gru, after": lambda D, H, K: nn.GRUCell(D, H, reset="after", rng=0),
+    "gru, after, no bias": lambda D, H, K: nn.GRUCell(D, H, reset="after", bias=False, rng=0),
+    "mgu": lambda D, H, K: nn.MGUCell(D, H, rng=0),
+    "mgu, no bias": lambda D, H, K: nn.MGUCell(D, H, bias=False, rng=0),
 }
-every_cell = pytest.mark.parametrize("make", CELLS.values(), ids=list(CELLS))
 
 
-def one_step(cell: Any) -> tuple[Callable[..., Any], list[np.ndarray], list[str]]:
+def of_any_size(make: Callable[[int, int, int], Any]) -> Callable[..., Any]:
+    """A cell of the sizes above, unless others are given."""
+
+    def made(inputs: int = D, hidden: int = H, outputs: int = K) -> Any:
+        return make(inputs, hidden, outputs)
+
+    return made
+
+
+every_cell = pytest.mark.parametrize("make", [of_any_size(make) for make in CELLS.values()], ids=list(CELLS))
+
+
+def one_step(cell: Any, batch: int = B) -> tuple[Callable[..., Any], list[np.ndarray], list[str]]:
     """A step of a cell, arrays to call it with, and their names."""
 
     def step(x: Any, *state: Any) -> Any:
@@ -70,7 +71,7 @@ def one_step(cell: Any) -> tuple[Callable[..., Any], list[np.ndarray], list[str]
         return next_state(z, state if len(state) > 1 else state[0])
 
     random = np.random.default_rng(1)
-    arrays = [random.standard_normal((B, n)) for n in (cell.D, *[cell.state_size] * len(cell.state))]
+    arrays = [random.standard_normal((batch, n)) for n in (cell.D, *[cell.state_size] * len(cell.state))]
     return step, arrays, ["x", *cell.state]
 
 
@@ -102,7 +103,7 @@ def assert_computes_the_same(f: Callable[..., Any], arrays: Sequence[Any], names
     seeds = [np.asarray(random.standard_normal(y.shape)) for y in theirs]
     gradients = defined["step_backward"](*seeds, saved)
     gradients = gradients if isinstance(gradients, tuple) else (gradients,)
-    wanted = [*leaves, *free]
+    wanted: list[Any] = [*leaves, *free]
     assert len(gradients) == len(wanted)
     loss: Any = sum((y * g).sum() for y, g in zip(theirs, seeds, strict=True))
     for x, ours_x, theirs_x in zip(wanted, gradients, mg.grad(loss, wanted), strict=True):
@@ -119,7 +120,7 @@ def lines_of(source: str) -> list[str]:
 
 def test_the_source_of_the_simple_net() -> None:
     assert lines_of(python_source(traced_cell(nn.RNNCell(D, H, rng=0)), states=["h"])) == [
-        "def step(x, h_prev, U, b, W):",
+        "def step(x, h_prev, U, W, b):",
         "    z = h_prev @ W + (x @ U + b)",
         "    h = np.tanh(z)",
         "    saved = x, h_prev, U, W, h",
@@ -130,20 +131,21 @@ def test_the_source_of_the_simple_net() -> None:
         "    dx = dz @ U.T",
         "    dh_prev = dz @ W.T",
         "    dU = x.T @ dz",
-        "    db = dz.sum(axis=0)",
         "    dW = h_prev.T @ dz",
-        "    return dx, dh_prev, dU, db, dW",
+        "    db = dz.sum(axis=0)",
+        "    return dx, dh_prev, dU, dW, db",
     ]
 
 
 def test_the_source_of_the_lstm() -> None:
     assert lines_of(python_source(traced_cell(nn.LSTMCell(D, H, rng=0)), states=["h", "c"])) == [
-        "def step(x, h_prev, c_prev, U, b, W):",
+        "def step(x, h_prev, c_prev, U, W, b):",
         "    z = h_prev @ W + (x @ U + b)",
-        "    i = sigmoid(z[:, 0:5])",
-        "    f = sigmoid(z[:, 5:10])",
-        "    g = np.tanh(z[:, 10:15])",
-        "    o = sigmoid(z[:, 15:20])",
+        "    z_i, z_f, z_g, z_o = np.split(z, 4, axis=1)",
+        "    i = sigmoid(z_i)",
+        "    f = sigmoid(z_f)",
+        "    g = np.tanh(z_g)",
+        "    o = sigmoid(z_o)",
         "    c = f * c_prev + i * g",
         "    tanh_c = np.tanh(c)",
         "    h = o * tanh_c",
@@ -165,17 +167,59 @@ def test_the_source_of_the_lstm() -> None:
         "    dh_prev = dz @ W.T",
         "    dc_prev = dc * f",
         "    dU = x.T @ dz",
-        "    db = dz.sum(axis=0)",
         "    dW = h_prev.T @ dz",
-        "    return dx, dh_prev, dc_prev, dU, db, dW",
+        "    db = dz.sum(axis=0)",
+        "    return dx, dh_prev, dc_prev, dU, dW, db",
     ]
 
 
 def test_the_gate_z_of_the_gru_and_its_net_input_have_two_names() -> None:
     source = python_source(traced_cell(nn.GRUCell(D, H, rng=0)), states=["h"])
-    assert "    z_rz = h_prev @ W_rz + z_x[:, 0:10]\n" in source
-    assert "    z = sigmoid(z_rz[:, 5:10])\n" in source
+    assert "    z_rz = h_prev @ W_rz + z_x_rz\n" in source
+    assert "    z_r, z_z = np.split(z_rz, 2, axis=1)\n" in source
+    assert "    z = sigmoid(z_z)\n" in source
     assert "    dz_z = dz * (z - z * z)\n" in source
+
+
+def test_parts_of_different_length_are_fractions_of_the_axis() -> None:
+    source = python_source(traced_cell(nn.GRUCell(D, H, rng=0)), states=["h"])
+    assert "    W_rz, W_n = np.split(W, [2 * W.shape[1] // 3], axis=1)\n" in source
+
+
+def test_a_part_that_nobody_reads_has_no_name() -> None:
+    source = python_source(traced_cell(nn.UpdateGateLSTMCell(D, H, rng=0)), states=["h", "c"])
+    assert "    z_i, z_f, z_g, z_o, _ = np.split(z, 5, axis=1)\n" in source
+    assert "    dz = np.concatenate([dz_i, dz_f, dz_g, dz_o, np.zeros_like(dz_o)], axis=1)\n" in source
+
+
+@pytest.mark.parametrize(
+    ("cuts", "expected"),
+    [
+        ([(0, 2), (2, 6), (6, 8)], "a, b, c = np.split(x, [x.shape[1] // 4, 3 * x.shape[1] // 4], axis=1)"),
+        ([(2, 4), (4, 6)], "_, a, b, _ = np.split(x, 4, axis=1)"),
+        ([(0, 4), (6, 8)], "a, _, b = np.split(x, [2 * x.shape[1] // 4, 3 * x.shape[1] // 4], axis=1)"),
+        ([(0, 4), (2, 8)], None),  # they overlap
+        ([(0, 4), (4, 4)], None),  # one is empty
+    ],
+)
+def test_how_an_axis_is_split(cuts: list[tuple[int, int]], expected: str | None) -> None:
+    def f(x: Any) -> Any:
+        return [mg.tanh(mg.mark(x[:, a:b], name)) for (a, b), name in zip(cuts, "abc", strict=False)]
+
+    source = assert_computes_the_same(f, [RANDOM.standard_normal((2, 8))], ["x"])
+    assert (expected is None and "split" not in source) or f"    {expected}\n" in source
+
+
+def test_many_small_parts_are_slices() -> None:
+    source = assert_computes_the_same(lambda x: mg.tanh(x[:, 0:3]).sum() + mg.exp(x[:, 3:10]).sum(), [np.ones((2, 10))],
+                                      ["x"])
+    assert "x[:, 3:10]" in source
+
+
+def test_a_gradient_that_is_passed_on_has_a_line() -> None:
+    lines = lines_of(python_source(traced_cell(nn.AdditiveCell(D, H, rng=0)), states=["h"]))
+    assert lines[-6:] == ["    dz = dh * (1 - g * g)", "    dx = dz @ U.T", "    dh_prev = dh", "    dU = x.T @ dz",
+                          "    db = dz.sum(axis=0)", "    return dx, dh_prev, dU, db"]
 
 
 @every_cell
@@ -195,6 +239,26 @@ def test_the_source_of_a_cell_computes_what_the_tape_does(make: Callable[[], Any
     f, arrays, names = one_step(cell)
     source = assert_computes_the_same(f, arrays, names, cell.state)
     assert " v2" not in source  # what repeats has a name that means something
+
+
+@every_cell
+@pytest.mark.parametrize("sizes", [(D, H, K, 6), (4, 7, 3, 1), (6, 2, 9, 3)])
+def test_the_source_of_a_cell_runs_at_other_sizes(make: Callable[..., Any], sizes: tuple[int, ...]) -> None:
+    source = python_source(traced_cell(make()))
+    assert_computes_the_same(*one_step(make(*sizes[:3]), batch=sizes[3]), edit=lambda _: source)
+
+
+@pytest.mark.parametrize("make", [nn.LSTMCell, nn.CarouselLSTMCell, nn.CoupledLSTMCell])
+def test_dc_is_the_whole_gradient_of_c(make: Callable[..., Any]) -> None:
+    f, arrays, names = one_step(make(D, H, rng=0))
+    t = traced(f, arrays, names)
+    source = python_source(t, states=["h", "c"])
+    defined = run(source[: source.rindex("    return ")] + "    return locals()")
+    *_, saved = defined["step"](*arrays, *(node.data for node, _ in t.free))
+    dh, dc = (RANDOM.standard_normal((B, H)) for _ in range(2))
+    ours = defined["step_backward"](dh, dc, saved)
+    h, c = f(*map(Tensor, arrays))
+    assert_same(ours["dc"], np.asarray(mg.grad((h * dh + c * dc).sum(), c)), what="dc")
 
 
 @pytest.mark.parametrize("case", TABLE, ids=[case.name for case in TABLE])

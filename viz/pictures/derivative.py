@@ -360,6 +360,7 @@ SIGNS = (  # what to look for in the equations, how the key writes it, what it m
     (r"where\(", "where(c, a, b)", "a where c is true, else b"),
     (r"\[[^<>≤≥≠=\]]* [^<>≤≥≠=\]]*\]", "[a b]", "a and b side by side"),
     (r"Σ ", "Σ a", "sum of all entries"),
+    (r"𝟙", "𝟙", "an array of ones"),
     (r"Σ_rows", "Σ_{rows} a", "sum over rows (examples)"),
     (r"Σ_columns", "Σ_{columns} a", "sum over columns"),
     (r"\bd\(", "d(a)", "∂L/∂a of an expression a"),
