@@ -23,6 +23,7 @@ from microgradrnn.engine.scope import SCOPE
 
 BACK_ENDS: tuple[str, ...] = ("numba", "numpy")  # in the order in which they are tried
 MOST = 32  # so many compiled steps are kept,
+IDLE = 2  # workspaces that are kept for a number of steps
 LENGTHS = 8  # each with workspaces for so many numbers of steps
 
 
@@ -71,11 +72,13 @@ class CompiledStep:
         return self.workspace_type(self.code, T)
 
     def give_back(self, T: int, workspace: Workspace) -> None:
-        """A workspace that is not used any more."""
+        """A workspace that is not used any more; a few are kept for the next calls."""
         with self.lock:
             if T not in self.idle and len(self.idle) >= LENGTHS:
                 self.idle.pop(next(iter(self.idle)))
-            self.idle.setdefault(T, []).append(workspace)
+            idle = self.idle.setdefault(T, [])
+            if len(idle) < IDLE:
+                idle.append(workspace)
 
 
 class Run:

@@ -107,11 +107,7 @@ class Call(Stretch):
         """The outputs as nodes with their graphs."""
         with resumed(self.scope), enable_grad():
             nodes: list[Any] = self.f(*self.xs)
-        same = len(nodes) >= len(self.outputs) and all(
-            np.allclose(node._data, y, rtol=1e-4, atol=1e-4 * float(np.max(np.abs(y), initial=0)), equal_nan=True)
-            for node, y in zip(nodes, self.outputs, strict=False)
-        )
-        if not same:
+        if len(nodes) < len(self.outputs) or not all(map(close, [node._data for node in nodes], self.outputs)):
             raise RuntimeError(
                 f"compile: the function gives another result than when it ran compiled{self.scope}. Something that it "
                 "reads was changed since; call backward() before the change, or compute the result again after it"
@@ -147,6 +143,12 @@ class Call(Stretch):
             node.scope, node.tag = y.scope, y.tag
         else:  # it is used inside too, so that it cannot be another node
             node.op, node.inputs, node._args, node.params = multiply, (y, None), (y._data, 1.0), NO_PARAMS
+
+
+def close(a: Any, b: Any) -> bool:
+    """Are two results the same, but for rounding?"""
+    size = float(np.max(np.abs(b), initial=0, where=np.isfinite(b)))
+    return np.allclose(a, b, rtol=1e-4, atol=1e-4 * size, equal_nan=True)
 
 
 def _younger(nodes: list[Any], since: float) -> set[Any]:
