@@ -17,7 +17,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microgradrnn.compiler.expression import ELEMENTWISE, Expression
-from microgradrnn.compiler.plan import AFTER, BACK, FACTOR, ONCE, STACKED, STEP, Plan, buffer_of, is_view, stacked_parts
+from microgradrnn.compiler.plan import (
+    AFTER,
+    BACK,
+    BEFORE,
+    FACTOR,
+    ONCE,
+    STACKED,
+    STEP,
+    Plan,
+    buffer_of,
+    is_view,
+    stacked_parts,
+)
 
 
 class Home(NamedTuple):
@@ -76,11 +88,17 @@ class Layout:
         later = [a for e in plan.order if plan.phase[e] == AFTER for a in e.inputs]
         later += [e for total in plan.totals if total is not None for e in stacked_parts(total)]
         self.whole = {buffer_of(a) for a in later if plan.phase[a] == FACTOR}
+        used = {buffer_of(a) for a in (*later, *(a for e in plan.order for a in e.inputs))}
+        made = [e for e in plan.forward if plan.phase[e] == BEFORE and e.args and not is_view(e)]
+        self.spare = [e for e in made if e not in used]
         self.outs: list[Home] = []
         self._states()
-        self._place([e for e in everything if e.op == "concat"])
-        for e in everything:
-            self.home(e)
+        for part in (plan.forward, plan.order):
+            self._place([e for e in part if e.op == "concat"])
+            for e in part:
+                self.home(e)
+            kept = {self.homes[e].name for e in used & self.homes.keys()}  # two may share an array
+            self.spare = [e for e in self.spare if self.homes[e].name not in kept]
         for c, runs in self.runs.items():
             self.runs[c] = [self._with_views(c, run) for run in runs]
 
@@ -162,7 +180,7 @@ class Layout:
     def _place(self, joined: list[Expression]) -> None:
         """Give each concatenation its array, and the pieces that can be written in their places a part of it."""
         for c in joined:
-            home = self.homes.get(c) or self.new(c.name, c.shape, c.dtype, self.stacked(c))
+            home = self.homes.get(c) or self._spared(c) or self.new(c.name, c.shape, c.dtype, self.stacked(c))
             self.homes[c] = home
             axis, start = c.params["axis"], 0
             self.runs[c] = self._runs(c) if axis == len(c.shape) - 1 else []
@@ -248,8 +266,20 @@ class Layout:
             if self.is_view(e):
                 self.homes[e] = self.view(e.name, self.home(e.args[0]), look_of(e, bool(self.home(e.args[0]).stacked)))
             else:
-                self.homes[e] = self._reused(e) or self.new(e.name, e.shape, e.dtype, self.stacked(e))
+                self.homes[e] = (
+                    self._reused(e) or self._spared(e) or self.new(e.name, e.shape, e.dtype, self.stacked(e))
+                )
         return self.homes[e]
+
+    def _spared(self, e: Expression) -> Home | None:
+        """For a cotangent the array of something that only the forward pass reads, such as the net input."""
+        if self.plan.phase[e] == BACK and self.stacked(e) == ALL:
+            for other in self.spare:
+                if other.shape == e.shape and other.dtype == e.dtype:
+                    home = self.home(other)
+                    self.spare = [x for x in self.spare if self.homes[x] is not home]
+                    return home
+        return None
 
     def beside(self, e: Expression) -> Home:
         """A second array like that of an expression, for what is on its way to it."""
