@@ -12,6 +12,7 @@
 from typing import TYPE_CHECKING, Any
 
 from microgradrnn import linalg, nn, optim
+from microgradrnn.compiler.symbol import TraceError
 from microgradrnn.engine import (
     AnomalyError,
     Tensor,
@@ -47,8 +48,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "AnomalyError", "Tensor", "Value", "backward", "checkpoint", "compile", "detect_anomaly", "enable_grad", "grad",
-    "gradcheck", "hessian", "hvp", "jacobian", "jvp", "linalg", "mark", "nn", "no_grad", "optim", "scope", "vjp",
+    "AnomalyError", "Tensor", "TraceError", "Value", "backward", "checkpoint", "compile", "detect_anomaly",
+    "enable_grad", "grad", "gradcheck", "hessian", "hvp", "jacobian", "jvp", "linalg", "mark", "nn", "no_grad", "optim",
+    "scope", "vjp",
 ]  # fmt: skip
 __all__ += elementwise.__all__
 __all__ += indexing.__all__

@@ -12,6 +12,8 @@ from microgradrnn.compiler.guard import snapshot
 from microgradrnn.engine import Node
 from microgradrnn.engine.node import plain
 
+STATES = ("h", "c", "s2", "s3", "s4")  # what the parts of a state are called, if nothing says more
+
 
 class Slot:
     """A place where a float, a float array or a node comes in: its shape and dtype. A float is `weak`, as in NumPy."""
@@ -117,6 +119,11 @@ def argument_names(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
         collected_slots(args, slots)
         if len(slots) == 1 + len(states):
             return ["x", *(f"{state}_prev" for state in states)]
+    if len(args) == 2 and len(parameters) == 2 and parameters[1].name in ("h", "state"):  # a cell of the user's
+        slots = []
+        collected_slots(args[1], slots)
+        if isinstance(args[0], Slot) and 0 < len(slots) <= len(STATES):
+            return [parameters[0].name, *(f"{name}_prev" for name in STATES[: len(slots)])]
     positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     names: list[str] = []
     for name, argument in [*zip([*positional, *(f"x{k}" for k in range(len(args)))], args, strict=False),

@@ -30,18 +30,21 @@ class Compiled:
         update_wrapper(self, f, updated=())
         self.f = f
         self.traces: OrderedDict[Any, Program] = OrderedDict()
-        self.lock = RLock()
-        self.fell_back = False
+        self._lock = RLock()
+        self._fell_back = False
 
     def __get__(self, obj: Any, owner: Any = None) -> Any:
         return self if obj is None else MethodType(self, obj)
+
+    def __repr__(self) -> str:
+        return f"<compiled {self._name}>"
 
     def __reduce__(self) -> Any:
         return compile, (self.f,)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What the function returns: numbers for numbers; nodes, if it is given a node or closes over one."""
-        if TRACING.get() or self.hunts_anomalies():
+        if TRACING.get() or self._hunts_anomalies():
             return self.f(*args, **kwargs)
         program, values = self.program(*bound(self.f, args, kwargs))
         return program.run(values)
@@ -62,7 +65,7 @@ class Compiled:
         if TRACING.get():
             raise TraceError("value_and_grad inside a compiled function; compile the inner function alone")
         arguments = bound(self.f, args, kwargs)
-        if self.hunts_anomalies():
+        if self._hunts_anomalies():
             values: list[Any] = []
             slots = slotted(arguments, values)
             found: tuple[Any, Any] = taped(self.f, slots, values)
@@ -71,16 +74,16 @@ class Compiled:
         result: tuple[Any, Any] = program.value_and_grad(values)
         return result
 
-    def hunts_anomalies(self) -> bool:
+    def _hunts_anomalies(self) -> bool:
         """Is anomaly mode on? It looks at every operation, so that nothing runs compiled; said once in the log."""
         on = SCOPE.get().anomaly
-        if on and not self.fell_back:
-            self.fell_back = True
-            log.warning("compile: %s runs uncompiled, because anomaly mode looks at every operation", self.name)
+        if on and not self._fell_back:
+            self._fell_back = True
+            log.warning("compile: %s runs uncompiled, because anomaly mode looks at every operation", self._name)
         return on
 
     @property
-    def name(self) -> str:
+    def _name(self) -> str:
         """What the function is called in messages."""
         return getattr(self.f, "__name__", type(self.f).__name__)
 
@@ -89,23 +92,23 @@ class Compiled:
         values: list[Any] = []
         arguments = slotted((tuple(args), kwargs), values)
         key = (form(arguments), snapshot(self.f))
-        with self.lock:
+        with self._lock:
             program = self.traces.get(key)
             if program is None:
-                self.traces[key] = program = self.traced(arguments)
+                self.traces[key] = program = self._traced(arguments)
                 if len(self.traces) > MOST:
                     self.traces.popitem(last=False)
             else:
                 self.traces.move_to_end(key)
         return program, values
 
-    def traced(self, arguments: Any) -> Program:
+    def _traced(self, arguments: Any) -> Program:
         """A new program. Floats take the dtype of the arrays that they meet, as Python's floats do in NumPy."""
         slots: list[Any] = []
         collected_slots(arguments, slots)
         names = argument_names(self.f, *arguments)
         for _ in range(2):
-            made = trace(lambda args, kwargs: self.f(*args, **kwargs), arguments, names, self.name)
+            made = trace(lambda args, kwargs: self.f(*args, **kwargs), arguments, names, self._name)
             met = {slot.dtype for slot in slots if not slot.weak} | {e.dtype for _, e in made.free if e.shape}
             weak = [slot for slot in slots if slot.weak]
             if not weak or met != {np.dtype(np.float32)} or weak[0].dtype == np.float32:
@@ -118,7 +121,7 @@ class Compiled:
     def last(self) -> Program:
         """The program that was used last."""
         if not self.traces:
-            raise ValueError(f"compile: {self.name} was not called yet, so there is no code to show; call it first")
+            raise ValueError(f"compile: {self._name} was not called yet, so there is no code to show; call it first")
         return next(reversed(self.traces.values()))
 
     @property
@@ -126,12 +129,19 @@ class Compiled:
         """The function and its derivative as Python, in the symbols of the notation: to be read, and it runs too."""
         from microgradrnn.compiler.readable import python_source
 
-        return python_source(self.last.trace, self.word)
+        return python_source(self.last.trace, self._word)
 
     @property
     def optimised_source(self) -> str:
         """The code that ran last."""
         return self.last.source
+
+    @property
+    def constants(self) -> dict[str, Any]:
+        """The arrays that the source names."""
+        from microgradrnn.compiler.readable import constants
+
+        return constants(self.last.trace, self._word)
 
     def equations(self, time: bool = False) -> Any:
         """The function and its derivative as equations: ``str()`` of them is text, ``.latex()`` is LaTeX.
@@ -147,18 +157,18 @@ class Compiled:
         """The function and its derivative as a JavaScript module, for a browser; it computes in double precision."""
         from microgradrnn.compiler.javascript import javascript
 
-        return javascript(self.last.trace, self.word)
+        return javascript(self.last.trace, self._word)
 
     def explain(self) -> str:
         """What was traced, and how it runs."""
         if not self.traces:
-            return f"{self.name}: not called yet."
+            return f"{self._name}: not called yet."
         return "\n".join(program.explain() for program in self.traces.values())
 
     @property
-    def word(self) -> str:
+    def _word(self) -> str:
         """The name, in a form that a program can use."""
-        return self.name if self.name.isidentifier() else "f"
+        return self._name if self._name.isidentifier() else "f"
 
 
 def compile(f: Callable[..., Any]) -> Compiled:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import array
 import copy
 import functools
+import hashlib
 import types
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -25,12 +26,12 @@ SIMPLE = (bool, int, float, complex, str, bytes, type(None), np.dtype, np.generi
 SEQUENCES = (list, tuple, set, frozenset, deque)
 
 
-def snapshot(thing: Any, generators: bool = False) -> tuple[Any, ...]:
+def snapshot(thing: Any, generators: list[np.random.Generator] | None = None) -> tuple[Any, ...]:
     """All that a function, cell or module depends on, to be compared with another snapshot of it.
 
     Args:
         thing: the function, cell or module.
-        generators: is the state of random generators part of it?
+        generators: a list, to which generators of random numbers are added; their state is then part of the snapshot.
 
     >>> def times(factor):
     ...     return lambda x: factor[0] * x
@@ -54,7 +55,8 @@ def snapshot(thing: Any, generators: bool = False) -> tuple[Any, ...]:
             found.append(seen[id(part)])  # which of those that came before
         else:
             seen[id(part)] = len(seen)
-            if generators and isinstance(part, np.random.Generator):
+            if generators is not None and isinstance(part, np.random.Generator):
+                generators.append(part)
                 found.append(repr(part.bit_generator.state))
             said, parts = contents(part)
             found.append(said)
@@ -67,7 +69,7 @@ def contents(thing: Any) -> tuple[Any, list[Any]]:
     if isinstance(thing, Node):
         return (id(thing), thing.requires_grad), []
     if isinstance(thing, np.ndarray):
-        return (thing.shape, thing.dtype.str, thing.tobytes()), []
+        return (thing.shape, thing.dtype.str, hashlib.blake2b(np.ascontiguousarray(thing).data).digest()), []
     if isinstance(thing, (bytearray, memoryview, array.array)):
         return (type(thing).__name__, bytes(thing)), []
     if isinstance(thing, types.FunctionType):
@@ -169,7 +171,7 @@ def ours(module: str | None) -> bool:
 
 # --------------------------------------------------------------------------------------------------------- symbols in
 def with_symbols(thing: Any, lift: Callable[[Node], Node], memo: dict[int, Any] | None = None) -> Any:
-    """A copy of a function, method, object or list with symbols for the nodes in it; itself, if there are none.
+    """A copy of a function, method, object or list with symbols for the nodes in it; itself, if there is no need.
 
     So a function that asks a weight for its numbers is told that it cannot, as if it was an argument.
     """
@@ -195,37 +197,42 @@ def _copied(thing: Any, again: Callable[[Any], Any], lift: Callable[[Node], Node
         return thing if same else functools.partial(parts[0], *parts[1], **parts[2])
     if isinstance(thing, types.FunctionType):
         return _copied_function(thing, again)
-    if type(thing) in (list, tuple, deque) or hasattr(thing, "_fields"):
+    if type(thing) in (list, deque, set):
+        return type(thing)(again(part) for part in thing)  # the function may write to it: a trace leaves nothing there
+    if type(thing) is dict:
+        return {key: again(part) for key, part in thing.items()}
+    if type(thing) is tuple or hasattr(thing, "_fields"):
         new = [again(part) for part in thing]
         if all(a is b for a, b in zip(new, thing, strict=True)):
             return thing
-        return type(thing)(*new) if hasattr(thing, "_fields") else type(thing)(new)
-    if type(thing) is dict:
-        found = {key: again(part) for key, part in thing.items()}
-        return thing if all(found[key] is part for key, part in thing.items()) else found
+        return type(thing)(*new) if hasattr(thing, "_fields") else tuple(new)
     own = getattr(thing, "__dict__", None)
     if type(own) is not dict or isinstance(thing, types.CellType):
         return thing
     found = {key: again(part) for key, part in own.items()}
     if all(found[key] is part for key, part in own.items()):
         return thing
-    other = copy.copy(thing)
-    vars(other).update(found)
+    try:
+        other = copy.copy(thing)
+        vars(other).update(found)
+    except Exception:  # locks, files and the like
+        return thing
     return other
 
 
 def _copied_function(f: types.FunctionType, again: Callable[[Any], Any]) -> Any:
-    cells = [types.CellType(again(c.cell_contents)) if bound_cell(c) else c for c in f.__closure__ or ()]
-    if all(not bound_cell(c) or c.cell_contents is old.cell_contents for c, old in zip(cells, f.__closure__ or (),
-                                                                                      strict=True)):
-        cells = list(f.__closure__ or ())
+    cells = []
+    for old in f.__closure__ or ():
+        new = again(old.cell_contents) if bound_cell(old) else None
+        cells.append(old if not bound_cell(old) or new is old.cell_contents else types.CellType(new))
     names = [] if ours(f.__module__) else [name for name in names_in(f.__code__) if name in f.__globals__]
     changed = {name: new for name in names if (new := again(f.__globals__[name])) is not f.__globals__[name]}
-    defaults, by_name = again(f.__defaults__), again(f.__kwdefaults__)
-    if cells == list(f.__closure__ or ()) and not changed and (defaults, by_name) == (f.__defaults__, f.__kwdefaults__):
+    defaults, by_name = again(f.__defaults__), f.__kwdefaults__ and again(f.__kwdefaults__)
+    same = all(a is b for a, b in zip(cells, f.__closure__ or (), strict=True)) and defaults is f.__defaults__
+    if same and not changed and not by_name:
         return f
-    other = types.FunctionType(f.__code__, {**f.__globals__, **changed} if changed else f.__globals__, f.__name__,
-                               defaults, tuple(cells))
+    known = {**f.__globals__, **changed} if changed else f.__globals__
+    other = types.FunctionType(f.__code__, known, f.__name__, defaults, tuple(cells))
     other.__kwdefaults__ = by_name
     other.__dict__.update(f.__dict__)
     return other

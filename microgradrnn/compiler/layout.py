@@ -61,6 +61,7 @@ ALL, FEW = 1, 2
 RESERVED = {  # names that the code uses itself
     "T", "np", "rows", "rows_back", "first", "stop", "begin", "end", "summed", "start", "steps", "start_back",
     "factors", "loop_back", "gradients", "dx", *keyword.kwlist, *dir(builtins), *dir(np),
+    *(f"{f}_{bits}" for f in ("exp", "tanh", "sigmoid") for bits in (32, 64)), *(f"i{k}" for k in range(10)),
 }  # fmt: skip
 CACHE = 1 << 15  # numbers: so many of an array of factors are worked out at a time
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,9 +23,16 @@ from microgradrnn.engine.node import plain
 from microgradrnn.engine.scope import SCOPE
 
 BACK_ENDS: tuple[str, ...] = ("numba", "numpy")  # in the order in which they are tried
-MOST = 32  # so many compiled steps are kept,
-IDLE = 2  # workspaces that are kept for a number of steps
-LENGTHS = 8  # each with workspaces for so many numbers of steps
+MOST = 32  # so many compiled steps are kept
+MOST_BYTES = 1 << 27  # of workspaces that are kept for the next calls
+
+
+class Unrolled(NamedTuple):
+    """What a compiled loop gives: the outputs and the last state; how it ran, and how often the cell was traced."""
+
+    result: tuple[Any, Any]
+    back_end: str
+    traces: int
 
 
 class CompiledStep:
@@ -61,36 +69,47 @@ class CompiledStep:
             )
         self.plan, self.code, self.workspace_type = coded(self.trace, ragged, back_end)
         self.back_end = "NumPy" if self.workspace_type is Workspace else "Numba"
-        self.idle: dict[int, list[Workspace]] = {}
+
+
+class Pool:
+    """Workspaces that are not used any more, for the next call with the same step and as many steps.
+
+    All together take at most `MOST_BYTES`; the ones that were not used for longest are let go.
+    """
+
+    def __init__(self) -> None:
+        self.idle: list[tuple[CompiledStep, int, Workspace]] = []
         self.lock = threading.Lock()
 
-    def workspace(self, T: int) -> Workspace:
-        """A workspace for T steps that nobody uses."""
+    def take(self, step: CompiledStep, T: int) -> Workspace:
+        """A workspace that nobody uses."""
         with self.lock:
-            if idle := self.idle.get(T):
-                return idle.pop()
-        return self.workspace_type(self.code, T)
+            for k in range(len(self.idle))[::-1]:
+                if self.idle[k][0] is step and self.idle[k][1] == T:
+                    return self.idle.pop(k)[2]
+        return step.workspace_type(step.code, T)
 
-    def give_back(self, T: int, workspace: Workspace) -> None:
-        """A workspace that is not used any more; a few are kept for the next calls."""
+    def give(self, step: CompiledStep, T: int, workspace: Workspace) -> None:
+        """A workspace that is not used any more."""
         with self.lock:
-            if T not in self.idle and len(self.idle) >= LENGTHS:
-                self.idle.pop(next(iter(self.idle)))
-            idle = self.idle.setdefault(T, [])
-            if len(idle) < IDLE:
-                idle.append(workspace)
+            self.idle.append((step, T, workspace))
+            while len(self.idle) > 1 and sum(w.size for _, _, w in self.idle) > MOST_BYTES:
+                self.idle.pop(0)
+
+
+POOL = Pool()
 
 
 class Run:
     """A forward pass, and the backward passes that may follow. It owns a workspace until it is dropped."""
 
     def __init__(self, step: CompiledStep, T: int) -> None:
-        self.step, self.T, self.workspace = step, T, step.workspace(T)
+        self.step, self.T, self.workspace = step, T, POOL.take(step, T)
         self.lock = threading.Lock()
 
     def __del__(self) -> None:
-        if hasattr(self, "workspace"):
-            self.step.give_back(self.T, self.workspace)
+        with suppress(Exception):  # (the interpreter may be about to end)
+            POOL.give(self.step, self.T, self.workspace)
 
     def array(self, e: Any) -> np.ndarray:
         """The array of a leaf."""
@@ -179,6 +198,7 @@ def state_names(step: Any, n: int) -> list[str]:
 
 
 LOCK = threading.RLock()
+TRACES: Counter[Any] = Counter()  # how often each cell was traced for inputs of a form
 STEPS: OrderedDict[Any, tuple[Any, CompiledStep | TraceError]] = OrderedDict()
 
 
@@ -195,7 +215,12 @@ def coded(trace: Trace, ragged: bool, back_end: str) -> tuple[Plan, Code, type[W
 
             plan = Plan(trace, grouped=False)
             return plan, NumbaCode(plan, ragged), NumbaWorkspace
-        except (ImportError, TraceError):
+        except ImportError:
+            if back_end == "numba":
+                raise ImportError(
+                    'compiled="numba" needs Numba: pip install numba, or the extra "fast"; compiled=True does without'
+                ) from None
+        except TraceError:
             if back_end == "numba":
                 raise
     plan = Plan(trace)
@@ -219,6 +244,7 @@ def compiled_step(
                 made = CompiledStep(step, x, slots, ragged, what, back_end)
             except TraceError as error:
                 made = error.with_traceback(None)
+            TRACES[id(cell), *key[1:4]] += 1
             STEPS[key] = cell, made  # the cell too: keys hold the ids of its parts
             if len(STEPS) > MOST:
                 STEPS.popitem(last=False)
@@ -231,7 +257,7 @@ def compiled_step(
 def unroll_compiled(
     cell: Any, step: Callable[..., Any], xs: Any, state: Any, lengths: np.ndarray | None, reverse: bool, what: str,
     uncompiled: Callable[..., Any], back_end: str = "best",
-) -> tuple[Any, Any]:  # fmt: skip
+) -> Unrolled:  # fmt: skip
     """The outputs of all steps and the last state, as `unroll` returns them.
 
     Args:
@@ -252,6 +278,8 @@ def unroll_compiled(
     if plain(xs).dtype.kind != "f":
         raise TraceError(f"compile: xs holds {plain(xs).dtype}, and traces are of floats; convert it: xs.astype(float)")
     x, slots = Slot(plain(xs)[0]), slotted(state, parts)
+    if len(parts) < len(flat(state)):
+        raise TraceError("compile: the first state holds whole numbers, and traces are of floats; use zeros of floats")
     found = compiled_step(cell, step, x, slots, ragged, what, back_end)
     run = Run(found, T)
     starts = {}
@@ -290,7 +318,13 @@ def unroll_compiled(
 
         live = [found.trace.differentiable[0], *found.trace.differentiable]
         nodes = on_the_tape(uncompiled, (xs, state), sources, outputs, pull, live, found.trace.selects or ragged)
-    return nodes[0], placed(slots, iter(nodes[1:]))
+    result = nodes[0], placed(slots, iter(nodes[1:]))
+    return Unrolled(result, found.back_end, TRACES[id(cell), form(x), form(slots), ragged])
+
+
+def flat(state: Any) -> list[Any]:
+    """The parts of a state, in order."""
+    return [part for one in state for part in flat(one)] if isinstance(state, (tuple, list)) else [state]
 
 
 def collected_form(state: Any) -> str:

@@ -38,7 +38,7 @@ from microgradrnn.compiler.straight import executed
 __all__ = ["NumbaCode", "NumbaWorkspace", "Unsupported"]
 
 LOG = logging.getLogger("microgradrnn")
-FAST = {"contract", "arcp", "nsz", "reassoc"}  # not "nnan" and "ninf": a NaN must stay one
+FAST = {"contract", "arcp", "nsz"}  # not "nnan", "ninf" and "reassoc": a NaN must stay one, and (a + b) - b too
 NAMESPACE: dict[str, Any] = {
     "np": np, "erf": math.erf, "float32": np.float32, "float64": np.float64, "int32": np.int32,
     "int64": np.int64, "whole": numba_math.WHOLE,

@@ -287,6 +287,7 @@ class Workspace:
 
     def __init__(self, code: Code, T: int) -> None:
         self.arrays = code.layout.arrays(T)
+        self.size = sum(a.nbytes for a in self.arrays.values() if a.base is None)
         stacked = {home.name for home in code.layout.made if home.stacked}
         names = {f"{n}_all" if n in stacked else n: a for n, a in self.arrays.items()}
         self.few = code.layout.few

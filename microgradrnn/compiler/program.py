@@ -75,8 +75,10 @@ class Program:
         numbers = self.numbers(values)
         try:
             found = self.forward(*numbers)
-        except FAILED:
-            return self.recorded(values)
+        except FAILED:  # on the tape 1 / 0 is inf
+            if sources or not floats:
+                return self.recorded(values)
+            return mapped(self.recorded([Value(x, requires_grad=False) for x in values]), plain)
         found, saved = list(found[: len(t.outputs)]), found[len(t.outputs) :]
         kind = Value if floats else Tensor
         outputs = [self.result(y, e, kind, numbers) for y, e in zip(found, t.outputs, strict=True)]

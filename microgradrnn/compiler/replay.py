@@ -44,6 +44,9 @@ class Parts(Deferred):
         """Is every number finite?"""
         return all(g is None or all_finite(g) for g in self.values)
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.concatenate([np.ravel(g) for g in self.values if g is not None]).astype(dtype or self.dtype)
+
     def __add__(self, other: Any) -> Any:
         both = zip(self.values, other.values, strict=True)
         return Parts([b if a is None else a if b is None else a + b for a, b in both], self)
@@ -70,10 +73,11 @@ class Call(Stretch):
         self, f: Callable[..., Any], xs: Sequence[Any], sources: list[Node], outputs: Sequence[Any], pull: Pull,
         selects: bool = False,
     ) -> None:  # fmt: skip
-        once = list(dict.fromkeys(sources))
-        super().__init__(f, xs, once, [x for x in once if x.requires_grad], outputs[0])
+        once = [x for x in dict.fromkeys(sources) if x.requires_grad]
+        super().__init__(f, xs, once, once, outputs[0])
         self.pulled, self.outputs, self.pull, self.selects = sources, outputs, pull, selects
         self.recorded: list[Any] | None = None
+        self.inside: set[Any] = set()  # once it is unfolded: the nodes inside
 
     def run_again(self, g: Any, silent: bool) -> dict[Node, Any]:
         """The cotangents of the sources."""
@@ -85,7 +89,7 @@ class Call(Stretch):
         except (ArithmeticError, ValueError):  # floats raise where arrays give inf or nan
             return self.from_the_tape(cotangents, silent)
         for x, message in zip(self.pulled, messages, strict=True):
-            if message is not None:
+            if message is not None and x.requires_grad:
                 found[x] = found[x] + message if x in found else message
         unread = any(h is None for h in cotangents)  # 0 times an infinity is 0 on a way that nobody takes
         doubtful = self.selects or silent or unread
@@ -114,15 +118,25 @@ class Call(Stretch):
             )
         return nodes
 
+    def run_with_old_data(self) -> list[Any]:
+        """The same, with the data that the sources had when the function ran: they may have been updated since."""
+        now = [x._data for x, _ in self.used]
+        try:
+            for x, data in self.used:
+                x._data = data
+            return self.run_recorded()
+        finally:
+            for (x, _), data in zip(self.used, now, strict=True):
+                x._data = data
+
     def unfolded(self, serial: float) -> list[Any]:
         """The outputs as nodes with their graphs, which are a little older than a serial number."""
         if self.recorded is None:
-            self.check_unchanged()
             if "unfold" not in self.said:
                 self.said.add("unfold")
                 log.info("compile: somebody looks inside a compiled function; it runs again, recorded")
             since = next_serial()
-            nodes = self.run_recorded()
+            nodes = self.run_with_old_data()
             unfold(nodes)  # what is compiled inside too, as long as the order is known
             inside = sorted(_younger(nodes, since), key=lambda node: node.serial)
             oldest = max((x.serial for node in inside for x in node.inputs if x is not None and x.serial < since),
@@ -130,7 +144,6 @@ class Call(Stretch):
             step = (serial - max(oldest, serial - 1)) / (len(inside) + 1)
             for k, node in enumerate(inside):
                 node.serial = serial - (len(inside) - k) * step
-            self.read = {x for node in inside for x in node.inputs}
             self.inside = set(inside)
             self.recorded = nodes
         return self.recorded
@@ -138,10 +151,16 @@ class Call(Stretch):
     def unfold(self, node: Any, which: int, serial: float) -> None:
         """Make a node, which stands for one of the outputs, the recorded one."""
         y = self.unfolded(serial)[which]
-        if y in self.inside and y not in self.read:
+        if y in self.inside:
             node.op, node.inputs, node._args, node.params = y.op, y.inputs, y._args, y.params
-            node.scope, node.tag = y.scope, y.tag
-        else:  # it is used inside too, so that it cannot be another node
+            node.scope, node.tag, node.serial = y.scope, y.tag, y.serial
+            for reader in self.inside:  # what reads it inside, as the next step reads the state, reads this node now
+                if y in reader.inputs:
+                    reader._args = tuple(node._data if x is y else a for x, a in zip(reader.inputs, reader._args,
+                                                                                     strict=True))
+                    reader.inputs = tuple(node if x is y else x for x in reader.inputs)
+            self.inside = self.inside - {y} | {node}
+        else:  # it was handed through
             node.op, node.inputs, node._args, node.params = multiply, (y, None), (y._data, 1.0), NO_PARAMS
 
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from microgradrnn.engine import Node, Tensor, mark
+from microgradrnn.engine.guards import user_line
 from microgradrnn.engine.node import NO_PARAMS, new_node
 from microgradrnn.engine.plain import specialise
 from microgradrnn.engine.scope import SCOPE
@@ -30,8 +31,9 @@ class TraceError(TypeError):
 def refuse(*_: Any, **__: Any) -> NoReturn:
     """Say that the function asks for numbers."""
     raise TraceError(
-        "compile: the function asks for numbers that are known only when it runs (if, while, float(), .item(), .data). "
-        "Choose with where(condition, a, b), compare the Tensor itself, as in h > 0, or leave compiled= out"
+        "compile: the function asks for numbers that are known only when it runs (if, while, float(), .item(), .data, "
+        "functions of math). Choose with where(condition, a, b), compare the Tensor itself, as in h > 0, use the "
+        f"functions of microgradrnn, or do not compile it [at {user_line()}]"
     )
 
 

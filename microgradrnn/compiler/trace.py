@@ -8,7 +8,8 @@ this is done twice, with other numbers standing in: if the two differ, the funct
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -54,9 +55,9 @@ class Trace:
         try:
             with enable_grad(), np.errstate(all="ignore"):
                 copied = self._with_symbols(f)
-                before = snapshot(copied, generators=True), chance()
+                before = snapshot(copied, []), chance()
                 returned = copied(*placed(arguments, iter(symbols)))
-                self.changed = (snapshot(copied, generators=True), chance()) != before
+                self.changed = (snapshot(copied, []), chance()) != before
                 nodes: list[Any] = []
                 self.result = collected(returned, nodes)
                 self._differentiate(list(map(lift, nodes)), symbols)
@@ -163,7 +164,7 @@ class Trace:
             if a.made is None:
                 raise TraceError(
                     "compile: the function, or a rule of an operation in it, computes with numbers that are known only "
-                    "when it runs, in a way that cannot be traced; choose with where(), or leave compiled= out"
+                    "when it runs, in a way that cannot be traced; choose with where(), or do not compile it"
                 )
             op, inputs, options = a.made
             args = [self._plain(i) for i in inputs]
@@ -247,6 +248,22 @@ def chance() -> tuple[Any, ...]:
     return random.getstate(), [x.tobytes() if isinstance(x, np.ndarray) else x for x in np.random.get_state()]
 
 
+@contextmanager
+def chance_restored(f: Callable[..., Any]) -> Iterator[None]:
+    """Give all generators of random numbers that a function may draw from their state back: a trace is no call."""
+    generators: list[np.random.Generator] = []
+    snapshot(f, generators)
+    own = [g.bit_generator.state for g in generators]
+    of_python, of_numpy = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(of_python)
+        np.random.set_state(of_numpy)
+        for g, state in zip(generators, own, strict=True):
+            g.bit_generator.state = state
+
+
 def trace(f: Callable[..., Any], arguments: Any, names: Sequence[str], what: str = "the function") -> Trace:
     """Trace a function.
 
@@ -261,15 +278,16 @@ def trace(f: Callable[..., Any], arguments: Any, names: Sequence[str], what: str
     """
     slots: list[Any] = []
     collected_slots(arguments, slots)
-    first, second = (
-        Trace(f, arguments, names, [rng.standard_normal(s.shape).astype(s.dtype) for s in slots], what)
-        for rng in map(np.random.default_rng, (0, 1))
-    )
+    with chance_restored(f):
+        first, second = (
+            Trace(f, arguments, names, [rng.standard_normal(s.shape).astype(s.dtype) for s in slots], what)
+            for rng in map(np.random.default_rng, (0, 1))
+        )
     if (first.changed or second.changed or first.table.made.keys() != second.table.made.keys()
             or first.result != second.result):
         raise TraceError(
             f"compile: {what} computes something else when it runs again, or for other numbers: it draws random "
-            "numbers, counts its calls, or looks at the numbers (as sort does). Draw and count outside, and pass the "
-            "result in; choose with where(); or leave compiled= out"
+            "numbers, counts its calls, stores something, or looks at the numbers (as sort does). Draw, count and "
+            "store outside, and pass the result in; choose with where(); or do not compile it"
         )
     return first

@@ -23,7 +23,7 @@ from microgradrnn.engine.messages import Observer, guards_of, recorded
 from microgradrnn.engine.node import SHARED, Node
 from microgradrnn.engine.plain import backward_of_arrays, backward_of_floats, plain_graph
 from microgradrnn.engine.scope import SCOPE, enable_grad
-from microgradrnn.engine.unfold import unfold
+from microgradrnn.engine.unfold import asked_for, unfold
 
 Keep = Callable[[Node, int], bool]
 
@@ -39,8 +39,9 @@ def reverse(
     The options are those of `backward`; nodes with a serial below `since` are taken as leaves, and with `silent` the
     root lies behind a `where` itself.
     """
-    if observe is not None or keep is not None or create_graph:
-        unfold(root)
+    roots = [root] if isinstance(root, Node) else root
+    if observe is not None or keep is not None or create_graph or asked_for(roots, targets):
+        unfold([*roots, *(targets or ())])
     arriving = seeds(root, seed, create_graph)  # for each node, the sum of its messages so far
     live, behind = ancestors(arriving, targets, since), set(arriving) if silent else set()
     add, guards = adding(arriving, create_graph), guards_of(live, behind, observe, create_graph)

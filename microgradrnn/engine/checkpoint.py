@@ -17,7 +17,7 @@ from microgradrnn.engine.backward import ancestors, reverse
 from microgradrnn.engine.node import Node, next_serial, plain
 from microgradrnn.engine.primitive import Every, Primitive
 from microgradrnn.engine.rules.shape import astype, concat, reshape
-from microgradrnn.engine.scope import SCOPE, TRACING, resumed
+from microgradrnn.engine.scope import COMPILED, SCOPE, TRACING, resumed
 from microgradrnn.engine.value import Value
 
 
@@ -81,7 +81,7 @@ class Stretch:
     ) -> None:
         self.f, self.xs, self.sources, self.result = f, xs, sources, result
         self.used = [(x, x._data) for x in used]
-        self.scope = SCOPE.get()
+        self.scope, self.compiled = SCOPE.get(), COMPILED.get()
         self.collected = Collected()
 
     def cotangent(self, g: Any, source: Node, silent: bool) -> Any:
@@ -100,9 +100,13 @@ class Stretch:
         self.check_unchanged()
         create_graph = isinstance(g, Node)
         since = next_serial()
-        with resumed(self.scope):
-            outputs = self.f(*self.xs)
-            packed = _pack(list(_flat(outputs)))
+        mode = COMPILED.set(self.compiled)
+        try:
+            with resumed(self.scope):
+                outputs = self.f(*self.xs)
+                packed = _pack(list(_flat(outputs)))
+        finally:
+            COMPILED.reset(mode)
         if not np.array_equal(packed.data, self.result, equal_nan=True):
             raise RuntimeError(
                 "checkpoint: the function gave another result the second time. Does it draw random numbers, or change "
@@ -116,7 +120,6 @@ class Stretch:
                 "forgotten. Make it outside, and pass it in"
             )
         return found
-
 
     def check_unchanged(self) -> None:
         """Raise if a node that the function uses got other data since."""

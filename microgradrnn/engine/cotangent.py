@@ -139,7 +139,7 @@ def add_at(total: np.ndarray, index: Any, values: np.ndarray) -> None:
     if type(index) is not np.ndarray or total.ndim < 2 or index.size < 2:
         np.add.at(total, index, values)
         return
-    rows = index.ravel() % len(total)  # -1 is the last row
+    rows = index.ravel().astype(np.intp) % len(total)  # -1 is the last row
     order = np.argsort(rows, kind="stable")
     rows = rows[order]
     first = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))

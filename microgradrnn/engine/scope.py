@@ -80,6 +80,9 @@ SCOPE: ContextVar[Scope] = ContextVar("scope", default=Scope())  # noqa: B039 (a
 # Is a function being traced, to be compiled? Then what needs no gradient is recorded as well.
 TRACING: ContextVar[bool] = ContextVar("tracing", default=False)
 
+# Do loops over time run compiled? See nn/compiling.py.
+COMPILED: ContextVar[bool | str] = ContextVar("compiled", default=False)
+
 
 class Context:
     """A ``with`` block (or a decorator, also of generators) that changes the scope."""

@@ -5,22 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 
 from microgradrnn.compiler.symbol import TraceError
 from microgradrnn.engine import Node, Tensor, Value
 from microgradrnn.engine.node import plain
-from microgradrnn.engine.scope import SCOPE, TRACING
+from microgradrnn.engine.scope import COMPILED, SCOPE, TRACING
 from microgradrnn.nn.cells import Cell
 
 Mode = bool | str
-COMPILED: ContextVar[Mode] = ContextVar("compiled", default=False)
 WHY: WeakKeyDictionary[Any, str] = WeakKeyDictionary()  # for each cell how its last loop ran
+REFUSED: WeakSet[Any] = WeakSet()  # cells that "auto" need not try again
 SHORT = 3  # a loop of fewer steps is not worth a trace
+OFTEN = 3  # more traces than this are worth a remark
 log = logging.getLogger("microgradrnn")
 
 
@@ -36,7 +36,7 @@ def compiling(compiled: Mode = "auto") -> Iterator[None]:
     >>> with nn.compiling():
     ...     hs, h = nn.unroll(cell, np.ones((7, 2, 3)))
     >>> nn.explain(cell)
-    'RNNCell: compiled.'
+    'RNNCell: compiled, on NumPy.'
     """
     token = COMPILED.set(compiled)
     try:
@@ -46,8 +46,16 @@ def compiling(compiled: Mode = "auto") -> Iterator[None]:
 
 
 def explain(cell: Any) -> str:
-    """How the last loop of a cell ran: compiled or on the tape, and why."""
-    return f"{type_name(cell)}: {why(cell) or 'on the tape; compiled= was not asked for.'}"
+    """How the last loop of a cell, or of each cell of a layer, ran: compiled or on the tape, and why.
+
+    Raises:
+        TypeError: if it is no cell.
+    """
+    if hasattr(cell, "explain"):
+        return str(cell.explain())
+    if not callable(cell):
+        raise TypeError(f"explain: expected a cell or a layer, got {type(cell).__name__}")
+    return f"{type_name(cell)}: {why(cell) or 'on the tape, if it has run: compiled= was not asked for.'}"
 
 
 def why(cell: Any) -> str | None:
@@ -99,17 +107,33 @@ def replayed(
         note(cell, ANOMALY)
         return None
     try:
+        if mode == "auto" and refused(cell):
+            return None
+        if mode == "auto" and (checkpoint or TRACING.get() or len(xs) < SHORT):
+            note(cell, "on the tape: the loop is short, checkpointed, or part of a compiled function.")
+            return None
         need_compilable(mode, xs, state, checkpoint)
         lengths = None if lengths is None else np.asarray(plain(lengths))
-        back_end = "best" if mode in (True, "auto") else str(mode)
+        back_end = {True: "best", "auto": "numpy"}.get(mode, str(mode))
         found = unroll_compiled(cell, step, xs, state, lengths, reverse, type_name(cell), uncompiled, back_end)
     except Exception as error:  # whatever it is: on the tape it works, or the error is that of the tape
         note(cell, f"on the tape. {error}.")
         if mode != "auto":
             raise
+        if isinstance(error, TraceError) and not TRACING.get():
+            with suppress(TypeError):
+                REFUSED.add(cell)
         return None
-    note(cell, "compiled.")
-    return found
+    note(cell, f"compiled, on {found.back_end}.{advice(found.traces)}")
+    return found.result
+
+
+def advice(traces: int) -> str:
+    """What to say of a cell that was traced so many times for inputs of one form."""
+    if traces <= OFTEN:
+        return ""
+    return (f" It was traced {traces} times for inputs of this form, because something that it reads changes; make "
+            "that a Tensor, or pass it in with x.")
 
 
 ANOMALY = "on the tape, because anomaly mode looks at every operation."
@@ -124,10 +148,16 @@ def need_compilable(mode: Mode, xs: Any, state: Any, checkpoint: bool | int) -> 
         reason = "it works with arrays, not with Values or lists of steps; stack() the steps"
     elif TRACING.get():
         reason = "the loop is inside a function that is compiled itself"
-    elif mode == "auto" and len(xs) < SHORT:
-        reason = f"a loop of {len(xs)} steps is no quicker"
     if reason is not None:
         raise TraceError(f"compiled=: {reason}")
+
+
+def refused(cell: Any) -> bool:
+    """Was this cell refused before?"""
+    try:
+        return cell in REFUSED
+    except TypeError:  # it has no hash, or cannot be referred to weakly
+        return False
 
 
 def note(cell: Any, how: str) -> None:

@@ -58,13 +58,7 @@ class Loop:
         slots = tuple(map(Slot, parts)) if isinstance(state, tuple) else Slot(state)
         self.trace = trace(step, (Slot(x), slots), ["x", *state_names(step, len(parts))], "cell")
         self.plan = Plan(self.trace)
-        self.code, self.make = code(self.plan, ragged), workspace
-
-    def workspace(self, T: int) -> Any:
-        return self.make(self.code, T)
-
-    def give_back(self, T: int, workspace: Any) -> None:
-        """Workspaces of tests are used once."""
+        self.code, self.workspace_type = code(self.plan, ragged), workspace
 
 
 def both(step: Cell, x: Any, state: Any, ragged: bool = False) -> tuple[Loop, Loop]:

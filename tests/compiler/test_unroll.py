@@ -463,7 +463,7 @@ def test_stacks_in_both_directions_with_dropout_between_layers(make: Any, both: 
             for compiled in (NUMPY, False)
         )
         assert_equal(ours, theirs, 1e-12 if dtype == np.float64 else 1e-5)
-    assert net.explain().count("compiled.") == (6 if both else 3)
+    assert net.explain().count("compiled, on NumPy.") == (6 if both else 3)
 
 
 def test_a_net_of_mixed_cells_takes_first_states_and_runs_backwards() -> None:
@@ -491,7 +491,7 @@ def test_encoder_and_decoder_learn_and_speak_alike() -> None:
     theirs = numbers()
     with nn.compiling():
         ours = numbers()
-    assert nn.explain(net.encoder.cell) == "LSTMCell: compiled."
+    assert nn.explain(net.encoder.cell) == "LSTMCell: compiled, on NumPy."
     assert_equal(ours, theirs, 1e-12)
 
 
@@ -514,7 +514,7 @@ def test_a_loop_inside_a_step_is_compiled_with_it() -> None:
 
     with nn.compiling():
         compare(outer, XS, H0, [W], compiled=None)
-    assert nn.explain(outer) == "outer: compiled."
+    assert nn.explain(outer) == "outer: compiled, on NumPy."
     compare(outer, XS, H0, [W], lengths=LENGTHS)
 
 

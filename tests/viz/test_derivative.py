@@ -114,7 +114,7 @@ def test_an_intermediate_result_stands_beside_the_line_with_the_values_that_it_u
     found = rows(EQUATIONS["choice"]())
     assert [len(lines) for lines in found.values()] == [0, 3, 0, 2, 3]
     assert found["softmax_{xW}"] == ["d(x W)", "dx", "dW"]
-    assert found["v_3"][-1] == "dh"
+    assert found["v_3"][-1] == "dh_{prev}"
 
 
 @pytest.mark.parametrize("name", EQUATIONS)

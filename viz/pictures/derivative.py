@@ -91,8 +91,8 @@ def halves(equations: HasEquations) -> tuple[list[Line], list[Line]]:
         if not isinstance(lines, list | tuple) or not all(map(is_line, lines)):
             kind = type(equations).__name__
             raise TypeError(
-                "derivative: expected equations, which have lists of (left, right), forward and backward, as "
-                f"microgradrnn.compiler(step).equations() has them; got {kind}"
+                "derivative: expected equations, which have lists of (left, right), forward and backward, as in "
+                f"step.equations() of step = microgradrnn.compile(cell), once it was called; got {kind}"
                 + f", whose {half} is no list of pairs of text" * hasattr(equations, half)
                 + "; call its method equations()" * (lines is None and hasattr(equations, "equations")))
         found.append([(left, right) for left, right in lines])
