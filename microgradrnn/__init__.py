@@ -12,7 +12,7 @@
 from typing import TYPE_CHECKING, Any
 
 from microgradrnn import linalg, nn, optim
-from microgradrnn.compiler.symbol import TraceError
+from microgradrnn.compiler.errors import TraceError
 from microgradrnn.engine import (
     AnomalyError,
     Tensor,

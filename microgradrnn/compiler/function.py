@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from microgradrnn.compiler.arguments import argument_names, bound, collected_slots, form, slotted
+from microgradrnn.compiler.errors import TraceError
 from microgradrnn.compiler.guard import snapshot
 from microgradrnn.compiler.program import Program, taped
-from microgradrnn.compiler.symbol import TraceError
 from microgradrnn.compiler.trace import trace
 from microgradrnn.engine.scope import SCOPE, TRACING
 

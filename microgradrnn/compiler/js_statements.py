@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from microgradrnn.compiler.errors import TraceError
 from microgradrnn.compiler.expression import ELEMENTWISE, LEAVES, Expression, ordered, uses
 from microgradrnn.compiler.js_places import Places, at, is_view, only_slices
 from microgradrnn.compiler.js_simpler import kept_shape
-from microgradrnn.compiler.symbol import TraceError
 
 SAME = {"copy", "positive"}  # the value itself
 POINTWISE = (ELEMENTWISE | SAME | {"astype", "isnan", "rint", "round"}) - LEAVES

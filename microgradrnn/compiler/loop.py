@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microgradrnn.compiler.arguments import Slot, collected_slots, form, placed, slotted
+from microgradrnn.compiler.errors import TraceError
 from microgradrnn.compiler.guard import snapshot
 from microgradrnn.compiler.numpy_loop import Code, Workspace
 from microgradrnn.compiler.plan import Plan
 from microgradrnn.compiler.replay import on_the_tape
-from microgradrnn.compiler.symbol import TraceError
 from microgradrnn.compiler.trace import Trace, trace
 from microgradrnn.engine import Node, Tensor
 from microgradrnn.engine.node import plain

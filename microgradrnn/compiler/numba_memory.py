@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from microgradrnn.compiler.errors import TraceError
 from microgradrnn.compiler.expression import Expression
 from microgradrnn.compiler.layout import look_of
 from microgradrnn.compiler.plan import is_view
-from microgradrnn.compiler.symbol import TraceError
 
 
 class Unsupported(TraceError):  # noqa: N818

@@ -17,15 +17,12 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from microgradrnn.compiler.errors import TraceError
 from microgradrnn.engine import Node, Tensor, mark
 from microgradrnn.engine.guards import user_line
 from microgradrnn.engine.node import NO_PARAMS, new_node
 from microgradrnn.engine.plain import specialise
 from microgradrnn.engine.scope import SCOPE
-
-
-class TraceError(TypeError):
-    """The function cannot be compiled; the message says what in it, and what to do."""
 
 
 def refuse(*_: Any, **__: Any) -> NoReturn:

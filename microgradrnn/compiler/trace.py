@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from microgradrnn.compiler.arguments import collected, collected_slots, placed
+from microgradrnn.compiler.errors import TraceError
 from microgradrnn.compiler.expression import Expression, Table, ordered
 from microgradrnn.compiler.guard import snapshot, with_symbols
-from microgradrnn.compiler.symbol import LIFT, StandIn, Symbol, TraceError, lift
+from microgradrnn.compiler.symbol import LIFT, StandIn, Symbol, lift
 from microgradrnn.engine import Node, enable_grad, reverse
 from microgradrnn.engine.node import next_serial
 from microgradrnn.engine.scope import TRACING

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -10,7 +9,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 
-from microgradrnn.compiler.symbol import TraceError
+from microgradrnn.compiler.errors import TraceError
 from microgradrnn.engine import Node, Tensor, Value
 from microgradrnn.engine.node import plain
 from microgradrnn.engine.scope import COMPILED, SCOPE, TRACING
@@ -21,7 +20,6 @@ WHY: WeakKeyDictionary[Any, str] = WeakKeyDictionary()  # for each cell how its 
 REFUSED: WeakSet[Any] = WeakSet()  # cells that "auto" need not try again
 SHORT = 3  # a loop of fewer steps is not worth a trace
 OFTEN = 3  # more traces than this are worth a remark
-log = logging.getLogger("microgradrnn")
 
 
 @contextmanager
@@ -103,6 +101,9 @@ def replayed(
     step.state_symbols = cell.state if isinstance(cell, Cell) else ("h", "c")  # type: ignore[attr-defined]
     if SCOPE.get().anomaly:
         if why(cell) != ANOMALY:
+            import logging  # heavy, and most programs never come here
+
+            log = logging.getLogger("microgradrnn")
             log.warning("%s runs uncompiled: anomaly mode looks at every operation", type_name(cell))
         note(cell, ANOMALY)
         return None

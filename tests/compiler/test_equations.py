@@ -11,7 +11,7 @@ import pytest
 import microgradrnn as mg
 from microgradrnn import nn
 from microgradrnn.compiler.equations import Equations, equations
-from microgradrnn.compiler.symbol import TraceError
+from microgradrnn.compiler.errors import TraceError
 from tests.compiler.test_readable import Chooses, D, H, every_cell, one_step, traced, traced_cell
 from tests.engine.operations import TABLE, Case, inputs
 

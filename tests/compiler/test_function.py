@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 import microgradrnn as mg
 from microgradrnn import Tensor, Value, nn
+from microgradrnn.compiler.errors import TraceError
 from microgradrnn.compiler.straight import Block
-from microgradrnn.compiler.symbol import LIFT, TraceError
+from microgradrnn.compiler.symbol import LIFT
 from microgradrnn.engine.scope import TRACING
 from tests.engine.operations import TABLE, Case, inputs, weights
 from tests.numerics import assert_same

@@ -19,8 +19,8 @@ import pytest
 
 import microgradrnn as mg
 from microgradrnn import Tensor, Value, nn
+from microgradrnn.compiler.errors import TraceError
 from microgradrnn.compiler.function import MOST
-from microgradrnn.compiler.symbol import TraceError
 
 FACTOR = 2.0
 RNG = np.random.default_rng(0)

@@ -15,10 +15,10 @@ import pytest
 import microgradrnn as mg
 from microgradrnn import Tensor, nn
 from microgradrnn.compiler.arguments import Slot
+from microgradrnn.compiler.errors import TraceError
 from microgradrnn.compiler.expression import ELEMENTWISE
 from microgradrnn.compiler.javascript import javascript
 from microgradrnn.compiler.js_lines import BETWEEN_BOOLS, FUNCTIONS, NEGATIONS, OPERATORS, SAME
-from microgradrnn.compiler.symbol import TraceError
 from microgradrnn.compiler.trace import Trace, trace
 
 NODE = shutil.which("node")

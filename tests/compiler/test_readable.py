@@ -12,10 +12,10 @@ import pytest
 import microgradrnn as mg
 from microgradrnn import Tensor, nn
 from microgradrnn.compiler.arguments import Slot
+from microgradrnn.compiler.errors import TraceError
 from microgradrnn.compiler.outline import Names
 from microgradrnn.compiler.python_text import OPERATORS, SIGN, Text, binary, listed, number, power, signed
 from microgradrnn.compiler.readable import constants, python_source, run
-from microgradrnn.compiler.symbol import TraceError
 from microgradrnn.compiler.trace import Trace, trace
 from tests.engine.operations import TABLE, Case, inputs
 from tests.numerics import assert_same

@@ -17,7 +17,7 @@ import pytest
 
 import microgradrnn as mg
 from microgradrnn import Tensor, nn, optim
-from microgradrnn.compiler.symbol import TraceError
+from microgradrnn.compiler.errors import TraceError
 from microgradrnn.engine import mark
 from tests.compiler.test_unroll import (
     C0,

@@ -1,0 +1,5 @@
+"""The error of what cannot be compiled, in a file of its own, so that who only catches it imports no more."""
+
+
+class TraceError(TypeError):
+    """The function cannot be compiled; the message says what in it, and what to do."""
