@@ -109,7 +109,7 @@ def fit(
             with the process, however that ends. A link is followed. Needs the extra ``io``.
         saved: by name, what `microgradrnn.io.save` takes.
         bar: what to write before the progress bar; None shows none. Needs the extra ``progress``.
-        compiled: how loops over time in a step run; by default compiled where that is quicker, see `nn.compiling`.
+        compiled: how loops over time in a step run; by default compiled for NumPy if possible, see `nn.compiling`.
 
     Returns:
         The history of all steps, those of earlier runs too.

@@ -4,9 +4,9 @@ The notation is that of equations.md: row vectors, ⊙ for the product of entrie
 σ for the sigmoid. The cotangent ∂L/∂h of h is dh; that of a weight is the share of this step. Σ_rows is the sum over
 the rows of a batch, and [h > 0] is 1 where the condition holds, else 0.
 
-Operations on entries broadcast as in NumPy: in x U + b, the row b is added to each row. Elsewhere a repeated array is
-a product with 𝟙, an array of ones that has the size that fits: dy 𝟙 is a matrix with the number dy in every entry,
-𝟙 b is a matrix with the row b in every row, and a 𝟙 is a matrix with the column a in every column.
+Elementwise operations broadcast as in NumPy: x U + b adds the row b to each row. Everywhere else, an array that is
+repeated is written as a product with 𝟙, an array of ones of the size that fits. dy 𝟙 is a matrix with the number dy in
+every entry. 𝟙 b is a matrix with the row b in every row. a 𝟙 is a matrix with the column a in every column.
 
 >>> import numpy as np
 >>> import microgradrnn as mg

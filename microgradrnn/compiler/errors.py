@@ -3,3 +3,7 @@
 
 class TraceError(TypeError):
     """The function cannot be compiled; the message says what in it, and what to do."""
+
+
+class UnsteadyError(TraceError):
+    """The function computes something else when it runs again; no other input changes that."""

@@ -1,8 +1,8 @@
 """Which loops a JavaScript function has, and what stands in them.
 
-What works entry by entry is a statement in a loop, and statements for the same shape share a loop. A value that is read
-once and has no name is written where it is read; a value that only its own loop reads needs no array. Sums, joins and
-scatters are statements too: they write to other places of their result.
+An elementwise operation is one statement in a loop over the entries. Operations of the same shape share a loop. A value
+without a name that is read once is written where it is read. A value that is read in its own loop only needs no array.
+Sums, concatenations and scatters are statements too. They write to other places of their result.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import pairwise
@@ -19,6 +19,7 @@ from microgradrnn.compiler.plan import Plan
 from microgradrnn.compiler.replay import on_the_tape
 from microgradrnn.compiler.trace import Trace, trace
 from microgradrnn.engine import Node, Tensor
+from microgradrnn.engine.checkpoint import flat
 from microgradrnn.engine.node import plain
 from microgradrnn.engine.scope import SCOPE
 
@@ -69,6 +70,7 @@ class CompiledStep:
             )
         self.plan, self.code, self.workspace_type = coded(self.trace, ragged, back_end)
         self.back_end = "NumPy" if self.workspace_type is Workspace else "Numba"
+        self.traces = 1  # how often the cell was traced for inputs of this form, of late
 
 
 class Pool:
@@ -198,7 +200,6 @@ def state_names(step: Any, n: int) -> list[str]:
 
 
 LOCK = threading.RLock()
-TRACES: Counter[Any] = Counter()  # how often each cell was traced for inputs of a form
 STEPS: OrderedDict[Any, tuple[Any, CompiledStep | TraceError]] = OrderedDict()
 
 
@@ -244,13 +245,14 @@ def compiled_step(
                 made = CompiledStep(step, x, slots, ragged, what, back_end)
             except TraceError as error:
                 made = error.with_traceback(None)
-            TRACES[id(cell), *key[1:4]] += 1
+            if isinstance(made, CompiledStep):
+                made.traces += sum(other is cell and known[1:] == key[1:] for known, (other, _) in STEPS.items())
             STEPS[key] = cell, made  # the cell too: keys hold the ids of its parts
             if len(STEPS) > MOST:
                 STEPS.popitem(last=False)
         found = STEPS[key][1]
     if isinstance(found, TraceError):
-        raise TraceError(str(found)) from found
+        raise type(found)(str(found)) from found
     return found
 
 
@@ -267,7 +269,7 @@ def unroll_compiled(
         lengths: of each sequence; what comes after is padding.
         reverse: run from the last step to the first.
         what: what the cell is called in messages.
-        uncompiled: the same on the tape, as a function of xs and the state, for who looks inside.
+        uncompiled: the same on the tape, as a function of xs and the state; it runs when the inside is needed.
         back_end: "numpy", "numba", or "best".
 
     Raises:
@@ -278,7 +280,7 @@ def unroll_compiled(
     if plain(xs).dtype.kind != "f":
         raise TraceError(f"compile: xs holds {plain(xs).dtype}, and traces are of floats; convert it: xs.astype(float)")
     x, slots = Slot(plain(xs)[0]), slotted(state, parts)
-    if len(parts) < len(flat(state)):
+    if len(parts) < len(list(flat(state))):
         raise TraceError("compile: the first state holds whole numbers, and traces are of floats; use zeros of floats")
     found = compiled_step(cell, step, x, slots, ragged, what, back_end)
     run = Run(found, T)
@@ -319,12 +321,7 @@ def unroll_compiled(
         live = [found.trace.differentiable[0], *found.trace.differentiable]
         nodes = on_the_tape(uncompiled, (xs, state), sources, outputs, pull, live, found.trace.selects or ragged)
     result = nodes[0], placed(slots, iter(nodes[1:]))
-    return Unrolled(result, found.back_end, TRACES[id(cell), form(x), form(slots), ragged])
-
-
-def flat(state: Any) -> list[Any]:
-    """The parts of a state, in order."""
-    return [part for one in state for part in flat(one)] if isinstance(state, (tuple, list)) else [state]
+    return Unrolled(result, found.back_end, found.traces)
 
 
 def collected_form(state: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from microgradrnn.compiler.arguments import filled, gradient_form, mapped, placed
+from microgradrnn.compiler.arguments import collected, filled, gradient_form, mapped, placed
 from microgradrnn.compiler.expression import Expression, ordered, rewritten
 from microgradrnn.compiler.replay import on_the_tape
 from microgradrnn.compiler.straight import Block, executed, function, on_floats
@@ -100,7 +100,7 @@ class Program:
             return filled(t.result, [new_node(kind, y, SCOPE.get(), False) if k in where else y
                                      for k, y in enumerate(outputs)])  # fmt: skip
         nodes = on_the_tape(
-            self.recording(outputs), placed(self.arguments, iter(values)), sources, [outputs[k] for k in where], pull,
+            self.as_nodes, placed(self.arguments, iter(values)), sources, [outputs[k] for k in where], pull,
             [t.differentiable[k] for k in where], t.selects,
         )  # fmt: skip
         for k, node in zip(where, nodes, strict=True):
@@ -108,15 +108,11 @@ class Program:
             outputs[k] = node
         return filled(t.result, outputs)
 
-    def recording(self, outputs: list[Any]) -> Callable[..., Any]:
-        """The function on the tape, as a function of the two kinds of arguments; it must give these outputs again."""
-
-        def run(args: Any, kwargs: Any) -> Any:
-            nodes: list[Any] = []
-            mapped(self.f(*args, **kwargs), lambda x: nodes.append(x) if isinstance(x, Node) else None)
-            return nodes
-
-        return run
+    def as_nodes(self, args: Any, kwargs: Any) -> list[Any]:
+        """The nodes that the function returns on the tape."""
+        nodes: list[Any] = []
+        collected(self.f(*args, **kwargs), nodes)
+        return nodes
 
     def recorded(self, values: list[Any]) -> Any:
         """The function on the tape."""

@@ -3,8 +3,8 @@
 Its node is the *call*; what the function returns are *parts* of it, one node for each. What the parts receive is
 collected in the call, and goes back to the sources in one go.
 
-Who wants to see inside gets the function run again, recorded (`unfold`); so it is too where a NaN may be one that a
-`where` has left out, which only the tape can tell.
+A pass that needs to see what is inside runs the function again, recorded (`unfold`). So does a pass whose result holds
+a NaN: it may be one that a `where` leaves out, and only the tape can tell.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Call(Stretch):
         for x, message in zip(self.pulled, messages, strict=True):
             if message is not None and x.requires_grad:
                 found[x] = found[x] + message if x in found else message
-        unread = any(h is None for h in cotangents)  # 0 times an infinity is 0 on a way that nobody takes
+        unread = any(h is None for h in cotangents)  # the tape has no path there; here 0 times an infinity is NaN
         doubtful = self.selects or silent or unread
         if doubtful and not all(all_finite(np.asarray(message)) for message in found.values()):
             return self.from_the_tape(cotangents, silent)
@@ -134,7 +134,7 @@ class Call(Stretch):
         if self.recorded is None:
             if "unfold" not in self.said:
                 self.said.add("unfold")
-                log.info("compile: somebody looks inside a compiled function; it runs again, recorded")
+                log.info("compile: a pass needs what is inside a compiled function, which runs again, recorded")
             since = next_serial()
             nodes = self.run_with_old_data()
             unfold(nodes)  # what is compiled inside too, as long as the order is known
@@ -165,9 +165,10 @@ class Call(Stretch):
 
 
 def close(a: Any, b: Any) -> bool:
-    """Are two results the same, but for rounding?"""
+    """Are two results the same, but for rounding, which a long loop may make larger?"""
     size = float(np.max(np.abs(b), initial=0, where=np.isfinite(b)))
-    return np.allclose(a, b, rtol=1e-4, atol=1e-4 * size, equal_nan=True)
+    small = float(np.finfo(np.asarray(b).dtype).eps) ** 0.5
+    return np.allclose(a, b, rtol=small, atol=small * size, equal_nan=True)
 
 
 def _younger(nodes: list[Any], since: float) -> set[Any]:

@@ -1,7 +1,7 @@
-"""Straight-line Python: a line for each value that is used more than once, in an order in which each is ready.
+"""Straight-line Python: one line for each value that is used more than once, after the values that it needs.
 
-On arrays a line is what NumPy would be given by hand; on floats it is plain Python and `math`. What is used once is
-written where it is used, a few operations deep.
+For arrays a line uses NumPy, for floats plain Python and `math`. A value that is used once is written where it is used,
+up to a few operations inside each other.
 """
 
 from __future__ import annotations

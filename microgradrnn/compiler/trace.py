@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from microgradrnn.compiler.arguments import collected, collected_slots, placed
-from microgradrnn.compiler.errors import TraceError
+from microgradrnn.compiler.errors import TraceError, UnsteadyError
 from microgradrnn.compiler.expression import Expression, Table, ordered
 from microgradrnn.compiler.guard import snapshot, with_symbols
 from microgradrnn.compiler.symbol import LIFT, StandIn, Symbol, lift
@@ -286,7 +286,7 @@ def trace(f: Callable[..., Any], arguments: Any, names: Sequence[str], what: str
         )
     if (first.changed or second.changed or first.table.made.keys() != second.table.made.keys()
             or first.result != second.result):
-        raise TraceError(
+        raise UnsteadyError(
             f"compile: {what} computes something else when it runs again, or for other numbers: it draws random "
             "numbers, counts its calls, stores something, or looks at the numbers (as sort does). Draw, count and "
             "store outside, and pass the result in; choose with where(); or do not compile it"

@@ -39,11 +39,9 @@ def reverse(
     The options are those of `backward`; nodes with a serial below `since` are taken as leaves, and with `silent` the
     root lies behind a `where` itself.
     """
-    roots = [root] if isinstance(root, Node) else root
-    if observe is not None or keep is not None or create_graph or asked_for(roots, targets):
-        unfold([*roots, *(targets or ())])
     arriving = seeds(root, seed, create_graph)  # for each node, the sum of its messages so far
-    live, behind = ancestors(arriving, targets, since), set(arriving) if silent else set()
+    looks_inside = observe is not None or keep is not None or create_graph
+    live, behind = opened(arriving, targets, since, looks_inside), set(arriving) if silent else set()
     add, guards = adding(arriving, create_graph), guards_of(live, behind, observe, create_graph)
     for node in sorted(live, key=attrgetter("serial"), reverse=True):
         g = arriving.pop(node, None)  # complete: all that used the node is younger, and has sent its messages
@@ -80,6 +78,17 @@ def seeds(root: Node | Sequence[Node], seed: Any, create_graph: bool) -> dict[No
         g = one.cotangent(g, create_graph)
         arriving[one] = arriving[one] + g if one in arriving else g
     return arriving
+
+
+def opened(
+    roots: Iterable[Node], targets: Sequence[Node] | None, since: int, looks_inside: bool
+) -> dict[Node, None]:
+    """The `ancestors`; a compiled loop is first replaced by its operations, if the pass needs to see them."""
+    live = ancestors(roots, targets, since)
+    if asked_for(live, targets, looks_inside):
+        unfold([*roots, *(targets or ())])
+        live = ancestors(roots, targets, since)
+    return live
 
 
 def ancestors(

@@ -51,7 +51,7 @@ def checkpoint(f: Callable[..., Any], *xs: Any) -> Any:
     xs = tuple(map(_kept, xs))
     since = next_serial()
     outputs = f(*xs)
-    parts = list(_flat(outputs))
+    parts = list(flat(outputs))
     for part in parts:
         if not isinstance(part, Node) or isinstance(part, Value):
             raise TypeError(f"checkpoint: the function must return Tensors, got {type(part).__name__}")
@@ -104,7 +104,7 @@ class Stretch:
         try:
             with resumed(self.scope):
                 outputs = self.f(*self.xs)
-                packed = _pack(list(_flat(outputs)))
+                packed = _pack(list(flat(outputs)))
         finally:
             COMPILED.reset(mode)
         if not np.array_equal(packed.data, self.result, equal_nan=True):
@@ -174,11 +174,11 @@ def _unpack(packed: Any, parts: Sequence[Any]) -> Iterator[Any]:
         start = stop
 
 
-def _flat(outputs: Any) -> Iterator[Any]:
+def flat(outputs: Any) -> Iterator[Any]:
     """The Tensors in a tuple of tuples of Tensors, in order."""
     if isinstance(outputs, tuple):
         for part in outputs:
-            yield from _flat(part)
+            yield from flat(part)
     else:
         yield outputs
 

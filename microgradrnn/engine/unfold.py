@@ -1,7 +1,7 @@
 """Unfolding: one operation that stands for many, such as a compiled loop, becomes those many.
 
-An ordinary reverse pass needs only the derivative of the whole. Who wants to see what is inside (an observer, a
-picture, a gradient of a gradient) gets it recorded: the operation is run once more, on the tape.
+An ordinary reverse pass needs only the derivative of the whole. An observer, a picture or a gradient of a gradient
+needs what is inside. For these the operation is run once more, and recorded.
 """
 
 from __future__ import annotations
@@ -11,23 +11,14 @@ from collections.abc import Iterable
 from microgradrnn.engine.node import Node
 
 
-def asked_for(roots: Iterable[Node], targets: Iterable[Node] | None) -> bool:
-    """Does a pass want to know something about a node that an operation to be unfolded has made?
+def asked_for(live: Iterable[Node], targets: Iterable[Node] | None, looks_inside: bool) -> bool:
+    """Does a pass over these nodes need to know what is inside an operation that stands for many?
 
-    Such nodes may depend on each other inside, as the outputs of all steps depend on the last state.
+    So does one that asks for the gradient at its outputs, by a target or a hook: they may depend on each other inside,
+    as the outputs of all steps depend on the last state.
     """
-    if targets is not None:
-        return any(x.op is not None and x.op.unfold is not None for x in targets)
-    stack = list(roots)
-    seen = set(stack)
-    while stack:
-        node = stack.pop()
-        if node.hooks and node.op is not None and node.op.unfold is not None:
-            return True
-        new = {x for x in node.inputs if x is not None and x.requires_grad} - seen
-        seen |= new
-        stack.extend(new)
-    return False
+    folded = [node for node in (*live, *(targets or ())) if node.op is not None and node.op.unfold is not None]
+    return bool(folded) and (looks_inside or any(node.hooks or node in (targets or ()) for node in folded))
 
 
 def unfold(roots: Node | Iterable[Node]) -> None:

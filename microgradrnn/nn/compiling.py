@@ -9,15 +9,16 @@ from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 
-from microgradrnn.compiler.errors import TraceError
+from microgradrnn.compiler.errors import TraceError, UnsteadyError
 from microgradrnn.engine import Node, Tensor, Value
+from microgradrnn.engine.checkpoint import flat
 from microgradrnn.engine.node import plain
 from microgradrnn.engine.scope import COMPILED, SCOPE, TRACING
 from microgradrnn.nn.cells import Cell
 
 Mode = bool | str
 WHY: WeakKeyDictionary[Any, str] = WeakKeyDictionary()  # for each cell how its last loop ran
-REFUSED: WeakSet[Any] = WeakSet()  # cells that "auto" need not try again
+REFUSED: WeakSet[Any] = WeakSet()  # cells that draw or count, so that "auto" need not try again
 SHORT = 3  # a loop of fewer steps is not worth a trace
 OFTEN = 3  # more traces than this are worth a remark
 
@@ -96,7 +97,7 @@ def replayed(
 
     def uncompiled(xs: Any, state: Any) -> list[Any]:
         hs, last = on_the_tape(xs, state)
-        return [part if isinstance(part, Node) else Tensor(part, requires_grad=False) for part in (hs, *parts_of(last))]
+        return [part if isinstance(part, Node) else Tensor(part, requires_grad=False) for part in (hs, *flat(last))]
 
     step.state_symbols = cell.state if isinstance(cell, Cell) else ("h", "c")  # type: ignore[attr-defined]
     if SCOPE.get().anomaly:
@@ -121,7 +122,7 @@ def replayed(
         note(cell, f"on the tape. {error}.")
         if mode != "auto":
             raise
-        if isinstance(error, TraceError) and not TRACING.get():
+        if isinstance(error, UnsteadyError):
             with suppress(TypeError):
                 REFUSED.add(cell)
         return None
@@ -145,7 +146,7 @@ def need_compilable(mode: Mode, xs: Any, state: Any, checkpoint: bool | int) -> 
     reason = None
     if checkpoint:
         reason = "checkpoint= makes the graph again, and a compiled loop has none; choose one of the two"
-    elif not hasattr(xs, "shape") or any(isinstance(part, Value) for part in parts_of(state)):
+    elif not hasattr(xs, "shape") or any(isinstance(part, Value) for part in flat(state)):
         reason = "it works with arrays, not with Values or lists of steps; stack() the steps"
     elif TRACING.get():
         reason = "the loop is inside a function that is compiled itself"
@@ -165,11 +166,6 @@ def note(cell: Any, how: str) -> None:
     """Remember how a loop of a cell ran."""
     with suppress(TypeError):  # some things cannot be referred to weakly
         WHY[cell] = how
-
-
-def parts_of(state: Any) -> list[Any]:
-    """The parts of a state, in order."""
-    return [part for one in state for part in parts_of(one)] if isinstance(state, tuple) else [state]
 
 
 def type_name(cell: Any) -> str:

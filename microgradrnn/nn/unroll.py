@@ -41,9 +41,9 @@ def unroll(
         checkpoint: True forgets the graph of every stretch of √T steps and makes it again in the backward pass:
             memory for 2√T steps instead of T, for one more forward pass. A number sets the length of a stretch.
         compiled: True traces one step of the cell and runs it, and its derivative, as straight-line code: several
-            times faster, and the graph has one node for the whole loop, until somebody looks inside. ``"auto"`` does
-            so where it can be done and is quicker; `explain` says why or why not. By default it is as `compiling` says,
-            and elsewhere False.
+            times faster, and the graph has one operation for the whole loop, until a picture or an observer needs
+            what is inside. ``"auto"`` compiles for NumPy if that is possible; `explain` says why or why not.
+            ``"numpy"`` and ``"numba"`` choose the back end. By default it is as `compiling` says, and elsewhere False.
 
     Returns:
         The outputs of all steps in the order of xs, (T, B, H), a list if they are Values; and the last state.

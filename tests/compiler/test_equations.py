@@ -11,11 +11,9 @@ import pytest
 import microgradrnn as mg
 from microgradrnn import nn
 from microgradrnn.compiler.equations import Equations, equations
-from microgradrnn.compiler.errors import TraceError
+from tests.compiler.test_function import every_case
 from tests.compiler.test_readable import Chooses, D, H, every_cell, one_step, traced, traced_cell
-from tests.engine.operations import TABLE, Case, inputs
-
-mathtext = pytest.importorskip("matplotlib.mathtext")
+from tests.engine.operations import Case, inputs
 
 
 def of_cell(cell: Any, **options: Any) -> Equations:
@@ -118,6 +116,7 @@ def test_every_symbol_is_defined_once(make: Callable[[], Any]) -> None:
 
 def assert_is_latex(e: Equations) -> None:
     """Matplotlib must be able to read every line."""
+    mathtext = pytest.importorskip("matplotlib.mathtext")  # only here: the text of equations needs no matplotlib
     parser = mathtext.MathTextParser("path")
     for left, right in e.latex_forward + e.latex_backward:
         parser.parse(f"${left} = {right}$")
@@ -137,14 +136,10 @@ def test_the_latex_of_all_kinds_of_operations_can_be_read() -> None:
     assert_is_latex(equations(traced(*one_step(Chooses(D, H, rng=0)))))
 
 
-@pytest.mark.parametrize("case", TABLE, ids=[case.name for case in TABLE])
+@every_case
 def test_the_latex_of_every_operation_can_be_read(case: Case) -> None:
     arrays = inputs(case)
-    try:
-        t = traced(case.ours, arrays, [f"x{k}" for k in range(len(arrays))])
-    except (TraceError, RecursionError):
-        pytest.skip("cannot be traced")
-    assert_is_latex(equations(t))
+    assert_is_latex(equations(traced(case.ours, arrays, [f"x{k}" for k in range(len(arrays))])))
 
 
 def test_latex_that_cannot_be_read_is_found() -> None:

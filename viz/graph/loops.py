@@ -120,9 +120,9 @@ class Pass:
 def turn_round(graph: nx.MultiDiGraph, before: Pass, after: Pass) -> None:
     """Give the second of two loops its first step, if it runs backwards over the steps of the first.
 
-    The steps 0 1 2 of one loop and 2 1 0 of the next look like 0 1 2 and 1 0: nothing separates the two steps 2. The
-    nodes that step 2 has in addition to those of step 1 belong to the second loop, if its step 1 has nodes of the same
-    kinds.
+    If one loop takes the steps 0, 1, 2 and the next one 2, 1, 0, two steps in a row have the number 2 and look like
+    one. That step has more nodes than step 1. The additional nodes belong to the second loop, if its step 1 has nodes
+    of the same kinds.
     """
     if len(before.steps) < 2:
         return
