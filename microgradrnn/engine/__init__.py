@@ -1,12 +1,12 @@
 """The engine: reverse-mode automatic differentiation on floats (`Value`) and arrays (`Tensor`)."""
 
+from microgradrnn.engine.allocator import collector_paused
 from microgradrnn.engine.backward import backward, grad, reverse
 from microgradrnn.engine.checkpoint import checkpoint
 from microgradrnn.engine.cotangent import Deferred
 from microgradrnn.engine.functions import FUNCTIONS
 from microgradrnn.engine.gradcheck import GradcheckError, gradcheck
 from microgradrnn.engine.guards import AnomalyError, detect_anomaly
-from microgradrnn.engine.memory import collector_paused
 from microgradrnn.engine.node import Node, mark
 from microgradrnn.engine.primitive import PRIMITIVES, Primitive
 from microgradrnn.engine.scope import Scope, enable_grad, no_grad, scope

@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from microgradrnn.engine.cotangent import read_only
+from microgradrnn.engine.double_where import Silence
 from microgradrnn.engine.guards import check_message, check_unwritten, refuse_change
 from microgradrnn.engine.node import Node
 from microgradrnn.engine.scope import SCOPE
-from microgradrnn.engine.silence import Silence
 
 Observer = Callable[[Node, int, Node, Any], object]
 Guard = Callable[[Node, int, Any, Any], Any]

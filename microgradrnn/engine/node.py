@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
-from microgradrnn.engine.frozen import ordinary
+from microgradrnn.engine.read_only import ordinary
 from microgradrnn.engine.scope import SCOPE, Scope
 
 T = TypeVar("T")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from microgradrnn.engine import cotangent
-from microgradrnn.engine.frozen import Frozen
 from microgradrnn.engine.functions import METHODS, NumpyProtocols
 from microgradrnn.engine.node import Node
 from microgradrnn.engine.operators import Operators
 from microgradrnn.engine.plain import specialise
+from microgradrnn.engine.read_only import Frozen
 from microgradrnn.engine.rules import indexing, linalg, reduction, shape
 
 

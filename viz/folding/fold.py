@@ -41,7 +41,7 @@ from typing import Any
 import networkx as nx
 
 from microgradrnn.engine import PRIMITIVES, Node
-from microgradrnn.engine.memory import collector_paused
+from microgradrnn.engine.allocator import collector_paused
 from viz.flow.messages import Flow
 from viz.folding.contract import Group, contract, in_order
 from viz.graph.cells import PLUMBING

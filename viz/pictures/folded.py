@@ -15,7 +15,7 @@ import networkx as nx
 import numpy as np
 
 from microgradrnn.engine import Node
-from microgradrnn.engine.memory import collector_paused
+from microgradrnn.engine.allocator import collector_paused
 from viz.flow.messages import Flow
 from viz.graph.steps import Layer, layers, no_steps, state_roles
 from viz.graph.trace import traced

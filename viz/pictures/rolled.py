@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import networkx as nx
 
 from microgradrnn.engine import Node
-from microgradrnn.engine.memory import collector_paused
+from microgradrnn.engine.allocator import collector_paused
 from viz.flow.messages import Flow
 from viz.graph.cells import Wire
 from viz.graph.steps import Edge, layers, no_steps
