@@ -35,11 +35,13 @@ CELLS = [
     Entry("cell_lstm_flow", "LSTM: the gradient through one cell",
           "A gradient of norm {enters:.2g} at h leaves as {c:.2g} at the last c and {h:.2g} at the last h.",
           "viz.cell(nn.LSTMCell(3, 4, rng=0), flow=True)", """
-          from viz.pictures.anatomy import dissect
-          from viz.graph.specimen import specimen
-          found = dissect(specimen(nn.LSTMCell(3, 4, rng=0)), with_flow=True)
-          enters = found.from_outside(found.output)
-          by = {found.cell.symbols[s]: found.flow.gradients[found.before[s]] for s in found.cell.states}
+          from viz.graph.cell_parts import cell_parts
+          from viz.graph.probe import probe
+          from viz.pictures.cell import from_outside
+          step = probe(nn.LSTMCell(3, 4, rng=0))
+          parts, flow = cell_parts(step), viz.gradient_flow(step.whole)
+          enters = from_outside(parts, flow, parts.output)
+          by = {parts.cell.symbols[s]: flow.gradients[parts.before[s]] for s in parts.cell.states}
           c, h = by["c"], by["h"]
           assert c > h
           """),

@@ -613,7 +613,7 @@ def draw_graph(report: Report, options: argparse.Namespace) -> None:
     drawing = viz.draw(loss).drawing
     report.graph = report.save(f"{kind}_graph.svg", drawing.svg)
     by = {"dot": "Graphviz' dot program", "pygraphviz": "pygraphviz"}.get(
-        drawing.laid_out_by, "viz.layered, because Graphviz' dot program was not found (it is not needed)")
+        drawing.laid_out_by, "viz.layout.layered, because Graphviz' dot program was not found (it is not needed)")
     report.notes.append(f"{kind}_graph.svg was laid out by {by}.")
 
 

@@ -87,7 +87,7 @@ def test_the_table_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize(("tool", "said"), [
     ("dot", "Graphviz' dot program."), ("pygraphviz", "pygraphviz."),
-    ("viz.layered", "viz.layered, because Graphviz' dot program was not found (it is not needed).")])
+    ("viz.layout.layered", "viz.layout.layered, because Graphviz' dot program was not found (it is not needed).")])
 def test_two_steps_are_drawn_with_and_without_dot_and_what_laid_them_out_is_said(
         tool: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
         monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +107,7 @@ def test_without_dot_and_pygraphviz_the_job_completes_and_says_so(
     monkeypatch.setenv("PATH", "")
     monkeypatch.setitem(sys.modules, "pygraphviz", None)
     assert main([*SMALL, "--cells", "rnn", "--out", str(tmp_path)]) == 0
-    assert "rnn_graph.svg was laid out by viz.layered, because" in capsys.readouterr().out
+    assert "rnn_graph.svg was laid out by viz.layout.layered, because" in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------------------------------------ what goes wrong

@@ -16,7 +16,7 @@ from tests.viz.nets import last_loss
 from viz.layout import arrange as module
 from viz.layout.arrange import GraphvizError, arrange, by_graphviz
 
-TOOLS = ("dot", "pygraphviz", "viz.layered")
+TOOLS = ("dot", "pygraphviz", "viz.layout.layered")
 
 
 def program(folder: Path, code: str) -> None:
@@ -76,14 +76,14 @@ def test_the_picture_says_what_arranged_it(tool: str, only: Any, tmp_path: Path)
 def test_why_it_was_not_the_others_is_said(only: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     graph, sizes = nx.MultiDiGraph([("a", "b")]), {"a": (30.0, 20.0), "b": (30.0, 20.0)}
     only()
-    assert str(arrange(graph, sizes)) == "laid out by viz.layered; dot: not installed; pygraphviz: not installed"
+    assert str(arrange(graph, sizes)) == "laid out by viz.layout.layered; dot: not installed; pygraphviz: not installed"
     only("dot", dot="sys.exit('no such\\nluck')")
     assert arrange(graph, sizes).instead == {"dot": "failed: luck", "pygraphviz": "not installed"}
     only("dot", "pygraphviz", dot="sys.exit(3)")
     assert str(arrange(graph, sizes)) == "laid out by pygraphviz; dot: failed: exit status 3"
     monkeypatch.setattr(module, "PATIENCE", 0.3)
     only("dot", "pygraphviz", dot="import time; time.sleep(60)")
-    assert str(arrange(graph, sizes)) == "laid out by viz.layered; dot: took more than 0.3 s"
+    assert str(arrange(graph, sizes)) == "laid out by viz.layout.layered; dot: took more than 0.3 s"
 
 
 def test_a_comment_holds_no_double_hyphen_whatever_graphviz_says(only: Any) -> None:

@@ -16,7 +16,7 @@ import viz
 from microgradrnn import Tensor, nn, scope
 from tests.viz.nets import all_losses, last_loss, own_cell
 from viz.flow.compare import Track, geometric, verdict
-from viz.pictures.strips import WAYS, columns, reach
+from viz.pictures.comparison import WAYS, columns, reach
 from viz.render.scale import short
 from viz.render.theme import DARK
 

@@ -10,8 +10,8 @@ import pytest
 
 from microgradrnn import Tensor, concat, mark, nn, relu, sigmoid, softmax, tanh
 from microgradrnn.nn import scalar
-from viz.pictures.equations import Equations, equations
-from viz.pictures.meanings import meanings
+from viz.graph.cell_key import cell_key
+from viz.graph.equations import Equations, equations
 
 D, H, K = 3, 4, 2
 rng = np.random.default_rng(3)
@@ -267,7 +267,7 @@ def worked_out(text: str, values: dict[str, Any]) -> Any:
 
 
 def values_of(found: Equations) -> dict[str, Any]:
-    step = found.specimen
+    step = found.probe
     values = {name: block.data for name, block in found.weights.items()}
     values |= {str(node.symbol): node.data for node in step.inputs}
     return values | {f"{s}_{{t-1}}": node.data for s, node in zip(step.symbols, step.before, strict=True)}
@@ -290,7 +290,7 @@ def test_worked_out_by_hand_the_equations_give_what_the_cell_gave(name: str) -> 
         result = worked_out(line.right, values)
         np.testing.assert_allclose(result, line.node.data, rtol=1e-12, atol=1e-12, err_msg=str(line))
         values[line.left] = result
-    assert {line.node for line in found.lines} >= set(found.specimen.after)
+    assert {line.node for line in found.lines} >= set(found.probe.after)
 
 
 def test_an_equation_with_a_wrong_sign_would_be_noticed() -> None:
@@ -331,7 +331,7 @@ def test_weights_that_no_state_depends_on_are_named() -> None:
 ])
 def test_what_a_part_is_for_is_read_from_the_equations(name: str, symbol: str, words: str) -> None:
     cell, given, _ = CELLS[name]
-    assert meanings(equations(cell, **given))[symbol] == words
+    assert cell_key(equations(cell, **given))[symbol] == words
 
 
 def test_meaning_does_not_depend_on_the_letter() -> None:
@@ -340,7 +340,7 @@ def test_meaning_does_not_depend_on_the_letter() -> None:
         q = mark(tanh(x @ A), "q", role="candidate")
         return mark(o * c + q, "c", role="cell")
 
-    said = meanings(equations(renamed, x=np.ones((1, D)), state=np.ones((1, H))))
+    said = cell_key(equations(renamed, x=np.ones((1, D)), state=np.ones((1, H))))
     assert said["o"] == "forget gate: how much of c_{t-1} is kept"
 
 

@@ -19,7 +19,7 @@ from microgradrnn import Tensor, Value, backward, grad, mark, nn, no_grad, scope
 from microgradrnn.engine.backward import reverse
 from microgradrnn.engine.cotangent import Product, Scatter
 from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
-from viz.flow.gauge import Gauge
+from viz.flow.norms import Norms
 from viz.graph.steps import carries, layers, recurrent, states
 from viz.graph.trace import norm, traced
 
@@ -115,11 +115,11 @@ ODD: dict[str, Any] = {
 
 
 def test_a_gauge_tells_of_each_what_it_would_tell_of_it_alone() -> None:
-    gauge = Gauge()
+    norms = Norms()
     for _ in range(30):
         for x in ODD.values():
-            gauge.show(x)
-    norms, sizes, balances = (column.reshape(30, -1) for column in gauge.columns())
+            norms.show(x)
+    norms, sizes, balances = (column.reshape(30, -1) for column in norms.columns())
     for j, x in enumerate(ODD.values()):
         dense = np.asarray(x, dtype=np.float64)
         positive, negative = np.count_nonzero(dense > 0), np.count_nonzero(dense < 0)
@@ -146,11 +146,11 @@ def test_a_product_with_few_rows_is_not_built_for_its_norm() -> None:
         def dense(self) -> np.ndarray:
             raise AssertionError("built")
 
-    Gauge().show(Forbidding([np.ones((1, 50))], [np.ones((1, 60))]))
-    gauge = Gauge()
-    gauge.show(Forbidding([np.ones((2, 50))], [np.ones((2, 60))]))
+    Norms().show(Forbidding([np.ones((1, 50))], [np.ones((1, 60))]))
+    norms = Norms()
+    norms.show(Forbidding([np.ones((2, 50))], [np.ones((2, 60))]))
     with pytest.raises(AssertionError, match="built"):
-        gauge.columns()
+        norms.columns()
 
 
 # ------------------------------------------------------------------------------------------------ the arrays

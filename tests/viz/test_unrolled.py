@@ -18,8 +18,8 @@ from tests.viz.svgs import SVG, of, shapes, wording
 from tests.viz.test_geometry import encoder_decoder, loss, own_stack, tree, wires
 from viz.layout.cell import lay_out, mirrored
 from viz.layout.lanes import Net
+from viz.pictures.graph_without_steps import GraphWithoutSteps
 from viz.pictures.unrolled import block
-from viz.pictures.whole import Whole
 from viz.render.theme import DEFAULT, text_width
 
 XS = np.random.default_rng(0).standard_normal((5, 2, 3))
@@ -271,7 +271,7 @@ def test_an_encoder_and_its_decoder_have_their_own_numbers_of_steps() -> None:
 
 def test_only_the_weights_of_every_node_are_said_to_be_at_all_nodes_of_a_tree() -> None:
     one = block(tree((1, ((2, 3), 4))), None, None, 8, None, None, DEFAULT)
-    assert isinstance(one, Whole)
+    assert isinstance(one, GraphWithoutSteps)
     assert one.nodes == 3
     assert [called for _, called in one.weights] == ["U_l", "U_r", "b", "E", "V", "d"]
     assert one.shared == 3

@@ -28,8 +28,8 @@ import numpy as np
 
 from microgradrnn.engine import Node, enable_grad
 from microgradrnn.engine.backward import reverse
+from viz.errors import need
 from viz.flow.attribution import Places, Sorter, Split, added
-from viz.given import need
 from viz.graph.steps import nothing_handed_on, weight_names
 from viz.graph.timeline import Timeline, timeline_of
 from viz.graph.trace import norm

@@ -130,9 +130,9 @@ class Comparison:
     @cached_property
     def drawing(self) -> Drawing:
         """All tracks as lanes under one another."""
-        from viz.pictures.strips import strips  # it draws what is defined here
+        from viz.pictures.comparison import draw_comparison  # it draws what is defined here
 
-        return strips(self)
+        return draw_comparison(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return self.drawing._repr_mimebundle_(include, exclude)

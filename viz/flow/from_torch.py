@@ -15,10 +15,10 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
+from viz.errors import MissingToolError
 from viz.flow.messages import Arrival, Flow, Named
 from viz.graph.steps import FUSED, MOVES, OWN_LOOP, Edge, carries, fused, recurrent, state_symbols
 from viz.graph.trace import norm
-from viz.missing import MissingToolError
 
 # PyTorch's names where ours differ; a picture and the split into carry and rest know the same operations so.
 OURS = {

@@ -24,11 +24,11 @@ import numpy as np
 from microgradrnn.engine import Node, collector_paused
 from microgradrnn.engine.backward import reverse
 from microgradrnn.engine.cotangent import Scatter, repeats
-from viz.flow.gauge import Gauge
+from viz.errors import need
 from viz.flow.horizon import Horizon, horizon
+from viz.flow.norms import Norms
 from viz.flow.ragged import by_own_lag, leaves_out, own_lags, row_norms, running_of
 from viz.flow.reached import reached
-from viz.given import need
 from viz.graph.identities import identities, inside
 from viz.graph.reachable import reachable
 from viz.graph.steps import (
@@ -137,9 +137,9 @@ class Passed:
     seed: tuple[Node, Any] | None = None  # where the pass began, if that is the same as a state, and with what
     arrays: dict[tuple[Node, int], Any] = field(default_factory=dict)
     gradient_arrays: dict[Node, Any] = field(default_factory=dict)
-    gauge: Gauge = field(default_factory=Gauge)
+    norms: Norms = field(default_factory=Norms)
     rows: dict[Node, np.ndarray] = field(default_factory=dict)  # of padded batches: the norm of each sequence
-    shown: list[int] = field(default_factory=list)  # where in the gauge each message is
+    shown: list[int] = field(default_factory=list)  # where in the norms each message is
     arrived: list[int] = field(default_factory=list)  # and each gradient
 
 
@@ -398,8 +398,8 @@ def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) 
     if not root.requires_grad:
         raise ValueError(f"gradient_flow: {FROZEN}")
     passed = Passed(root)
-    gauge, shown, arrived = passed.gauge, passed.shown, passed.arrived
-    edges, to_states, arrays, show, sizes = passed.edges, passed.to_states, passed.arrays, gauge.show, gauge.sizes
+    norms, shown, arrived = passed.norms, passed.shown, passed.arrived
+    edges, to_states, arrays, show, sizes = passed.edges, passed.to_states, passed.arrays, norms.show, norms.sizes
     nodes = reachable(root)
     same = identities(nodes)
     to_states.update({origin: [] for origin in same.values()})
@@ -415,7 +415,7 @@ def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) 
         shown.append(place)
         only[x] = -1 if x in only else place
         if passing is not None and holder(message) is passing:
-            gauge.show_again(arrived[-1], math.prod(message.shape))
+            norms.show_again(arrived[-1], math.prod(message.shape))
         else:
             show(message)
         if x in same:
@@ -442,7 +442,7 @@ def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) 
             if place < 0 or node.hooks:
                 show(g)
             else:
-                gauge.show_again(place)
+                norms.show_again(place)
             passing = holder(g)
             if node in passed.gradient_arrays:
                 passed.gradient_arrays[node] = np.asarray(g)
@@ -466,7 +466,7 @@ def named(passed: Passed) -> Named:
     for leaf, said in passed.leaves.items():
         graph.nodes[ids[leaf]].update(said)
     edges = [Edge(ids[consumer], k) for consumer, k, _ in passed.edges]
-    columns = passed.gauge.columns()
+    columns = passed.norms.columns()
     norms, sizes, balances = (column[passed.shown] for column in columns)
     gradients = dict(zip((ids[node] for node in passed.nodes), columns[0][passed.arrived].tolist(), strict=True))
     arrivals, sequences = arrivals_of(passed, graph, ids, gradients)

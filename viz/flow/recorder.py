@@ -258,9 +258,9 @@ class Recorder:
         """
         if not self.updates:
             raise ValueError("Recorder: nothing was recorded yet; call the recorder with the loss of every update")
-        from viz.pictures.recording import heat_map  # it draws what is defined here
+        from viz.pictures.recording import draw_recording  # it draws what is defined here
 
-        return heat_map(self, name, theme)
+        return draw_recording(self, name, theme)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return self.drawing()._repr_mimebundle_(include, exclude) if self.updates else {"text/plain": repr(self)}

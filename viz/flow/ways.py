@@ -31,7 +31,7 @@ import numpy as np
 from microgradrnn.engine import Node
 from microgradrnn.engine.backward import reverse
 from viz.flow.messages import Flow
-from viz.flow.paths import split_reverse
+from viz.flow.path_classes import split_reverse
 from viz.flow.ragged import arrives, by_own_lag, leaves_out, own_lags, running_of
 from viz.flow.reached import reached
 from viz.graph.identities import without_identities
@@ -171,7 +171,7 @@ class Ways:
 
     def draw(self, **options: Any) -> Any:
         """The picture: `viz.draw_ways`."""
-        from viz.pictures.stacks import draw_ways
+        from viz.pictures.ways import draw_ways
 
         return draw_ways(self, **options)
 

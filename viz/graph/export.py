@@ -22,8 +22,8 @@ import numpy as np
 
 from microgradrnn.engine import Node
 from microgradrnn.files import DamagedFileError, read_whole, write_whole
+from viz.errors import MissingToolError
 from viz.graph.trace import EDGE, GRAPH, NODE
-from viz.missing import MissingToolError
 
 NOT_IN_XML = re.compile("[^\t\n -$&-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 NOT_IN_DOT = re.compile("[^ !#$&-\\[\\]-~\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

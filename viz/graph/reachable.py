@@ -6,7 +6,7 @@ from operator import attrgetter
 
 from microgradrnn.engine import Node
 from microgradrnn.engine.unfold import unfold
-from viz.given import need
+from viz.errors import need
 
 
 def reachable(root: Node) -> list[Node]:

@@ -23,7 +23,7 @@ import networkx as nx
 import numpy as np
 
 from microgradrnn.engine import Node
-from viz.given import need
+from viz.errors import need
 from viz.graph.identities import identities
 from viz.graph.reachable import reachable
 

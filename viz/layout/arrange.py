@@ -76,7 +76,7 @@ def arrange(graph: nx.MultiDiGraph, sizes: Mapping[Any, tuple[float, float]], *,
         return placed(json.loads(output), graph, sizes, by, instead)
     except GraphvizError as error:
         found = layered(graph, sizes, rankdir=rankdir, gap=gap)
-        return Arrangement(found.boxes, found.routes, found.width, found.height, "viz.layered", error.args[0])
+        return Arrangement(found.boxes, found.routes, found.width, found.height, "viz.layout.layered", error.args[0])
 
 
 FRONT = {"LR": "e", "RL": "w", "TB": "s", "BT": "n"}  # the side of a node that its edges leave from

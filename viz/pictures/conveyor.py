@@ -1,4 +1,4 @@
-"""The conveyor: lanes of equal cells and the wires between them, as SVG. The way to the loss is in `to_loss`.
+"""The conveyor: lanes of equal cells and the wires between them, as SVG. `readout` draws the way to the loss.
 
 A column is a time step. From the bottom up: the weights, named once; the time and what is read; the lowest layer; the
 next; a rail that gathers what the loss reads at many steps. Between two rows lies a channel, between two columns a gap:
@@ -16,8 +16,8 @@ from viz.layout.cell import gap
 from viz.layout.lanes import Lane, Net, Output
 from viz.pictures.formula import lettering
 from viz.pictures.glyphs import paint_glyph, paint_glyphs
-from viz.pictures.strands import FORWARDS, NONE, PLAIN, Look, Stamps, look, strand, strength
-from viz.pictures.to_loss import HEAD, ToLoss
+from viz.pictures.readout import HEAD, Readout
+from viz.pictures.wires import FORWARDS, NONE, PLAIN, Look, Stamps, look, paint_wire, strength
 from viz.render.geometry import Point, Route
 from viz.render.scale import Scale, short
 from viz.render.svg import element, heading, number, text, title
@@ -65,7 +65,7 @@ class Painter:
         self.spoken = sum(len(lane.shown) for lane in self.lanes) <= SPOKEN
         self.index = {id(lane): j for j, lane in enumerate(self.lanes)}
         self.joints = self._joints()
-        self.loss = ToLoss(self)
+        self.loss = Readout(self)
         self.y = self._levels()
 
     # ------------------------------------------------------------------------------------------------ where things are
@@ -225,7 +225,7 @@ class Painter:
     def inner_strand(self, lane: Lane, wire: Wire, how: Look, seen: bool) -> str:
         """A wire in the coordinates of the cell it leads into."""
         route = self.recurrent_route(lane, wire, seen) if wire.recurrent else lane.tile.routes[wire.edge]
-        return strand(route, how, self.theme, self.joins(lane, wire))
+        return paint_wire(route, how, self.theme, self.joins(lane, wire))
 
     def joins(self, lane: Lane, wire: Wire) -> Point | None:
         """Where what comes up from below flows into the main line."""
@@ -258,7 +258,7 @@ class Painter:
         (x, y), side = entry.start, -1 if lane.backwards else 1
         stub = Route((x - 22 * side, y), [(entry.start,), *entry.pieces])
         self.drawn.add(NONE)
-        return strand(stub, NONE, self.theme)
+        return paint_wire(stub, NONE, self.theme)
 
     # ------------------------------------------------------------------------------------------------ beside cells
     def states(self, lane: Lane, step: int) -> str:
@@ -448,7 +448,7 @@ class Painter:
         """A wire that is no stamp: strength and markup."""
         how = self.look(edge)
         note = self.note(words, edge)
-        markup = strand(route, how, self.theme)
+        markup = paint_wire(route, how, self.theme)
         return strength(how), element("g", note + markup) if note else markup
 
     def joint(self, pair: Joint, column: int) -> tuple[list[tuple[int, str]], str]:

@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import accumulate, takewhile
 from typing import Any, Protocol
 
-from viz.given import need
+from viz.errors import need
 from viz.pictures.formula import formula, formula_width
 from viz.render.drawing import Drawing
 from viz.render.geometry import Route

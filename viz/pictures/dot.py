@@ -1,10 +1,10 @@
 """DOT: a small graph as micrograd draws it, a record for every number and a circle for every operation.
 
 `draw` gives a `graphviz.Digraph`, whose text anybody may change and give to Graphviz. What it saves and shows in a
-notebook is painted by us (`viz.records`), wherever Graphviz is there or not; only ``render`` and ``pipe``, graphviz'
-own, need the ``dot`` program. Names in the text are n0, n1, ... so that no label can be taken for a port (``a:b``),
-and every label is escaped: in a record ``{ } | < >`` and the backslash have a meaning of their own, and a label in
-angle brackets would be HTML.
+notebook is painted by us (`viz.pictures.value_graph`), wherever Graphviz is there or not; only ``render`` and ``pipe``,
+graphviz' own, need the ``dot`` program. Names in the text are n0, n1, ... so that no label can be taken for a port
+(``a:b``), and every label is escaped: in a record ``{ } | < >`` and the backslash have a meaning of their own, and a
+label in angle brackets would be HTML.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ import networkx as nx
 
 from microgradrnn.engine import Node
 from microgradrnn.files import write_whole
+from viz.errors import MissingToolError
 from viz.flow.messages import Flow
 from viz.graph.size import need_drawable
 from viz.graph.trace import trace
 from viz.layout.arrange import GraphvizError, by_graphviz
-from viz.missing import MissingToolError
-from viz.pictures.records import edges, fields_of, messages, picture
+from viz.pictures.value_graph import edges, fields_of, messages, picture
 from viz.render.drawing import Drawing
 from viz.render.scale import short
 from viz.render.svg import clean
@@ -70,7 +70,7 @@ class Digraph(graphviz.Digraph):  # type: ignore[misc]
 
     @property
     def laid_out_by(self) -> str:
-        """What found the places: ``dot``, ``pygraphviz`` or ``viz.layered``. The file says so too, in a comment."""
+        """What found the places: ``dot``, ``pygraphviz`` or ``viz.layout.layered``; a comment in the file says so too."""
         return self.drawing.laid_out_by
 
     def save(self, filename: Any = None, directory: Any = None, **how: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from viz.flow.messages import Flow
 from viz.pictures.formula import formula
-from viz.pictures.strands import ALARM, NONE, PLAIN, ZERO, Look, strand
+from viz.pictures.wires import ALARM, NONE, PLAIN, ZERO, Look, paint_wire
 from viz.render.geometry import Route
 from viz.render.scale import Scale
 from viz.render.svg import element, text
@@ -55,7 +55,7 @@ def wedge(scale: Scale, heading: str, looks: Collection[Look], notes: Sequence[s
     x = x0 + unit * spans + 36
     for how, words in WORDS.items():
         if how in looks:
-            parts.append(strand(Route((x, y)).line(x + 40, y), how, theme))
+            parts.append(paint_wire(Route((x, y)).line(x + 40, y), how, theme))
             parts.append(text(x + 46, y + 4, words, anchor="start", font_size="11"))
             x += 46 + text_width(words, 11) + 14
     for j, words in enumerate(notes):

@@ -16,7 +16,7 @@ from viz.render.theme import Theme, mixed, need_theme
 LEFT, RIGHT, HEIGHT, CARRY, GATES = 76.0, 760.0, 260.0, 70.0, 90.0
 
 
-def heat_map(of: Recorder, name: str, theme: Theme) -> Drawing:
+def draw_recording(of: Recorder, name: str, theme: Theme) -> Drawing:
     """Lag against update; colour is the norm relative to lag 0 of the same update."""
     need_theme(theme)
     norms = of.norms

@@ -21,7 +21,7 @@ from viz.pictures.formula import lettering
 from viz.pictures.glyphs import paint_glyphs
 from viz.pictures.legend import loss_of, off_the_scale, wedge
 from viz.pictures.row import Row, backwards, kinds
-from viz.pictures.strands import FORWARDS, Stamps, look, strand, strength
+from viz.pictures.wires import FORWARDS, Stamps, look, paint_wire, strength
 from viz.render.drawing import Drawing
 from viz.render.geometry import Route
 from viz.render.scale import Scale
@@ -157,14 +157,15 @@ class Loop:
         for wire in tile.cell.wires:
             route = self.route(wire)
             if row.flow is None:
-                strokes.append((0, strand(route, FORWARDS, theme)))
+                strokes.append((0, paint_wire(route, FORWARDS, theme)))
                 continue
             sizes = self.sizes[wire.edge]
             size = norm(sizes) if sizes else None
             a, b = row.words(wire)
             said = "no gradient" if size is None else f"{size:.4g}, {len(sizes)} messages taken together"
             how = look(size, scale)
-            strokes.append((strength(how), element("g", title(f"from {a} to {b}: {said}") + strand(route, how, theme))))
+            note = title(f"from {a} to {b}: {said}")
+            strokes.append((strength(how), element("g", note + paint_wire(route, how, theme))))
         strokes += [self.out(state, edges, scale) for state, edges in self.outs.items() if edges]
         strokes.sort(key=lambda stroke: stroke[0])
         for state, delay in self.pairs:
@@ -234,7 +235,7 @@ def _unrolled(loop: Loop, x: float, y: float, scale: Scale, stamps: Stamps) -> t
     middle = y + loop.top + loop.tile.height / 2
     more = len(row.layer.order) - len(row.shown)
     parts = [text(x + 62, middle - 10, "unrolled in time", font_size="12", fill=theme.faint),
-             strand(Route((x + 16, middle)).line(x + 108, middle), FORWARDS, theme),
+             paint_wire(Route((x + 16, middle)).line(x + 108, middle), FORWARDS, theme),
              text(x + 62, middle + 22, "the same weights", font_size="11", fill=theme.faint),
              text(x + 62, middle + 36, "in every cell", font_size="11", fill=theme.faint)]
     left = x + 150

@@ -18,7 +18,7 @@ from viz.graph.steps import Edge, Layer
 from viz.graph.trace import norm
 from viz.layout.cell import Tile, gap, lay_out, mirrored
 from viz.pictures.glyphs import paint_glyphs
-from viz.pictures.strands import FORWARDS, PLAIN, Stamps, look, strand, strength
+from viz.pictures.wires import FORWARDS, PLAIN, Stamps, look, paint_wire, strength
 from viz.render.geometry import Route
 from viz.render.scale import Scale, short
 from viz.render.svg import element, text, title
@@ -186,24 +186,24 @@ class Row:
     def sent(self, route: Route, state: str, edges: Sequence[Edge], scale: Scale) -> Stroke:
         """A wire out of a cell to something that is not drawn, with all that was sent back along it."""
         if self.flow is None:
-            return -2, strand(route, PLAIN, self.theme)
+            return -2, paint_wire(route, PLAIN, self.theme)
         sizes = self.messages(edges)
         how = look(norm(sizes) if sizes else None, scale)
         said = f"{norm(sizes):.4g}, {len(sizes)} message{'s taken together' * (len(sizes) > 1)}" if sizes else "none"
         note = title(f"gradient to {self.tile.cell.words.get(state, state)}: {said}")
-        return strength(how), element("g", note + strand(route, how, self.theme))
+        return strength(how), element("g", note + paint_wire(route, how, self.theme))
 
     def stroke(self, route: Route, edge: Edge, scale: Scale, wire: Wire, step: int) -> Stroke:
         """A wire as structure, or with what flowed back along it."""
         if self.flow is None:
-            return 0, strand(route, FORWARDS, self.theme)
+            return 0, paint_wire(route, FORWARDS, self.theme)
         size = self.message(edge)
         how = look(size, scale)
         a, b = self.words(wire)
         then = f" at t = {self.layer.order[self.turn[step] - wire.delay]}" if wire.recurrent else ""
         said = "no gradient" if size is None else f"{size:.4g}"
         note = title(f"from {a}{then} to {b} at t = {step}: {said}")
-        return strength(how), element("g", note + strand(route, how, self.theme))
+        return strength(how), element("g", note + paint_wire(route, how, self.theme))
 
     def states(self, step: int, x: float, y: float) -> str:
         """The name of each state where it leaves the cell, and the norm of its gradient."""

@@ -12,16 +12,16 @@ from typing import Any
 import networkx as nx
 
 from microgradrnn.engine import Node, collector_paused
+from viz.errors import need
 from viz.flow.messages import Flow
-from viz.given import need
 from viz.graph.size import MOST_GLYPHS, need_drawable
 from viz.graph.steps import layers, no_steps
 from viz.graph.trace import attributes, trace
 from viz.layout.lanes import Net, net
 from viz.pictures.conveyor import Painter, natural_pitch
+from viz.pictures.graph_without_steps import GraphWithoutSteps, without_steps
 from viz.pictures.legend import legend
-from viz.pictures.strands import Stamps
-from viz.pictures.whole import Whole, whole
+from viz.pictures.wires import Stamps
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale
 from viz.render.svg import document, element
@@ -111,7 +111,7 @@ def common_scale(flows: Iterable[Flow], *, last: int = 8) -> Scale:
 
 
 def block(root: Any, flow: Flow | None, steps: tuple[int, int] | None, last: int, labels: Any, name: str | None,
-          theme: Theme) -> Net | Whole:
+          theme: Theme) -> Net | GraphWithoutSteps:
     """What is to be drawn: a net, or a graph without time steps."""
     need_theme(theme)
     if isinstance(root, Flow):
@@ -125,7 +125,7 @@ def block(root: Any, flow: Flow | None, steps: tuple[int, int] | None, last: int
         raise ValueError(f"unrolled, steps={steps!r:.40}: {no_steps(graph)}")
     if not found:
         need_drawable("unrolled", graph, MOST_GLYPHS)
-        return whole(graph, flow, name, labels, theme)
+        return without_steps(graph, flow, name, labels, theme)
     return net(graph, found, flow, steps, last, labels, name, theme)
 
 
@@ -146,7 +146,7 @@ def need_same(root: Any, flow: Flow) -> None:
                          "viz.gradient_flow of this loss")
 
 
-def stacked(blocks: Sequence[Net | Whole], scale: Scale | None, theme: Theme, name: str) -> Drawing:
+def stacked(blocks: Sequence[Net | GraphWithoutSteps], scale: Scale | None, theme: Theme, name: str) -> Drawing:
     """Nets one above another, under one legend; equal steps of all nets stand in one column."""
     flow = next((one.flow for one in blocks if one.flow is not None), None)
     if scale is None:

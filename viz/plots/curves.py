@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from itertools import cycle
 from typing import Any
 
+from viz.errors import MissingToolError
 from viz.flow.horizon import Horizon
 from viz.flow.messages import Flow, need_flows, profiles
 from viz.graph.steps import no_steps, recurrent
-from viz.missing import MissingToolError
 
 # Okabe and Ito's colours; the cell state is dashed, to be told from h in grey as well.
 COLOURS = ("#cc79a7", "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9")

@@ -1,7 +1,7 @@
 """Gradients through time, drawn with matplotlib (the extra ``plots``): who is blamed, shares, and step Jacobians.
 
-Every function takes the numbers of `viz.blame` or `viz.jacobians`, an ``ax`` to draw on (a new figure by default), and
-returns the figure.
+Every function takes the numbers of `viz.flow.blame` or `viz.flow.jacobians`, an ``ax`` to draw on (a new figure by
+default), and returns the figure.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from viz.errors import need
 from viz.flow.blame import LocalErrors, Shares
 from viz.flow.jacobians import StepJacobians
-from viz.given import need
 from viz.graph.trace import norm
 from viz.plots.curves import COLOURS, need_matplotlib
 from viz.render.scale import Scale, short

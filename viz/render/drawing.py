@@ -10,7 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from microgradrnn.files import write_whole
-from viz.missing import MissingToolError
+from viz.errors import MissingToolError
 
 SVG = "{http://www.w3.org/2000/svg}"
 SHARE = re.compile(r"([\d.]+)%$")

@@ -1,4 +1,4 @@
-"""What a function was given, if that is not what it takes."""
+"""Errors: checks of what a function was given, and the error for a tool that is not installed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ FOREIGN = {
     "torch": "; viz.from_torch reads the graphs of PyTorch",
     "microgradrnn.nn": "; call it, and take a loss or an output",
 }
+
+
+class MissingToolError(ImportError):
+    """What was asked for needs something that is not installed. The text says how to get it, and what works without."""
 
 
 def need(who: str, thing: Any, kinds: type | tuple[type, ...], what: str) -> None:

@@ -15,9 +15,11 @@ from microgradrnn import Tensor, concat, mark, nn, sigmoid, tanh
 from microgradrnn.nn import scalar
 from tests.viz.test_equations import CELLS as KNOWN
 from tests.viz.test_equations import D, H
-from viz.graph.specimen import specimen
+from viz.flow.messages import gradient_flow
+from viz.graph.cell_parts import cell_parts
+from viz.graph.probe import probe
 from viz.layout.cell import lay_out
-from viz.pictures.anatomy import cell, dissect
+from viz.pictures.cell import cell, from_outside, message
 from viz.pictures.formula import formula_width
 from viz.render.theme import DARK, DEFAULT, text_width
 
@@ -71,14 +73,14 @@ def test_no_two_labels_overlap(name: str, flow: bool) -> None:
 @pytest.mark.parametrize("name", CELLS)
 def test_boxes_stand_apart_inside_the_frame_and_hold_their_words(name: str) -> None:
     net, given = CELLS[name]
-    anatomy = dissect(specimen(net, **given))
-    tile = lay_out(anatomy.cell, DEFAULT)
+    parts = cell_parts(probe(net, **given))
+    tile = lay_out(parts.cell, DEFAULT)
     boxes = list(tile.boxes.items())
     for j, (one, box) in enumerate(boxes):
         assert 0 <= box.left < box.right <= tile.width, one
         assert 0 <= box.top < box.bottom <= tile.height, one
         assert not any(box.overlaps(other) for _, other in boxes[j + 1:]), one
-        glyph = anatomy.cell.glyphs[one]
+        glyph = parts.cell.glyphs[one]
         if glyph.shape == "box":
             assert formula_width(glyph.label, DEFAULT.size) <= box.w, glyph.label
 
@@ -86,9 +88,9 @@ def test_boxes_stand_apart_inside_the_frame_and_hold_their_words(name: str) -> N
 @pytest.mark.parametrize("name", CELLS)
 def test_every_wire_ends_at_its_box(name: str) -> None:
     net, given = CELLS[name]
-    anatomy = dissect(specimen(net, **given))
-    tile = lay_out(anatomy.cell, DEFAULT)
-    for wire in anatomy.cell.wires:
+    parts = cell_parts(probe(net, **given))
+    tile = lay_out(parts.cell, DEFAULT)
+    for wire in parts.cell.wires:
         way = (tile.entries if wire.recurrent else tile.routes)[wire.edge]
         box = tile.boxes[wire.target]
         x, y = way.end
@@ -105,8 +107,8 @@ def test_the_same_cell_gives_the_same_bytes() -> None:
 
 # ------------------------------------------------------------------------------------------------- the textbook frame
 def test_c_runs_straight_along_the_top_and_h_along_the_bottom() -> None:
-    anatomy = dissect(specimen(nn.LSTMCell(D, H, rng=0)))
-    tile, drawn = lay_out(anatomy.cell, DEFAULT), anatomy.cell
+    parts = cell_parts(probe(nn.LSTMCell(D, H, rng=0)))
+    tile, drawn = lay_out(parts.cell, DEFAULT), parts.cell
     symbol = {drawn.symbols[state]: state for state in drawn.states}
     c, h = symbol["c"], symbol["h"]
     assert drawn.symbols[str(tile.main)] == "c"
@@ -130,21 +132,21 @@ def test_the_input_comes_from_below_and_the_output_also_leaves_through_the_top()
 
 
 def test_a_fused_product_is_one_box_that_fans_into_four_gates() -> None:
-    drawn = dissect(specimen(nn.LSTMCell(D, H, rng=0))).cell
+    drawn = cell_parts(probe(nn.LSTMCell(D, H, rng=0))).cell
     (fused,) = [name for name, glyph in drawn.glyphs.items() if glyph.label == "x U + h W + b"]
     targets = [drawn.glyphs[w.target].symbol for w in drawn.wires if w.source == fused]
     assert sorted(map(str, targets)) == ["f", "g", "i", "o"]
 
 
 def test_slices_of_weights_are_no_boxes() -> None:
-    labels = [glyph.label for glyph in dissect(specimen(nn.GRUCell(D, H, rng=0))).cell.glyphs.values()]
+    labels = [glyph.label for glyph in cell_parts(probe(nn.GRUCell(D, H, rng=0))).cell.glyphs.values()]
     assert sorted(labels) == sorted(["x", "x U + b", "+ h W_{rz}", "σ", "σ", "1 − z", "×", "×", "×", "+", "tanh",
                                      "+ (r ⊙ h) W_n"])
 
 
 def test_the_net_input_of_a_single_unit_is_one_box() -> None:
     net, given = CELLS["lstm neuron"]
-    labels = [glyph.label for glyph in dissect(specimen(net, **given)).cell.glyphs.values()]
+    labels = [glyph.label for glyph in cell_parts(probe(net, **given)).cell.glyphs.values()]
     assert [label for label in labels if "u_" in label] == [f"x u_{g} + h w_{g} + b_{g}" for g in "ifgo"]
 
 
@@ -219,35 +221,35 @@ def numbers(svg: str, of: str) -> list[float]:
 
 def test_the_number_on_the_belt_is_f_times_the_gradient_of_c() -> None:
     net = nn.LSTMCell(D, H, rng=0)
-    step = specimen(net)
-    anatomy = dissect(step, with_flow=True)
-    values = {line.symbol: line.node.data for line in anatomy.equations.lines}
+    step = probe(net)
+    parts = cell_parts(step)
+    values = {line.symbol: line.node.data for line in parts.equations.lines}
     dc = values["o"] * (1 - np.tanh(values["c"]) ** 2)  # by hand, for a gradient of 1 at h
-    (belt,) = [w for w in anatomy.cell.wires if w.recurrent and anatomy.cell.glyphs[w.target].label == "×"]
-    assert anatomy.message(belt) == pytest.approx(np.linalg.norm(values["f"] * dc), rel=1e-12)
+    (belt,) = [w for w in parts.cell.wires if w.recurrent and parts.cell.glyphs[w.target].label == "×"]
+    assert message(parts, gradient_flow(step.whole), belt) == pytest.approx(np.linalg.norm(values["f"] * dc), rel=1e-12)
 
 
 def test_a_seed_is_the_gradient_that_enters() -> None:
     seed = np.random.default_rng(0).standard_normal((2, H))
-    anatomy = dissect(specimen(nn.LSTMCell(D, H, rng=0), seed=(None, seed)), with_flow=True)
-    c, h = (next(n for n in anatomy.cell.states if anatomy.cell.symbols[n] == s) for s in "ch")
-    assert anatomy.from_outside(c) == pytest.approx(np.linalg.norm(seed), rel=1e-12)
-    assert anatomy.from_outside(h) == 0.0
+    step = probe(nn.LSTMCell(D, H, rng=0), seed=(None, seed))
+    parts, flow = cell_parts(step), gradient_flow(step.whole)
+    c, h = (next(n for n in parts.cell.states if parts.cell.symbols[n] == s) for s in "ch")
+    assert from_outside(parts, flow, c) == pytest.approx(np.linalg.norm(seed), rel=1e-12)
+    assert from_outside(parts, flow, h) == 0.0
 
 
 def test_gradients_beside_the_names_agree_with_finite_differences() -> None:
     net = nn.GRUCell(D, H, reset="after", rng=0)
-    step = specimen(net)
-    anatomy = dissect(step, with_flow=True)
-    assert anatomy.flow is not None
+    step = probe(net)
+    parts = cell_parts(step)
     x, h, eps = step.inputs[0].data, step.before[0].data, 1e-6
     slope = np.zeros_like(x)
     for at in np.ndindex(x.shape):
         d = np.zeros_like(x)
         d[at] = eps
         slope[at] = (net(x + d, h).data.sum() - net(x - d, h).data.sum()) / (2 * eps)
-    (name,) = [n for n, glyph in anatomy.cell.glyphs.items() if glyph.shape == "input"]
-    assert anatomy.flow.gradients[anatomy.ids[name]] == pytest.approx(np.linalg.norm(slope), rel=1e-7)
+    (name,) = [n for n, glyph in parts.cell.glyphs.items() if glyph.shape == "input"]
+    assert gradient_flow(step.whole).gradients[parts.ids[name]] == pytest.approx(np.linalg.norm(slope), rel=1e-7)
 
 
 def test_a_seed_of_another_shape_is_refused() -> None:
@@ -310,7 +312,7 @@ def test_the_names_of_three_states_stand_apart(flow: bool) -> None:
 
 
 def test_what_hangs_under_the_main_line_is_entered_from_its_left_and_left_through_its_foot() -> None:
-    drawn = dissect(specimen(three_states, **THREE)).cell
+    drawn = cell_parts(probe(three_states, **THREE)).cell
     tile = lay_out(drawn, DEFAULT)
     symbol = {drawn.symbols[state]: state for state in drawn.states}
     (product,) = [wire for wire in drawn.wires if wire.target == symbol["b"] and drawn.glyphs[wire.source].label == "σ"]
@@ -323,7 +325,7 @@ def test_what_hangs_under_the_main_line_is_entered_from_its_left_and_left_throug
 
 @pytest.mark.parametrize("net", [layer_norm, second_order])
 def test_no_wire_runs_through_a_box_and_the_main_line_is_no_longer_than_it_must_be(net: Any) -> None:
-    drawn = dissect(specimen(net, **ODD)).cell
+    drawn = cell_parts(probe(net, **ODD)).cell
     tile = lay_out(drawn, DEFAULT)
     for wire in drawn.wires:
         way = (tile.entries if wire.recurrent else tile.routes)[wire.edge]
@@ -337,14 +339,14 @@ def test_no_wire_runs_through_a_box_and_the_main_line_is_no_longer_than_it_must_
 
 
 def test_every_wire_stays_inside_the_frame() -> None:
-    tile = lay_out(dissect(specimen(scalar.GRUNeuron(3), x=[0.1, 0.2, 0.3])).cell, DEFAULT)
+    tile = lay_out(cell_parts(probe(scalar.GRUNeuron(3), x=[0.1, 0.2, 0.3])).cell, DEFAULT)
     for way in (*tile.routes.values(), *tile.entries.values(), *tile.exits.values()):
         assert all(0 <= x <= tile.width and 0 <= y <= tile.height for x, y in way.points())
 
 
 def test_state_and_input_join_on_the_way_into_the_box_that_reads_both() -> None:
-    anatomy = dissect(specimen(nn.LSTMCell(D, H, rng=0)))
-    drawn = anatomy.cell
+    parts = cell_parts(probe(nn.LSTMCell(D, H, rng=0)))
+    drawn = parts.cell
     (box,) = [name for name, glyph in drawn.glyphs.items() if glyph.label == "x U + h W + b"]
     into = [wire for wire in drawn.wires if wire.target == box]
 
@@ -360,14 +362,14 @@ def test_state_and_input_join_on_the_way_into_the_box_that_reads_both() -> None:
 
 def test_a_concatenation_for_one_product_is_drawn_as_wires_that_join() -> None:
     W = Tensor(np.ones((D + H, H)))
-    one = dissect(specimen(lambda x, h: tanh(concat([h, x], axis=-1) @ W), **ODD)).cell
+    one = cell_parts(probe(lambda x, h: tanh(concat([h, x], axis=-1) @ W), **ODD)).cell
     assert sorted(glyph.label for glyph in one.glyphs.values()) == ["[h, x] W1", "tanh", "x"]
 
     def twice(x: Any, h: Any) -> Any:
         both = concat([h, x], axis=-1)
         return tanh(both @ W) * sigmoid(both @ W)
 
-    assert "[h, x]" in [glyph.label for glyph in dissect(specimen(twice, **ODD)).cell.glyphs.values()]
+    assert "[h, x]" in [glyph.label for glyph in cell_parts(probe(twice, **ODD)).cell.glyphs.values()]
 
 
 def test_only_a_box_whose_columns_are_read_is_said_to_fan_out() -> None:

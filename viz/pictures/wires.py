@@ -1,6 +1,6 @@
-"""Strands: how a wire is drawn. As structure, with an arrow forwards; or with the gradient that flowed back along it.
+"""Wires: how a wire is drawn. As structure, with an arrow forwards; or with the gradient that flowed back along it.
 
-Equal strands are drawn once and stamped: a net of a thousand steps has twenty thousand wires, but only twenty ways and
+Equal wires are drawn once and stamped: a net of a thousand steps has twenty thousand wires, but only twenty ways and
 a few dozen strengths.
 """
 
@@ -43,7 +43,7 @@ def strength(how: Look) -> int:
     return how if isinstance(how, int) else LEVELS + 1 if how == ALARM else -1
 
 
-def strand(route: Route, how: Look, theme: Theme, joint: Point | None = None) -> str:
+def paint_wire(route: Route, how: Look, theme: Theme, joint: Point | None = None) -> str:
     """The markup of one wire. ``joint``: where it joins another line from below, and an arrowhead says so."""
     d = path(route)
     if how == FORWARDS:

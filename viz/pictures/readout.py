@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from viz.graph.steps import Edge
 from viz.layout.lanes import Lane, Output
-from viz.pictures.strands import NONE, strand
+from viz.pictures.wires import NONE, paint_wire
 from viz.render.geometry import Box, Route
 from viz.render.svg import element, text
 from viz.render.theme import text_width
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HEAD = 28.0  # the room that the title takes
 
 
-class ToLoss:
+class Readout:
     """The way to the loss in what one painter paints, in its coordinates."""
 
     def __init__(self, of: Painter) -> None:
@@ -154,7 +154,7 @@ class ToLoss:
                     route = lane.tile.exits[state].shifted(self.of.left(lane, last), self.of.y[lane.row])
                     route.line(route.end[0] + (-10 if lane.backwards else 10), route.end[1])
                     self.of.drawn.add(NONE)
-                    found.append((-2, strand(route, NONE, self.theme)))
+                    found.append((-2, paint_wire(route, NONE, self.theme)))
         return found
 
     def boxes(self) -> tuple[str, float]:

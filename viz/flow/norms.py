@@ -1,4 +1,4 @@
-"""Gauge: the size of very many arrays, cheaply. What is small is measured in stacks of one shape, not one by one.
+"""Norms: the size of very many arrays, cheaply. What is small is measured in stacks of one shape, not one by one.
 
 A reverse pass over a thousand steps sends twenty thousand messages of a few numbers each; NumPy takes longer to be
 called for one of them than to work out its norm. So arrays of one shape are put by until there are enough for a stack.
@@ -17,15 +17,15 @@ from viz.graph.trace import HUGE, TINY, norm
 STACK = 1 << 15  # so many numbers are measured together: what the nearer caches hold
 
 
-class Gauge:
+class Norms:
     """Norm, number of entries and balance of signs of each array it is shown, in the order of showing.
 
     The *balance* is the share of positive minus the share of negative entries, -1..1; zeros and NaN are neither.
 
-    >>> gauge = Gauge()
+    >>> norms = Norms()
     >>> for x in (3.0, np.array([3.0, -4.0]), np.array([1.0, 1.0, 1.0, -1.0])):
-    ...     gauge.show(x)
-    >>> for column in gauge.columns():
+    ...     norms.show(x)
+    >>> for column in norms.columns():
     ...     print(column)
     [3. 5. 2.]
     [1 2 4]

@@ -12,8 +12,8 @@ from statistics import median
 
 import numpy as np
 
+from viz.errors import need
 from viz.flow.ways import CARRY, STRAIGHT, Ways
-from viz.given import need
 from viz.pictures.legend import power_of_ten
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale, short

@@ -1,43 +1,38 @@
-"""Anatomy of a cell: the textbook picture of one step, made from the graph that the step left.
+"""One cell: the textbook picture of one step, made from the graph that the step left.
 
 States come in from the left and go out to the right: a carried state along the top, as a straight line, the others
 along the bottom. The input comes from below, the output also leaves upwards. Under the picture stand the equations
-(`viz.equations`) and a key with what is in the picture and nothing else (`viz.meanings`). All three are read from the
-graph, so a cell that somebody just wrote has them too.
+(`viz.equations`) and a key with what is in the picture and nothing else (`viz.graph.cell_key`). All three are read
+from the graph, so a cell that somebody just wrote has them too.
 """
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
-import networkx as nx
 import numpy as np
 
-from microgradrnn.engine import Node
 from viz.flow.messages import Flow, gradient_flow
-from viz.graph.cells import Cell, Glyph, Wire, one_cell
-from viz.graph.specimen import Specimen, specimen
-from viz.graph.steps import Edge, Layer, layers
-from viz.graph.trace import traced
+from viz.graph.cell_key import cell_key
+from viz.graph.cell_parts import CellParts, cell_parts
+from viz.graph.cells import Glyph, Wire
+from viz.graph.equations import Block
+from viz.graph.probe import Probe, probe
+from viz.graph.steps import Edge
 from viz.layout.cell import lay_out
-from viz.pictures.equations import Block, Equations, Expr, Reader
 from viz.pictures.formula import formula, formula_width
 from viz.pictures.glyphs import paint_glyph
 from viz.pictures.legend import wedge
-from viz.pictures.meanings import meanings
-from viz.pictures.strands import FORWARDS, Look, look, strand, strength
+from viz.pictures.wires import FORWARDS, Look, look, paint_wire, strength
 from viz.render.drawing import Drawing
 from viz.render.geometry import Point, Route
 from viz.render.scale import Scale, short
 from viz.render.svg import document, element, heading, path, text, title
 from viz.render.theme import DEFAULT, Theme, mixed, need_theme
-
-LONGEST = 34  # characters of a weighted sum that a box still holds
 
 
 def cell(
@@ -75,217 +70,29 @@ def cell(
     True
     """
     need_theme(theme)
-    step = specimen(net, x, state, seed=None if flow is True or flow is False else flow, rng=rng)
-    anatomy = dissect(step, with_flow=flow is not False)
+    step = probe(net, x, state, seed=None if flow is True or flow is False else flow, rng=rng)
+    shown = None if flow is False else gradient_flow(step.whole)
     shape = "×".join(map(str, np.shape(step.after[0].data)))
     entering = (f"1 enters at every entry of {step.symbols[0]}_t{f' ({shape})' * bool(shape)}" if flow is True
                 else "as given, at the states")
-    return _Painter(anatomy, name or type_name(net, step), entering, scale, theme).paint()
+    return _Painter(cell_parts(step), shown, name or type_name(net, step), entering, scale, theme).paint()
 
 
-def type_name(net: Any, step: Specimen) -> str:
+def type_name(net: Any, step: Probe) -> str:
     """The title: the class of a cell, the name of a function."""
     return step.name if hasattr(net, "__name__") else type(net).__name__
 
 
-@dataclass(frozen=True)
-class Anatomy:
-    """One step of a cell, taken apart.
-
-    Attributes:
-        cell: its boxes, circles and wires.
-        equations: what it computes.
-        nodes: the nodes of the step, by name.
-        ids: their ids in the graph, by name.
-        before: the same of the step before.
-        flow: what flowed back, if that is to be drawn.
-    """
-
-    cell: Cell
-    equations: Equations
-    nodes: dict[str, Node]
-    graph: nx.MultiDiGraph
-    ids: dict[str, str]
-    before: dict[str, str]
-    flow: Flow | None
-
-    @property
-    def output(self) -> str | None:
-        """The glyph of the first part of the state, which is also what the cell puts out."""
-        node = self.equations.specimen.after[0]
-        return next((name for name in self.cell.states if self.nodes.get(name) is node), None)
-
-    def message(self, wire: Wire) -> float | None:
-        """The norm of what flowed back along a wire."""
-        return None if self.flow is None else self.flow.messages.get(Edge(self.ids[wire.edge[0]], wire.edge[1]))
-
-    def from_outside(self, state: str) -> float | None:
-        """The norm of the gradient that comes to a state from outside the cell."""
-        if self.flow is None:
-            return None
-        inside = set(self.ids.values())
-        edges = [Edge(v, k) for _, v, k in self.graph.out_edges(self.ids[state], keys=True) if v not in inside]
-        found = [self.flow.messages[edge] for edge in edges if edge in self.flow.messages]
-        return found[0] if found else None
+def message(parts: CellParts, flow: Flow, wire: Wire) -> float | None:
+    """The norm of what flowed back along a wire."""
+    return flow.messages.get(Edge(parts.ids[wire.edge[0]], wire.edge[1]))
 
 
-def dissect(step: Specimen, with_flow: bool = False) -> Anatomy:
-    """Glyphs and wires of the second step, with weighted sums written as the equations write them."""
-    graph, ids = traced(step.whole)
-    layer: Layer = layers(graph)[-1]
-    nodes = {node_id: node for node, node_id in ids.items()}
-    reader = Reader(step)
-    found = reader.read()
-    drawn = one_cell(graph, layer, [1])
-    here = {name: nodes[node_id] for name, node_id in layer.steps[1].items()}
-    drawn = without_weights(drawn, here, reader)
-    drawn = with_sums_as_boxes(drawn, here, reader)
-    drawn = with_merges(drawn, here)
-    drawn = relabelled(drawn, here, reader)
-    flow = gradient_flow(step.whole) if with_flow else None
-    return Anatomy(drawn, found, here, graph, layer.steps[1], layer.steps[0], flow)
-
-
-# ------------------------------------------------------------------------------------------------ folding and naming
-def without_weights(drawn: Cell, nodes: dict[str, Node], reader: Reader) -> Cell:
-    """Without what depends on weights alone, a slice of them for instance: that is part of the box that uses it."""
-    glyphs = {name: glyph for name, glyph in drawn.glyphs.items() if nodes.get(name) in reader.changing}
-    return replace(drawn, glyphs=glyphs, wires=[
-        wire for wire in drawn.wires if wire.target in glyphs and (wire.recurrent or wire.source in glyphs)])
-
-
-def with_sums_as_boxes(drawn: Cell, nodes: dict[str, Node], reader: Reader) -> Cell:
-    """Single numbers times weights, and the sums of those, become one box: the net input of one unit."""
-    readers: dict[str, list[str]] = defaultdict(list)
-    for wire in drawn.wires:
-        if not wire.recurrent:
-            readers[wire.source].append(wire.target)
-    by_node = {node: name for name, node in nodes.items()}
-
-    def weighted(name: str) -> bool:
-        node = nodes[name]
-        if node.op is None or np.ndim(node.data):
-            return False
-        changing = [u for u in node.inputs if u is not None and u in reader.changing]
-        if node.op.name == "multiply":
-            return len(changing) == 1 and None not in node.inputs
-        return node.op.name == "add" and all(
-            u in by_node and by_node[u] in drawn.glyphs and weighted(by_node[u]) and len(readers[by_node[u]]) == 1
-            and u.symbol is None and u not in reader.before for u in changing)
-
-    host: dict[str, str] = {}
-    for name in reversed(list(drawn.glyphs)):
-        inside = drawn.glyphs[name].shape != "input" and weighted(name)
-        into = readers[name][0] if len(readers[name]) == 1 else None
-        joins = (inside and into is not None and nodes[name].symbol is None and weighted(into)
-                 and nodes[into].op.name == "add" and name not in drawn.states)
-        host[name] = host[str(into)] if joins else name
-    glyphs = {name: replace(glyph, shape="box") if name in host.values() and list(host.values()).count(name) > 1
-              else glyph for name, glyph in drawn.glyphs.items() if host[name] == name}
-    wires = [replace(wire, target=host[wire.target]) for wire in drawn.wires
-             if wire.recurrent or host[wire.source] != host[wire.target]]
-    return replace(drawn, glyphs=glyphs, wires=wires)
-
-
-def with_merges(drawn: Cell, nodes: dict[str, Node]) -> Cell:
-    """What is put side by side for one box alone goes straight into that box, which says so: ``[h, x] W``."""
-    readers: dict[str, list[str]] = defaultdict(list)
-    for wire in drawn.wires:
-        readers[wire.source].append(wire.target)
-    into = {name: readers[name][0] for name in drawn.glyphs if _is_concat(nodes[name])
-            and len(readers[name]) == 1 and name not in drawn.states and nodes[name].symbol is None
-            and nodes[readers[name][0]].op.name in ("matmul", "affine")}
-    return replace(drawn, glyphs={name: glyph for name, glyph in drawn.glyphs.items() if name not in into},
-                   wires=[replace(wire, target=into.get(wire.target, wire.target)) for wire in drawn.wires
-                          if wire.source not in into])
-
-
-def relabelled(drawn: Cell, nodes: dict[str, Node], reader: Reader) -> Cell:
-    """Boxes of weighted sums say what they add up, in the order and with the names of the equations."""
-    sums = [name for name, glyph in drawn.glyphs.items() if glyph.shape == "box" and _adds_up(nodes[name], reader)]
-    named = dict(reader.named)
-    try:
-        for name in sums:
-            reader.named.setdefault(nodes[name], "·")  # where one box reads another, only what is added is said
-        expressions = {name: _without_read(_read_sum(nodes[name], reader)) for name in sums}
-        reader.names = reader._names()
-        labels = {name: _label(e, plus, reader) for name, (e, plus) in expressions.items()}
-    finally:
-        reader.named.clear()
-        reader.named.update(named)
-    labels |= {name: _label(reader.expr(nodes[name], None, top=True), False, reader) for name in drawn.glyphs
-               if _is_concat(nodes[name])}
-    labels |= {name: said for name, glyph in drawn.glyphs.items() if name not in labels and glyph.shape == "box"
-               and (said := _with_a_number(nodes[name], reader)) is not None}
-    return replace(drawn, glyphs={
-        name: replace(glyph, label=labels.get(name, glyph.label), symbol=reader.named.get(nodes[name]) or glyph.symbol)
-        for name, glyph in drawn.glyphs.items()
-    })
-
-
-def _with_a_number(node: Node, reader: Reader) -> str | None:
-    """What a box says that joins something with a plain number: ``1 − z``; ``× 0.5`` if that thing has no name."""
-    signs = {"multiply": "×", "add": "+", "subtract": "−", "divide": "÷"}
-    if node.op is None or node.op.name not in signs or len(node.inputs) != 2:
-        return None
-    names = {**reader.before, **reader.inputs, **reader.named, **reader.after}
-    words = [f"{float(arg):g}" if u is None and getattr(arg, "ndim", 0) == 0 else names.get(u, "") if u is not None
-             else None for u, arg in zip(node.inputs, node.args, strict=True)]
-    if None in words or None not in node.inputs:
-        return None
-    a, b = (str(word).split("_{t")[0] for word in words)
-    if node.op.name in ("multiply", "add") and not b:
-        a, b = b, a
-    return f"{a or ''} {signs[node.op.name]} {b or '·'}".strip()
-
-
-def _is_concat(node: Node) -> bool:
-    return node.op is not None and node.op.name in ("concat", "concatenate")
-
-
-def _adds_up(node: Node, reader: Reader) -> bool:
-    """Is it a product with weights, or a sum with one?"""
-    if node.op is None or node.op.name not in ("matmul", "affine", "add", "multiply"):
-        return False
-    known = dict(reader.blocks)
-    e = reader.expr(node, None, top=True)
-    reader.blocks = known
-    terms = e.parts if e.kind == "sum" else (e,)
-    return any(term.kind == "beside" and term.parts[0].kind != "number" for term in terms) and all(
-        part.kind != "apply" for term in terms if term.kind == "product" for part in term.parts)
-
-
-def _read_sum(node: Node, reader: Reader) -> Expr:
-    """The expression; a block that several gates share is named after them all."""
-    known = dict(reader.blocks)
-    reader.symbol = ""
-    e = reader.expr(node, None, top=True)
-    for (leaf, cut), by in list(reader.blocks.items()):
-        if by == "" and cut is not None:
-            parts = [(c[1], s) for (u, c), s in known.items() if u is leaf and c is not None
-                     and c[0] == cut[0] and cut[1] <= c[1] and c[2] <= cut[2]]
-            reader.blocks[leaf, cut] = "".join(s for _, s in sorted(parts)) or f"{cut[1]}:{cut[2]}"
-    return e
-
-
-def _without_read(e: Expr) -> tuple[Expr, bool]:
-    """Without the terms that another box brings; were there any?"""
-    if e.kind != "sum":
-        return e, False
-    kept = [(sign, part) for sign, part in zip(e.word, e.parts, strict=True)
-            if not any(inner.word == "·" for inner in part.walk())]
-    if not kept or len(kept) == len(e.parts):
-        return e, False
-    if len(kept) == 1:
-        return kept[0][1], True
-    return Expr("sum", tuple(part for _, part in kept), "".join(sign for sign, _ in kept)), True
-
-
-def _label(e: Expr, plus: bool, reader: Reader) -> str:
-    states = "|".join(map(re.escape, reader.of.symbols))
-    words = re.sub(rf"\b({states})_(t\b|\{{t-1\}})", r"\1", reader.text(e))
-    words = f"+ {words}" if plus else words
-    return words if len(words) <= LONGEST else "weighted sum"
+def from_outside(parts: CellParts, flow: Flow, state: str) -> float | None:
+    """The norm of the gradient that comes to a state from outside the cell."""
+    inside = set(parts.ids.values())
+    edges = [Edge(v, k) for _, v, k in parts.graph.out_edges(parts.ids[state], keys=True) if v not in inside]
+    return next((flow.messages[edge] for edge in edges if edge in flow.messages), None)
 
 
 # ------------------------------------------------------------------------------------------------ painting
@@ -299,21 +106,22 @@ class Stroke:
 
 
 class _Painter:
-    """Paints an anatomy. Everything is in the coordinates of the canvas."""
+    """Paints a cell. Everything is in the coordinates of the canvas."""
 
-    def __init__(self, anatomy: Anatomy, name: str, entering: str, scale: Scale | None, theme: Theme) -> None:
-        self.anatomy, self.name, self.entering, self.theme = anatomy, name, entering, theme
+    def __init__(self, parts: CellParts, flow: Flow | None, name: str, entering: str, scale: Scale | None,
+                 theme: Theme) -> None:
+        self.parts, self.flow, self.name, self.entering, self.theme = parts, flow, name, entering, theme
         self.size = theme.size
-        self.tile = lay_out(anatomy.cell, theme, [] if anatomy.flow else [
-            name for name in anatomy.cell.glyphs if self.reads_both(name)])
-        self.lines = anatomy.equations.lines
+        self.tile = lay_out(parts.cell, theme, [] if flow else [
+            name for name in parts.cell.glyphs if self.reads_both(name)])
+        self.lines = parts.equations.lines
         self.key_lines = list(self.key())
         below = max(self.equations_width() + 40 + self.key_width(), 420.0)
         title_width = heading(theme.margin, 28, name, 17)[1]
         self.width = max(self.tile.width + 2 * 118, below, title_width) + 2 * theme.margin
         self.x0 = (self.width - self.tile.width) / 2
         self.y0 = 84.0
-        inputs = [box for n, box in self.tile.boxes.items() if anatomy.cell.glyphs[n].shape == "input"]
+        inputs = [box for n, box in self.tile.boxes.items() if parts.cell.glyphs[n].shape == "input"]
         self.frame = min([box.top - 7 for box in inputs], default=self.tile.height)  # inputs stand below the frame
         strokes = list(self.strokes())
         self.scale = scale or Scale.of(s.norm for s in strokes if s.norm is not None)
@@ -321,7 +129,7 @@ class _Painter:
 
     @property
     def flowing(self) -> bool:
-        return self.anatomy.flow is not None
+        return self.flow is not None
 
     def paint(self) -> Drawing:
         """The whole picture."""
@@ -331,7 +139,7 @@ class _Painter:
                              stroke=theme.rim))
         parts += [markup for _, markup in sorted(map(self.stroke, self.all_strokes), key=lambda found: found[0])]
         parts += [element("circle", cx=x, cy=y, r=3.2, fill=theme.wire) for x, y in self.forks()]
-        parts += [self.glyph(glyph) for glyph in self.anatomy.cell.glyphs.values()]
+        parts += [self.glyph(glyph) for glyph in self.parts.cell.glyphs.values()]
         parts += self.labels()
         bottom = self.y0 + max([self.frame, *(box.bottom for box in tile.boxes.values())])
         y = bottom + (52 if self.flowing else 40)
@@ -349,7 +157,7 @@ class _Painter:
     def glyph(self, glyph: Glyph) -> str:
         box = self.tile.boxes[glyph.name]
         box = replace(box, x=box.x + self.x0, y=box.y + self.y0)
-        note = title(self.anatomy.cell.words.get(glyph.name, glyph.label))
+        note = title(self.parts.cell.words.get(glyph.name, glyph.label))
         if "_" not in glyph.label + (glyph.symbol or ""):
             return element("g", note + paint_glyph(glyph, box, self.theme))
         bare = paint_glyph(replace(glyph, label="", symbol=None), box, self.theme)  # the frame, its words follow
@@ -364,7 +172,7 @@ class _Painter:
     # -- wires
     def strokes(self) -> Iterable[Stroke]:
         """Every wire: inside, from the left, to the right, and up."""
-        tile, drawn, at = self.tile, self.anatomy.cell, (self.x0, self.y0)
+        tile, drawn, at = self.tile, self.parts.cell, (self.x0, self.y0)
         words = drawn.words
         for wire in drawn.wires:
             said = f"from {words.get(wire.source, wire.source)} to {words.get(wire.target, wire.target)}"
@@ -375,12 +183,13 @@ class _Painter:
                     said.index(" to "):]
             else:
                 way = tile.routes[wire.edge].shifted(*at)
-            yield Stroke(way, self.anatomy.message(wire), said)
+            yield Stroke(way, message(self.parts, self.flow, wire) if self.flow else None, said)
         for state in drawn.states:
             way = tile.exits[state].shifted(*at)
             right = replace(way, pieces=[*way.pieces]).line(self.x0 + tile.width + 52, way.end[1])
-            norm, symbol = self.anatomy.from_outside(state), drawn.symbols.get(state, state)
-            if state != self.anatomy.output:
+            symbol = drawn.symbols.get(state, state)
+            norm = from_outside(self.parts, self.flow, state) if self.flow else None
+            if state != self.parts.output:
                 yield Stroke(right, norm, f"{symbol} to the next step")
                 continue
             yield Stroke(right, None, f"{symbol} to the next step")
@@ -398,7 +207,7 @@ class _Painter:
             bridge = element("path", d=path(Route(turn).line(*top)), fill="none", stroke=self.theme.paper,
                              stroke_width=9.0)
         how = self.look(stroke)
-        return strength(how), element("g", note + bridge + strand(route, how, self.theme))
+        return strength(how), element("g", note + bridge + paint_wire(route, how, self.theme))
 
     def look(self, stroke: Stroke) -> Look:
         """As structure, with an arrow forwards; or as what flowed back along it, with an arrow backwards."""
@@ -421,26 +230,26 @@ class _Painter:
     # -- names
     def labels(self) -> list[str]:
         """What comes in and goes out, by name; with a flow, the norm of the gradient there."""
-        drawn, tile, parts = self.anatomy.cell, self.tile, []
-        flow = self.anatomy.flow
+        drawn, tile, parts = self.parts.cell, self.tile, []
+        flow = self.flow
         for source in dict.fromkeys(wire.source for wire in drawn.wires if wire.recurrent):
             y = next(tile.entries[w.edge].start[1] for w in drawn.wires if w.recurrent and w.source == source)
             symbol = drawn.symbols.get(source, source)
             parts.append(self.label(self.x0 - 58, self.y0 + y, f"{symbol}_{{t-1}}", "end",
-                                    flow.gradients.get(self.anatomy.before.get(source, "")) if flow else None))
+                                    flow.gradients.get(self.parts.before.get(source, "")) if flow else None))
         for state in drawn.states:
             symbol = drawn.symbols.get(state, state)
             y = self.y0 + tile.exits[state].end[1]
-            size = flow.gradients.get(self.anatomy.ids[state]) if flow else None
+            size = flow.gradients.get(self.parts.ids[state]) if flow else None
             parts.append(self.label(self.x0 + tile.width + 60, y, f"{symbol}_t", "start", size))
-            if state == self.anatomy.output:
+            if state == self.parts.output:
                 parts.append(formula(self.x0 + tile.width + 26, self.y0 - 30, f"{symbol}_t", size=self.size + 2,
                                      anchor="middle", font_style="italic"))
         for glyph in drawn.glyphs.values():
-            if flow is not None and glyph.shape == "input" and self.anatomy.ids.get(glyph.name) in flow.gradients:
+            if flow is not None and glyph.shape == "input" and self.parts.ids.get(glyph.name) in flow.gradients:
                 box = tile.boxes[glyph.name]
                 parts.append(text(self.x0 + box.x, self.y0 + box.bottom + 14,
-                                  short(flow.gradients[self.anatomy.ids[glyph.name]]), font_size="11"))
+                                  short(flow.gradients[self.parts.ids[glyph.name]]), font_size="11"))
         return parts
 
     def label(self, x: float, y: float, words: str, anchor: str, norm: float | None) -> str:
@@ -507,14 +316,14 @@ class _Painter:
 
     def key(self) -> Iterable[tuple[tuple[str, str | None, str | None, str], str]]:
         """What is in the picture: chips, and words."""
-        said, drawn = meanings(self.anatomy.equations), self.anatomy.cell
-        nodes = self.anatomy.nodes
+        said, drawn = cell_key(self.parts.equations), self.parts.cell
+        nodes = self.parts.nodes
         shapes = {nodes[name]: glyph.shape for name, glyph in drawn.glyphs.items()}
         for line in self.lines:
             if line.symbol in said:
                 role = line.role if line.role in self.theme.roles else None
                 yield (shapes.get(line.node, "box"), line.symbol, role, line.symbol), said[line.symbol]
-        for node in self.anatomy.equations.specimen.inputs:
+        for node in self.parts.equations.probe.inputs:
             if node in nodes.values():
                 yield ("input", None, "input", str(node.symbol)), "input of this step"
         labels = [glyph.label for glyph in drawn.glyphs.values()]
@@ -530,21 +339,21 @@ class _Painter:
             yield ("none", None, None, ""), f"wires that meet at a box are read side by side, as [{', '.join(both)}]"
         if not self.flowing:
             yield ("dot", None, None, ""), "a copy: the same goes along both wires"
-        if self.anatomy.equations.weights:
+        if self.parts.equations.weights:
             yield ("none", None, None, ""), self.weights_line()
         for start, stop, names in self.unread():
             yield ("none", None, None, ""), f"columns {start + 1} to {stop} of {names}: nothing here depends on them"
 
     def fans_out(self, name: str) -> bool:
         """Is it a box of which several others read columns, each its own?"""
-        nodes, glyphs = self.anatomy.nodes, self.anatomy.cell.glyphs
-        targets = [w.target for w in self.anatomy.cell.wires if w.source == name and not w.recurrent]
+        nodes, glyphs = self.parts.nodes, self.parts.cell.glyphs
+        targets = [w.target for w in self.parts.cell.wires if w.source == name and not w.recurrent]
         return glyphs[name].shape == "box" and sum(
             not any(u is nodes[name] for u in nodes[target].inputs) for target in targets) > 1
 
     def reads_both(self, name: str) -> list[str]:
         """What a weighted sum of one state and one input reads; of anything else, nothing."""
-        drawn = self.anatomy.cell
+        drawn = self.parts.cell
         into = [w for w in drawn.wires if w.target == name]
         states = [drawn.symbols.get(w.source, w.source) for w in into if w.recurrent]
         inputs = [drawn.glyphs[w.source].label for w in into
@@ -555,7 +364,7 @@ class _Painter:
     def weights_line(self) -> str:
         """The weights and their shapes."""
         names: dict[str, Block] = {}
-        weights = self.anatomy.equations.weights
+        weights = self.parts.equations.weights
         for name, block in sorted(weights.items(), key=lambda item: item[1].leaf.serial):
             whole = name if block.cut is None else name.split("_")[0]
             names.setdefault(whole, block)
@@ -571,7 +380,7 @@ class _Painter:
     def unread(self) -> list[tuple[int, int, str]]:
         """Columns that nothing reads, by range."""
         found: dict[tuple[int, int], list[str]] = defaultdict(list)
-        for name, start, stop in self.anatomy.equations.unread:
+        for name, start, stop in self.parts.equations.unread:
             found[start, stop].append(name)
         return [(start, stop, ", ".join(sorted(names))) for (start, stop), names in found.items()]
 

@@ -18,7 +18,7 @@ import viz
 from microgradrnn import Tensor, Value, grad, mark, scope
 from tests.viz.nets import last_loss
 from tests.viz.svgs import pointing
-from viz.pictures.frames import ARRIVAL, STOPS
+from viz.pictures.film import ARRIVAL, STOPS
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -1,4 +1,4 @@
-"""Records: a small graph in micrograd's manner. A row of fields for every number, a circle for every operation.
+"""The graph of values, as micrograd draws it: a row of fields for every number, a circle for every operation.
 
 `Sheet` arranges a graph once; its methods paint one thing each. `viz.draw` paints everything once, `backprop_frames`
 the same sheet again and again, each time with more on it.

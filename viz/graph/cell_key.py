@@ -1,4 +1,4 @@
-"""Meanings: what each part of a cell is for, in words, read from its equations and never guessed from a letter.
+"""The key of a cell: what each part is for, in words, read from its equations and never guessed from a letter.
 
 A gate that multiplies a state's own past is what keeps it; one that multiplies a candidate lets it in; one that
 multiplies the read-out of another state puts it out; one that works inside a candidate decides what that sees.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from viz.pictures.equations import Equation, Equations, Expr
+from viz.graph.equations import Equation, Equations, Expr
 
 
 @dataclass
@@ -25,12 +25,12 @@ class Uses:
     else_: list[str] = field(default_factory=list)
 
 
-def meanings(found: Equations) -> dict[str, str]:
+def cell_key(found: Equations) -> dict[str, str]:
     """A few words on every symbol that the equations define, and on the inputs.
 
     >>> from microgradrnn import nn
-    >>> from viz.pictures.equations import equations
-    >>> meanings(equations(nn.LSTMCell(3, 4, rng=0)))["f"]
+    >>> from viz.graph.equations import equations
+    >>> cell_key(equations(nn.LSTMCell(3, 4, rng=0)))["f"]
     'forget gate: how much of c_{t-1} is kept'
     """
     words = {}
@@ -39,7 +39,7 @@ def meanings(found: Equations) -> dict[str, str]:
             words[line.symbol] = _gate(uses(line.symbol, found))
         elif line.role == "candidate":
             words[line.symbol] = _candidate(line.symbol, found)
-        elif line.node in found.specimen.after:
+        elif line.node in found.probe.after:
             words[line.symbol] = _state(line, found)
         elif line.role is not None:
             words[line.symbol] = {"hidden": "hidden layer", "output": "output"}.get(line.role, line.role)
@@ -52,9 +52,9 @@ def uses(gate: str, found: Equations) -> Uses:
     """Everything that a gate multiplies."""
     result = Uses()
     candidates = {line.symbol for line in found.lines if line.role == "candidate"}
-    states = set(found.specimen.symbols)
+    states = set(found.probe.symbols)
     for line in found.lines:
-        is_state = line.node in found.specimen.after
+        is_state = line.node in found.probe.after
         for product in line.expr.walk():
             if product.kind != "product":
                 continue
@@ -101,7 +101,7 @@ def _gate(use: Uses) -> str:
 
 
 def _candidate(symbol: str, found: Equations) -> str:
-    into = [line.left for line in found.lines if line.node in found.specimen.after
+    into = [line.left for line in found.lines if line.node in found.probe.after
             and any(_is(part, symbol) for part in line.expr.walk())]
     return f"candidate: what may come into {' and '.join(into)}" if into else "candidate"
 
@@ -110,7 +110,7 @@ def _state(line: Equation, found: Equations) -> str:
     name = {"cell": "cell state", "hidden": "hidden state", "output": "output"}.get(line.role or "", "state")
     past = f"{line.symbol}_{{t-1}}"
     said = []
-    if line.node is found.specimen.after[0]:
+    if line.node is found.probe.after[0]:
         said.append("what the cell puts out")
     if any(part.word == past for other in found.lines for part in other.expr.walk()):
         said.append("what the next step reads" if said else "handed on to the next step")

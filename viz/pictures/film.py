@@ -21,10 +21,10 @@ import numpy as np
 from microgradrnn.engine import Node, Value
 from microgradrnn.engine.backward import reverse
 from microgradrnn.files import write_whole
+from viz.errors import MissingToolError
 from viz.graph.size import need_drawable
 from viz.graph.trace import norm, traced
-from viz.missing import MissingToolError
-from viz.pictures.records import Sheet, along, fields_of, sign
+from viz.pictures.value_graph import Sheet, along, fields_of, sign
 from viz.progress import progress
 from viz.render.drawing import Drawing
 from viz.render.scale import decimals, short

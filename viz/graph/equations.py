@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from microgradrnn.engine import Node
-from viz.graph.specimen import Specimen, specimen
+from viz.graph.probe import Probe, probe
 
 SUM, PRODUCT, BESIDE, ATOM = range(4)  # how strongly an expression holds together
 WRITTEN = {"sigmoid": "σ"}
@@ -82,26 +82,26 @@ class Equations:
         lines: in the order of computation.
         weights: every weight, or block of one, by the name that the lines use.
         unread: parts of weights that nothing reads which the state depends on: name, from, to (columns).
-        specimen: the step that they describe.
+        probe: the step that they describe.
         text: how to write any expression in their notation.
     """
 
     lines: tuple[Equation, ...]
     weights: dict[str, Block]
     unread: tuple[tuple[str, int, int], ...]
-    specimen: Specimen
+    probe: Probe
     text: Callable[[Expr], str]
 
     def __repr__(self) -> str:
         return "\n".join(map(str, self.lines))
 
 
-def equations(cell: Callable[[Any, Any], Any] | Specimen, x: Any = None, state: Any = None) -> Equations:
+def equations(cell: Callable[[Any, Any], Any] | Probe, x: Any = None, state: Any = None) -> Equations:
     """What a cell computes, derived from its graph.
 
     Args:
         cell: a cell of `nn`, a `Module`, or any function ``(x, state) -> state``.
-        x, state: an input and a first state, where the cell does not say what they look like: see `specimen`.
+        x, state: an input and a first state, where the cell does not say what they look like: see `probe`.
 
     Returns:
         `Equations`; in their text ``_`` begins a subscript, ``h_{t-1}``.
@@ -115,14 +115,14 @@ def equations(cell: Callable[[Any, Any], Any] | Specimen, x: Any = None, state: 
     c_t = f ⊙ c_{t-1} + i ⊙ g
     h_t = o ⊙ tanh(c_t)
     """
-    return Reader(cell if isinstance(cell, Specimen) else specimen(cell, x, state)).read()
+    return Reader(cell if isinstance(cell, Probe) else probe(cell, x, state)).read()
 
 
 @dataclass
 class Reader:
     """Reads equations off the nodes of one step."""
 
-    of: Specimen
+    of: Probe
     blocks: dict[tuple[Node, Cut | None], str] = field(default_factory=dict)  # and the symbol of who read it first
     beside: dict[Node, str] = field(default_factory=dict)  # a bias, and the state whose product it is added to
     asked: list[Node] = field(default_factory=list)

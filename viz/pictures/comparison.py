@@ -1,4 +1,4 @@
-"""Strips: the drawing of a comparison. Time runs to the right, the gradient to the left, one lane for each net.
+"""The drawing of a comparison. Time runs to the right, the gradient to the left, one lane for each net.
 
 A lane has three strips: how large the gradient is (height and colour, both logarithmic), by which ways it came from the
 step after (thickness is share), and by what factor each step changed it, up or down from a line at 1. All lanes have
@@ -70,7 +70,7 @@ def columns(track: Track, size: int) -> list[Column]:
     return found
 
 
-def strips(of: Comparison) -> Drawing:
+def draw_comparison(of: Comparison) -> Drawing:
     """Draw a comparison."""
     theme = of.theme
     furthest = max(lag for track in of.tracks for lag in track.lags)

@@ -1,4 +1,4 @@
-"""Specimen: a cell, run for two steps on small random numbers, so that there is one step to look at.
+"""Probe: a cell, run for two steps on small random numbers, so that there is one step to look at.
 
 The first step makes a state that is not zero; the second is the one that pictures and equations are taken from.
 """
@@ -17,7 +17,7 @@ from viz.graph.trace import traced
 
 
 @dataclass(frozen=True)
-class Specimen:
+class Probe:
     """One step of a cell, and what came before it.
 
     Attributes:
@@ -43,8 +43,8 @@ class Specimen:
         return layers(traced(self.whole)[0])[-1]
 
 
-def specimen(cell: Callable[[Any, Any], Any], x: Any = None, state: Any = None, *, seed: Any = None,
-             rng: int = 0) -> Specimen:
+def probe(cell: Callable[[Any, Any], Any], x: Any = None, state: Any = None, *, seed: Any = None,
+          rng: int = 0) -> Probe:
     """Run a cell for two steps.
 
     Args:
@@ -61,7 +61,7 @@ def specimen(cell: Callable[[Any, Any], Any], x: Any = None, state: Any = None, 
             form of the one it got, or does not compute every part of it anew.
 
     >>> from microgradrnn import nn
-    >>> specimen(nn.LSTMCell(3, 4, rng=0)).symbols
+    >>> probe(nn.LSTMCell(3, 4, rng=0)).symbols
     ('h', 'c')
     """
     need_cell(cell)
@@ -103,7 +103,7 @@ def specimen(cell: Callable[[Any, Any], Any], x: Any = None, state: Any = None, 
     for k, part in enumerate(now):
         symbol = part.symbol or known.get(ids[part], f"s{k + 1}")
         symbols.append(f"{symbol}{k + 1}" if symbol in symbols else symbol)
-    return Specimen(called, tuple(seen[1]), was, now, tuple(symbols), whole, several)
+    return Probe(called, tuple(seen[1]), was, now, tuple(symbols), whole, several)
 
 
 def need_cell(cell: Any) -> None:

@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from viz.errors import need
 from viz.flow.messages import Profile
-from viz.given import need
 
 MOST = math.log(sys.float_info.max)
 

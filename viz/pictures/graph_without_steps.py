@@ -22,7 +22,7 @@ from viz.layout.layered import layered
 from viz.pictures.formula import lettering
 from viz.pictures.glyphs import paint_glyph
 from viz.pictures.legend import off_the_scale
-from viz.pictures.strands import FORWARDS, Look, look, strand, strength
+from viz.pictures.wires import FORWARDS, Look, look, paint_wire, strength
 from viz.render.geometry import Box, Route
 from viz.render.scale import Scale, short
 from viz.render.svg import element, heading, text, title
@@ -33,7 +33,7 @@ GAP, ROW = 16.0, 62.0  # of a tree: between leaves, and from a row to the next
 
 
 @dataclass
-class Whole:
+class GraphWithoutSteps:
     """A graph without steps, laid out. The origin is the upper left corner.
 
     Attributes:
@@ -78,7 +78,7 @@ class Whole:
             how = FORWARDS if self.flow is None else look(g, scale)
             a, b = (self.words.get(name, name) for name in (u, v))
             note = title(f"from {a} to {b}: {g:.4g}") if g is not None else ""
-            markup = strand(route.shifted(0, HEAD), how, theme)
+            markup = paint_wire(route.shifted(0, HEAD), how, theme)
             strokes.append((strength(how), element("g", note + markup) if note else markup))
         glyphs = []
         for name, glyph in self.glyphs.items():
@@ -119,8 +119,8 @@ class Whole:
         return "".join(parts), far, y + 16 if self.weights else HEAD + self.height + 30 * bool(self.notes)
 
 
-def whole(graph: nx.MultiDiGraph, flow: Flow | None, name: str | None,
-          labels: Sequence[object] | Mapping[int, object] | None, theme: Theme) -> Whole:
+def without_steps(graph: nx.MultiDiGraph, flow: Flow | None, name: str | None,
+                  labels: Sequence[object] | Mapping[int, object] | None, theme: Theme) -> GraphWithoutSteps:
     """Lay a graph without steps out. The labels are written under the leaves of a tree, in the order of making."""
     layer = as_layer(graph)
     cell = one_cell(graph, layer, [0])
@@ -139,7 +139,8 @@ def as_layer(graph: nx.MultiDiGraph) -> Layer:
     }})
 
 
-def in_ranks(graph: nx.MultiDiGraph, flow: Flow | None, name: str, layer: Layer, cell: Cell, theme: Theme) -> Whole:
+def in_ranks(graph: nx.MultiDiGraph, flow: Flow | None, name: str, layer: Layer, cell: Cell,
+             theme: Theme) -> GraphWithoutSteps:
     """Ranks, from left to right."""
     wired: nx.MultiDiGraph = nx.MultiDiGraph()
     wired.add_nodes_from(cell.glyphs)
@@ -149,8 +150,8 @@ def in_ranks(graph: nx.MultiDiGraph, flow: Flow | None, name: str, layer: Layer,
     wires = [(wire.source, wire.target, Edge(layer.steps[0][wire.edge[0]], wire.edge[1]),
               places.routes[wire.source, wire.target, wire.edge]) for wire in cell.wires]
     boxes = {str(key): box for key, box in places.boxes.items()}
-    return Whole(graph, flow, name, places.width, places.height, cell.glyphs, boxes, wires, cell.words,
-                 named_weights(graph, cell), hint=if_a_loop(graph, cell))
+    return GraphWithoutSteps(graph, flow, name, places.width, places.height, cell.glyphs, boxes, wires, cell.words,
+                             named_weights(graph, cell), hint=if_a_loop(graph, cell))
 
 
 def if_a_loop(graph: nx.MultiDiGraph, cell: Cell) -> list[str]:
@@ -193,7 +194,7 @@ def as_tree(graph: nx.MultiDiGraph, layer: Layer, cell: Cell) -> dict[str, str] 
 
 def as_drawn(graph: nx.MultiDiGraph, flow: Flow | None, name: str,
              labels: Sequence[object] | Mapping[int, object] | None, layer: Layer, cell: Cell, home: dict[str, str],
-             theme: Theme) -> Whole:
+             theme: Theme) -> GraphWithoutSteps:
     """A tree, its root on top: leaves side by side in one row, every parent above the middle of its children."""
     wires = [wire for wire in cell.wires if home[wire.source] != home[wire.target]]
     children: dict[str, list[str]] = {node: [] for node in dict.fromkeys(home.values())}
@@ -239,7 +240,8 @@ def as_drawn(graph: nx.MultiDiGraph, flow: Flow | None, name: str,
     parents = {node for node, glyph in glyphs.items() if glyph.role == "hidden" and children[node]}
     weights = sorted(named_weights(graph, cell), key=lambda weight: users[weight[0]] != parents)
     shared = sum(found == parents for found in users.values())
-    return Whole(graph, flow, name, width, height, glyphs, boxes, drawn, cell.words, weights, notes, count, shared)
+    return GraphWithoutSteps(graph, flow, name, width, height, glyphs, boxes, drawn, cell.words, weights, notes,
+                             count, shared)
 
 
 def glyph_of(graph: nx.MultiDiGraph, layer: Layer, cell: Cell, home: dict[str, str], node: str) -> Glyph:

@@ -23,7 +23,7 @@ from viz.layout.lanes import labelled, offsets
 from viz.pictures.heat import Axis, Column, curve, heat_row, look, shape, time_ticks
 from viz.pictures.legend import loss_of, off_the_scale, power_of_ten, wedge
 from viz.pictures.row import Row, backwards
-from viz.pictures.strands import ALARM, ZERO, Look, Stamps
+from viz.pictures.wires import ALARM, ZERO, Look, Stamps
 from viz.render.drawing import Drawing
 from viz.render.scale import Scale, short
 from viz.render.svg import document, element, heading, text, title
