@@ -231,10 +231,6 @@ flows = {name: viz.gradient_flow(loss) for name, loss in losses.items()}
 """
 
 FLOWS = [
-    Entry("ribbons", "Ribbons", "How much of the gradient was carried over directly, and how much came otherwise: the "
-          "simple net has no direct carry at all.", FAR + "viz.ribbons(flows, lags=40)",
-          'assert all(a.carry == 0 for a in flows["rnn"].split("h"))\n'
-          'assert any(a.carry > 0 for a in flows["lstm"].split("c"))'),
     Entry("profiles", "The norm against the lag", "Straight lines mean exponential decay: with untrained "
           "weights, after "
           "90 steps {words}.", FAR + "viz.norm_against_lag(flows)", """

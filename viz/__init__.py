@@ -26,7 +26,6 @@ from viz.pictures.derivative import derivative
 from viz.pictures.dot import draw, draw_dot
 from viz.pictures.film import Frames, backprop_frames
 from viz.pictures.long import folded
-from viz.pictures.ribbons import ribbons
 from viz.pictures.rolled import rolled
 from viz.pictures.text import shaded_text, text_map
 from viz.pictures.unrolled import common_scale, side_by_side, unrolled
@@ -42,7 +41,7 @@ __all__ = [
     "MissingToolError", "Profile", "Recorder", "Scale", "Shares", "StepJacobians", "Theme", "Track", "Ways",
     "backprop_frames", "blame_map", "cell", "common_scale", "compare_flow", "connectivity", "decay", "derivative",
     "draw", "draw_dot", "draw_ways", "eigenvalue_plane", "equations", "fold", "folded", "from_torch", "gradient_flow",
-    "local_errors", "members", "norm_against_lag", "profiles", "ratios", "read", "ribbons", "roll", "rolled",
+    "local_errors", "members", "norm_against_lag", "profiles", "ratios", "read", "roll", "rolled",
     "shaded_text", "share_bars", "shares", "shares_by_lag", "side_by_side", "singular_fan", "step_jacobians",
     "step_ways", "text_map", "trace", "transport_curves", "unrolled", "ways", "write",
 ]

@@ -28,7 +28,7 @@ from microgradrnn.terminal import command
 
 PICTURES = (".svg", ".png", ".pdf")
 FILES = {  # for each kind of picture, what it is written as
-    "unrolled": PICTURES, "rolled": PICTURES, "folded": PICTURES, "ribbons": PICTURES, "cell": PICTURES,
+    "unrolled": PICTURES, "rolled": PICTURES, "folded": PICTURES, "cell": PICTURES,
     "draw": (*PICTURES, ".gv", ".dot"), "frames": (".svg", ".gif", ""), "graph": (".json", ".graphml", ".gv", ".dot"),
 }
 FINISHED = "as it was returned"  # what is said in place of a kind, where the function returns a picture
@@ -119,8 +119,6 @@ def picture(root: Any, options: argparse.Namespace) -> Any:
         return viz.draw(graph_of(root, options), theme=theme)
     if kind == "frames":
         return viz.backprop_frames(root, theme=theme)
-    if kind == "ribbons":
-        return viz.ribbons(viz.gradient_flow(root), theme=theme, **({"name": name} if name else {}))
     flow = viz.gradient_flow(root) if options.flow else None
     words = {"rolled": "steps", "folded": "cells"}.get(kind, "steps" if isinstance(options.steps, tuple) else "last")
     more: dict[str, Any] = {} if options.steps is None else {words: options.steps}

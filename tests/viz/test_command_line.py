@@ -195,7 +195,7 @@ def test_the_graph_that_is_written_is_the_traced_one(nets: Path) -> None:
     ("my_nets:loss --out x.jpg", "--out x.jpg: draw is written as .svg, .png, .pdf, .gv, .dot"),
     ("my_nets:loss --kind frames --out x.png", "--out x.png: frames is written as .svg, .gif, a folder"),
     ("my_nets:loss --kind sideways", "argument --kind: invalid choice: 'sideways'"),
-    ("my_nets:loss --kind ribbons", "ribbons: this graph has no time steps: wrap"),
+    ("my_nets:loss --kind rolled", "rolled: this graph has no time steps: wrap"),
     ("my_nets:recurrent --steps 70..80", "unrolled: no steps 70..80; the graph has steps 0..8"),
     ("my_nets:recurrent --steps few", "expected how many, 8 say, or from where to where, 3..7; got 'few'"),
     ("my_nets:recurrent --kind rolled --steps 1..2", "--steps: for rolled how many, not from where to where"),

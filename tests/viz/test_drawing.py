@@ -95,7 +95,7 @@ def test_hostile_labels_do_no_harm(label: str) -> None:
             h = mark((h * 0.5).tanh(), label, role="hidden")
     flow = viz.gradient_flow(h)
     for drawing in (viz.unrolled(h, labels=[label] * 3, name=label), viz.unrolled(flow, labels={0: label}),
-                    viz.side_by_side({label: flow}), viz.ribbons({label: flow}, name=label)):
+                    viz.side_by_side({label: flow})):
         root = parsed(drawing)
         assert not list(root.iter(SVG + "script"))
         assert len(words(drawing)) > 3
@@ -209,57 +209,16 @@ def test_a_flow_shows_gradients_where_grad_is_still_zero_and_can_be_drawn_alone(
 
 def test_flows_are_given_by_name() -> None:
     loss = last_loss("rnn")
-    for draw, who in ((viz.ribbons, "ribbons"), (viz.norm_against_lag, "norm_against_lag")):
-        with pytest.raises(TypeError, match=rf"{who}: flows is a dict from the name of each net.*got list"):
-            draw([loss])  # type: ignore[operator]
-        with pytest.raises(TypeError, match=rf"{who}: 'rnn' is a Tensor; give its flow"):
-            draw({"rnn": loss})  # type: ignore[operator]
-        with pytest.raises(ValueError, match=rf"{who}.*: this graph has no time steps"):
-            draw({"net": viz.gradient_flow(Value(2.0) * 3)})  # type: ignore[operator]
-
-
-def test_a_small_fraction_is_written_in_full() -> None:
-    svg = viz.ribbons({"rnn": viz.gradient_flow(last_loss("rnn"))}, fraction=0.002).svg
-    assert "&gt; 0.2 % to lag ≥ 5" in svg
-
-
-def test_ribbons_say_whether_the_horizon_is_known_be_it_drawn_or_not() -> None:
-    _, h = nn.RNN(3, 4, rng=0)(np.random.default_rng(1).standard_normal((40, 2, 3)))
-    far, near = viz.gradient_flow(h.sum()), viz.gradient_flow(nn.IRNN(3, 4, rng=0)(np.ones((40, 2, 3)))[1].sum())
-    known, most = far.horizon(), near.horizon()
-    assert known is not None
-    assert 2 < known < most == 39
-    for lags in (2, 100):
-        said = [wording(e) for e, _, _ in of(viz.ribbons({"rnn": far, "irnn": near}, lags=lags).svg, "text")]
-        assert [words for words in said if words.startswith("> 1 %")] == [f"> 1 % to lag {known}", "> 1 % to lag ≥ 39"]
-
-
-def test_ribbons_split_by_share() -> None:
-    flow = viz.gradient_flow(last_loss("lstm", T=9))
-    said = viz.ribbons({"lstm": flow})
-    a = flow.arrivals["lstm/t5/c"]
-    assert f"carried over {a.carry:.3g}, else {a.rest:.3g}" in said.svg
-    for nothing in ({}, viz.gradient_flow(own_cell(T=1))):
-        with pytest.raises(ValueError, match="no state is handed from one step to a later one"):
-            viz.ribbons(nothing)
-
-
-def test_ribbons_draw_one_line_between_carry_and_rest_and_say_where_there_is_none() -> None:
-    gated, plain = (viz.ribbons(viz.gradient_flow(last_loss(name, T=9))) for name in ("gru before", "rnn"))
-    lines = [e.get("d") or "" for e in parsed(gated).iter(SVG + "path") if e.get("stroke") == "#ffffff"]
-    lines = [d for d in lines if "H" in d]  # the other is the sample in the legend
-    assert len(lines) == 1
-    assert (lines[0].count("M"), lines[0].count("H")) == (1, 8), "one connected line over the eight lags after lag 0"
-    assert "no direct carry" in words(plain)
-    assert not [e for e in parsed(plain).iter(SVG + "path") if e.get("stroke") == "#ffffff"]
-    assert "% carried" not in plain.svg
-    assert "colour: norm, log scale" in words(plain)
-    assert any(re.fullmatch(r"≤ 10−\d+", w) for w in words(plain)), "smaller looks like the lowest decade"
+    with pytest.raises(TypeError, match=r"norm_against_lag: flows is a dict from the name of each net.*got list"):
+        viz.norm_against_lag([loss])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="norm_against_lag: 'rnn' is a Tensor; give its flow"):
+        viz.norm_against_lag({"rnn": loss})  # type: ignore[dict-item]
+    with pytest.raises(ValueError, match=r"norm_against_lag.*: this graph has no time steps"):
+        viz.norm_against_lag({"net": viz.gradient_flow(Value(2.0) * 3)})
 
 
 def test_one_flow_alone_is_enough() -> None:
     flow = viz.gradient_flow(last_loss("lstm"))
-    assert viz.ribbons(flow).svg == viz.ribbons({"lstm": flow}).svg
     assert viz.side_by_side(flow).svg == viz.side_by_side({"lstm": flow}).svg
 
 
@@ -335,7 +294,7 @@ def test_a_graph_without_steps_says_nothing_of_time() -> None:
     flow = viz.gradient_flow(leaf_loop(scoped=False))
     said = words(viz.unrolled(flow))
     assert [w for w in said if re.search(r"\btime\b|\bstep|T = ", w)] == [hint for hint in said if "wrap each" in hint]
-    for ask in (flow.horizon, flow.profile, lambda: viz.ribbons(flow), lambda: viz.ribbons({"x": flow})):
+    for ask in (flow.horizon, flow.profile):
         with pytest.raises(ValueError, match=re.escape("wrap each step of your loop in `with scope(step=t):`, or use")):
             ask()
 

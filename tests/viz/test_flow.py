@@ -383,7 +383,7 @@ def test_a_checkpoint_is_named_by_every_measurement_that_needs_the_steps() -> No
         viz.ways, lambda loss: viz.compare_flow({"lstm": loss}), lambda loss: viz.Recorder()(loss),
         lambda loss: viz.compare_flow({"lstm": viz.gradient_flow(loss)}), viz.shares, viz.shares_by_lag,
         viz.local_errors, viz.step_jacobians, viz.rolled, viz.folded, viz.roll,
-        lambda loss: viz.fold(viz.trace(loss), by="step"), lambda loss: viz.ribbons(viz.gradient_flow(loss)),
+        lambda loss: viz.fold(viz.trace(loss), by="step"),
     ]
     for measure in measures:
         with pytest.raises(ValueError, match="a checkpoint hides the steps inside it"):

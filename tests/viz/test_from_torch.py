@@ -181,7 +181,6 @@ def test_pictures_and_comparisons_of_their_nets() -> None:
     assert "matmul" in viz.draw(flow.graph, flow=flow).source
     (track,) = viz.compare_flow({"torch": flow}).tracks
     assert track.gated
-    assert viz.ribbons({"torch": flow}).svg.startswith("<svg")
 
 
 def test_split_outputs_shapes_and_states_by_name() -> None:
@@ -441,7 +440,7 @@ def test_the_steps_of_a_whole_layer_are_not_to_be_had_and_the_way_out_is_named(k
         assert flow.gradients[name] == pytest.approx(g.norm().item(), rel=1e-6)
     fused = bool(FUSED & {op for _, op in flow.graph.nodes(data="op")})
     why = r"one fused operation \(\w+\), which hides them" if fused else r"from_torch\(loss, states="
-    for ask in (flow.profile, flow.split, flow.horizon, lambda: viz.ribbons(flow), lambda: viz.roll(flow.graph),
+    for ask in (flow.profile, flow.split, flow.horizon, lambda: viz.roll(flow.graph),
                 lambda: viz.compare_flow({"torch": flow})):
         with pytest.raises(ValueError, match=rf"{why}.*load_torch\(net, layer\.state_dict\(\)\).*LSTMCell"):
             ask()

@@ -70,7 +70,6 @@ DRAWINGS: dict[str, Callable[[str], str]] = {
     "unrolled": lambda s: viz.unrolled(net(s), labels=[s] * 3, name=s).svg,
     "unrolled with flow": lambda s: viz.unrolled(viz.gradient_flow(net(s)), labels={0: s}).svg,
     "side by side": lambda s: viz.side_by_side({s: viz.gradient_flow(net(s))}, name=s, labels=[s] * 3).svg,
-    "ribbons": lambda s: viz.ribbons({s: viz.gradient_flow(net(s))}, name=s).svg,
     "draw": lambda s: viz.draw(scalar(s)).drawing.svg,
     "draw with flow": lambda s: viz.draw(net(s), flow=viz.gradient_flow(net(s))).drawing.svg,
     "draw folded": lambda s: viz.draw(viz.fold(net(s), by="step")).drawing.svg,

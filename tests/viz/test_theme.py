@@ -92,7 +92,6 @@ PICTURES = {
     "film": lambda theme: viz.backprop_frames(Value(2.0, label="f") * 3, theme=theme)[-5],
     "unrolled": lambda theme: viz.unrolled(viz.gradient_flow(last_loss("lstm")), theme=theme),
     "side by side": lambda theme: viz.side_by_side({"a": viz.gradient_flow(last_loss("lstm"))}, theme=theme),
-    "ribbons": lambda theme: viz.ribbons(viz.gradient_flow(last_loss("lstm")), theme=theme),
     "rolled": lambda theme: viz.rolled(viz.gradient_flow(last_loss("lstm")), beside=True, theme=theme),
     "folded": lambda theme: viz.folded(viz.gradient_flow(last_loss("lstm", T=12)), theme=theme),
     "cell": lambda theme: viz.cell(nn.LSTMCell(3, 4, rng=0), flow=True, theme=theme),
@@ -131,7 +130,7 @@ def test_a_theme_that_is_none_is_refused_by_every_picture_with_what_to_write() -
     recorder(loss)
     pictures: list[Callable[..., Any]] = [
         partial(viz.unrolled, loss), partial(viz.side_by_side, loss), partial(viz.rolled, loss),
-        partial(viz.folded, loss), partial(viz.ribbons, viz.gradient_flow(loss)), partial(viz.draw, loss),
+        partial(viz.folded, loss), partial(viz.draw, loss),
         partial(viz.backprop_frames, Value(1.0) * 2), partial(viz.cell, nn.GRUCell(2, 3, rng=0)),
         partial(viz.shaded_text, text, "abcd"), partial(viz.text_map, text, "abcd"), viz.ways(loss).draw,
         recorder.drawing, partial(viz.compare_flow, {"lstm": loss}),

@@ -70,7 +70,7 @@ class Digraph(graphviz.Digraph):  # type: ignore[misc]
 
     @property
     def laid_out_by(self) -> str:
-        """What found the places: ``dot``, ``pygraphviz`` or ``viz.layout.layered``; a comment in the file says so too."""
+        """What found the places: ``dot``, ``pygraphviz`` or ``viz.layout.layered``. A comment in the file says so."""
         return self.drawing.laid_out_by
 
     def save(self, filename: Any = None, directory: Any = None, **how: Any) -> str:
