@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from viz.plots.curves import COLOURS, need_matplotlib
-from viz.render.theme import DEFAULT
+from viz.theme import DEFAULT
 
 LINES = ("-", "--", ":", "-.")  # told apart in grey as well
 

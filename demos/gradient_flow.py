@@ -28,9 +28,9 @@ from microgradrnn import Tensor, nn, no_grad, optim
 from microgradrnn.data import standard_library, windows
 from microgradrnn.files import write_whole
 from microgradrnn.terminal import command
-from viz.render.scale import short
-from viz.render.theme import DEFAULT as THEME
-from viz.render.theme import recoloured
+from viz.scale import short
+from viz.theme import DEFAULT as THEME
+from viz.theme import recoloured
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 WINDOW = 100  # characters read in one training step

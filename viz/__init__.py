@@ -33,8 +33,8 @@ from viz.pictures.ways import draw_ways
 from viz.plots.curves import norm_against_lag
 from viz.plots.through_time import blame_map, eigenvalue_plane, share_bars, singular_fan, transport_curves
 from viz.render.drawing import Drawing
-from viz.render.scale import Scale
-from viz.render.theme import DARK, Theme
+from viz.scale import Scale
+from viz.theme import DARK, Theme
 
 __all__ = [
     "DARK", "Arrival", "Comparison", "Decay", "Drawing", "Equations", "Flow", "Frames", "Horizon", "LocalErrors",

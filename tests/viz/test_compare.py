@@ -17,8 +17,8 @@ from microgradrnn import Tensor, nn, scope
 from tests.viz.nets import all_losses, last_loss, own_cell
 from viz.flow.compare import Track, geometric, verdict
 from viz.pictures.comparison import WAYS, columns, reach
-from viz.render.scale import short
-from viz.render.theme import DARK
+from viz.scale import short
+from viz.theme import DARK
 
 SEED = np.random.default_rng(0)
 XS = SEED.standard_normal((60, 2, 3))

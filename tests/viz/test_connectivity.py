@@ -13,7 +13,7 @@ import pytest
 import viz
 from microgradrnn import Tensor, grad, nn, no_grad
 from viz.flow import connectivity as memory
-from viz.render.theme import DARK
+from viz.theme import DARK
 
 K = 5
 

@@ -18,8 +18,8 @@ from tests.viz.svgs import of, points, shapes, wording
 from tests.viz.test_geometry import solid, written
 from tests.viz.test_hostile import LABELS, check_svg
 from viz.pictures.derivative import Derivation, Line, halves, symbols, typeset, wrapped
-from viz.pictures.formula import formula_width, pieces
-from viz.render.theme import DARK, DEFAULT, Theme
+from viz.pictures.formula_old import formula_width, pieces
+from viz.theme import DARK, DEFAULT, Theme
 
 
 @dataclass

@@ -20,8 +20,9 @@ from viz.graph.cell_parts import cell_parts
 from viz.graph.probe import probe
 from viz.layout.cell import lay_out
 from viz.pictures.cell import cell, from_outside, message
-from viz.pictures.formula import formula_width
-from viz.render.theme import DARK, DEFAULT, text_width
+from viz.pictures.formula_old import formula_width
+from viz.theme import DARK, DEFAULT
+from viz.typography import text_width
 
 CELLS = {name: (net, given) for name, (net, given, _) in KNOWN.items()}
 SVG = "{http://www.w3.org/2000/svg}"

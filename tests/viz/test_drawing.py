@@ -22,8 +22,8 @@ from tests.viz.svgs import of, pointing, wording
 from viz.graph.cells import one_cell
 from viz.graph.steps import layers
 from viz.render.drawing import in_pixels, put_pieces_together
-from viz.render.scale import Scale, decimals, short
-from viz.render.theme import CIVIDIS, cividis
+from viz.scale import Scale, decimals, short
+from viz.theme import CIVIDIS, cividis
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = ["</svg><script>alert(1)</script>", '"quoted" & \'single\'', "back\\slash {a|b} <x>", "two\nlines", "🦜🌊",
@@ -468,7 +468,7 @@ def test_draw_shows_zero_and_nan_with_looks_of_their_own(factor: float, look: st
 
 def test_draw_does_not_run_words_out_of_their_fields() -> None:
     drawing = viz.draw(Value(2.0, label="a" * 500) * Value(-1e-30, label="wwwwwwwwwwwwwwwwwwwwwwwwwww")).drawing
-    from viz.render.theme import text_width
+    from viz.typography import text_width
 
     groups = [g for g in parsed(drawing).iter(SVG + "g") if g.find(SVG + "rect") is not None]
     assert len(groups) == 4

@@ -13,8 +13,9 @@ import viz
 from microgradrnn import Tensor, Value, nn, scope, tanh
 from tests.viz.nets import own_cell
 from tests.viz.svgs import of, points, shapes, wording
-from viz.render.geometry import Box, Route
-from viz.render.theme import DEFAULT, text_width
+from viz.layout.geometry import Place, Route
+from viz.theme import DEFAULT
+from viz.typography import text_width
 
 T, B = 4, 2
 XS = np.random.default_rng(1).standard_normal((T, B, 3))
@@ -110,24 +111,24 @@ def picture(name: str, with_flow: bool) -> viz.Drawing:
                         labels=dict(enumerate(["“", "word", "mm", "x"])))
 
 
-def solid(svg: str) -> list[Box]:
+def solid(svg: str) -> list[Place]:
     """What wires and other boxes keep away from: boxes, circles, pills."""
-    found = [Box(float(e.get("x", 0)) + float(e.get("width", 0)) / 2 + dx,
+    found = [Place(float(e.get("x", 0)) + float(e.get("width", 0)) / 2 + dx,
                  float(e.get("y", 0)) + float(e.get("height", 0)) / 2 + dy,
                  float(e.get("width", 0)), float(e.get("height", 0)))
              for e, dx, dy in of(svg, "rect") if e.get("stroke") and e.get("fill") != DEFAULT.tile]
-    return found + [Box(float(e.get("cx", 0)) + dx, float(e.get("cy", 0)) + dy, 2 * float(e.get("r", 0)),
+    return found + [Place(float(e.get("cx", 0)) + dx, float(e.get("cy", 0)) + dy, 2 * float(e.get("r", 0)),
                         2 * float(e.get("r", 0))) for e, dx, dy in of(svg, "circle")]
 
 
-def written(svg: str) -> list[tuple[str, Box]]:
+def written(svg: str) -> list[tuple[str, Place]]:
     """Every text with the room it takes, on the safe side of what fonts do."""
     found = []
     for e, dx, dy in of(svg, "text"):
         size = float(e.get("font-size", DEFAULT.size))
         w = text_width(wording(e), size) * (0.93 if e.get("font-weight") != "bold" else 1.0)
         x = float(e.get("x", 0)) + dx + (w / 2 if e.get("text-anchor") is None else 0.0)
-        found.append((wording(e), Box(x, float(e.get("y", 0)) + dy - size * 0.36, w, size * 0.74)))
+        found.append((wording(e), Place(x, float(e.get("y", 0)) + dy - size * 0.36, w, size * 0.74)))
     return found
 
 
@@ -150,11 +151,11 @@ def wires(svg: str) -> list[Route]:
     return [route(e.get("d", "")).shifted(dx, dy) for e, dx, dy in of(svg, "path") if e.get("fill") == "none"]
 
 
-def near(box: Box, p: tuple[float, float]) -> bool:
+def near(box: Place, p: tuple[float, float]) -> bool:
     return box.left - 2 <= p[0] <= box.right + 2 and box.top - 2 <= p[1] <= box.bottom + 2
 
 
-def pierced(wire: Route, boxes: list[Box]) -> list[Box]:
+def pierced(wire: Route, boxes: list[Place]) -> list[Place]:
     """The boxes that a wire runs through, but for those that it joins."""
     xy = np.array(list(wire.points()))
     return [box for box in boxes if not near(box, wire.start) and not near(box, wire.end)

@@ -22,7 +22,7 @@ import viz
 from microgradrnn import Tensor, Value, mark, nn, scope
 from viz.graph.export import as_dot, as_graphml, as_json, from_json
 from viz.layout import arrange
-from viz.render.svg import FORBIDDEN
+from viz.render.markup import FORBIDDEN
 
 LABELS = {
     "script": "</svg><script>alert(1)</script>", "style": "</style><style>*{display:none}",
@@ -121,7 +121,7 @@ def test_every_drawing_holds_every_label_as_text(drawing: str, label: str) -> No
 
 def shown(label: str) -> str:
     """What stands in the picture where there is no room for more."""
-    from viz.render.theme import shorten
+    from viz.typography import shorten
 
     return FORBIDDEN.sub("\ufffd", shorten(label, 8).rstrip("…"))
 

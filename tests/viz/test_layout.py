@@ -14,8 +14,9 @@ from tests.viz.nets import CELLS, last_loss, own_cell, two_layers
 from viz.graph.cells import one_cell
 from viz.graph.steps import layers
 from viz.layout.cell import Tile, caption, lay_out
-from viz.render.geometry import Box, apart
-from viz.render.theme import DEFAULT, text_width
+from viz.layout.geometry import Place, apart
+from viz.theme import DEFAULT
+from viz.typography import text_width
 
 NETS: dict[str, Any] = {name: (lambda name=name: last_loss(name)) for name in CELLS} | {
     "own": own_cell, "own, unmarked": lambda: own_cell(marked=False), "two layers": two_layers,
@@ -119,8 +120,8 @@ def test_apart_keeps_the_order_and_the_gaps() -> None:
 
 
 def test_overlap_is_seen_when_there_is_one() -> None:
-    assert Box(0, 0, 10, 10).overlaps(Box(9, 0, 10, 10))
-    assert not Box(0, 0, 10, 10).overlaps(Box(10, 0, 10, 10))
+    assert Place(0, 0, 10, 10).overlaps(Place(9, 0, 10, 10))
+    assert not Place(0, 0, 10, 10).overlaps(Place(10, 0, 10, 10))
 
 
 @pytest.mark.parametrize("net", [nn.RNNCell(3, 4, rng=0), nn.JordanCell(3, 4, 2, rng=0)])

@@ -19,7 +19,7 @@ from tests.viz.svgs import of, wording
 from viz.folding.contract import members
 from viz.folding.roll import roll
 from viz.pictures.rolled import rolled
-from viz.render.theme import text_width
+from viz.typography import text_width
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -145,7 +145,7 @@ def test_a_loop_leaves_the_cell_and_comes_back_on_the_other_side() -> None:
     from viz.graph.steps import layers
     from viz.pictures.rolled import Loop
     from viz.pictures.row import Row
-    from viz.render.theme import DEFAULT
+    from viz.theme import DEFAULT
 
     graph = viz.trace(both_ways())
     for layer in layers(graph):

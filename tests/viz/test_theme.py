@@ -15,7 +15,7 @@ import pytest
 import viz
 from microgradrnn import Value, nn
 from tests.viz.nets import last_loss
-from viz.render.theme import DARK, DEFAULT, LEVELS, Theme, contrast, recoloured
+from viz.theme import DARK, DEFAULT, LEVELS, Theme, contrast, recoloured
 
 THEMES = {"light": DEFAULT, "dark": DARK}
 

@@ -13,8 +13,8 @@ from microgradrnn import nn
 from viz.flow.blame import LocalErrors, Shares
 from viz.flow.jacobians import StepJacobians
 from viz.plots.curves import as_svg
-from viz.render.scale import Scale
-from viz.render.theme import DEFAULT
+from viz.scale import Scale
+from viz.theme import DEFAULT
 
 pytest.importorskip("matplotlib")
 from matplotlib.colors import to_hex, to_rgb

@@ -20,7 +20,8 @@ from viz.layout.cell import lay_out, mirrored
 from viz.layout.lanes import Net
 from viz.pictures.graph_without_steps import GraphWithoutSteps
 from viz.pictures.unrolled import block
-from viz.render.theme import DEFAULT, text_width
+from viz.theme import DEFAULT
+from viz.typography import text_width
 
 XS = np.random.default_rng(0).standard_normal((5, 2, 3))
 

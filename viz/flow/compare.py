@@ -22,8 +22,8 @@ from viz.graph.steps import Edge, layer_of, no_steps, recurrent, states
 from viz.graph.trace import trace
 from viz.plots.curves import COLOURS, dot, need_matplotlib
 from viz.render.drawing import Drawing
-from viz.render.scale import Scale, short
-from viz.render.theme import DEFAULT, Theme, need_theme
+from viz.scale import Scale, short
+from viz.theme import DEFAULT, Theme, need_theme
 
 LINES = ("-", "--", "-.")  # dotted is the carry
 

@@ -40,7 +40,7 @@ from viz.graph.reachable import reachable
 from viz.graph.steps import is_linear, recurrent
 from viz.graph.trace import norm, traced
 from viz.render.drawing import Drawing
-from viz.render.theme import DEFAULT, Theme
+from viz.theme import DEFAULT, Theme
 
 
 class Recorder:

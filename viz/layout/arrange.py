@@ -18,8 +18,8 @@ from typing import Any
 
 import networkx as nx
 
+from viz.layout.geometry import Place, Route
 from viz.layout.layered import layered
-from viz.render.geometry import Box, Route
 
 PATIENCE = 20.0  # seconds for Graphviz
 PYGRAPHVIZ = """
@@ -41,7 +41,7 @@ class Arrangement:
         instead: for each that was tried before, why it was not that: ``not installed``, ``took more than 20 s``.
     """
 
-    boxes: dict[Any, Box]
+    boxes: dict[Any, Place]
     routes: dict[tuple[Any, Any, Any], Route]
     width: float
     height: float
@@ -142,7 +142,7 @@ def placed(found: dict[str, Any], graph: nx.MultiDiGraph, sizes: Mapping[Any, tu
         x, y = map(float, words.split(",")[-2:])
         return x, height - y
 
-    boxes = {node: Box(*point(said["pos"]), *map(float, sizes[node]))
+    boxes = {node: Place(*point(said["pos"]), *map(float, sizes[node]))
              for node, said in zip(graph, found.get("objects", ()), strict=True)}
     ways = {said["id"]: [point(words) for words in said["pos"].split()] for said in found.get("edges", ())}
     routes = {}

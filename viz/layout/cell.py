@@ -20,8 +20,9 @@ from typing import Any
 import networkx as nx
 
 from viz.graph.cells import Cell, Glyph, Wire
-from viz.render.geometry import Box, Route, apart
-from viz.render.theme import Theme, shorten, text_width
+from viz.layout.geometry import Place, Route, apart
+from viz.theme import Theme
+from viz.typography import shorten, text_width
 
 
 @dataclass
@@ -40,7 +41,7 @@ class Tile:
     cell: Cell
     width: float
     height: float
-    boxes: dict[str, Box]
+    boxes: dict[str, Place]
     routes: dict[tuple[str, int], Route]
     entries: dict[tuple[str, int], Route]
     exits: dict[str, Route]
@@ -73,7 +74,7 @@ def mirrored(tile: Tile) -> Tile:
                            [tuple((tile.width - x, y) for x, y in piece) for piece in way.pieces])
                 for key, way in ways.items()}
 
-    boxes = {name: Box(tile.width - box.x, box.y, box.w, box.h) for name, box in tile.boxes.items()}
+    boxes = {name: Place(tile.width - box.x, box.y, box.w, box.h) for name, box in tile.boxes.items()}
     return Tile(tile.cell, tile.width, tile.height, boxes, turned(tile.routes), turned(tile.entries),
                 turned(tile.exits), tile.main, not tile.mirrored)
 
@@ -339,7 +340,7 @@ class _Layout:
         bottom = self.y[0] if not lanes else self.y[0] + (len(lanes) - 1) * theme.lane
         input_y = bottom + (30 if lanes else 0)
         boxes = {
-            name: Box(self.x[name], input_y if glyph.shape == "input" else self.y[self.level[name]], *self.size[name])
+            name: Place(self.x[name], input_y if glyph.shape == "input" else self.y[self.level[name]], *self.size[name])
             for name, glyph in self.cell.glyphs.items()
         }
         self.boxes = boxes

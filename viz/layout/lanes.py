@@ -20,8 +20,9 @@ from viz.graph.cells import PLUMBING, Wire, one_cell
 from viz.graph.labels import need_labels
 from viz.graph.steps import Edge, Layer, states
 from viz.layout.cell import Tile, lay_out, mirrored
-from viz.render.scale import short
-from viz.render.theme import Theme, shorten
+from viz.scale import short
+from viz.theme import Theme
+from viz.typography import shorten
 
 JOINING = PLUMBING | {"stack", "concat", "pad"}  # what lies between a layer and who reads it, and is not worth a box
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import networkx as nx
 
-from viz.render.geometry import Box, Point, Route, apart
+from viz.layout.geometry import Place, Point, Route, apart
 
 SWEEPS = 8
 LONG = 8  # an edge that crosses more ranks runs on a rail
@@ -44,7 +44,7 @@ class Layered:
         width, height: of the whole.
     """
 
-    boxes: dict[Hashable, Box]
+    boxes: dict[Hashable, Place]
     routes: dict[Key, Route]
     width: float
     height: float
@@ -248,7 +248,7 @@ class _Ranks:
             along, across = p if self.rankdir in ("LR", "TB") else (length - p[0], p[1])
             return (along, across) if self.rankdir in ("LR", "RL") else (across, along)
 
-        boxes = {node: Box(*put((self.middle[self.level[node]], self.across[node])), *map(float, self.sizes[node]))
+        boxes = {node: Place(*put((self.middle[self.level[node]], self.across[node])), *map(float, self.sizes[node]))
                  for node in self.original}
         routes = {key: Route(put(way.start), [tuple(map(put, piece)) for piece in way.pieces])
                   for key, way in ways.items()}

@@ -14,12 +14,13 @@ from statistics import median
 
 from viz.flow.compare import Comparison, Track, geometric, mean_factor
 from viz.flow.ways import CARRY, STRAIGHT
-from viz.pictures.legend import power_of_ten
+from viz.pictures.legend_old import power_of_ten
 from viz.pictures.text import ink_on
 from viz.render.drawing import Drawing
-from viz.render.scale import short
-from viz.render.svg import document, element, heading, text, title
-from viz.render.theme import Theme, shorten, text_width
+from viz.render.markup import document, element, heading, text, title
+from viz.scale import short
+from viz.theme import Theme
+from viz.typography import shorten, text_width
 
 WIDTH, LEFT, RIGHT = 900.0, 70.0, 758.0
 HEAD, SIZE, WAYS, FACTOR, GAP = 22.0, 60.0, 34.0, 36.0, 18.0  # heights, from the top of a lane downwards

@@ -13,15 +13,16 @@ from functools import cached_property, partial
 from viz.graph.cells import Wire
 from viz.graph.steps import Edge
 from viz.layout.cell import gap
+from viz.layout.geometry import Point, Route
 from viz.layout.lanes import Lane, Net, Output
-from viz.pictures.formula import lettering
-from viz.pictures.glyphs import paint_glyph, paint_glyphs
+from viz.pictures.formula_old import lettering
+from viz.pictures.glyphs_old import paint_glyph, paint_glyphs
 from viz.pictures.readout import HEAD, Readout
-from viz.pictures.wires import FORWARDS, NONE, PLAIN, Look, Stamps, look, paint_wire, strength
-from viz.render.geometry import Point, Route
-from viz.render.scale import Scale, short
-from viz.render.svg import element, heading, number, text, title
-from viz.render.theme import Theme, shorten, text_width
+from viz.pictures.wires_old import FORWARDS, NONE, PLAIN, Look, Stamps, look, paint_wire, strength
+from viz.render.markup import element, heading, number, text, title
+from viz.scale import Scale, short
+from viz.theme import Theme
+from viz.typography import shorten, text_width
 
 SPOKEN = 120  # up to so many cells, every wire says what it is when pointed at; beyond, every cell does
 CHANNEL, JOINT = 34.0, 84.0  # the height of a channel between two rows: without, and with joints

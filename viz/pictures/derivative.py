@@ -15,12 +15,13 @@ from itertools import accumulate, takewhile
 from typing import Any, Protocol
 
 from viz.errors import need
-from viz.pictures.formula import formula, formula_width
+from viz.layout.geometry import Route
+from viz.pictures.formula_old import formula, formula_width
 from viz.render.drawing import Drawing
-from viz.render.geometry import Route
-from viz.render.svg import arrowhead, document, element, heading, path, text
-from viz.render.svg import title as tooltip
-from viz.render.theme import DEFAULT, TINT, Theme, mixed, need_theme, shorten, text_width
+from viz.render.markup import arrowhead, document, element, heading, path, text
+from viz.render.markup import title as tooltip
+from viz.theme import DEFAULT, TINT, Theme, mixed, need_theme
+from viz.typography import shorten, text_width
 
 Line = tuple[str, str]  # left and right of the equals sign
 

@@ -27,9 +27,9 @@ from viz.graph.trace import trace
 from viz.layout.arrange import GraphvizError, by_graphviz
 from viz.pictures.value_graph import edges, fields_of, messages, picture
 from viz.render.drawing import Drawing
-from viz.render.scale import short
-from viz.render.svg import clean
-from viz.render.theme import DEFAULT, Theme, need_theme
+from viz.render.markup import clean
+from viz.scale import short
+from viz.theme import DEFAULT, Theme, need_theme
 
 NO_DOT = (
     "this needs Graphviz' dot program, which was not found. Install it (apt install graphviz, brew install graphviz, "

@@ -27,9 +27,10 @@ from viz.graph.trace import norm, traced
 from viz.pictures.value_graph import Sheet, along, fields_of, sign
 from viz.progress import progress
 from viz.render.drawing import Drawing
-from viz.render.scale import decimals, short
-from viz.render.svg import document, element, text
-from viz.render.theme import DEFAULT, Theme, need_theme, shorten, text_width
+from viz.render.markup import document, element, text
+from viz.scale import decimals, short
+from viz.theme import DEFAULT, Theme, need_theme
+from viz.typography import shorten, text_width
 
 MOST = 150  # messages: longer films nobody watches
 MOST_PIXELS = 1e9  # of all frames of a GIF: some minutes of painting

@@ -17,16 +17,17 @@ from viz.graph.cells import Cell, Glyph, one_cell
 from viz.graph.labels import need_labels
 from viz.graph.steps import Edge, Layer, no_steps
 from viz.layout.cell import size
+from viz.layout.geometry import Place, Route
 from viz.layout.lanes import group
 from viz.layout.layered import layered
-from viz.pictures.formula import lettering
-from viz.pictures.glyphs import paint_glyph
-from viz.pictures.legend import off_the_scale
-from viz.pictures.wires import FORWARDS, Look, look, paint_wire, strength
-from viz.render.geometry import Box, Route
-from viz.render.scale import Scale, short
-from viz.render.svg import element, heading, text, title
-from viz.render.theme import Theme, shorten, text_width
+from viz.pictures.formula_old import lettering
+from viz.pictures.glyphs_old import paint_glyph
+from viz.pictures.legend_old import off_the_scale
+from viz.pictures.wires_old import FORWARDS, Look, look, paint_wire, strength
+from viz.render.markup import element, heading, text, title
+from viz.scale import Scale, short
+from viz.theme import Theme
+from viz.typography import shorten, text_width
 
 HEAD = 34.0
 GAP, ROW = 16.0, 62.0  # of a tree: between leaves, and from a row to the next
@@ -49,7 +50,7 @@ class GraphWithoutSteps:
     width: float
     height: float
     glyphs: dict[str, Glyph]
-    boxes: dict[str, Box]
+    boxes: dict[str, Place]
     wires: list[tuple[str, str, Edge, Route]]
     words: Mapping[str, str]
     weights: list[tuple[str, str]]  # the id of each, and what it is called
@@ -83,7 +84,7 @@ class GraphWithoutSteps:
         glyphs = []
         for name, glyph in self.glyphs.items():
             box = self.boxes[name]
-            glyphs.append(paint_glyph(glyph, Box(box.x, box.y + HEAD, box.w, box.h), theme))
+            glyphs.append(paint_glyph(glyph, Place(box.x, box.y + HEAD, box.w, box.h), theme))
             if name in self.notes:
                 glyphs.append(text(box.x, box.bottom + HEAD + 14, self.notes[name], font_size="11",
                                    font_family="DejaVu Sans Mono, monospace"))
@@ -216,7 +217,7 @@ def as_drawn(graph: nx.MultiDiGraph, flow: Flow | None, name: str,
             rise[node] = 1 + max(rise[child] for child in children[node])
     top = max(rise.values())
     left = max(0.0, max(sizes[node][0] / 2 - x[node] for node in x))
-    boxes = {node: Box(x[node] + left, 16 + (top - rise[node]) * ROW, *sizes[node]) for node in children}
+    boxes = {node: Place(x[node] + left, 16 + (top - rise[node]) * ROW, *sizes[node]) for node in children}
     drawn = []
     for wire in wires:
         u, v = home[wire.source], home[wire.target]

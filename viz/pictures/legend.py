@@ -1,34 +1,46 @@
-"""The legend of a gradient picture: what width and colour mean, which norm, of which loss, over how many steps.
-
-Zero, NaN and "no gradient" have looks of their own. They are in the legend of the pictures that they are in.
-"""
+"""The legend of a picture on which a gradient is drawn: which norm, of which loss, over how many steps."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from collections.abc import Collection
 
-from viz.flow.messages import Flow
-from viz.pictures.formula import formula
-from viz.pictures.wires import ALARM, NONE, PLAIN, ZERO, Look, paint_wire
-from viz.render.geometry import Route
-from viz.render.scale import Scale
-from viz.render.svg import element, text
-from viz.render.theme import Theme, shorten, text_width
-
-WORDS: dict[Look, str] = {ZERO: "exactly zero", ALARM: "NaN or infinite", NONE: "no gradient flows here",
-                         PLAIN: "several edges: no norm of its own"}
+from viz.flow.messages import Flow, profiles
+from viz.graph.steps import recurrent
+from viz.scale import Scale, short
+from viz.scene.chart import Block, legend
+from viz.scene.wires import Look
+from viz.theme import Theme
+from viz.typography import shorten
 
 
-def legend(flow: Flow, T: str, scale: Scale, looks: Collection[Look], theme: Theme) -> tuple[str, float, float]:
-    """The scale as a wedge with decade ticks, and what is measured; its height and width. T is "" without time."""
-    heading = "gradient sent along each edge (Euclidean norm, log scale); arrows: the way it flows, back from the loss"
+def flow_legend(flow: Flow, T: str, scale: Scale, looks: Collection[Look], width: float, theme: Theme,
+                notes: Collection[str] = ()) -> Block:
+    """The scale of wires, and what is measured. T is "" for a graph without time steps."""
     span = f" (T = {T} step{'s' * (T != '1')})" if T else ""
-    what = f"The gradient of {loss_of(flow)}{span}, over the whole batch."
+    what = [f"The gradient of {loss_of(flow)}{span}, over the whole batch. Arrows point the way it flows: back."]
     if T:
-        what += " Under each state: the norm of its whole gradient."
-    return wedge(scale, heading, looks, [what], theme)
+        what.append("The number in a frame is the norm of the whole gradient at that state.")
+    return legend(scale, measured(scale, "message along each wire"), looks, [*what, *notes], width, theme)
+
+
+def measured(scale: Scale, what: str) -> str:
+    """The heading of a legend: the norm of something, or its ratio to the norm at lag 0.
+
+    >>> measured(Scale(-3, 0, anchor=2.0), "gradient at each state")
+    'gradient at each state: its norm, as a multiple of the norm at lag 0 (2)'
+    """
+    if scale.anchor is None:
+        return f"{what}: its norm (Euclidean, log scale)"
+    return f"{what}: its norm, as a multiple of the norm at lag 0 ({short(scale.anchor)})"
+
+
+def anchor_of(flow: Flow, layer: int = -1) -> float | None:
+    """The norm that counts as 1: of the gradient at lag 0 at the first state of a layer; None where there is none."""
+    if not recurrent(flow.graph):
+        return None
+    profile = next(iter(profiles(flow, layer)), None)
+    start = profile.at(0) if profile is not None else None
+    return start or None
 
 
 def loss_of(flow: Flow) -> str:
@@ -36,59 +48,3 @@ def loss_of(flow: Flow) -> str:
     said = flow.graph.nodes[flow.root]
     called = shorten(str(said.get("symbol") or said.get("op") or said["name"]), 12)
     return called if called == "L" else f"L = {called}"
-
-
-def wedge(scale: Scale, heading: str, looks: Collection[Look], notes: Sequence[str], theme: Theme,
-          ) -> tuple[str, float, float]:
-    """The scale of wires: width and colour with decade ticks, the looks that have no place on it, and below it what is
-    measured; its height and width.
-    """
-    unit, x0, y = 44.0, 14.0, 34.0
-    parts = [formula(0, 12, heading, size=12.0, font_weight="bold")]
-    spans = scale.high - scale.low
-    for j in range(8 * spans):
-        place = (j + 0.5) / (8 * spans)
-        w = scale.width_at(place)
-        parts.append(element("rect", x=x0 + j * unit / 8, y=y - w / 2, width=unit / 8 + 0.3, height=w,
-                             fill=theme.magnitude(place)))
-    parts.append(ticks(scale, x0, y + 5, unit, theme))
-    x = x0 + unit * spans + 36
-    for how, words in WORDS.items():
-        if how in looks:
-            parts.append(paint_wire(Route((x, y)).line(x + 40, y), how, theme))
-            parts.append(text(x + 46, y + 4, words, anchor="start", font_size="11"))
-            x += 46 + text_width(words, 11) + 14
-    for j, words in enumerate(notes):
-        parts.append(text(0, y + 46 + 16 * j, words, anchor="start", font_size="11", fill=theme.faint))
-    width = max([text_width(heading, 12) * 1.08, x, *(text_width(words, 11) for words in notes)])
-    return "".join(parts), y + 36 + 16 * len(notes), width
-
-
-def ticks(scale: Scale, x0: float, y: float, unit: float, theme: Theme) -> str:
-    """Decade ticks under a scale that is drawn from x0 on, so many pixels a decade."""
-    parts = []
-    for j, decade in enumerate(scale.decades):
-        x = x0 + j * unit
-        parts.append(element("line", x1=x, y1=y, x2=x, y2=y + 5, stroke=theme.wire))
-        parts.append(power_of_ten(x, y + 18, decade, font_size="11"))
-    return "".join(parts)
-
-
-def power_of_ten(x: float, y: float, decade: int, before: str = "", **attributes: Any) -> str:
-    """``10`` with the decade raised; what comes ``before`` it is an ``≤``, where lower numbers look alike.
-
-    >>> power_of_ten(0, 0, -3)
-    '<text x="0" y="0" text-anchor="middle">10<tspan dy="-4" font-size="80%">−3</tspan></text>'
-    """
-    raised = f'<tspan dy="-4" font-size="80%">{str(decade).replace("-", "−")}</tspan>'
-    return text(x, y, f"{before}10", **attributes)[: -len("</text>")] + raised + "</text>"
-
-
-def off_the_scale(norms: Iterable[float | None]) -> set[Look]:
-    """The looks that have no place on a scale, of those that these norms have.
-
-    >>> sorted(off_the_scale([0.0, 1.0])), sorted(off_the_scale([1.0, None]))
-    (['zero'], ['none'])
-    """
-    return {NONE if g is None else ZERO if g == 0 else ALARM for g in norms
-            if g is None or g == 0 or not math.isfinite(g)}

@@ -20,14 +20,15 @@ from viz.flow.messages import Flow
 from viz.graph.steps import Layer, layers, no_steps, state_roles
 from viz.graph.trace import traced
 from viz.layout.lanes import labelled, offsets
-from viz.pictures.heat import Axis, Column, curve, heat_row, look, shape, time_ticks
-from viz.pictures.legend import loss_of, off_the_scale, power_of_ten, wedge
+from viz.pictures.heat_old import Axis, Column, curve, heat_row, look, shape, time_ticks
+from viz.pictures.legend_old import loss_of, off_the_scale, power_of_ten, wedge
 from viz.pictures.row import Row, backwards
-from viz.pictures.wires import ALARM, ZERO, Look, Stamps
+from viz.pictures.wires_old import ALARM, ZERO, Look, Stamps
 from viz.render.drawing import Drawing
-from viz.render.scale import Scale, short
-from viz.render.svg import document, element, heading, text, title
-from viz.render.theme import DEFAULT, LEVELS, Theme, need_theme, shorten
+from viz.render.markup import document, element, heading, text, title
+from viz.scale import Scale, short
+from viz.theme import DEFAULT, LEVELS, Theme, need_theme
+from viz.typography import shorten
 
 ROLES = ("cell", "gate", "candidate", "hidden")  # the rows, from the top
 LEFT, RIGHT, HEIGHT, PLOT, MIDDLE = 128.0, 92.0, 20.0, 150.0, 190.0

@@ -10,11 +10,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from viz.graph.steps import Edge
+from viz.layout.geometry import Place, Route
 from viz.layout.lanes import Lane, Output
-from viz.pictures.wires import NONE, paint_wire
-from viz.render.geometry import Box, Route
-from viz.render.svg import element, text
-from viz.render.theme import text_width
+from viz.pictures.wires_old import NONE, paint_wire
+from viz.render.markup import element, text
+from viz.typography import text_width
 
 if TYPE_CHECKING:
     from viz.pictures.conveyor import Painter
@@ -67,7 +67,7 @@ class Readout:
         return any(max(lane.layer.steps) > lane.shown[-1] for lane in self.lanes)
 
     @cached_property
-    def places(self) -> list[Box]:
+    def places(self) -> list[Place]:
         """Where the boxes after the last step stand."""
         lane, output = max(self.straight, key=lambda item: item[0].row, default=(self.lanes[-1], None))
         y = self.of.y[lane.row] + (lane.tile.exits[output.name].end[1] if output is not None else 34.0)
@@ -75,7 +75,7 @@ class Readout:
         boxes = []
         for group in self.net.groups:
             w = max(text_width(group.title, 12), text_width(group.note, 12), 60) + 18
-            boxes.append(Box(x + w / 2, y, w, 42))
+            boxes.append(Place(x + w / 2, y, w, 42))
             x += w + 40
         return boxes
 

@@ -7,11 +7,11 @@ import math
 import numpy as np
 
 from viz.flow.recorder import Recorder
-from viz.pictures.legend import power_of_ten
+from viz.pictures.legend_old import power_of_ten
 from viz.render.drawing import Drawing
-from viz.render.scale import Scale
-from viz.render.svg import document, element, heading, text, title
-from viz.render.theme import Theme, mixed, need_theme
+from viz.render.markup import document, element, heading, text, title
+from viz.scale import Scale
+from viz.theme import Theme, mixed, need_theme
 
 LEFT, RIGHT, HEIGHT, CARRY, GATES = 76.0, 760.0, 260.0, 70.0, 90.0
 

@@ -16,17 +16,18 @@ from viz.flow.messages import Flow
 from viz.graph.cells import Wire
 from viz.graph.steps import Edge, layers, no_steps
 from viz.graph.trace import norm, trace
+from viz.layout.geometry import Route
 from viz.layout.lanes import labelled
-from viz.pictures.formula import lettering
-from viz.pictures.glyphs import paint_glyphs
-from viz.pictures.legend import loss_of, off_the_scale, wedge
+from viz.pictures.formula_old import lettering
+from viz.pictures.glyphs_old import paint_glyphs
+from viz.pictures.legend_old import loss_of, off_the_scale, wedge
 from viz.pictures.row import Row, backwards, kinds
-from viz.pictures.wires import FORWARDS, Stamps, look, paint_wire, strength
+from viz.pictures.wires_old import FORWARDS, Stamps, look, paint_wire, strength
 from viz.render.drawing import Drawing
-from viz.render.geometry import Route
-from viz.render.scale import Scale
-from viz.render.svg import document, element, heading, text, title
-from viz.render.theme import DEFAULT, Theme, need_theme, shorten, text_width
+from viz.render.markup import document, element, heading, text, title
+from viz.scale import Scale
+from viz.theme import DEFAULT, Theme, need_theme
+from viz.typography import shorten, text_width
 
 GAP = 19.0  # between two loops one round the other
 

@@ -17,12 +17,13 @@ from viz.graph.cells import Wire, one_cell
 from viz.graph.steps import Edge, Layer
 from viz.graph.trace import norm
 from viz.layout.cell import Tile, gap, lay_out, mirrored
-from viz.pictures.glyphs import paint_glyphs
-from viz.pictures.wires import FORWARDS, PLAIN, Stamps, look, paint_wire, strength
-from viz.render.geometry import Route
-from viz.render.scale import Scale, short
-from viz.render.svg import element, text, title
-from viz.render.theme import Theme, shorten
+from viz.layout.geometry import Route
+from viz.pictures.glyphs_old import paint_glyphs
+from viz.pictures.wires_old import FORWARDS, PLAIN, Stamps, look, paint_wire, strength
+from viz.render.markup import element, text, title
+from viz.scale import Scale, short
+from viz.theme import Theme
+from viz.typography import shorten
 
 STUB = 34.0  # how far a wire goes on towards a cell that is not shown
 Stroke = tuple[int, str]  # how strong, and the markup

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from viz.pictures.legend import power_of_ten
+from viz.pictures.legend_old import power_of_ten
 from viz.render.drawing import Drawing
-from viz.render.scale import Scale
-from viz.render.svg import document, element, heading, text, title
-from viz.render.theme import DEFAULT, Theme, need_theme, shorten, text_width
+from viz.render.markup import document, element, heading, text, title
+from viz.scale import Scale
+from viz.theme import DEFAULT, Theme, need_theme
+from viz.typography import shorten, text_width
 
 MONO = "DejaVu Sans Mono, Menlo, Consolas, Liberation Mono, monospace"
 

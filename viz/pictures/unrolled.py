@@ -20,12 +20,12 @@ from viz.graph.trace import attributes, trace
 from viz.layout.lanes import Net, net
 from viz.pictures.conveyor import Painter, natural_pitch
 from viz.pictures.graph_without_steps import GraphWithoutSteps, without_steps
-from viz.pictures.legend import legend
-from viz.pictures.wires import Stamps
+from viz.pictures.legend_old import legend
+from viz.pictures.wires_old import Stamps
 from viz.render.drawing import Drawing
-from viz.render.scale import Scale
-from viz.render.svg import document, element
-from viz.render.theme import DEFAULT, Theme, need_theme
+from viz.render.markup import document, element
+from viz.scale import Scale
+from viz.theme import DEFAULT, Theme, need_theme
 
 
 def unrolled(

@@ -15,11 +15,12 @@ import networkx as nx
 
 from viz.flow.messages import Flow
 from viz.layout.arrange import Arrangement, arrange
+from viz.layout.geometry import Place, Point, Route
 from viz.render.drawing import Drawing
-from viz.render.geometry import Box, Point, Route
-from viz.render.scale import Scale, decimals, short
-from viz.render.svg import arrowhead, document, element, path, text, title
-from viz.render.theme import DEFAULT, TINT, Theme, contrast, mixed, shorten, text_width
+from viz.render.markup import arrowhead, document, element, path, text, title
+from viz.scale import Scale, decimals, short
+from viz.theme import DEFAULT, TINT, Theme, contrast, mixed
+from viz.typography import shorten, text_width
 
 HEIGHT, PAD, LONGEST = 28.0, 9.0, 28  # of a record; beside a word; characters in a field
 Head = Literal["forwards", "back"] | None  # the arrowhead of a line
@@ -95,10 +96,10 @@ class Sheet:
         """The width of each field."""
         return [text_width(shorten(words, LONGEST), self.theme.small) + 2 * PAD for words in self.widest[node]]
 
-    def box(self, node: str, part: str = "is") -> Box:
+    def box(self, node: str, part: str = "is") -> Place:
         """Where a record (``is``) or an operation (``op``) stands."""
         box, margin = self.places.boxes[node, part], self.theme.margin
-        return Box(box.x + margin, box.y + margin + self.head, box.w, box.h)
+        return Place(box.x + margin, box.y + margin + self.head, box.w, box.h)
 
     def route(self, u: str, v: str, k: int) -> Route:
         """The way of the edge from an input to the operation that reads it."""

@@ -14,11 +14,12 @@ import numpy as np
 
 from viz.errors import need
 from viz.flow.ways import CARRY, STRAIGHT, Ways
-from viz.pictures.legend import power_of_ten
+from viz.pictures.legend_old import power_of_ten
 from viz.render.drawing import Drawing
-from viz.render.scale import Scale, short
-from viz.render.svg import document, element, heading, text, title
-from viz.render.theme import DEFAULT, Theme, mixed, need_theme, text_width
+from viz.render.markup import document, element, heading, text, title
+from viz.scale import Scale, short
+from viz.theme import DEFAULT, Theme, mixed, need_theme
+from viz.typography import text_width
 
 LEFT, TOP, BANDS, CURVES, WIDE = 84.0, 58.0, 150.0, 130.0, 760.0
 LEGEND = 350.0

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from microgradrnn.files import write_whole
 from viz.errors import MissingToolError
+from viz.render.svg import svg
+from viz.scene.items import Scene
 
 SVG = "{http://www.w3.org/2000/svg}"
 SHARE = re.compile(r"([\d.]+)%$")
@@ -23,6 +25,8 @@ class Drawing:
     Attributes:
         svg: the whole file, as text.
         width, height: in pixels.
+        scene: the items that it consists of, with what they stand for and the numbers they show; None if the picture
+            was made by Graphviz.
         laid_out_by: what found the places, if that was not our own layout of unrolled nets; see `viz.draw`.
 
     >>> Drawing('<svg xmlns="http://www.w3.org/2000/svg"/>', 1, 1)
@@ -33,6 +37,12 @@ class Drawing:
     width: float
     height: float
     laid_out_by: str = ""
+    scene: Scene | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, scene: Scene) -> Drawing:
+        """The drawing of a scene."""
+        return cls(svg(scene), scene.width, scene.height, scene.laid_out_by, scene)
 
     def save(self, path: str | Path) -> Path:
         """Write it to a file; the ending says how: ``.svg``, ``.png`` (needs resvg-py) or ``.pdf`` (needs svglib).

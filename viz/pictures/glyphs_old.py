@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from viz.graph.cells import Glyph
 from viz.layout.cell import Tile, caption
-from viz.pictures.formula import lettering
-from viz.render.geometry import Box
-from viz.render.svg import element, text
-from viz.render.theme import Theme, mixed
+from viz.layout.geometry import Place
+from viz.pictures.formula_old import lettering
+from viz.render.markup import element, text
+from viz.theme import Theme, mixed
 
 
-def paint_glyph(glyph: Glyph, box: Box, theme: Theme) -> str:
+def paint_glyph(glyph: Glyph, box: Place, theme: Theme) -> str:
     """The markup of a glyph that stands at a box. Its role is said by colour, shape and letter."""
     colour = theme.colour(glyph.symbol, glyph.role)
     if glyph.shape == "input":

@@ -10,7 +10,7 @@ Point = tuple[float, float]
 
 
 @dataclass
-class Box:
+class Place:
     """Where a glyph stands: its centre and size."""
 
     x: float
@@ -38,7 +38,7 @@ class Box:
         """The y of the lower edge."""
         return self.y + self.h / 2
 
-    def overlaps(self, other: Box) -> bool:
+    def overlaps(self, other: Place) -> bool:
         """Do the two share any area?"""
         return (abs(self.x - other.x) < (self.w + other.w) / 2 - 1e-6
                 and abs(self.y - other.y) < (self.h + other.h) / 2 - 1e-6)

@@ -6,8 +6,8 @@ import re
 from typing import Any
 from xml.sax.saxutils import escape
 
-from viz.render.svg import clean, element, text, title
-from viz.render.theme import text_width
+from viz.render.markup import clean, element, text, title
+from viz.typography import text_width
 
 SUBSCRIPT = re.compile(r"_(\{[^}]*\}|[^\W_]\b)")  # log_softmax has none: it is a name, written with an underscore
 SYMBOL = re.compile(r"\w{24,}?[^\W_](?=_\{|_\w\b|\W|$)")  # so long a symbol is a sentence: it is cut

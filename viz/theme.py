@@ -1,23 +1,30 @@
 """How pictures look, as data: sizes, fonts, and the colours of roles and of magnitudes.
 
-Roles wear Okabe and Ito's colours, which the colour-blind can tell apart, and always a letter too. Magnitudes wear
-cividis, dark blue for little and yellow for much, which keeps its order in grey.
+Roles have the hues of Okabe and Ito's palette and always a letter too. Their lightness differs, so that any two that
+touch can be told apart in grey and with any colour deficiency (a contrast of at least 1.5). Magnitudes use cividis,
+dark blue for little and yellow for much. Changes, which are compared with 1, go from blue (vanishing) over grey to
+orange (exploding); both ramps keep their order in grey.
 
-A theme is data, and a picture holds its colours in full, so that every program shows the same. There are two themes,
-`DEFAULT` and `DARK`; `recoloured` tells a page how to show the pictures of one in the colours of the other.
+A theme is data, and a picture holds its colours in full, so that every program shows the same. `set_theme` chooses the
+theme of all pictures and plots; `recoloured` tells a page how to show the pictures of one in the colours of another.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 CIVIDIS = (  # matplotlib's cividis at 0, 1/16, ..., 1
     "#00224e", "#002d6b", "#1a386f", "#2f436d", "#404d6b", "#4f576c", "#5d616e", "#696b71", "#757575",
     "#838078", "#918b78", "#a09776", "#afa271", "#bfae6b", "#d0bb61", "#e1c853", "#fee838",
 )
 
+CHANGES = ("#0d1f5c", "#1c3a80", "#2b55a3", "#567099", "#808b98", "#d9822b", "#ffb000")  # at 0, 1/6, ..., 1
+
 TINT = 0.22  # how much of its colour the inside of a box has
-LEVELS = 64  # as many colours as magnitudes have: steps too fine to be seen, and few enough to be listed in a page
+LEVELS = 60  # as many colours as magnitudes have: steps too fine to be seen, and few enough to be listed in a page
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,7 @@ class Theme:
     lane: float = 42
     between: float = 50  # between two tiles: room for the name of a state and its number
     margin: float = 16
+    page: float = 1280  # the width that pictures are made for: a slide 1280, a README 830, a phone 390
 
     ink: str = "#1f2933"
     faint: str = "#66727f"
@@ -46,13 +54,14 @@ class Theme:
     now: str = "#6a3d9a"  # what happens in this frame of a film
 
     symbols: dict[str, str] = field(default_factory=lambda: {
-        "f": "#0072b2", "i": "#009e73", "o": "#e69f00", "g": "#cc79a7", "n": "#cc79a7", "z": "#0072b2", "r": "#009e73",
+        "f": "#03294d", "i": "#008555", "o": "#b09d09", "g": "#823068", "n": "#823068", "z": "#03294d", "r": "#008555",
     })
     roles: dict[str, str] = field(default_factory=lambda: {
-        "gate": "#0072b2", "candidate": "#cc79a7", "hidden": "#cc79a7", "cell": "#56b4e9", "input": "#009e73",
-        "output": "#e69f00", "loss": "#52606d",
+        "gate": "#03294d", "candidate": "#823068", "hidden": "#823068", "cell": "#a5cae9", "input": "#008555",
+        "output": "#b09d09", "loss": "#52606d",
     })
     magnitudes: tuple[str, ...] = CIVIDIS  # from little to much, evenly spaced
+    changes: tuple[str, ...] = CHANGES  # from vanishing to exploding; 1 is two thirds of the way
 
     def __repr__(self) -> str:
         """What is not as in the light theme, for a signature holds it.
@@ -76,10 +85,15 @@ class Theme:
         >>> DEFAULT.magnitude(0.0), DARK.magnitude(0.0)
         ('#00224e', '#546b88')
         """
-        x = round(min(max(x, 0.0), 1.0) * LEVELS) / LEVELS if x == x else 0.0
-        place = x * (len(self.magnitudes) - 1)
-        k = min(int(place), len(self.magnitudes) - 2)
-        return mixed(self.magnitudes[k], self.magnitudes[k + 1], place - k)
+        return on_ramp(self.magnitudes, x)
+
+    def change(self, x: float) -> str:
+        """The colour of what is compared with 1, at x in 0..1; 1 is at two thirds.
+
+        >>> DEFAULT.change(0.0), DEFAULT.change(2 / 3), DEFAULT.change(1.0)
+        ('#0d1f5c', '#808b98', '#ffb000')
+        """
+        return on_ramp(self.changes, x)
 
     @property
     def colours(self) -> dict[str, str]:
@@ -90,7 +104,16 @@ class Theme:
         found |= {f"roles.{key}": value for key, value in self.roles.items()}
         found |= {f"{key}, as a tint": mixed(self.paper, value, TINT) for key, value in found.items()
                   if key == "now" or "." in key}
-        return found | {f"magnitude.{j}": self.magnitude(j / LEVELS) for j in range(LEVELS + 1)}
+        found |= {f"magnitude.{j}": self.magnitude(j / LEVELS) for j in range(LEVELS + 1)}
+        return found | {f"change.{j}": self.change(j / LEVELS) for j in range(LEVELS + 1)}
+
+
+def on_ramp(colours: Sequence[str], x: float) -> str:
+    """The colour at x in 0..1 of a ramp of evenly spaced colours; NaN is like 0."""
+    x = round(min(max(x, 0.0), 1.0) * LEVELS) / LEVELS if x == x else 0.0
+    place = x * (len(colours) - 1)
+    k = min(int(place), len(colours) - 2)
+    return mixed(colours[k], colours[k + 1], place - k)
 
 
 def mixed(one: str, other: str, share: float) -> str:
@@ -122,27 +145,77 @@ DEFAULT = Theme()
 DARK = Theme(
     ink="#e4e8ec", faint="#a3afbb", paper="#14181d", tile="#1f252c", rim="#3d4854", wire="#8f9ca9", alarm="#ff7a1a",
     nothing="#7b8794", now="#c0a8ff",
-    symbols={"f": "#3aa0e0", "i": "#1fc492", "o": "#f0b128", "g": "#dd93bd", "n": "#dd93bd", "z": "#3aa0e0",
-             "r": "#1fc492"},
-    roles={"gate": "#3aa0e0", "candidate": "#dd93bd", "hidden": "#dd93bd", "cell": "#7cc7f2", "input": "#1fc492",
-           "output": "#f0b128", "loss": "#8f9ca9"},
+    symbols={"f": "#074a7b", "i": "#1baa7e", "o": "#f7edd7", "g": "#a0548d", "n": "#a0548d", "z": "#074a7b",
+             "r": "#1baa7e"},
+    roles={"gate": "#074a7b", "candidate": "#a0548d", "hidden": "#a0548d", "cell": "#8dc1e9", "input": "#1baa7e",
+           "output": "#f7edd7", "loss": "#8f9ca9"},
+    changes=("#3d5bd0", "#4e71d7", "#5f86dd", "#849dcf", "#a9b4c0", "#ffb04d", "#ffe08a"),
     # Cividis, its dark end lifted off the dark paper; little is still dark and much still light.
     magnitudes=tuple(mixed(colour, "#ffffff", 0.33 * (1 - j / (len(CIVIDIS) - 1))) for j, colour in enumerate(CIVIDIS)),
 )
 
 
-def need_theme(theme: Theme) -> None:
-    """Refuse what is no theme.
+THEMES = {
+    "light": DEFAULT,
+    "dark": DARK,
+    "slides": replace(DEFAULT, size=15, small=13),
+    "print": replace(DEFAULT, tile="#ffffff", rim="#9aa5b1", faint="#3e4c59"),
+}
+_CHOSEN: list[Theme] = [DEFAULT]
+_LOCK = threading.Lock()
+
+
+def set_theme(theme: str | Theme = "light", **changes: Any) -> Theme:
+    """Choose the theme of all pictures and plots that are drawn from now on.
+
+    Args:
+        theme: ``"light"``, ``"dark"``, ``"slides"`` (larger letters), ``"print"`` (no grey grounds), or a `Theme`.
+        changes: fields of the theme that are to be different, ``font_size=15`` or ``page=830``.
+
+    Returns:
+        The theme. ``set_theme()`` goes back to the light one.
 
     Raises:
-        TypeError: and says how a theme is given.
+        TypeError: if the theme is none, or has no such field.
+        ValueError: if there is no theme of that name.
 
-    >>> need_theme("dark")
-    Traceback (most recent call last):
-    TypeError: theme is a viz.Theme: viz.DARK, or viz.Theme() for the light one; got 'dark'
+    >>> set_theme("dark", font_size=16).size
+    16
+    >>> set_theme() == Theme()
+    True
     """
+    if "font_size" in changes:
+        changes["size"] = changes.pop("font_size")
+    known = [f.name for f in fields(Theme)]
+    if unknown := [name for name in changes if name not in known]:
+        raise TypeError(f"set_theme: a theme has no {unknown[0]!r}; it has font_size, {', '.join(known)}")
+    chosen = replace(need_theme(theme), **changes)
+    with _LOCK:
+        _CHOSEN[:] = [chosen]
+    return chosen
+
+
+def need_theme(theme: str | Theme | None = None) -> Theme:
+    """The theme that is meant: by name, or the one that `set_theme` chose.
+
+    Raises:
+        TypeError, ValueError: and says how a theme is given.
+
+    >>> need_theme("dark") is DARK, need_theme() is DEFAULT
+    (True, True)
+    >>> need_theme("night")
+    Traceback (most recent call last):
+    ValueError: theme: there is no 'night'; it is 'light', 'dark', 'slides', 'print', or a viz.Theme
+    """
+    if theme is None:
+        return _CHOSEN[0]
+    if isinstance(theme, str):
+        if theme not in THEMES:
+            raise ValueError(f"theme: there is no {theme!r:.40}; it is {', '.join(map(repr, THEMES))}, or a viz.Theme")
+        return THEMES[theme]
     if not isinstance(theme, Theme):
-        raise TypeError(f"theme is a viz.Theme: viz.DARK, or viz.Theme() for the light one; got {theme!r:.40}")
+        raise TypeError(f"theme is {', '.join(map(repr, THEMES))}, or a viz.Theme; got {theme!r:.40}")
+    return theme
 
 
 def recoloured(besides: str = "", shown: Theme = DARK, drawn: Theme = DEFAULT) -> str:
@@ -161,24 +234,3 @@ def recoloured(besides: str = "", shown: Theme = DARK, drawn: Theme = DEFAULT) -
     pairs = {colour: shown.colours[key] for key, colour in drawn.colours.items()}
     return "\n".join(f'[fill="{old}"]{unless}{{fill:{new}}}[stroke="{old}"]{unless}{{stroke:{new}}}'
                      for old, new in pairs.items())
-
-
-def cividis(x: float) -> str:
-    """The colour at x in 0..1.
-
-    >>> cividis(0), cividis(1)
-    ('#00224e', '#fee838')
-    """
-    return DEFAULT.magnitude(x)
-
-
-def text_width(text: str, size: float) -> float:
-    """About how wide a text is drawn: on the safe side, because whoever looks at an SVG brings their own fonts."""
-    narrow, wide = "il.,:;|'()[]! ", "mwMW@%"
-    return size * sum(0.36 if c in narrow else 0.95 if c in wide or ord(c) > 0x2E80 else 0.66 for c in text)
-
-
-def shorten(text: str, longest: int) -> str:
-    """The text, cut with … if it is longer than so many characters. Control characters become visible."""
-    text = "".join({"\n": "⏎", "\t": "⇥", " ": " "}.get(c, c if c.isprintable() else "�") for c in text)
-    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -10,10 +10,10 @@ import math
 from collections.abc import Callable, Hashable
 from zlib import crc32
 
-from viz.render.geometry import Point, Route
-from viz.render.scale import Scale
-from viz.render.svg import arrowhead, element, number, path, text
-from viz.render.theme import LEVELS, Theme
+from viz.layout.geometry import Point, Route
+from viz.render.markup import arrowhead, element, number, path, text
+from viz.scale import Scale
+from viz.theme import LEVELS, Theme
 
 CASED = 0.25  # from this place on the scale a line is so light that it needs a casing
 

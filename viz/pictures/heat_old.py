@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from viz.render.svg import element, number, text
-from viz.render.theme import LEVELS, Theme
+from viz.render.markup import element, number, text
+from viz.theme import LEVELS, Theme
 
 NONE, ZERO, ALARM = "none", "zero", "alarm"
 Look = str | int  # one of these, or a level of colour, 0..LEVELS

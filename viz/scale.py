@@ -1,0 +1,147 @@
+"""The scale of a gradient picture: a norm to a width and a colour, logarithmically.
+
+A scale with an *anchor* measures norms as multiples of it: of the gradient at lag 0, where the loss is. 1 has the same
+look in every picture; below it the gradient vanishes, above it it explodes. A scale without one is a plain range.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from viz.theme import DEFAULT, Theme
+
+THINNEST, THICKEST = 0.5, 6.0
+ONE = 2 / 3  # the place of the anchor: below it there is more to tell apart
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Decades from 10^low to 10^high. What lies outside looks like the nearest end.
+
+    Attributes:
+        low, high: the exponents at the ends.
+        anchor: the norm that counts as 1; None if norms are shown as they are.
+
+    >>> Scale(-8, 2).place(1e-3), Scale(-8, 0, anchor=50.0).place(50.0) == ONE
+    (0.5, True)
+    """
+
+    low: int = -8
+    high: int = 2
+    anchor: float | None = None
+
+    @classmethod
+    def of(cls, norms: Iterable[float], *, anchor: float | None = None, widest: int = 10) -> Scale:
+        """The whole decades that hold the norms; the lowest are cut off where there are more than ``widest``.
+
+        An anchor that is zero or not finite is none: nothing can be measured by it.
+
+        >>> Scale.of([1e-3, 20.0]), Scale.of([1e-3, 20.0], anchor=10.0)
+        (Scale(low=-3, high=2, anchor=None), Scale(low=-4, high=1, anchor=10.0))
+        """
+        if anchor is not None and not (math.isfinite(anchor) and anchor > 0):
+            anchor = None
+        logs = [math.log10(g) - math.log10(anchor or 1.0) for g in norms if g > 0 and math.isfinite(g)]
+        if not logs:
+            return cls(-8, 0 if anchor else 2, anchor)
+        high, low = math.ceil(max(logs) - 1e-9), math.floor(min(logs) + 1e-9)
+        if anchor is None:
+            low = max(low, high - widest)
+            return cls(min(low, high - 2), high)
+        return cls(min(max(low, -widest), -2), max(high, 0), anchor)
+
+    def decade(self, norm: float) -> float:
+        """The logarithm of a norm, or of its ratio to the anchor; -inf for zero."""
+        return math.log10(norm) - (math.log10(self.anchor) if self.anchor else 0.0) if norm > 0 else -math.inf
+
+    def place(self, norm: float) -> float:
+        """Where on the scale, 0..1."""
+        return self.place_of(self.decade(norm)) if norm > 0 else 0.0
+
+    def place_of(self, decade: float) -> float:
+        """Where on the scale an exponent is, 0..1."""
+        if self.anchor is None:
+            place = (decade - self.low) / (self.high - self.low)
+        elif decade <= 0:
+            place = ONE * (1 - decade / self.low)
+        else:
+            place = ONE + (1 - ONE) * decade / self.high if self.high else ONE
+        return min(max(place, 0.0), 1.0)
+
+    @property
+    def top(self) -> float:
+        """The highest place that the scale has."""
+        return self.place_of(self.high)
+
+    def width(self, norm: float) -> float:
+        """The width of an edge, in pixels."""
+        return self.width_at(self.place(norm))
+
+    @staticmethod
+    def width_at(place: float) -> float:
+        """The width of an edge at a place on the scale, 0..1."""
+        return THINNEST + (THICKEST - THINNEST) * place
+
+    def colour(self, norm: float, theme: Theme = DEFAULT) -> str:
+        """The colour of a norm."""
+        return self.shade(self.place(norm), theme)
+
+    def shade(self, place: float, theme: Theme) -> str:
+        """The colour at a place on the scale, 0..1."""
+        return theme.magnitude(place) if self.anchor is None else theme.change(place)
+
+    def anchored(self, anchor: float) -> Scale:
+        """The same decades, measured by another anchor."""
+        return replace(self, anchor=anchor if math.isfinite(anchor) and anchor > 0 else None)
+
+    @property
+    def decades(self) -> range:
+        """The exponents at which the legend has ticks."""
+        return range(self.low, self.high + 1)
+
+
+def power(decade: int) -> str:
+    """A power of ten.
+
+    >>> power(-3), power(0), power(1)
+    ('10⁻³', '1', '10')
+    """
+    return {0: "1", 1: "10"}.get(decade) or "10" + str(decade).translate(RAISED)
+
+
+def scientific(x: float, digits: int) -> str:
+    """A number with a power of ten.
+
+    >>> scientific(-12345678.0, 2), scientific(1e-9, 1)
+    ('-1.23·10⁷', '10⁻⁹')
+    """
+    mantissa, exponent = f"{x:.{digits}e}".split("e")
+    raised = "10" + str(int(exponent)).translate(RAISED)
+    return raised if float(mantissa) == 1 else f"{mantissa}·{raised}"
+
+
+def decimals(x: float) -> str:
+    """One number as micrograd writes it; with a power of ten where four decimals would not say it.
+
+    >>> decimals(0.5), decimals(-12345678.0), decimals(2e-7), decimals(0.0)
+    ('0.5000', '-1.23·10⁷', '2.00·10⁻⁷', '0.0000')
+    """
+    if x == 0 or 1e-3 <= abs(x) < 1e5 or not math.isfinite(x):
+        return f"{x + 0.0:.4f}"  # 0, not -0
+    return scientific(x, 2)
+
+
+def short(norm: float) -> str:
+    """A norm in few characters.
+
+    >>> short(0.0123), short(1.26e-7), short(123.4), short(0.0), short(float("nan"))
+    ('0.012', '1.3·10⁻⁷', '123', '0', 'nan')
+    """
+    if norm == 0 or not math.isfinite(norm):
+        return f"{norm:g}"
+    if 0.001 <= abs(norm) < 999.5:
+        return f"{norm:.2g}" if abs(norm) < 99.5 else f"{norm:.0f}"
+    return scientific(norm, 1)
