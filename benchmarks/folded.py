@@ -18,7 +18,7 @@ from microgradrnn import nn
 REPEATS = 5
 WAIT, LOAD = 1.0, 1e6  # seconds, bytes
 LENGTHS = (1_000, 10_000)
-PICTURES: dict[str, Callable[[viz.Flow], viz.Drawing]] = {"folded": viz.folded, "rolled": viz.rolled}
+PICTURES: dict[str, Callable[[viz.Flow], viz.Drawing]] = {"folded": viz.draw_long, "rolled": viz.draw_rolled}
 
 
 def flow(T: int) -> viz.Flow:

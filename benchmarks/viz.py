@@ -35,7 +35,7 @@ def loss(T: int) -> Any:
 def measured(T: int, root: Any) -> float:
     """Seconds from the finished forward pass to the SVG text, the median of a few."""
     repeats = 5 if T < 1_000 else 3 if T < 10_000 else 1
-    return median(seconds(lambda: viz.unrolled(root, last=T)) for _ in range(repeats))
+    return median(seconds(lambda: viz.draw_unrolled(root, last=T)) for _ in range(repeats))
 
 
 def rows() -> Iterator[Row]:
@@ -49,12 +49,12 @@ def rows() -> Iterator[Row]:
                   taken[T] / bar, bar=1.0)
     yield Row("picture of an LSTM: time a step at T=10,000 : at 100", f"{taken[10_000] / 10:.3f} ms",
               f"{taken[100] * 10:.3f} ms", taken[10_000] / taken[100] / 100, bar=1.5)
-    size = len(viz.unrolled(roots[1_000], last=1_000).svg.encode())
+    size = len(viz.draw_unrolled(roots[1_000], last=1_000).svg.encode())
     yield Row("picture of an LSTM, T=1,000: SVG : 1 MB", f"{size / 1e6:.2f} MB", "1 MB", size / 1e6, bar=1.0)
     flow = viz.gradient_flow(roots[1_000])
-    size = len(viz.unrolled(flow, last=1_000).svg.encode())
+    size = len(viz.draw_unrolled(flow, last=1_000).svg.encode())
     yield Row("the same with the flow on every edge : 3 MB", f"{size / 1e6:.2f} MB", "3 MB", size / 3e6, bar=1.0)
-    spent = median(seconds(lambda: viz.unrolled(flow, last=1_000)) for _ in range(3))
+    spent = median(seconds(lambda: viz.draw_unrolled(flow, last=1_000)) for _ in range(3))
     yield Row("the same with the flow on every edge: layout and SVG", f"{spent:.3f} s")
     yield from against_dot()
     for name, draw in (("torchviz", torchviz_graph), ("torchview", torchview_graph)):

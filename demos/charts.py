@@ -1,4 +1,4 @@
-"""Charts for the gallery, one call each: curves, bars, a grid of colours, points. All return a matplotlib figure."""
+"""Charts for the gallery, one call each: curves, bars, a grid of colours, points. All return the Axes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def curves(lines: Mapping[str, Any], x: str, y: str, *, log: str = "", level: fl
     if level is not None:
         ax.axhline(level, color=DEFAULT.ink, linewidth=0.8)
     finish(ax, x, y, log)
-    return ax.figure
+    return ax
 
 
 def bars(groups: Mapping[str, Sequence[float]], x: str, y: str, *, names: Sequence[str] | None = None, log: str = "",
@@ -49,7 +49,7 @@ def bars(groups: Mapping[str, Sequence[float]], x: str, y: str, *, names: Sequen
     if level is not None:
         ax.axhline(level, color=DEFAULT.ink, linewidth=0.8)
     finish(ax, x, y, log)
-    return ax.figure
+    return ax
 
 
 def grid(values: Any, x: str, y: str, what: str, *, missing: Any = None, log: bool = False) -> Any:
@@ -81,7 +81,7 @@ def grid(values: Any, x: str, y: str, what: str, *, missing: Any = None, log: bo
         axis.get_major_locator().set_params(integer=True)
     ax.set_xlabel(x)
     ax.set_ylabel(y)
-    return ax.figure
+    return ax
 
 
 def points(clouds: Mapping[str, Any], x: str, y: str) -> Any:
@@ -91,7 +91,7 @@ def points(clouds: Mapping[str, Any], x: str, y: str) -> Any:
         size = 9 if np.ptp(cloud, axis=0).max() < 1e-9 else 4  # many points in one place
         ax.plot(cloud[:, 0], cloud[:, 1], mark, color=colour, markersize=size, label=name)
     finish(ax, x, y, "")
-    return ax.figure
+    return ax
 
 
 def axes(size: tuple[float, float] = (6.6, 3.6)) -> Any:

@@ -94,7 +94,7 @@ def make(entry: Entry) -> Made:
 
 
 def svg_of(picture: Any) -> str:
-    """The text of a drawing, a graph that can paint itself, or a matplotlib figure."""
+    """The text of a drawing, a graph that can paint itself, or the Axes of matplotlib."""
     picture = getattr(picture, "drawing", picture)
     if hasattr(picture, "svg"):
         return str(picture.svg)

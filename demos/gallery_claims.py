@@ -23,7 +23,7 @@ CLAIMS = [
           "The last four of ten steps, and all {n} weights, named once; for {T} steps there are just as many.", """
           net = nn.RNN(3, 4, rng=0)
           hs, h = net(np.ones((10, 1, 3)))
-          viz.unrolled(h.sum(), last=4)
+          viz.draw_unrolled(h.sum(), last=4)
           """, """
           n, T = sum(p.data.size for p in net.parameters()), 1000
           def weights(T):
@@ -37,7 +37,7 @@ CLAIMS = [
           hs, h = nn.RNN(3, 8, rng=0)(np.random.default_rng(1).standard_normal((12, 2, 3)))
           loss = nn.cross_entropy(nn.Linear(8, 4, rng=0)(hs), np.ones((12, 2), int), reduction="sum")
           copies = viz.shares(loss)["W"]
-          viz.share_bars(copies)
+          viz.plot_share_bars(copies)
           """, """
           whole, apart = np.linalg.norm(copies.total), copies.norms.sum()
           assert whole < apart
@@ -138,7 +138,7 @@ CLAIMS = [
           hs, _ = nn.RNN(3, 8, rng=0)(np.random.default_rng(1).standard_normal((12, 2, 3)))
           loss = nn.cross_entropy(nn.Linear(8, 4, rng=0)(hs), np.ones((12, 2), int), reduction="sum")
           errors = viz.local_errors(loss)
-          viz.blame_map(errors)
+          viz.plot_shares(errors)
           """, """
           lag = np.subtract.outer(errors.losses, errors.steps)
           later = errors.norms[lag > 1].sum() / errors.norms.sum()
@@ -157,8 +157,8 @@ CLAIMS = [
           "The gradient of W as bars, one for each lag: lag 0 alone is {first:.0%} of the sum of norms.", """
           hs, _ = nn.RNN(3, 8, rng=0)(np.random.default_rng(1).standard_normal((15, 2, 3)))
           loss = nn.cross_entropy(nn.Linear(8, 4, rng=0)(hs), np.ones((15, 2), int), reduction="sum")
-          lags = viz.shares_by_lag(loss)["W"]
-          viz.share_bars(lags)
+          lags = viz.shares(loss, by="lag")["W"]
+          viz.plot_share_bars(lags)
           """, """
           first = lags.norms[lags.keys.index(0)] / lags.norms.sum()
           loss.backward()
@@ -187,8 +187,8 @@ CLAIMS = [
           "‖∂L_T/∂W‖ lag by lag: {near:.2g} at lag 0 and {far:.0e} at lag 50, while the sum of all is {total:.2g}.",
           GAIN + """
 cell, hs, loss = net_with(0.5, T=80)
-terms = viz.shares_by_lag({79: loss})["W"]
-viz.share_bars(terms, log=True)
+terms = viz.shares({79: loss}, by="lag")["W"]
+viz.plot_share_bars(terms, log=True)
 """, """
 near, far = (terms.norms[terms.keys.index(lag)] for lag in (0, 50))
 total = np.linalg.norm(terms.total)
@@ -329,9 +329,9 @@ assert max(logs["gain 0.5"]) < -8 and explode > n / 2
           head = nn.Linear(8, 4, rng=0)
           loss = sum(nn.cross_entropy(head(hs[t]), [1, 2]) for t in range(4))
           flow = viz.gradient_flow(loss)
-          viz.unrolled(flow)
+          viz.draw_unrolled(flow)
           """, """
-          parts = viz.step_ways(loss, "h")
+          parts = viz.ways(loss, "h", by="last")
           straight = [np.linalg.norm(p) for p in parts.parts["straight"]]
           back = [np.linalg.norm(parts.whole[j] - parts.parts["straight"][j]) for j in range(4)]
           assert min(straight) > 0 and back[parts.lags.index(0)] == 0 and all(
@@ -385,7 +385,7 @@ assert max(logs["gain 0.5"]) < -8 and explode > n / 2
           nets = {"one to one": run(x[:1], [0]), "one to many": run([x[0], nothing, nothing, nothing], range(4)),
                   "many to one": run(x[:4], [3]), "many to many": run(x[:4], range(4)),
                   "encoder, decoder": run(x, [4, 5])}
-          viz.side_by_side(nets, last=6)
+          viz.draw_unrolled(nets, last=6)
           """, """
           steps = {name: viz.gradient_flow(net).profile("h").steps for name, net in nets.items()}
           words = ", ".join(f"{len(s)} step{'s' * (len(s) > 1)}" for s in steps.values())

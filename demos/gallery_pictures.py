@@ -6,8 +6,8 @@ from demos.gallery import Entry
 
 
 def one_cell(name: str, title: str, caption: str, call: str, check: str = "") -> Entry:
-    """The picture of one cell, by ``viz.cell``; the caption's equations are compared with those on the picture."""
-    return Entry(f"cell_{name}", title, caption, f"viz.cell({call})", check)
+    """The picture of one cell, by ``viz.draw_cell``; the caption's equations are compared with those on the picture."""
+    return Entry(f"cell_{name}", title, caption, f"viz.draw_cell({call})", check)
 
 
 def says(call: str, *lines: str) -> str:
@@ -34,7 +34,7 @@ CELLS = [
              "nn.LSTMCell(3, 4, rng=0)", says("nn.LSTMCell(3, 4, rng=0)", "c_t = f ⊙ c_{t-1} + i ⊙ g")),
     Entry("cell_lstm_flow", "LSTM: the gradient through one cell",
           "A gradient of norm {enters:.2g} at h leaves as {c:.2g} at the last c and {h:.2g} at the last h.",
-          "viz.cell(nn.LSTMCell(3, 4, rng=0), flow=True)", """
+          "viz.draw_cell(nn.LSTMCell(3, 4, rng=0), flow=True)", """
           from viz.graph.cell_parts import cell_parts
           from viz.graph.probe import probe
           from viz.pictures.cell import from_outside
@@ -46,14 +46,14 @@ CELLS = [
           assert c > h
           """),
     Entry("cell_lstm_dark", "LSTM, dark", "The same picture in the dark theme.",
-          "viz.cell(nn.LSTMCell(3, 4, rng=0), flow=True, theme=viz.DARK)", "assert viz.DARK.paper in picture.svg"),
+          "viz.draw_cell(nn.LSTMCell(3, 4, rng=0), flow=True, theme=viz.DARK)", "assert viz.DARK.paper in picture.svg"),
     Entry("derivative_lstm", "LSTM: a step and its derivative",
           "Each row has a line of the step, and beside it what the chain rule gets from it: {lines} lines in all.", """
           import microgradrnn as mg
 
           step = mg.compile(nn.LSTMCell(3, 4, rng=0))
           step(np.ones((2, 3)), (np.zeros((2, 4)), np.zeros((2, 4))))
-          viz.derivative(step.equations(time=True))
+          viz.draw_derivative(step.equations(time=True))
           """, "lines = len(step.equations().backward)\nassert lines == 16"),
     one_cell("update_gate", "LSTM with a gate that nobody reads",
              "The fifth gate is not in the picture, because nothing leads from it to the state: its columns are named.",
@@ -84,7 +84,7 @@ CELLS = [
               n = mark(tanh(h @ W), "n", role="candidate")
               return mark(a * h + (1 - a) * n, "h", role="hidden")
 
-          viz.cell(leaky, x=np.ones((1, 4)), state=np.ones((1, 4)))
+          viz.draw_cell(leaky, x=np.ones((1, 4)), state=np.ones((1, 4)))
           """, 'assert "update gate: how much of" in picture.svg'),
     Entry("cell_unmarked", "A cell of your own, without a single mark",
           "Nothing is marked, so nothing has a colour; what is used twice is given the name a1.", """
@@ -95,7 +95,7 @@ CELLS = [
               a = sigmoid(both[:, :4])
               return a * h + (1 - a) * tanh(both[:, 4:])
 
-          viz.cell(fused, x=np.ones((1, 1)), state=np.ones((1, 4)))
+          viz.draw_cell(fused, x=np.ones((1, 1)), state=np.ones((1, 4)))
           """, 'assert viz.Theme().roles["gate"] not in picture.svg'),
 ]
 
@@ -106,14 +106,14 @@ GRAPHS = [
           y = (a * b + a).tanh()
           y.label = "y"
           y.backward()
-          viz.draw(y)
+          viz.draw_graph(y)
           """, "g = a.grad\nassert abs(g + 2 * (1 - y.data ** 2)) < 1e-15"),
     Entry("film", "The reverse pass as a film", "{n} messages, one after another: upstream gradient times local "
           "derivative. (Open the picture itself to see it run.)", """
           a, b = Value(2.0, label="a"), Value(-3.0, label="b")
           y = (a * b + a).tanh()
           y.label = "y"
-          viz.backprop_frames(y)
+          viz.draw_film(y)
           """, "n = len(picture.messages)\nassert n == len(viz.gradient_flow(y).messages)"),
     Entry("scalar_rnn", "Two steps of one recurrent unit",
           "w is drawn once and used twice: its gradient, {g:.2g}, is the sum of what both steps send it.", """
@@ -121,7 +121,7 @@ GRAPHS = [
           for t in range(2):
               h = (w * h).tanh()
           h.backward()
-          viz.draw(h)
+          viz.draw_graph(h)
           """, """
           g = w.grad
           h1 = np.tanh(0.45)
@@ -143,7 +143,7 @@ def unrolled_pair(net: str, state: str) -> list[Entry]:
     return [
         Entry(f"unrolled_{net.lower()}", f"{net}, unrolled",
               "The same cell at each of the last steps, time from left to right; weights are named once.",
-              setup + "viz.unrolled(loss, last=3)", "assert len(viz.trace(loss)) > 10 * 4"),
+              setup + "viz.draw_unrolled(loss, last=3)", "assert len(viz.trace(loss)) > 10 * 4"),
         Entry(f"flow_{net.lower()}", f"{net}, unrolled, with the gradient",
               f"The gradient of the last loss on its way back: ‖∂L/∂{state}‖ is {{new:.2g}} at the last step and "
               "{old:.2g} nine steps before.",
@@ -157,26 +157,26 @@ UNROLLED = [
     Entry("stacked", "Stacked layers", "Two layers: each step of the upper one reads the lower one at the same "
           "step.", """
           hs, state = nn.LSTM(3, 4, layers=2, rng=0)(np.random.default_rng(1).standard_normal((5, 1, 3)))
-          viz.unrolled(hs[-1].sum(), last=3)
+          viz.draw_unrolled(hs[-1].sum(), last=3)
           """, 'assert picture.svg.count("layer") >= 2'),
     Entry("bidirectional", "Both directions",
           "One net runs forwards, the other backwards; a loss at step {t} hears of steps before and after it.", """
           x = Tensor(np.random.default_rng(1).standard_normal((4, 1, 3)))
           hs, states = nn.RNN(3, 4, bidirectional=True, rng=0)(x)
           loss = (hs[2] ** 2).sum()
-          viz.unrolled(viz.gradient_flow(loss))
+          viz.draw_unrolled(viz.gradient_flow(loss))
           """, "t = 2\nloss.backward()\nassert (abs(x.grad).max(axis=(1, 2)) > 0).all()"),
     Entry("many_to_many", "A loss at every step", "Many to many: what comes back to a state is the sum of two "
           "wires.", """
           xs = np.random.default_rng(1).standard_normal((5, 2, 3))
           hs, _ = nn.GRU(3, 4, rng=0)(xs)
           loss = nn.cross_entropy(nn.Linear(4, 3, rng=0)(hs), np.ones((5, 2), int))
-          viz.unrolled(viz.gradient_flow(loss), last=3)
+          viz.draw_unrolled(viz.gradient_flow(loss), last=3)
           """),
     Entry("tree", "A recursive net over a tree", "The same cell at every node of a tree, ((a b) (c d)).", """
           cell = nn.TreeCell(2, rng=0)
           a, b, c, d = (mark(Tensor(np.ones((1, 2)) * k), "abcd"[k], role="input") for k in range(4))
-          viz.unrolled(nn.recurse(cell, ((a, b), (c, d))).sum())
+          viz.draw_unrolled(nn.recurse(cell, ((a, b), (c, d))).sum())
           """),
     Entry("encoder_decoder", "Encoder and decoder",
           "The whole source reaches the decoder through one state: its gradient there is {norm:.2g}.", """
@@ -184,14 +184,14 @@ UNROLLED = [
                                   nn.Embedding(6, 4, rng=3), nn.Linear(5, 6, rng=4), start=0)
           source, target = np.array([[1], [2], [3]]), np.array([[3], [2]])
           flow = viz.gradient_flow(nn.cross_entropy(net(source, target), target))
-          viz.unrolled(flow)
+          viz.draw_unrolled(flow)
           """, """
           encoder = [part for part in flow.gradients if part.startswith("encoder/gru/t2/") and part.endswith("/h")]
           (norm,) = (flow.gradients[part] for part in encoder)
           assert norm > 0
           """),
     Entry("rolled", "Rolled up", "One cell, and what it hands on goes round in a loop with a delay of one step.",
-          LAST.replace("{net}", "LSTM") + "viz.rolled(loss)", "assert viz.roll(loss).number_of_nodes() < 40"),
+          LAST.replace("{net}", "LSTM") + "viz.draw_rolled(loss)", "assert viz.roll(loss).number_of_nodes() < 40"),
     Entry("rolled_beside", "Rolled up, and unrolled beside it",
           "The same cell twice; colours on the loop show all {T} steps taken together.",
           LAST.replace("{net}", "GRU") + "flow = viz.gradient_flow(loss)\nviz.rolled(flow, beside=True, steps=2)",
@@ -202,7 +202,7 @@ UNROLLED = [
           xs = np.random.default_rng(1).standard_normal((1000, 1, 3))
           hs, _ = nn.LSTM(3, 8, forget_bias=5.0, rng=0)(xs)
           flow = viz.gradient_flow(hs[-1].sum())
-          viz.folded(flow)
+          viz.draw_long(flow)
           """, """
           profile = flow.profile("c")
           left = profile.at(999) / profile.at(0)
@@ -214,7 +214,7 @@ UNROLLED = [
           xs = np.random.default_rng(1).standard_normal((30, 1, 3))
           flows = {name: viz.gradient_flow(kind(3, 16, rng=0)(xs)[0][-1].sum())
                    for name, kind in {"rnn": nn.RNN, "lstm": nn.LSTM}.items()}
-          viz.side_by_side(flows, last=3)
+          viz.draw_unrolled(flows, last=3)
           """, """
           def left(flow, state):
               norms = flow.profile(state).norms
@@ -233,7 +233,7 @@ flows = {name: viz.gradient_flow(loss) for name, loss in losses.items()}
 FLOWS = [
     Entry("profiles", "The norm against the lag", "Straight lines mean exponential decay: with untrained "
           "weights, after "
-          "90 steps {words}.", FAR + "viz.norm_against_lag(flows)", """
+          "90 steps {words}.", FAR + "viz.plot_norms(flows)", """
           left = {name: flow.profile("h").at(90) / flow.profile("h").at(0) for name, flow in flows.items()}
           words = ", ".join(f"{share:.0e} is left in the {name}" for name, share in left.items())
           """),
@@ -250,7 +250,7 @@ FLOWS = [
           """),
     Entry("step_ways", "By which ways it takes each single step",
           "From h to the h before, in the GRU: {carry:.0%} of the sum of norms is carried over, at lag 1.",
-          FAR + 'found = viz.step_ways(losses["gru"])\nviz.draw_ways(found, lags=60)', """
+          FAR + 'found = viz.ways(losses["gru"], by="last")\nviz.draw_ways(found, lags=60)', """
           sizes = {name: np.linalg.norm(part[found.lags.index(1)]) for name, part in found.parts.items()}
           carry = sizes["carry"] / sum(sizes.values())
           """),
@@ -258,7 +258,7 @@ FLOWS = [
           "By how much each step stretches or shrinks what flows back through it: the largest is {largest:.2g}, "
           "and the "
           "spectral radius is never above it.",
-          FAR + 'jacobians = viz.step_jacobians(losses["rnn"])\nviz.singular_fan(jacobians)', """
+          FAR + 'jacobians = viz.step_jacobians(losses["rnn"])\nviz.plot_singular_values(jacobians)', """
           values = jacobians.singular_values()
           largest = values.max()
           assert (jacobians.spectral_radii() <= values[:, 0] * (1 + 1e-9)).all()
@@ -266,7 +266,7 @@ FLOWS = [
     Entry("transport", "What happens to a gradient on its way back",
           "The truth lies under the product of the norms, always, and that under the bound.",
           FAR + 'jacobians = viz.step_jacobians(losses["rnn"])\n'
-          'viz.transport_curves({"rnn": jacobians}, W={"rnn": nets["rnn"].cell.W})', """
+          'viz.plot_transport({"rnn": jacobians}, W={"rnn": nets["rnn"].cell.W})', """
           truth, norms, bound = (jacobians.transport(), jacobians.product_of_norms(),
                                  jacobians.bound(nets["rnn"].cell.W))
           assert (truth <= norms + 1e-9).all() and (norms <= bound + 1e-9).all()
@@ -276,7 +276,7 @@ FLOWS = [
           """
           hs, h = nn.RNN(3, 16, rng=0)(np.random.default_rng(1).standard_normal((12, 1, 3)))
           jacobians = viz.step_jacobians(h.sum())
-          viz.eigenvalue_plane(jacobians)
+          viz.plot_eigenvalues(jacobians)
           """, "rho = jacobians.spectral_radii().max()"),
 ]
 
@@ -321,7 +321,7 @@ FLOWS.append(Entry(
         h = cell(x, h)
         states.append(h)
     flow = viz.from_torch(h.sum(), cell.named_parameters(), states)
-    viz.unrolled(flow, last=3)
+    viz.draw_unrolled(flow, last=3)
     """, """
     profile = flow.profile()
     T, new, old = len(profile.steps), profile.norms[0], profile.norms[-1]
@@ -331,17 +331,17 @@ FLOWS.append(Entry(
 BLAME = [
     Entry("blame", "Who is to blame: ‖δ‖ for every loss and every step",
           "Row t blames the steps k ≤ t; above the diagonal there is no way. The blame fades with t − k.",
-          EVERY + "errors = viz.local_errors(loss)\nviz.blame_map(errors)", """
+          EVERY + "errors = viz.local_errors(loss)\nviz.plot_shares(errors)", """
           assert not np.triu(errors.reached, 1).any()
           lags = errors.by_lag()
           assert lags[0] > lags[5] > lags[15] > 0
           """),
     Entry("shares_step", "The gradient of W, step by step",
           "The shares of the steps add up to the gradient as vectors: {left:.0%} of the sum of their norms is left.",
-          EVERY + 'by_step = viz.shares(loss)\nviz.share_bars(by_step["W"])',
+          EVERY + 'by_step = viz.shares(loss)\nviz.plot_share_bars(by_step["W"])',
           'left = by_step["W"].cancellation()\nassert left < 1'),
     Entry("shares_lag", "The gradient of W, by lag", "Most of it is from lag 0: {near:.2g}; from lag 10, {far:.1g}.",
-          EVERY + 'by_lag = viz.shares_by_lag(loss)\nviz.share_bars(by_lag["W"], log=True)', """
+          EVERY + 'by_lag = viz.shares(loss, by="lag")\nviz.plot_share_bars(by_lag["W"], log=True)', """
           share = by_lag["W"]
           near, far = share.norms[share.keys.index(0)], share.norms[share.keys.index(10)]
           assert near == share.norms.max() and far < near / 10
@@ -359,13 +359,13 @@ C = viz.connectivity(lambda x: head(net(x)[0]), x, codes[1:])
 
 MEMORY = [
     Entry("text_map", "Which step listens to which", "Untrained, each answer listens to the last few characters: the "
-          "same step counts {ratio:.0f} times as much as ten steps before.", TEXT + "viz.text_map(C, words)", """
+          "same step counts {ratio:.0f} times as much as ten steps before.", TEXT + "viz.draw_text_map(C, words)", """
           T = len(C)
           ratio = np.mean([C[t, t] for t in range(10, T)]) / np.mean([C[t, t - 10] for t in range(10, T)])
           assert (np.triu(C, 1) == 0).all() and ratio > 2
           """),
     Entry("shaded_text", "The text, shaded", "What the prediction of the boxed character depends on.",
-          TEXT + "viz.shaded_text(C, words, steps=[18, 28])", "assert C[18, 18] > 0"),
+          TEXT + "viz.draw_text(C, words, steps=[18, 28])", "assert C[18, 18] > 0"),
 ]
 
 PICTURES: dict[str, list[Entry]] = {

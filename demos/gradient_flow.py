@@ -375,11 +375,11 @@ class Report:
         svgs = {}
         for r in results:
             name = f"{r.name}: the last {SHOWN} steps of {len(labels)}, gradient of the last character's loss"
-            drawing = viz.unrolled(r.flow, last=SHOWN, labels=labels, name=name, scale=scale)
+            drawing = viz.draw_unrolled(r.flow, last=SHOWN, labels=labels, name=name, scale=scale)
             svgs[r.name] = self.save(f"{r.name}.svg", drawing.svg)
         svgs["graph"] = self.graph
         if len(results) > 1:
-            together = viz.side_by_side(flows, last=TOGETHER, labels=labels, scale=scale,
+            together = viz.draw_unrolled(flows, last=TOGETHER, labels=labels, scale=scale,
                                         name="the gated path against the plain tanh path")
             svgs["together"] = self.save("side_by_side.svg", together.svg)
         compared = viz.compare_flow({r.name: r.loss for r in results}, name=f"how far back the gradient of the last "
@@ -387,7 +387,7 @@ class Report:
         svgs["compared"] = self.save("gates_against_tanh.svg", compared.drawing.svg)
         shades = viz.Scale.of((g for r in results for g in r.heard[-1]), widest=8)
         for r in results:
-            text = viz.shaded_text(r.heard, self.corpus.passage, scale=shades, name=f"{r.name}: what it listens to")
+            text = viz.draw_text(r.heard, self.corpus.passage, scale=shades, name=f"{r.name}: what it listens to")
             svgs[f"{r.name} text"] = self.save(f"{r.name}_text.svg", text.svg)
         svgs["curves"] = self.curves(flows)
         self.save("flow.json", json.dumps(self.numbers(results), indent=1, ensure_ascii=False, allow_nan=False))
@@ -409,7 +409,7 @@ class Report:
         from viz.plots import curves
 
         try:
-            return self.save("norm_against_lag.svg", curves.as_svg(curves.norm_against_lag(flows)))
+            return self.save("norm_against_lag.svg", curves.as_svg(curves.plot_norms(flows)))
         except ImportError as error:
             if str(error) not in self.notes:
                 self.notes.append(str(error))
@@ -610,7 +610,7 @@ def draw_graph(report: Report, options: argparse.Namespace) -> None:
     _, state = CELLS[kind](2, 2, rng=options.seed)(x, first)
     loss = (state[0] if isinstance(state, tuple) else state).sum()
     loss.backward()
-    drawing = viz.draw(loss).drawing
+    drawing = viz.draw_graph(loss).drawing
     report.graph = report.save(f"{kind}_graph.svg", drawing.svg)
     by = {"dot": "Graphviz' dot program", "pygraphviz": "pygraphviz"}.get(
         drawing.laid_out_by, "viz.layout.layered, because Graphviz' dot program was not found (it is not needed)")

@@ -5,7 +5,7 @@ One graph model, and three things to do with it: make smaller graphs (`graph`, `
 """
 
 from viz.errors import MissingToolError
-from viz.flow.blame import LocalErrors, Shares, local_errors, shares, shares_by_lag
+from viz.flow.blame import LocalErrors, Shares, local_errors, shares
 from viz.flow.compare import Comparison, Track, compare_flow
 from viz.flow.connectivity import connectivity
 from viz.flow.decay import Decay, decay, ratios
@@ -14,24 +14,24 @@ from viz.flow.horizon import Horizon
 from viz.flow.jacobians import StepJacobians, step_jacobians
 from viz.flow.messages import Arrival, Flow, Profile, gradient_flow, profiles
 from viz.flow.recorder import Recorder
-from viz.flow.ways import Ways, step_ways, ways
+from viz.flow.ways import Ways, ways
 from viz.folding.contract import members
 from viz.folding.fold import fold
 from viz.folding.roll import roll
 from viz.graph.equations import Equations, equations
 from viz.graph.export import read, write
 from viz.graph.trace import trace
-from viz.pictures.cell import cell
-from viz.pictures.derivative import derivative
-from viz.pictures.dot import draw, draw_dot
-from viz.pictures.film import Frames, backprop_frames
-from viz.pictures.long import folded
-from viz.pictures.rolled import rolled
-from viz.pictures.text import shaded_text, text_map
-from viz.pictures.unrolled import common_scale, side_by_side, unrolled
+from viz.pictures.cell import draw_cell
+from viz.pictures.derivative import draw_derivative
+from viz.pictures.dot import draw_dot, draw_graph
+from viz.pictures.film import Frames, draw_film
+from viz.pictures.long import draw_long
+from viz.pictures.rolled import draw_rolled
+from viz.pictures.text import draw_text, draw_text_map
+from viz.pictures.unrolled import common_scale, draw_unrolled
 from viz.pictures.ways import draw_ways
-from viz.plots.curves import norm_against_lag
-from viz.plots.through_time import blame_map, eigenvalue_plane, share_bars, singular_fan, transport_curves
+from viz.plots.curves import plot_norms
+from viz.plots.through_time import plot_eigenvalues, plot_share_bars, plot_shares, plot_singular_values, plot_transport
 from viz.render.drawing import Drawing
 from viz.scale import Scale
 from viz.theme import DARK, Theme
@@ -39,9 +39,9 @@ from viz.theme import DARK, Theme
 __all__ = [
     "DARK", "Arrival", "Comparison", "Decay", "Drawing", "Equations", "Flow", "Frames", "Horizon", "LocalErrors",
     "MissingToolError", "Profile", "Recorder", "Scale", "Shares", "StepJacobians", "Theme", "Track", "Ways",
-    "backprop_frames", "blame_map", "cell", "common_scale", "compare_flow", "connectivity", "decay", "derivative",
-    "draw", "draw_dot", "draw_ways", "eigenvalue_plane", "equations", "fold", "folded", "from_torch", "gradient_flow",
-    "local_errors", "members", "norm_against_lag", "profiles", "ratios", "read", "roll", "rolled",
-    "shaded_text", "share_bars", "shares", "shares_by_lag", "side_by_side", "singular_fan", "step_jacobians",
-    "step_ways", "text_map", "trace", "transport_curves", "unrolled", "ways", "write",
+    "common_scale", "compare_flow", "connectivity", "decay", "draw_cell", "draw_derivative", "draw_dot", "draw_film",
+    "draw_graph", "draw_long", "draw_rolled", "draw_text", "draw_text_map", "draw_unrolled", "draw_ways", "equations",
+    "fold", "from_torch", "gradient_flow", "local_errors", "members", "plot_eigenvalues", "plot_norms",
+    "plot_share_bars", "plot_shares", "plot_singular_values", "plot_transport", "profiles", "ratios", "read", "roll",
+    "shares", "step_jacobians", "trace", "ways", "write",
 ]

@@ -1,6 +1,6 @@
 """The command: draw whatever a function of yours returns.
 
-    python -m viz MODULE:FUNCTION --out net.svg [--kind draw] [--fold step] [--flow] [--steps 0..3] [--theme dark]
+    python -m viz MODULE:FUNCTION --out net.svg [--kind graph] [--fold step] [--flow] [--steps 0..3] [--theme dark]
 
 FUNCTION is called without arguments and returns a `Value` or a `Tensor`, the loss say, or a cell, or a finished
 picture, which is saved. MODULE is as in ``import``, or a file: ``nets.py:loss``.
@@ -28,8 +28,8 @@ from microgradrnn.terminal import command
 
 PICTURES = (".svg", ".png", ".pdf")
 FILES = {  # for each kind of picture, what it is written as
-    "unrolled": PICTURES, "rolled": PICTURES, "folded": PICTURES, "cell": PICTURES,
-    "draw": (*PICTURES, ".gv", ".dot"), "frames": (".svg", ".gif", ""), "graph": (".json", ".graphml", ".gv", ".dot"),
+    "unrolled": PICTURES, "rolled": PICTURES, "long": PICTURES, "cell": PICTURES,
+    "graph": (*PICTURES, ".gv", ".dot"), "film": (".svg", ".gif", ""), "data": (".json", ".graphml", ".gv", ".dot"),
 }
 FINISHED = "as it was returned"  # what is said in place of a kind, where the function returns a picture
 DATA = (".json", ".graphml")
@@ -106,7 +106,7 @@ def graph_of(root: Any, options: argparse.Namespace) -> nx.MultiDiGraph:
     flow = viz.gradient_flow(root) if options.flow else None
     if options.fold is None:
         return viz.trace(root) if flow is None else viz.fold(flow, hide=())
-    each = options.fold == "step" and options.kind == "draw"  # one W and a line to every step is a thicket
+    each = options.fold == "step" and options.kind == "graph"  # one W and a line to every step is a thicket
     return viz.fold(root, by=options.fold, flow=flow, parameters="use" if each else "once")
 
 
@@ -114,29 +114,29 @@ def picture(root: Any, options: argparse.Namespace) -> Any:
     """What has `save`: a drawing, a `Digraph`, a film."""
     theme, kind, name = THEMES[options.theme], options.kind, options.name
     if kind == "cell":
-        return viz.cell(root, flow=options.flow, name=name, theme=theme)
-    if kind == "draw":
-        return viz.draw(graph_of(root, options), theme=theme)
-    if kind == "frames":
-        return viz.backprop_frames(root, theme=theme)
+        return viz.draw_cell(root, flow=options.flow, name=name, theme=theme)
+    if kind == "graph":
+        return viz.draw_graph(graph_of(root, options), theme=theme)
+    if kind == "film":
+        return viz.draw_film(root, theme=theme)
     flow = viz.gradient_flow(root) if options.flow else None
-    words = {"rolled": "steps", "folded": "cells"}.get(kind, "steps" if isinstance(options.steps, tuple) else "last")
+    words = {"rolled": "steps", "long": "cells"}.get(kind, "steps" if isinstance(options.steps, tuple) else "last")
     more: dict[str, Any] = {} if options.steps is None else {words: options.steps}
     if kind == "rolled" and more:
         more["beside"] = True
-    return getattr(viz, kind)(root, flow, name=name, theme=theme, **more)
+    return getattr(viz, f"draw_{kind}")(root, flow=flow, name=name, theme=theme, **more)
 
 
 def drawn(root: Any, options: argparse.Namespace) -> tuple[Callable[[str], object], str]:
     """What writes it to a file, and a few words about it."""
-    if options.kind == "graph":
+    if options.kind == "data":
         graph = graph_of(root, options)
         return (lambda path: viz.write(graph, path)), f"{len(graph)} nodes, {graph.number_of_edges()} edges"
     found = root if options.kind == FINISHED else picture(root, options)
     drawing = getattr(found, "drawing", found)
     by = f", laid out by {drawing.laid_out_by}" if drawing.laid_out_by else ""
     wide = "; a net with steps is easier to read as --kind unrolled or rolled" if (
-        options.kind == "draw" and options.fold is None and has_steps(root)) else ""
+        options.kind == "graph" and options.fold is None and has_steps(root)) else ""
     return getattr(found, "save", drawing.save), f"{drawing.width:.0f} x {drawing.height:.0f} pixels{by}{wide}"
 
 
@@ -167,7 +167,7 @@ def instead(root: Any) -> str:
     if isinstance(root, (tuple, list)) and root and isinstance(root[0], Node):
         return "; return its first element, or what else is to be drawn of it"
     if type(root).__module__.split(".")[0] == "torch":
-        return " of this library; for PyTorch return a picture, viz.unrolled(viz.from_torch(...))"
+        return " of this library; for PyTorch return a picture, viz.draw_unrolled(viz.from_torch(...))"
     if isinstance(root, viz.Flow):
         return "; return the loss, and say --flow"
     if hasattr(root, "savefig"):
@@ -182,13 +182,13 @@ def kind_for(root: Any, paths: Sequence[str], options: argparse.Namespace) -> st
     endings = {Path(path).suffix.lower() for path in paths}
     if "" in endings:
         raise TroubleError(f"--out {next(path for path in paths if not Path(path).suffix)}: the ending says how it is "
-                           "written: .svg, .png, .pdf, .gv, .dot, .gif, .json or .graphml (--kind frames makes a "
+                           "written: .svg, .png, .pdf, .gv, .dot, .gif, .json or .graphml (--kind film makes a "
                            "folder of stills)")
     if endings <= set(DATA):
-        return "graph"
+        return "data"
     if ".gif" in endings:
-        return "frames"
-    return "draw" if options.fold or endings & {".gv", ".dot"} or not has_steps(root) else "unrolled"
+        return "film"
+    return "graph" if options.fold or endings & {".gv", ".dot"} or not has_steps(root) else "unrolled"
 
 
 def jobs(root: Any, options: argparse.Namespace) -> list[argparse.Namespace]:
@@ -219,15 +219,15 @@ def check(options: argparse.Namespace) -> None:
         ending = Path(path).suffix.lower()
         if ending not in FILES[kind]:
             raise TroubleError(f"--out {path}: {kind} is written as {', '.join(e or 'a folder' for e in FILES[kind])}")
-    if options.fold and kind not in ("draw", "graph"):
-        raise TroubleError(f"--fold goes with --kind draw and graph, not with {kind}")
-    if options.steps is not None and kind not in ("unrolled", "rolled", "folded"):
-        raise TroubleError(f"--steps goes with --kind unrolled, rolled and folded, not with {kind}")
+    if options.fold and kind not in ("graph", "data"):
+        raise TroubleError(f"--fold goes with --kind graph and data, not with {kind}")
+    if options.steps is not None and kind not in ("unrolled", "rolled", "long"):
+        raise TroubleError(f"--steps goes with --kind unrolled, rolled and long, not with {kind}")
     if isinstance(options.steps, tuple) and kind != "unrolled":
         raise TroubleError(f"--steps: for {kind} how many, not from where to where")
-    if options.name and kind in ("draw", "frames", "graph"):
+    if options.name and kind in ("graph", "film", "data"):
         raise TroubleError(f"--name goes with the other kinds, not with {kind}")
-    if options.flow and kind == "frames":
+    if options.flow and kind == "film":
         raise TroubleError("--flow: a film always shows the gradient")
 
 
@@ -255,7 +255,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--out", nargs="+", default=["net.svg"], metavar="FILE",
                    help="the ending says how: .svg, .png, .pdf, .gv, .gif, .json, .graphml (default: net.svg)")
     p.add_argument("--kind", choices=list(FILES),
-                   help="default: cell for a cell; unrolled, if there are time steps; else draw")
+                   help="default: cell for a cell; unrolled, if there are time steps; else graph")
     p.add_argument("--fold", choices=FOLDS, help="draw a smaller graph: a node for each step, module, run of steps")
     p.add_argument("--flow", action="store_true", help="draw the gradient on every edge")
     p.add_argument("--steps", type=steps, help="how many steps, or which: 8, 3..7")

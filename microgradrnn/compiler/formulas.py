@@ -79,9 +79,9 @@ class Writer:
             parts += [self.notation.dots] * (start > end) + [self.symbol(piece)]
             end = stop
         parts += [self.notation.dots] * (end < whole.shape[axis])
-        return self.side_by_side(parts, axis, len(whole.shape))
+        return self.draw_unrolled(parts, axis, len(whole.shape))
 
-    def side_by_side(self, parts: Iterable[str], axis: int, ndim: int) -> str:
+    def draw_unrolled(self, parts: Iterable[str], axis: int, ndim: int) -> str:
         """Blocks along the last axis [a b], or one below the other [a; b]."""
         return f"[{('; ' if axis < ndim - 1 else self.notation.space).join(parts)}]"
 
@@ -229,7 +229,7 @@ class Writer:
 
     def concat(self, e: Expression) -> Formula:
         """Blocks."""
-        return Formula(self.side_by_side([self.write(a).text for a in e.args], e.params["axis"], len(e.shape)))
+        return Formula(self.draw_unrolled([self.write(a).text for a in e.args], e.params["axis"], len(e.shape)))
 
     def reshape(self, e: Expression) -> Formula:
         """Axes of length 1 that come or go are not shown."""

@@ -559,7 +559,7 @@ def flat(x: Any) -> Iterator[np.ndarray]:
 
 VIEWS: dict[str, Callable[[Any, list[Any]], Any]] = {
     "profiles": lambda loss, each: [(q.state, q.steps, q.norms) for q in viz.profiles(viz.gradient_flow(loss))],
-    "shares by lag": lambda loss, each: viz.shares_by_lag(each),
+    "shares by lag": lambda loss, each: viz.shares(each, by="lag"),
     "Jacobians of steps": lambda loss, each: viz.step_jacobians(loss),
     "errors of steps": lambda loss, each: viz.local_errors(each).norms,
     "norms of messages": lambda loss, each: sorted(viz.gradient_flow(loss).messages.values()),
@@ -576,10 +576,10 @@ def test_pictures_count_the_same_numbers(kind: str, view: str) -> None:
 
 
 DRAWINGS: dict[str, Callable[[Any], str]] = {
-    "unrolled": lambda loss: viz.unrolled(loss).svg,
-    "unrolled with its flow": lambda loss: viz.unrolled(loss, flow=viz.gradient_flow(loss)).svg,
-    "rolled": lambda loss: viz.rolled(loss, viz.gradient_flow(loss)).svg,
-    "nodes": lambda loss: viz.draw(loss).source,
+    "unrolled": lambda loss: viz.draw_unrolled(loss).svg,
+    "unrolled with its flow": lambda loss: viz.draw_unrolled(loss, flow=viz.gradient_flow(loss)).svg,
+    "rolled": lambda loss: viz.draw_rolled(loss, flow=viz.gradient_flow(loss)).svg,
+    "nodes": lambda loss: viz.draw_graph(loss).source,
     "compared": lambda loss: viz.compare_flow({"net": loss}).drawing.svg,
 }
 

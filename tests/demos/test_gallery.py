@@ -55,7 +55,7 @@ def test_making_a_picture_twice_gives_the_same_bytes(name: str) -> None:
 
 def test_a_caption_that_the_data_do_not_bear_is_refused() -> None:
     with pytest.raises(AssertionError):
-        make(Entry("x", "x", "The LSTM forgets nothing.", "viz.cell(nn.LSTMCell(1, 1, rng=0))", "assert 0.73 == 1"))
+        make(Entry("x", "x", "It forgets nothing.", "viz.draw_cell(nn.LSTMCell(1, 1, rng=0))", "assert 0.73 == 1"))
 
 
 def test_a_picture_that_no_entry_makes_any_more_is_removed(tmp_path: Path) -> None:

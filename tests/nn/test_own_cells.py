@@ -78,7 +78,7 @@ def test_a_cell_of_ones_own_unrolls_trains_and_draws(kind: str) -> None:
     flow = viz.gradient_flow(loss())
     assert sorted(flow.profile("h").steps) == [*range(T)]
     assert min(flow.profile("h").norms) > 0
-    drawing = viz.unrolled(flow, steps=(1, 3))
+    drawing = viz.draw_unrolled(flow, steps=(1, 3))
     assert all(f">t = {t}<" in drawing.svg for t in (1, 2, 3))
 
 
@@ -98,5 +98,5 @@ def test_every_cell_draws(kind: str) -> None:
     net = nn.Recurrent(CELLS[kind](D), CELLS[kind](H))
     loss = (net(np.random.default_rng(0).standard_normal((T, 1, D)))[0][-1] ** 2).sum()
     flow = viz.gradient_flow(loss)
-    assert viz.unrolled(loss, flow=flow).svg.startswith("<svg")
-    assert viz.draw(loss).source.startswith("digraph")
+    assert viz.draw_unrolled(loss, flow=flow).svg.startswith("<svg")
+    assert viz.draw_graph(loss).source.startswith("digraph")

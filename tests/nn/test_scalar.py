@@ -111,5 +111,5 @@ def test_a_recurrent_neuron_makes_a_small_picture(neuron: Any) -> None:
     hs, _ = nn.unroll(neuron(2), [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     assert [h.scope.step for h in hs] == [0, 1, 2]
     flow = viz.gradient_flow(hs[-1])
-    assert viz.unrolled(hs[-1], flow=flow).svg.startswith("<svg")
-    assert "u_" in viz.draw(hs[-1]).source
+    assert viz.draw_unrolled(hs[-1], flow=flow).svg.startswith("<svg")
+    assert "u_" in viz.draw_graph(hs[-1]).source

@@ -81,7 +81,7 @@ def measures(program: Written) -> dict[str, Measure]:
     found["shares"] = tried(lambda: by_step(viz.shares(loss, program.parameters), labels))
     found["names of shares"] = tried(lambda: len(viz.shares(loss)))
     found["shares by lag"] = tried(lambda: {name: lagged(one) for name, one in
-                                            viz.shares_by_lag(loss, program.parameters).items()})
+                                            viz.shares(loss, program.parameters, by="lag").items()})
     for layer in range(count):
         found |= {f"{what}, layer {layer}": one for what, one in of_layer(program, layer).items()}
     found["errors at states"] = each(lambda name, layer: errors(viz.local_errors(loss, layer, at=name), labels))
@@ -102,7 +102,7 @@ def rates(profile: viz.Profile) -> Measure:
 
 def ways_of(program: Written, by: str, name: str, layer: int) -> Measure:
     """The ways by which the gradient comes to a state."""
-    return by_way(viz.ways(program.loss, name, by, layer=layer), program)
+    return by_way(viz.ways(program.loss, name, by=by, layer=layer), program)
 
 
 def by_way(found: viz.Ways, program: Written) -> Measure:

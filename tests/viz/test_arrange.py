@@ -67,7 +67,7 @@ def test_nothing_overlaps_and_edges_go_from_box_to_box(tool: str, rankdir: str, 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_the_picture_says_what_arranged_it(tool: str, only: Any, tmp_path: Path) -> None:
     only(tool)
-    picture = viz.draw(Value(2.0, label="a") * 3)
+    picture = viz.draw_graph(Value(2.0, label="a") * 3)
     assert picture.laid_out_by == picture.drawing.laid_out_by == tool
     picture.save(tmp_path / "x.svg")
     assert f"<!-- laid out by {tool}" in (tmp_path / "x.svg").read_text(encoding="utf-8")
@@ -88,14 +88,14 @@ def test_why_it_was_not_the_others_is_said(only: Any, monkeypatch: pytest.Monkey
 
 def test_a_comment_holds_no_double_hyphen_whatever_graphviz_says(only: Any) -> None:
     only("dot", dot="sys.exit('--> <b> --')")
-    assert "--> <b>" not in viz.draw(Value(1.0) * 2).drawing.svg
-    assert "dot: failed: - -" in viz.draw(Value(1.0) * 2).drawing.svg
+    assert "--> <b>" not in viz.draw_graph(Value(1.0) * 2).drawing.svg
+    assert "dot: failed: - -" in viz.draw_graph(Value(1.0) * 2).drawing.svg
 
 
 def test_labels_never_reach_graphviz(only: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(module, "by_graphviz", lambda text, format: asked.append(text) or by_graphviz(text, format))
-    viz.draw(Value(1.0, label='evil"]') * 2).drawing  # noqa: B018
+    viz.draw_graph(Value(1.0, label='evil"]') * 2).drawing  # noqa: B018
     assert len(asked) == 1
     assert "evil" not in asked[0]
 
@@ -127,7 +127,7 @@ def test_draw_saves_every_kind_of_picture_with_whatever_is_there(tool: str, endi
     if ending != "svg":
         pytest.importorskip({"png": "resvg_py", "pdf": "svglib"}[ending])
     only(tool)
-    path = viz.draw(Value(2.0, label="a") * 3).save(tmp_path / "deep" / f"x.{ending}")
+    path = viz.draw_graph(Value(2.0, label="a") * 3).save(tmp_path / "deep" / f"x.{ending}")
     assert Path(path).read_bytes().startswith({"svg": b"<svg", "png": b"\x89PNG", "pdf": b"%PDF"}[ending])
 
 
@@ -138,13 +138,13 @@ def test_graphviz_makes_png_and_pdf_where_our_own_way_is_missing(tool: str, endi
     only(tool)
     for name in ("resvg_py", "svglib", "svglib.svglib", "reportlab", "reportlab.graphics"):
         monkeypatch.setitem(sys.modules, name, None)
-    path = viz.draw(Value(2.0, label="a") * 3).save(tmp_path / f"x.{ending}")
+    path = viz.draw_graph(Value(2.0, label="a") * 3).save(tmp_path / f"x.{ending}")
     assert Path(path).read_bytes().startswith({"png": b"\x89PNG", "pdf": b"%PDF"}[ending])
 
 
 def test_text_that_somebody_changed_is_drawn_by_graphviz(only: Any, tmp_path: Path) -> None:
     only("pygraphviz")
-    picture = viz.draw(Value(2.0, label="a") * 3)
+    picture = viz.draw_graph(Value(2.0, label="a") * 3)
     before = picture.drawing
     picture.node("mine", label="my own")
     assert "my own" in picture.drawing.svg

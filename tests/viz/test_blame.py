@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -172,7 +173,7 @@ def test_losses_of_some_steps_are_given_by_step() -> None:
 
 @pytest.mark.parametrize("given", [3.0, np.ones(3), viz.gradient_flow(mg.Value(2.0) * 3)])
 def test_what_is_no_loss_is_refused(given: Any) -> None:
-    for measure in (viz.local_errors, viz.shares_by_lag):
+    for measure in (viz.local_errors, partial(viz.shares, by="lag")):
         with pytest.raises(TypeError, match=r"local errors: give one loss, or .* got \w+"):
             measure(given)
     with pytest.raises(TypeError, match="step_jacobians: give a loss, or the list of the states; got"):
@@ -182,7 +183,7 @@ def test_what_is_no_loss_is_refused(given: Any) -> None:
 def test_steps_that_a_checkpoint_hides_are_said_to_be_hidden() -> None:
     hs, _ = nn.RNN(D, H, rng=0)(normal(6, B, D), checkpoint=True)
     loss = (hs**2).sum()
-    for measure in (viz.shares, viz.shares_by_lag, viz.local_errors, viz.step_jacobians):
+    for measure in (viz.shares, partial(viz.shares, by="lag"), viz.local_errors, viz.step_jacobians):
         with pytest.raises(ValueError, match="a checkpoint hides the steps inside it"):
             measure(loss)
 
@@ -213,12 +214,12 @@ def test_somebody_elses_loop_with_the_losses_inside() -> None:
     for t in range(5):
         for k, g in enumerate(mg.grad(losses[t], hidden[: t + 1])):
             assert relative_error(given.arrays[t, k], g * (1 - hidden[k].data ** 2)) < 1e-14
-    for split in (viz.shares(total), viz.shares_by_lag(total), viz.shares_by_lag(losses)):
+    for split in (viz.shares(total), viz.shares(total, by="lag"), viz.shares(losses, by="lag")):
         assert set(split) == {"W", "V"}
         for name, p in (("W", W), ("V", V)):
             assert relative_error(split[name].total, mg.grad(total, p)) < 1e-13
             assert not split[name].rest.any()
-    assert viz.shares_by_lag(total)["V"].norms[1:].max() == 0
+    assert viz.shares(total, by="lag")["V"].norms[1:].max() == 0
 
 
 def test_scalars_are_blamed_too() -> None:
@@ -229,7 +230,7 @@ def test_scalars_are_blamed_too() -> None:
             losses.append((h - 1) ** 2)
     total = losses[0] + losses[1] + losses[2] + losses[3]
     expected = mg.grad(total, w)
-    for split in (viz.shares(total), viz.shares_by_lag(total), viz.shares_by_lag(losses)):
+    for split in (viz.shares(total), viz.shares(total, by="lag"), viz.shares(losses, by="lag")):
         assert float(split["w"].total) == pytest.approx(expected, rel=1e-13)
     assert viz.local_errors(total).norms == pytest.approx(viz.local_errors(losses).norms, rel=1e-13)
 
@@ -251,7 +252,7 @@ def test_shares_by_step_add_up_to_the_gradient(name: str, T: int) -> None:
 @pytest.mark.parametrize("name", NETS)
 def test_shares_by_lag_add_up_to_the_gradient(name: str, given: str) -> None:
     tagged = Tagged(NETS[name]())
-    found = viz.shares_by_lag(tagged.loss if given == "one loss" else tagged.losses, tagged.parameters)
+    found = viz.shares(tagged.loss if given == "one loss" else tagged.losses, tagged.parameters, by="lag")
     for parameter, p in tagged.parameters.items():
         assert relative_error(found[parameter].total, mg.grad(tagged.loss, p)) < 1e-12
         assert not found[parameter].rest.any()
@@ -275,7 +276,7 @@ def test_shares_of_a_simple_net_are_those_of_the_equations() -> None:
         assert relative_error(by_step["b"].arrays[k], eps[k].sum(0)) < 1e-12
         assert relative_error(by_step["V"].arrays[k], tagged.hs.data[k].T @ blame[k]) < 1e-12
         assert relative_error(by_step["d"].arrays[k], blame[k].sum(0)) < 1e-12
-    by_lag = viz.shares_by_lag(tagged.loss, {"U": cell.U, "W": cell.W, "b": cell.b})
+    by_lag = viz.shares(tagged.loss, {"U": cell.U, "W": cell.W, "b": cell.b}, by="lag")
     for lag in range(6):
         pairs = [(k + lag, k) for k in range(6 - lag)]
         assert relative_error(by_lag["W"].arrays[lag], sum(before[k].T @ delta[t, k] for t, k in pairs)) < 1e-12
@@ -331,7 +332,7 @@ def test_a_penalty_on_the_weights_belongs_to_no_step() -> None:
     W = net.cell.W
     for data in ((hs**2).sum(), (h**2).sum()):
         loss = data + 0.5 * (W * W).sum()
-        for found in (viz.shares(loss, {"W": W})["W"], viz.shares_by_lag(loss, {"W": W})["W"]):
+        for found in (viz.shares(loss, {"W": W})["W"], viz.shares(loss, {"W": W}, by="lag")["W"]):
             assert relative_error(found.rest, W.data) < 1e-14
             assert relative_error(found.total, mg.grad(loss, W)) < 1e-13
 
@@ -340,7 +341,7 @@ def test_sequences_of_different_lengths() -> None:
     net = nn.LSTM(D, H, rng=0)
     hs, _ = net(normal(6, B, D), lengths=[6, 3])
     loss, parameters = (hs**2).sum(), dict(net.named_parameters())
-    for found in (viz.shares(loss, parameters), viz.shares_by_lag(loss, parameters)):
+    for found in (viz.shares(loss, parameters), viz.shares(loss, parameters, by="lag")):
         for name, p in parameters.items():
             assert relative_error(found[name].total, mg.grad(loss, p)) < 1e-12
     errors = viz.local_errors(loss, at="h", arrays=True)
@@ -365,7 +366,7 @@ def test_a_head_written_out_and_weights_that_are_tied_to_the_inputs() -> None:
     hs, _ = net(table(ids))
     loss = nn.cross_entropy(hs @ table.E.T + d, ids, reduction="sum")
     parameters = {"E": table.E, "d": d, **dict(net.named_parameters())}
-    for found in (viz.shares(loss, parameters), viz.shares_by_lag(loss, parameters)):
+    for found in (viz.shares(loss, parameters), viz.shares(loss, parameters, by="lag")):
         for name, p in parameters.items():
             assert relative_error(found[name].total, mg.grad(loss, p)) < 1e-12
             assert not found[name].rest.any()
@@ -378,7 +379,7 @@ def test_the_steps_of_a_decoder_are_counted_on_from_those_of_its_encoder() -> No
     source, target = rng.integers(0, 9, (6, B)), rng.integers(0, 7, (4, B))
     loss = nn.cross_entropy(net(source, target), target, reduction="sum")
     parameters = dict(net.named_parameters())
-    for found in (viz.shares(loss, parameters), viz.shares_by_lag(loss, parameters)):
+    for found in (viz.shares(loss, parameters), viz.shares(loss, parameters, by="lag")):
         for name, p in parameters.items():
             assert relative_error(found[name].total, mg.grad(loss, p)) < 1e-12
     errors = viz.local_errors(loss, layer=0)
@@ -398,7 +399,7 @@ def test_what_uses_several_steps_at_once_is_kept_in_the_rest() -> None:
     hs, _ = net(normal(6, B, D))
     loss = nn.cross_entropy(head(nn.mean_over_steps(hs)), [1, 2])
     parameters = {"W": net.cell.W, "V": head.V}
-    for found in (viz.shares(loss, parameters), viz.shares_by_lag(loss, parameters)):
+    for found in (viz.shares(loss, parameters), viz.shares(loss, parameters, by="lag")):
         for name, p in parameters.items():
             assert relative_error(found[name].total, mg.grad(loss, p)) < 1e-12
         assert not found["W"].rest.any()
@@ -462,7 +463,7 @@ def test_a_use_is_at_the_step_that_reads_the_row_not_at_the_one_that_made_it(ord
     own, copies = by_hand(high.cell, list(a.data[order]), np.zeros((B, K)))
     n = len(own)
     loss, truth = (h**2).sum(), (own[-1] ** 2).sum()
-    by_lag = viz.shares_by_lag(loss, dict(high.cell.named_parameters()))
+    by_lag = viz.shares(loss, dict(high.cell.named_parameters()), by="lag")
     by_step = viz.shares(loss, dict(high.cell.named_parameters()))
     for name, found in by_lag.items():
         assert not found.rest.any()
@@ -496,7 +497,7 @@ def test_a_net_called_again_with_the_state_it_handed_on_is_the_net_called_once()
         second, _ = kind(xs[4:], state)
         whole, parts = (once**2).sum(), (first**2).sum() + (second**2).sum()
         parameters = dict(kind.named_parameters())
-        for measure in (viz.shares, viz.shares_by_lag):
+        for measure in (viz.shares, partial(viz.shares, by="lag")):
             expected, found = measure(whole, parameters), measure(parts, parameters)
             for name in parameters:
                 assert found[name].keys == expected[name].keys == tuple(range(8))
@@ -517,7 +518,7 @@ def test_lags_between_decoder_and_encoder_are_counted_in_the_order_of_execution(
     losses = [((h * w) ** 2).sum() for h, w in zip(written, weights, strict=True)]
     errors = viz.local_errors(loss, layer=0, at="h", arrays=True)
     assert (errors.losses, errors.steps) == (tuple(range(T, T + S)), tuple(range(T)))
-    by_lag = viz.shares_by_lag(loss, {"W": ahead.cell.W})["W"]
+    by_lag = viz.shares(loss, {"W": ahead.cell.W}, by="lag")["W"]
     expected: dict[int, Any] = {}
     for s in range(S):
         for k, (h, use) in enumerate(zip(read, uses, strict=True)):
@@ -563,7 +564,7 @@ def test_shares_of_weights_that_a_checkpoint_hides_are_refused_and_of_others_not
     hidden, _ = nn.unroll(low, xs, checkpoint=True)
     seen, _ = nn.unroll(low, xs)
     loss, plain = ((high(a)[1] ** 2).sum() for a in (hidden, seen))
-    for measure in (viz.shares, viz.shares_by_lag):
+    for measure in (viz.shares, partial(viz.shares, by="lag")):
         with pytest.raises(ValueError, match="a checkpoint hides the steps inside it"):
             measure(loss, {"W": low.W})
         found, expected = (measure(x, {"W": high.cell.W})["W"] for x in (loss, plain))
@@ -610,7 +611,7 @@ def test_no_grad_is_touched_and_no_grad_does_not_matter() -> None:
     tagged = Tagged(nn.RNN(D, H, rng=0))
     with mg.no_grad():
         errors = viz.local_errors(tagged.loss)
-        by_lag = viz.shares_by_lag(tagged.losses)
+        by_lag = viz.shares(tagged.losses, by="lag")
     assert errors.norms[5, 0] > 0
     assert by_lag["W"].norms[0] > 0
     assert all(p.grad is None for p in tagged.parameters.values())
@@ -675,7 +676,7 @@ def test_an_input_is_no_weight_however_it_is_read(form: str, written: str, made:
     for name, share in found.items():
         w = {3: U, 6: W}[share.total.shape[0]]
         assert relative_error(share.total, mg.grad((h * h).sum(), w)) < 1e-12, name
-    assert not any(e.startswith("W3") for e in viz.unrolled(h.sum()).svg.split(">"))
+    assert not any(e.startswith("W3") for e in viz.draw_unrolled(h.sum()).svg.split(">"))
 
 
 def test_weights_that_look_like_inputs_are_weights() -> None:

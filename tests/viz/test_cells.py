@@ -74,7 +74,7 @@ def test_an_input_that_is_a_node_at_some_steps_only_is_one_pill_with_a_wire(with
     pills = [name for name, glyph in found.glyphs.items() if glyph.shape == "input"]
     assert len(pills) == 1
     assert [wire.target for wire in found.wires if wire.source == pills[0]] == ["z"]
-    assert viz.unrolled(root).svg.count(">x</text>") == 1, "stamped, with the whole cell, at every step"
+    assert viz.draw_unrolled(root).svg.count(">x</text>") == 1, "stamped, with the whole cell, at every step"
 
 
 def test_an_input_that_is_the_same_at_every_step_is_no_weight() -> None:

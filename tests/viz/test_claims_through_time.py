@@ -7,6 +7,7 @@ forms in plain NumPy.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -137,7 +138,7 @@ def test_s39_the_trace_derivation_as_printed_is_exact_for_one_step_only(T: int, 
             losses.append(nn.cross_entropy(net.head(h), net.y[t], reduction="sum"))
     truncated = mg.grad(sum(losses[1:], start=losses[0]), net.cell.W)
     assert relative_error(truncated, printed) < 1e-13
-    lag_0 = viz.shares_by_lag(net.losses, {"W": net.cell.W})["W"].arrays[0]
+    lag_0 = viz.shares(net.losses, {"W": net.cell.W}, by="lag")["W"].arrays[0]
     assert relative_error(lag_0, printed) < 1e-13
     true = net.truth()["W"]
     error = np.linalg.norm(printed - true) / np.linalg.norm(true)
@@ -159,7 +160,7 @@ def test_c2_the_gradient_of_a_shared_weight_is_the_sum_over_its_copies_which_can
 
 
 def test_c25_the_output_weights_see_the_current_step_only_but_all_the_terms_are_needed(net: Net) -> None:
-    by_lag, by_step = (f(net.loss, {"V": net.head.V})["V"] for f in (viz.shares_by_lag, viz.shares))
+    by_lag, by_step = (f(net.loss, {"V": net.head.V})["V"] for f in (partial(viz.shares, by="lag"), viz.shares))
     assert not by_lag.arrays[1:].any()
     for t in range(T):
         assert relative_error(by_step.arrays[t], net.h[t + 1].T @ net.blame[t]) < 1e-12
@@ -170,7 +171,7 @@ def test_c26_the_gradients_of_w_u_and_b_take_the_losses_of_all_later_steps_not_t
     net = Net(gain=1.2)
     errors = viz.local_errors(net.loss)
     assert (errors.norms[errors.reached] > 1e-6).all()
-    for name, shares in viz.shares_by_lag(net.loss, {name: net.parameters[name] for name in "UWb"}).items():
+    for name, shares in viz.shares(net.loss, {name: net.parameters[name] for name in "UWb"}, by="lag").items():
         assert relative_error(shares.arrays[:2].sum(0), net.truth()[name]) > 0.1
 
 
@@ -248,7 +249,7 @@ def test_c39_c40_c41_the_chain_is_the_product_of_w_and_slopes_in_turn_and_they_d
 
 
 def test_c42_each_chain_is_a_product_and_the_gradient_of_a_weight_is_a_sum_of_them(net: Net) -> None:
-    W = viz.shares_by_lag(net.loss, {"W": net.cell.W})["W"]
+    W = viz.shares(net.loss, {"W": net.cell.W}, by="lag")["W"]
     assert (W.norms > 0).all()
     assert relative_error(W.arrays.sum(0), net.truth()["W"]) < 1e-14
     assert max(relative_error(share, W.total) for share in W.arrays) > 0.9
@@ -350,7 +351,7 @@ def test_c43_the_bound_by_singular_values_is_never_broken() -> None:
 
 def test_c44_single_terms_of_long_lag_vanish_and_the_total_does_not() -> None:
     net = Net(100, gain=0.5, H=20)
-    W = viz.shares_by_lag(net.loss, {"W": net.cell.W})["W"]
+    W = viz.shares(net.loss, {"W": net.cell.W}, by="lag")["W"]
     norms = dict(zip(W.keys, W.norms, strict=True))
     total = np.linalg.norm(W.total)
     assert norms[50] < 1e-12 * norms[0]

@@ -38,9 +38,9 @@ def nothing(): recurrent()
 def flow(): return viz.gradient_flow(recurrent())
 def ways(): return viz.ways(recurrent())
 def words(): return "h"
-def drawing(): return viz.rolled(recurrent())
-def digraph(): return viz.draw(loss())
-def film(): return viz.backprop_frames(loss())
+def drawing(): return viz.draw_rolled(recurrent())
+def digraph(): return viz.draw_graph(loss())
+def film(): return viz.draw_film(loss())
 def comparison(): return viz.compare_flow({"rnn": recurrent()})
 already = Value(1.0) * 2
 made = nn.GRUCell(2, 3, rng=0)
@@ -80,7 +80,7 @@ def test_every_kind_is_written_as_everything_it_can_be(kind: str, nets: Path, ca
     pytest.importorskip("svglib")
     pytest.importorskip("PIL")
     names = [f"{kind}{ending}" for ending in FILES[kind]]
-    function = "my_nets:loss" if kind == "frames" else "my_nets:cell" if kind == "cell" else "my_nets:recurrent"
+    function = "my_nets:loss" if kind == "film" else "my_nets:cell" if kind == "cell" else "my_nets:recurrent"
     assert main([function, "--kind", kind, "--out", *names]) == 0
     assert capsys.readouterr().out.count(f"({kind}, ") == len(names)
     starts = {".svg": b"<svg", ".png": b"\x89PNG", ".pdf": b"%PDF", ".gif": b"GIF8", ".json": b"{",
@@ -98,9 +98,9 @@ def test_the_kind_is_chosen_by_the_graph_and_the_ending(nets: Path, capsys: Caps
     for function, out, more, kind in (
         ("cell", "x.svg", [], "cell"),
         ("made", "x.svg", ["--flow"], "cell"),
-        ("recurrent", "x.svg", [], "unrolled"), ("loss", "x.svg", [], "draw"), ("recurrent", "x.gv", [], "draw"),
-        ("recurrent", "x.svg", ["--fold", "step"], "draw"), ("recurrent", "x.json", ["--fold", "step"], "graph"),
-        ("loss", "x.gif", [], "frames"),
+        ("recurrent", "x.svg", [], "unrolled"), ("loss", "x.svg", [], "graph"), ("recurrent", "x.gv", [], "graph"),
+        ("recurrent", "x.svg", ["--fold", "step"], "graph"), ("recurrent", "x.json", ["--fold", "step"], "data"),
+        ("loss", "x.gif", [], "film"),
     ):
         assert main([f"my_nets:{function}", "--out", out, *more]) == 0
         assert f"({kind}, " in capsys.readouterr().out
@@ -116,7 +116,7 @@ def test_data_and_pictures_are_written_in_one_go(nets: Path, capsys: Capsys) -> 
 
 
 def test_the_flow_goes_into_the_data_too(nets: Path) -> None:
-    assert main(["my_nets:recurrent", "--out", "x.json", "x.svg", "--flow", "--kind", "graph"]) == 2
+    assert main(["my_nets:recurrent", "--out", "x.json", "x.svg", "--flow", "--kind", "data"]) == 2
     assert main(["my_nets:recurrent", "--out", "x.json"]) == 0
     plain = viz.read("x.json")
     assert main(["my_nets:recurrent", "--out", "x.json", "--flow"]) == 0
@@ -135,10 +135,10 @@ def test_a_finished_picture_is_saved(function: str, out: str, nets: Path, capsys
 
 
 def test_a_wide_drawing_of_steps_says_what_is_easier_to_read(nets: Path, capsys: Capsys) -> None:
-    for more, hinted in ((["--kind", "draw"], True), (["--kind", "draw", "--fold", "step"], False), ([], False)):
+    for more, hinted in ((["--kind", "graph"], True), (["--kind", "graph", "--fold", "step"], False), ([], False)):
         assert main(["my_nets:recurrent", "--out", "x.svg", *more]) == 0
         assert ("easier to read as --kind unrolled or rolled" in capsys.readouterr().out) == hinted
-    assert main(["my_nets:loss", "--out", "x.svg", "--kind", "draw"]) == 0
+    assert main(["my_nets:loss", "--out", "x.svg", "--kind", "graph"]) == 0
     assert "easier" not in capsys.readouterr().out
 
 
@@ -161,7 +161,7 @@ def test_options_do_what_they_say(nets: Path) -> None:
     assert "‖grad‖" in svg("--fold", "module", "--flow")
     assert "‖grad‖" not in svg("--fold", "module")
     assert svg("--kind", "rolled") != svg("--kind", "rolled", "--steps", "2")
-    assert svg("--kind", "folded", "--steps", "1") != svg("--kind", "folded", "--steps", "3")
+    assert svg("--kind", "long", "--steps", "1") != svg("--kind", "long", "--steps", "3")
 
 
 def test_the_graph_that_is_written_is_the_traced_one(nets: Path) -> None:
@@ -182,7 +182,7 @@ def test_the_graph_that_is_written_is_the_traced_one(nets: Path) -> None:
     ("my_nets:flow", "my_nets:flow returned Flow, not a Value or a Tensor; return the loss, and say --flow"),
     ("my_nets:ways", "my_nets:ways returned Ways, not a Value or a Tensor; return its picture, .draw()"),
     ("my_nets:words", "my_nets:words returned str, not a Value or a Tensor\n"),
-    ("my_nets:cell --kind draw", "my_nets:cell is a cell, GRUCell, which --kind cell draws; for --kind draw return"),
+    ("my_nets:cell --kind graph", "my_nets:cell is a cell, GRUCell, which --kind cell draws; for --kind graph return"),
     ("my_nets:cell --out x.json", "--out x.json: cell is written as .svg, .png, .pdf"),
     ("my_nets:net", "my_nets:net returned GRU, not a Value or a Tensor; a net by itself has no graph: return its loss"),
     ("my_nets:pair", "my_nets:pair returned tuple, not a Value or a Tensor; return its first element"),
@@ -192,17 +192,17 @@ def test_the_graph_that_is_written_is_the_traced_one(nets: Path) -> None:
     ("my_nets:recurrent --out x.json x.svg --kind unrolled", "--out x.json: unrolled is written as .svg, .png, .pdf"),
     ("my_nets:drawing --flow --theme dark", "--flow, --theme: the function returned a finished picture, which is only"),
     ("my_nets:drawing --out x.gif", "'x.gif' ends in .gif; a drawing is saved as .svg, .png or .pdf"),
-    ("my_nets:loss --out x.jpg", "--out x.jpg: draw is written as .svg, .png, .pdf, .gv, .dot"),
-    ("my_nets:loss --kind frames --out x.png", "--out x.png: frames is written as .svg, .gif, a folder"),
+    ("my_nets:loss --out x.jpg", "--out x.jpg: graph is written as .svg, .png, .pdf, .gv, .dot"),
+    ("my_nets:loss --kind film --out x.png", "--out x.png: film is written as .svg, .gif, a folder"),
     ("my_nets:loss --kind sideways", "argument --kind: invalid choice: 'sideways'"),
-    ("my_nets:loss --kind rolled", "rolled: this graph has no time steps: wrap"),
-    ("my_nets:recurrent --steps 70..80", "unrolled: no steps 70..80; the graph has steps 0..8"),
+    ("my_nets:loss --kind rolled", "draw_rolled: this graph has no time steps: wrap"),
+    ("my_nets:recurrent --steps 70..80", "draw_unrolled: no steps 70..80; the graph has steps 0..8"),
     ("my_nets:recurrent --steps few", "expected how many, 8 say, or from where to where, 3..7; got 'few'"),
     ("my_nets:recurrent --kind rolled --steps 1..2", "--steps: for rolled how many, not from where to where"),
-    ("my_nets:recurrent --kind draw --steps 3", "--steps goes with --kind unrolled, rolled and folded, not with draw"),
-    ("my_nets:recurrent --kind folded --fold step", "--fold goes with --kind draw and graph, not with folded"),
-    ("my_nets:loss --name x", "--name goes with the other kinds, not with draw"),
-    ("my_nets:loss --kind frames --flow", "--flow: a film always shows the gradient"),
+    ("my_nets:recurrent --kind graph --steps 3", "--steps goes with --kind unrolled, rolled and long, not with graph"),
+    ("my_nets:recurrent --kind long --fold step", "--fold goes with --kind graph and data, not with long"),
+    ("my_nets:loss --name x", "--name goes with the other kinds, not with graph"),
+    ("my_nets:loss --kind film --flow", "--flow: a film always shows the gradient"),
     ("my_nets:recurrent --out my_nets.py/x.svg", "my_nets.py: is a file, not a folder"),
 ])
 def test_what_is_wrong_is_said_in_one_line(words: str, said: str, nets: Path, capsys: Capsys) -> None:

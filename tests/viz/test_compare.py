@@ -63,7 +63,7 @@ def test_the_norms_are_those_of_the_gradient_flow_and_of_the_ways(name: str) -> 
     profile = viz.gradient_flow(loss).profile(track.state)
     assert track.lags == profile.lags
     assert track.norms == pytest.approx(profile.norms, rel=1e-10)
-    found = viz.ways(loss, track.state, "last")
+    found = viz.ways(loss, track.state, by="last")
     for way, part in track.parts.items():
         assert part == pytest.approx(found.norms[way])
 
@@ -311,15 +311,14 @@ def test_the_curves_are_the_tracks_on_a_log_scale() -> None:
     from matplotlib.figure import Figure
 
     found = viz.compare_flow({"rnn": rnn(), "lstm": lstm(1.0)})
-    figure = found.curves()
-    (ax,) = figure.axes
+    ax = found.curves()
     assert ax.get_yscale() == "log"
     assert "‖∂L/∂state‖₂" in ax.get_ylabel()
     assert "steps back" in ax.get_xlabel()
     lines = {line.get_label(): line for line in ax.get_lines()}
     np.testing.assert_allclose(lines["lstm: c"].get_ydata(), found.tracks[1].norms)
     own = Figure().add_subplot()
-    assert found.curves(ax=own) is own.figure
+    assert found.curves(ax=own) is own
     assert len(own.get_lines()) == len(ax.get_lines())
 
 
@@ -346,7 +345,7 @@ def test_a_gradient_of_exactly_zero_is_compared_and_said_in_words() -> None:
         assert found.tracks[0].horizon() is None
         assert "No gradient starts" in found.drawing.svg
         pytest.importorskip("matplotlib")
-        assert not found.curves().axes[0].get_lines()
+        assert not found.curves().get_lines()
 
 
 def test_nets_without_names_are_refused_with_what_to_write() -> None:

@@ -147,7 +147,7 @@ def texts(drawing: viz.Drawing) -> list[str]:
 
 def test_the_right_answer_is_boxed_and_line_ends_and_tabs_can_be_seen() -> None:
     C = np.tril(np.full((6, 6), 0.1))
-    drawing = viz.shaded_text(C, "a\tb\n<x>", [5, 2])
+    drawing = viz.draw_text(C, "a\tb\n<x>", [5, 2])
     ET.fromstring(drawing.svg)
     assert {"⇥", "⏎", "<", ">"} <= set(texts(drawing))
     boxes = re.findall(r'rx="2" [^>]*stroke-width="1.8"/><text [^>]*>([^<]+)</text>', drawing.svg)
@@ -157,8 +157,8 @@ def test_the_right_answer_is_boxed_and_line_ends_and_tabs_can_be_seen() -> None:
 def test_zero_and_what_is_not_finite_look_different_from_small_numbers() -> None:
     C = np.tril(np.full((4, 4), 1e-3))
     C[3, 1], C[3, 2] = 0.0, np.nan
-    small = viz.shaded_text(np.tril(np.full((4, 4), 1e-3)), "abcde").svg
-    svg = viz.shaded_text(C, "abcde").svg
+    small = viz.draw_text(np.tril(np.full((4, 4), 1e-3)), "abcde").svg
+    svg = viz.draw_text(C, "abcde").svg
     assert (svg.count("stroke-dasharray"), small.count("stroke-dasharray")) == (2, 0)  # one of them in the legend
     assert "#d55e00" in svg
     assert "#d55e00" not in small
@@ -168,7 +168,7 @@ def test_colours_are_those_of_the_numbers() -> None:
     C = np.tril(np.ones((3, 3)))
     C[2] = [1e-4, 1e-2, 1.0]
     scale = viz.Scale(-4, 0)
-    svg = viz.shaded_text(C, "abcd", scale=scale).svg
+    svg = viz.draw_text(C, "abcd", scale=scale).svg
     for k, word in enumerate("abc"):
         shade = re.search(rf'fill="(#\w+)"[^>]*><title>\'{word}\' \(step {k}\): ([^,]+),', svg)
         assert shade
@@ -178,7 +178,7 @@ def test_colours_are_those_of_the_numbers() -> None:
 
 def test_words_are_tokens_too_and_long_texts_are_broken_into_lines() -> None:
     words = ["gradient", "flows", "back"] * 30 + ["."]
-    drawing = viz.shaded_text(np.tril(np.ones((90, 90))), words, width=700)
+    drawing = viz.draw_text(np.tril(np.ones((90, 90))), words, width=700)
     heights = {float(y) for y in re.findall(r'<text [^>]*y="([\d.]+)"[^>]*>flows', drawing.svg)}
     assert len(heights) > 3
     assert max(float(x) for x in re.findall(r'<text x="([\d.]+)"[^>]*>(?:flows|back|gradient)', drawing.svg)) < 700
@@ -189,7 +189,7 @@ def test_the_map_has_a_square_for_each_pair_and_the_text_along_both_axes() -> No
     C = np.tril(np.random.default_rng(0).uniform(0.1, 1, (T, T)))
     C[5, 2] = 0
     text = "the quick brown fox j"
-    drawing = viz.text_map(C, text)
+    drawing = viz.draw_text_map(C, text)
     ET.fromstring(drawing.svg)
     squares = sum(d.count("M") for d in re.findall(r'<path d="([^"]+)"[^>]*crispEdges', drawing.svg))
     assert squares == T * (T + 1) // 2 - 1
@@ -202,7 +202,7 @@ def test_a_dark_theme_has_its_own_paper_and_ink() -> None:
     dark = DARK
     C = np.tril(np.ones((3, 3)))
     C[2, 0] = 0  # a letter on the paper itself
-    for picture in (viz.shaded_text(C, "abcd", theme=dark), viz.text_map(C, "abcd", theme=dark)):
+    for picture in (viz.draw_text(C, "abcd", theme=dark), viz.draw_text_map(C, "abcd", theme=dark)):
         assert dark.paper in picture.svg
         assert "#ffffff" not in picture.svg
         assert "#1f2933" not in picture.svg
@@ -213,8 +213,8 @@ def test_a_dark_theme_has_its_own_paper_and_ink() -> None:
     (np.ones((0, 0)), "a", "strengths are (T, T)"),
 ])
 def test_texts_that_do_not_fit_the_numbers_are_refused(C: Any, text: str, words: str) -> None:
-    for draw in (viz.shaded_text, viz.text_map):
+    for draw in (viz.draw_text, viz.draw_text_map):
         with pytest.raises(ValueError, match=re.escape(words)):
             draw(C, text)
     with pytest.raises(ValueError, match=re.escape("steps lie in 0..2, got [3]")):
-        viz.shaded_text(np.ones((3, 3)), "abcd", [3])
+        viz.draw_text(np.ones((3, 3)), "abcd", [3])

@@ -173,14 +173,14 @@ def test_a_symbol_and_its_cotangent_have_one_colour(name: str, left: str, colour
 @pytest.mark.parametrize("name", EQUATIONS)
 def test_the_picture_holds_every_equation(name: str) -> None:
     equations = EQUATIONS[name]()
-    said = re.sub(r"\s", "", "".join(wording(e) for e, _, _ in of(viz.derivative(equations).svg, "text")))
+    said = re.sub(r"\s", "", "".join(wording(e) for e, _, _ in of(viz.draw_derivative(equations).svg, "text")))
     for left, right in (*equations.forward, *equations.backward):
         assert f"{plain(left)}={plain(right)}" in said
 
 
 @pytest.mark.parametrize("name", EQUATIONS)
 def test_nothing_overlaps_and_nothing_is_cut(name: str) -> None:
-    check_geometry(viz.derivative(EQUATIONS[name](), name))
+    check_geometry(viz.draw_derivative(EQUATIONS[name](), name))
 
 
 def check_geometry(drawing: viz.Drawing) -> None:
@@ -204,7 +204,7 @@ def check_geometry(drawing: viz.Drawing) -> None:
 
 
 def test_the_lines_beside_a_line_are_in_its_row() -> None:
-    svg = viz.derivative(EQUATIONS["LSTM"]()).svg
+    svg = viz.draw_derivative(EQUATIONS["LSTM"]()).svg
     bands = [(dy + float(e.get("y", 0)), float(e.get("height", 0))) for e, _, dy in of(svg, "rect", fill=DEFAULT.tile)]
     assert len(bands) == 8
 
@@ -217,7 +217,7 @@ def test_the_lines_beside_a_line_are_in_its_row() -> None:
 
 
 def test_the_derivative_is_read_upwards() -> None:
-    svg = viz.derivative(EQUATIONS["LSTM"]()).svg
+    svg = viz.draw_derivative(EQUATIONS["LSTM"]()).svg
     heights = {wording(e): float(e.get("y", 0)) for e, _, _ in of(svg, "text", font_weight="bold")}
     in_time = ["dct", "dot", "dzo,t", "dzt", "dht−1"]
     assert [heights[name] for name in in_time] == sorted((heights[name] for name in in_time), reverse=True)
@@ -227,7 +227,7 @@ def test_the_derivative_is_read_upwards() -> None:
 
 
 def test_the_picture_says_what_d_means_and_explains_its_signs_only() -> None:
-    words = [wording(e) for e, _, _ in of(viz.derivative(EQUATIONS["RNN"]()).svg, "text")]
+    words = [wording(e) for e, _, _ in of(viz.draw_derivative(EQUATIONS["RNN"]()).svg, "text")]
     assert "dht is ∂L/∂ht, the cotangent of ht: how the loss L changes when ht changes a little." in words
     assert "product entry by entry" in words
     assert "hidden state" in words
@@ -235,37 +235,37 @@ def test_the_picture_says_what_d_means_and_explains_its_signs_only() -> None:
 
 
 def test_a_condition_passes_no_gradient() -> None:
-    words = [wording(e) for e, _, _ in of(viz.derivative(EQUATIONS["choice"]()).svg, "text")]
+    words = [wording(e) for e, _, _ in of(viz.draw_derivative(EQUATIONS["choice"]()).svg, "text")]
     assert words.count("a condition: no gradient flows through it") == 1
 
 
 def test_a_sum_passes_its_cotangent_on() -> None:
     assert rows(EQUATIONS["additive"]())["h_t"] == ["dh_{t-1}"]
     given = Given([("g_t", "tanh(x_t)"), ("h_t", "h_{t-1} + g_t")], [("dx_t", "dh_t ⊙ (1 − g_t²)")])
-    words = [wording(e) for e, _, _ in of(viz.derivative(given).svg, "text")]
+    words = [wording(e) for e, _, _ in of(viz.draw_derivative(given).svg, "text")]
     assert "a sum: each term has the same cotangent, dht" in words
 
 
 def test_the_title_is_that_which_is_given() -> None:
-    assert ">Long short-term memory</text>" in viz.derivative(EQUATIONS["LSTM"](), "Long short-term memory").svg
+    assert ">Long short-term memory</text>" in viz.draw_derivative(EQUATIONS["LSTM"](), "Long short-term memory").svg
 
 
 @pytest.mark.parametrize("theme", [DEFAULT, DARK])
 def test_all_colours_are_those_of_the_theme(theme: Theme) -> None:
-    svg = viz.derivative(EQUATIONS["LSTM"](), theme=theme).svg
+    svg = viz.draw_derivative(EQUATIONS["LSTM"](), theme=theme).svg
     assert set(re.findall(r"#[0-9a-f]{6}", svg)) <= set(theme.colours.values())
 
 
 def test_a_slide_is_wide_enough_and_text_is_large_enough() -> None:
     for name in ("RNN", "LSTM", "GRU before", "MGU"):
-        drawing = viz.derivative(EQUATIONS[name]())
+        drawing = viz.draw_derivative(EQUATIONS[name]())
         assert drawing.width < 900
         assert all(float(e.get("font-size", DEFAULT.size)) >= 11 for e, _, _ in of(drawing.svg, "text"))
 
 
 def test_it_is_saved(tmp_path: Path) -> None:
     pytest.importorskip("resvg_py")
-    assert viz.derivative(EQUATIONS["GRU after"]()).save(tmp_path / "x.png").stat().st_size > 10_000
+    assert viz.draw_derivative(EQUATIONS["GRU after"]()).save(tmp_path / "x.png").stat().st_size > 10_000
 
 
 # ------------------------------------------------------------------------------------------------ formulas
@@ -285,14 +285,14 @@ def test_a_formula_without_a_gap_is_one_line() -> None:
 # ------------------------------------------------------------------------------------------------ bad input
 @pytest.mark.parametrize("label", LABELS.values(), ids=LABELS)
 def test_hostile_labels_are_text(label: str) -> None:
-    drawing = viz.derivative(Given([(label, f"{label} ⊙ a < b & c"), ("y", label)],
+    drawing = viz.draw_derivative(Given([(label, f"{label} ⊙ a < b & c"), ("y", label)],
                                    [(f"d{label}", f"dy ⊙ {label}"), ("da", f"d{label} & <")]), label)
     check_svg(drawing.svg)
     assert drawing.width < 6000
 
 
 def test_signs_of_markup_are_read_as_they_are() -> None:
-    drawing = viz.derivative(Given([("y", "where(a < b, a & b, <c>)")], [("da", "dy & <b>")]), "a < b & c")
+    drawing = viz.draw_derivative(Given([("y", "where(a < b, a & b, <c>)")], [("da", "dy & <b>")]), "a < b & c")
     words = [wording(e) for e, _, _ in of(drawing.svg, "text")]
     assert {"= where(a < b, a & b, <c>)", "= dy & <b>", "a < b & c"} <= set(words)
     check_geometry(drawing)
@@ -305,17 +305,17 @@ def test_signs_of_markup_are_read_as_they_are() -> None:
     (mg.compile(nn.RNNCell(3, 5, rng=0)), r"call its method equations\(\)"),
 ])
 def test_what_has_no_equations_is_refused(given: Any, said: str) -> None:
-    with pytest.raises(TypeError, match=f"derivative: expected equations, .*{said}"):
-        viz.derivative(given)
+    with pytest.raises(TypeError, match=f"draw_derivative: expected equations, .*{said}"):
+        viz.draw_derivative(given)
 
 
 def test_no_equations_cannot_be_drawn() -> None:
-    with pytest.raises(ValueError, match="derivative: there are no equations in forward"):
-        viz.derivative(Given())
+    with pytest.raises(ValueError, match="draw_derivative: there are no equations in forward"):
+        viz.draw_derivative(Given())
 
 
 def test_title_and_theme_are_checked() -> None:
-    with pytest.raises(TypeError, match=r"derivative: expected a title \(text\), got int"):
-        viz.derivative(Given([("y", "x")]), 3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"draw_derivative, name: expected a title \(text\), got int"):
+        viz.draw_derivative(Given([("y", "x")]), 3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"theme is a viz\.Theme"):
-        viz.derivative(Given([("y", "x")]), theme="dark")  # type: ignore[arg-type]
+        viz.draw_derivative(Given([("y", "x")]), theme="dark")  # type: ignore[arg-type]

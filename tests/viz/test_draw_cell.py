@@ -19,10 +19,16 @@ from viz.flow.messages import gradient_flow
 from viz.graph.cell_parts import cell_parts
 from viz.graph.probe import probe
 from viz.layout.cell import lay_out
+<<<<<<< HEAD
 from viz.pictures.cell import cell, from_outside, message
 from viz.pictures.formula_old import formula_width
 from viz.theme import DARK, DEFAULT
 from viz.typography import text_width
+=======
+from viz.pictures.cell import draw_cell, from_outside, message
+from viz.pictures.formula import formula_width
+from viz.render.theme import DARK, DEFAULT, text_width
+>>>>>>> wt-names
 
 CELLS = {name: (net, given) for name, (net, given, _) in KNOWN.items()}
 SVG = "{http://www.w3.org/2000/svg}"
@@ -54,7 +60,7 @@ def places(svg: str) -> list[tuple[str, float, float, float, float]]:
 @pytest.mark.parametrize("name", CELLS)
 def test_no_label_is_cut_by_the_edge_of_the_picture(name: str, flow: bool) -> None:
     net, given = CELLS[name]
-    picture = cell(net, flow=flow, **given)
+    picture = draw_cell(net, flow=flow, **given)
     for said, left, top, right, bottom in places(picture.svg):
         assert min(left, top) >= 0, said
         assert right <= picture.width, said
@@ -65,7 +71,7 @@ def test_no_label_is_cut_by_the_edge_of_the_picture(name: str, flow: bool) -> No
 @pytest.mark.parametrize("name", CELLS)
 def test_no_two_labels_overlap(name: str, flow: bool) -> None:
     net, given = CELLS[name]
-    found = [place for place in places(cell(net, flow=flow, **given).svg) if place[0].strip()]
+    found = [place for place in places(draw_cell(net, flow=flow, **given).svg) if place[0].strip()]
     for j, (one, l1, t1, r1, b1) in enumerate(found):
         for other, l2, t2, r2, b2 in found[j + 1:]:
             assert r1 - 2 <= l2 or r2 - 2 <= l1 or b1 - 4 <= t2 or b2 - 4 <= t1, (one, other)
@@ -101,7 +107,7 @@ def test_every_wire_ends_at_its_box(name: str) -> None:
 
 def test_the_same_cell_gives_the_same_bytes() -> None:
     def draw() -> str:
-        return cell(nn.LSTMCell(D, H, rng=0), flow=True).svg
+        return draw_cell(nn.LSTMCell(D, H, rng=0), flow=True).svg
 
     assert draw() == draw()
 
@@ -125,7 +131,7 @@ def test_c_runs_straight_along_the_top_and_h_along_the_bottom() -> None:
 
 
 def test_the_input_comes_from_below_and_the_output_also_leaves_through_the_top() -> None:
-    svg = cell(nn.GRUCell(D, H, rng=0)).svg
+    svg = draw_cell(nn.GRUCell(D, H, rng=0)).svg
     frame = next(r for r in elements(svg, "rect") if r.get("rx") == "12")
     top, bottom = float(frame.get("y", 0)), float(frame.get("y", 0)) + float(frame.get("height", 0))
     assert next(t for said, _, t, _, _ in places(svg) if said == "x") > bottom - 4
@@ -153,7 +159,7 @@ def test_the_net_input_of_a_single_unit_is_one_box() -> None:
 
 # ------------------------------------------------------------------------------------------------- the key
 def test_the_key_lists_what_is_in_the_picture_and_nothing_else() -> None:
-    lstm, rnn = cell(nn.LSTMCell(D, H, rng=0)).svg, cell(nn.RNNCell(D, H, rng=0)).svg
+    lstm, rnn = draw_cell(nn.LSTMCell(D, H, rng=0)).svg, draw_cell(nn.RNNCell(D, H, rng=0)).svg
     said = [words(node) for node in elements(lstm, "text")]
     assert "forget gate: how much of ct−1 is kept" in said
     assert "logistic function: from 0 (shut) to 1 (open)" in said
@@ -161,13 +167,13 @@ def test_the_key_lists_what_is_in_the_picture_and_nothing_else() -> None:
 
 
 def test_a_gate_that_nothing_reads_is_not_drawn_but_its_columns_are_named() -> None:
-    said = [words(node) for node in elements(cell(nn.UpdateGateLSTMCell(D, H, rng=0)).svg, "text")]
+    said = [words(node) for node in elements(draw_cell(nn.UpdateGateLSTMCell(D, H, rng=0)).svg, "text")]
     assert f"columns {4 * H + 1} to {5 * H} of U, W, b: nothing here depends on them" in said
     assert "u" not in said
 
 
 def test_the_equations_stand_under_the_picture() -> None:
-    said = [words(node) for node in elements(cell(nn.GRUCell(D, H, rng=0)).svg, "text")]
+    said = [words(node) for node in elements(draw_cell(nn.GRUCell(D, H, rng=0)).svg, "text")]
     assert "= z ⊙ ht−1 + (1 − z) ⊙ n" in said
 
 
@@ -182,8 +188,8 @@ def test_colours_follow_the_marks_and_not_the_letters() -> None:
 
     example = {"x": np.ones((1, D)), "state": np.ones((1, D))}
     blue = DEFAULT.symbols["f"]
-    assert blue not in cell(plain, **example).svg
-    assert blue in cell(marked, **example).svg
+    assert blue not in draw_cell(plain, **example).svg
+    assert blue in draw_cell(marked, **example).svg
 
 
 def test_two_gates_of_one_name_are_told_apart_and_no_weights_are_no_line() -> None:
@@ -191,7 +197,7 @@ def test_two_gates_of_one_name_are_told_apart_and_no_weights_are_no_line() -> No
         a, b = mark(sigmoid(x), "a", role="gate"), mark(sigmoid(h), "a", role="gate")
         return mark(a * h + b * x, "h", role="hidden")
 
-    svg = cell(step, x=np.ones((1, D)), state=np.ones((1, D))).svg
+    svg = draw_cell(step, x=np.ones((1, D)), state=np.ones((1, D))).svg
     said = [words(node) for node in elements(svg, "text")]
     assert "a σ" in said
     assert "a2 σ" in said
@@ -202,14 +208,14 @@ def test_names_from_outside_are_escaped() -> None:
     def step(x: Any, h: Any) -> Any:
         return mark(sigmoid(x + h), "<b>&", role="hidden")
 
-    svg = cell(step, x=np.ones((1, 2)), state=np.ones((1, 2)), name="<script>").svg
+    svg = draw_cell(step, x=np.ones((1, 2)), state=np.ones((1, 2)), name="<script>").svg
     ElementTree.fromstring(svg)
     assert "<b>" not in svg
     assert "<script>" not in svg
 
 
 def test_the_dark_theme_is_dark() -> None:
-    svg = cell(nn.LSTMCell(D, H, rng=0), theme=DARK, flow=True).svg
+    svg = draw_cell(nn.LSTMCell(D, H, rng=0), theme=DARK, flow=True).svg
     assert f'fill="{DARK.paper}"' in svg
     assert DEFAULT.paper not in svg
     assert DEFAULT.ink not in svg
@@ -255,22 +261,22 @@ def test_gradients_beside_the_names_agree_with_finite_differences() -> None:
 
 def test_a_seed_of_another_shape_is_refused() -> None:
     with pytest.raises(ValueError, match=r"seed has the shape.*\(2, 4\).*got \(3, 4\)"):
-        cell(nn.GRUCell(D, H), flow=np.ones((3, H)))
+        draw_cell(nn.GRUCell(D, H), flow=np.ones((3, H)))
 
 
 def test_a_gradient_that_is_not_finite_is_an_alarm_and_the_key_says_so() -> None:
     seed = np.ones((2, H))
     seed[0, 0] = np.inf
     with np.errstate(invalid="ignore"):
-        svg = cell(nn.LSTMCell(D, H, rng=0), flow=seed).svg
+        svg = draw_cell(nn.LSTMCell(D, H, rng=0), flow=seed).svg
     assert DEFAULT.alarm in svg
     assert "NaN or infinite" in svg
-    assert "NaN or infinite" not in cell(nn.LSTMCell(D, H, rng=0), flow=True).svg
+    assert "NaN or infinite" not in draw_cell(nn.LSTMCell(D, H, rng=0), flow=True).svg
 
 
 def test_the_key_says_what_zero_looks_like_only_where_there_is_one() -> None:
-    assert "exactly zero" in cell(nn.LSTMCell(D, H, rng=0), flow=True).svg  # at c, where nothing enters
-    assert "exactly zero" not in cell(nn.RNNCell(D, H, rng=0), flow=True).svg
+    assert "exactly zero" in draw_cell(nn.LSTMCell(D, H, rng=0), flow=True).svg  # at c, where nothing enters
+    assert "exactly zero" not in draw_cell(nn.RNNCell(D, H, rng=0), flow=True).svg
 
 
 def test_no_module_hides_a_public_name_of_viz() -> None:
@@ -306,7 +312,7 @@ def second_order(x: Any, h: Any) -> Any:
 
 @pytest.mark.parametrize("flow", [False, True])
 def test_the_names_of_three_states_stand_apart(flow: bool) -> None:
-    found = [place for place in places(cell(three_states, flow=flow, **THREE).svg) if place[0].strip()]
+    found = [place for place in places(draw_cell(three_states, flow=flow, **THREE).svg) if place[0].strip()]
     for j, (one, l1, t1, r1, b1) in enumerate(found):
         for other, l2, t2, r2, b2 in found[j + 1:]:
             assert r1 - 2 <= l2 or r2 - 2 <= l1 or b1 - 4 <= t2 or b2 - 4 <= t1, (one, other)
@@ -358,7 +364,7 @@ def test_state_and_input_join_on_the_way_into_the_box_that_reads_both() -> None:
     assert len(into) == len(ends([])) == 2
     ((x, _),) = ends([box])
     assert lay_out(drawn, DEFAULT, [box]).boxes[next(w.source for w in into if not w.recurrent)].x == x
-    assert "wires that meet at a box are read side by side, as [h, x]" in cell(nn.LSTMCell(D, H, rng=0)).svg
+    assert "wires that meet at a box are read side by side, as [h, x]" in draw_cell(nn.LSTMCell(D, H, rng=0)).svg
 
 
 def test_a_concatenation_for_one_product_is_drawn_as_wires_that_join() -> None:
@@ -375,20 +381,20 @@ def test_a_concatenation_for_one_product_is_drawn_as_wires_that_join() -> None:
 
 def test_only_a_box_whose_columns_are_read_is_said_to_fan_out() -> None:
     said = "a box that fans out: one product for several parts"
-    assert said in cell(nn.LSTMCell(D, H, rng=0)).svg
-    assert said not in cell(layer_norm, **ODD).svg
+    assert said in draw_cell(nn.LSTMCell(D, H, rng=0)).svg
+    assert said not in draw_cell(layer_norm, **ODD).svg
 
 
 def test_names_with_underscores_are_written_as_they_are() -> None:
     def net(x: Any, of_the_net: Any) -> Any:
         return mark(tanh(mark(x @ ODD_U, "net_input") + of_the_net @ ODD_W), "state_of_mine")
 
-    said = [words(node) for node in elements(cell(net, **ODD).svg, "text")]
+    said = [words(node) for node in elements(draw_cell(net, **ODD).svg, "text")]
     assert {"net_input", "state_of_minet", "state_of_minet−1"} <= set(said)
 
 
 def test_what_is_not_a_number_is_drawn_over_all_else() -> None:
-    svg = cell(nn.LSTMCell(D, H, rng=0), flow=np.full((2, H), np.nan)).svg
+    svg = draw_cell(nn.LSTMCell(D, H, rng=0), flow=np.full((2, H), np.nan)).svg
     lines = [node.get("stroke") for node in elements(svg, "path") if node.get("fill") == "none"]
     first = lines.index(DEFAULT.alarm)
     assert DEFAULT.nothing in lines[:first]

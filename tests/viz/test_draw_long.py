@@ -15,10 +15,17 @@ from microgradrnn import Tensor, Value, mark, nn, scope, tanh
 from tests.viz.nets import last_loss, own_cell, two_layers
 from tests.viz.test_fold import NETS
 from viz.graph.trace import traced
+<<<<<<< HEAD
 from viz.pictures.heat_old import Axis, Column
 from viz.pictures.long import folded
 from viz.scale import Scale
 from viz.theme import DEFAULT, LEVELS
+=======
+from viz.pictures.heat import Axis, Column
+from viz.pictures.long import draw_long
+from viz.render.scale import Scale
+from viz.render.theme import DEFAULT, LEVELS
+>>>>>>> wt-names
 
 SVG = "{http://www.w3.org/2000/svg}"
 SCALE = Scale(-8, 2)
@@ -67,7 +74,7 @@ def long_flow(T: int = 40) -> viz.Flow:
 
 def test_every_step_of_every_row_has_the_colour_of_its_norm() -> None:
     flow = long_flow()
-    drawing = folded(flow, scale=SCALE)
+    drawing = draw_long(flow, scale=SCALE)
     axis, found = axis_of(drawing, 40), rows(drawing)
     assert list(found)[:2] == ["∂L/∂c", "carried over"]
     assert set(found) == {"∂L/∂c", "carried over", "∂L/∂i", "∂L/∂f", "∂L/∂o", "∂L/∂g", "∂L/∂h"}
@@ -86,7 +93,7 @@ def test_a_bin_shows_its_largest_and_its_smallest() -> None:
         with scope("rnn", step=t):
             h = mark(tanh(h) + rng.standard_normal((1, 2)), "h", role="hidden")
     flow = viz.gradient_flow(h.sum())
-    drawing = folded(flow, scale=SCALE)
+    drawing = draw_long(flow, scale=SCALE)
     axis = axis_of(drawing, T)
     assert axis.per > 1
     parts = rows(drawing)["∂L/∂h"]
@@ -102,7 +109,7 @@ def test_a_bin_shows_its_largest_and_its_smallest() -> None:
 
 def test_the_curves_are_the_norms_and_stand_over_the_same_time() -> None:
     flow = long_flow()
-    drawing = folded(flow)
+    drawing = draw_long(flow)
     axis = axis_of(drawing, 40)
     lines = [e for e in ElementTree.fromstring(drawing.svg).iter(f"{SVG}path") if e.get("stroke-linejoin") == "round"]
     assert len(lines) == 2
@@ -116,7 +123,7 @@ def test_the_curves_are_the_norms_and_stand_over_the_same_time() -> None:
 
 
 def test_ticks_stand_under_their_steps() -> None:
-    drawing = folded(long_flow())
+    drawing = draw_long(long_flow())
     axis = axis_of(drawing, 40)
     ticks = {int(e.text): float(e.get("x", 0)) for e in ElementTree.fromstring(drawing.svg).iter(f"{SVG}text")
              if e.text and e.text.isdigit()}
@@ -126,21 +133,21 @@ def test_ticks_stand_under_their_steps() -> None:
 
 
 def test_four_cells_and_how_many_are_not_drawn() -> None:
-    words = [e.text for e in ElementTree.fromstring(folded(last_loss("gru before", 50)).svg).iter(f"{SVG}text")]
+    words = [e.text for e in ElementTree.fromstring(draw_long(last_loss("gru before", 50)).svg).iter(f"{SVG}text")]
     assert [w for w in words if w and w.startswith("t = ")] == ["t = 0", "t = 1", "t = 48", "t = 49", "t = 2 … 47"]
     assert "×46" in words
 
 
 @pytest.mark.parametrize(("T", "cells"), [(1, 1), (4, 4), (5, 5), (6, 4)])
 def test_a_short_net_is_drawn_whole(T: int, cells: int) -> None:
-    svg = folded(last_loss("lstm", T)).svg
+    svg = draw_long(last_loss("lstm", T)).svg
     assert len(re.findall(r">t = \d+</text>", svg)) == cells
     assert ("×" in re.sub(r">×</text>", "", svg)) == (cells < T)
 
 
 def test_numbers_on_the_cells_are_the_flows() -> None:
     flow = long_flow()
-    notes = [e.text for e in ElementTree.fromstring(folded(flow).svg).iter(f"{SVG}title")]
+    notes = [e.text for e in ElementTree.fromstring(draw_long(flow).svg).iter(f"{SVG}title")]
     for t in (1, 39):
         assert f"from f to f × c at t = {t}: {flow.messages[f'lstm/t{t}/multiply', 0]:.4g}" in notes
     inside = [flow.messages[e] for e in (("lstm/t38/multiply", 1), ("lstm/t2/multiply", 1))]
@@ -152,7 +159,7 @@ def test_zero_nan_and_nothing_look_different() -> None:
     flow = long_flow()
     flow.gradients.update({"lstm/t10/c": math.nan, "lstm/t11/c": math.inf, "lstm/t12/c": 0.0})
     del flow.gradients["lstm/t13/c"]
-    drawing = folded(flow)
+    drawing = draw_long(flow)
     axis, parts = axis_of(drawing, 40), rows(drawing)["∂L/∂c"]
     assert [looks(parts, axis.x(t + 0.5)) for t in (10, 11, 12, 13)] == ["alarm", "alarm", "zero", None]
     assert any("NaN or infinite at 2 steps, first at t = 10" in (e.text or "")
@@ -172,7 +179,7 @@ def test_without_a_flow_gates_show_their_mean_and_states_their_size() -> None:
     loss = (hs * hs).sum()
     _, ids = traced(loss)
     nodes = {v: node for node, v in ids.items()}
-    drawing = folded(loss)
+    drawing = draw_long(loss)
     axis, found = axis_of(drawing, 30), rows(drawing)
     for name, parts in found.items():
         for t in range(30):
@@ -180,18 +187,18 @@ def test_without_a_flow_gates_show_their_mean_and_states_their_size() -> None:
             held = data.mean() if name in "ifo" else np.sqrt((data**2).mean())
             assert looks(parts, axis.x(t + 0.5)) == round(min(held, 1.0) * LEVELS), (name, t)
     assert "Gates: the mean" in drawing.svg
-    assert "Gates: the mean" not in folded(viz.trace(loss)).svg, "a graph knows no means"
+    assert "Gates: the mean" not in draw_long(viz.trace(loss)).svg, "a graph knows no means"
 
 
 def test_states_without_roles_get_rows_too() -> None:
-    assert set(rows(folded(viz.gradient_flow(own_cell(12, marked=False))))) >= {"∂L/∂s2", "∂L/∂h"}
-    assert set(rows(folded(own_cell(12)))) == {"m", "a", "h"}
+    assert set(rows(draw_long(viz.gradient_flow(own_cell(12, marked=False))))) >= {"∂L/∂s2", "∂L/∂h"}
+    assert set(rows(draw_long(own_cell(12)))) == {"m", "a", "h"}
 
 
 def test_a_layer_that_runs_backwards_has_the_same_time_axis() -> None:
     hs, _ = nn.RNN(3, 4, bidirectional=True, rng=0)(np.random.default_rng(0).standard_normal((20, 2, 3)))
     flow = viz.gradient_flow(hs[0].sum())  # which lies at the end of the way back
-    svg = folded(flow).svg
+    svg = draw_long(flow).svg
     captions = re.findall(r">t = (\d+)</text>", svg)
     assert captions == ["0", "1", "18", "19"] * 2
     sizes = [flow.gradients[f"layers.0/backwards/rnn/t{t}/h"] for t in range(20)]
@@ -204,7 +211,7 @@ def test_a_layer_that_runs_backwards_has_the_same_time_axis() -> None:
 
 
 def test_two_layers_stand_one_above_the_other() -> None:
-    drawing = folded(two_layers(12))
+    drawing = draw_long(two_layers(12))
     words = [e.text for e in ElementTree.fromstring(drawing.svg).iter(f"{SVG}text")]
     assert words.count("×8") == 2
 
@@ -214,7 +221,7 @@ def test_a_skip_over_many_steps_is_not_cut() -> None:
     for t in range(60):
         with scope("skip", step=t):
             past.append(mark(past[-1] * 0.5 + past[-7] * 0.25, "h", role="hidden"))
-    svg = folded(viz.gradient_flow(past[-1].sum())).svg
+    svg = draw_long(viz.gradient_flow(past[-1].sum())).svg
     notes = [e.text or "" for e in ElementTree.fromstring(svg).iter(f"{SVG}title")]
     assert any(note.startswith("from h at t = 52 to") and "t = 59" in note for note in notes)
 
@@ -222,9 +229,9 @@ def test_a_skip_over_many_steps_is_not_cut() -> None:
 @pytest.mark.parametrize("name", NETS)
 def test_every_net_is_drawn_with_each_state_named_once_a_cell(name: str) -> None:
     loss = NETS[name]()
-    for drawing in (viz.rolled(loss), viz.rolled(viz.gradient_flow(loss), beside=True)):
+    for drawing in (viz.draw_rolled(loss), viz.draw_rolled(viz.gradient_flow(loss), beside=True)):
         assert ElementTree.fromstring(drawing.svg).tag == f"{SVG}svg"
-    for drawing in (folded(loss), folded(viz.gradient_flow(loss))):
+    for drawing in (draw_long(loss), draw_long(viz.gradient_flow(loss))):
         words = [e for e in ElementTree.fromstring(drawing.svg).iter(f"{SVG}text") if e.get("font-style") == "italic"]
         where = [(float(e.get("x", 0)), float(e.get("y", 0))) for e in words if len(e)]
         assert where
@@ -237,22 +244,22 @@ def test_ten_thousand_steps_stay_small() -> None:
     for t in range(10_000):
         with scope("rnn", step=t):
             h = mark((h * 0.9997).tanh() + 1e-3, "h", role="hidden")
-    drawing = folded(viz.gradient_flow(h))
+    drawing = draw_long(viz.gradient_flow(h))
     assert len(drawing.svg) < 200_000
     assert "A column is" in drawing.svg
 
 
 def test_the_same_program_draws_the_same() -> None:
-    assert folded(long_flow()).svg == folded(long_flow()).svg
+    assert draw_long(long_flow()).svg == draw_long(long_flow()).svg
 
 
 def test_what_cannot_be_folded_is_refused() -> None:
     with pytest.raises(ValueError, match="no time steps"):
-        folded(Value(1.0) * 2)
+        draw_long(Value(1.0) * 2)
     with pytest.raises(ValueError, match="at least 1; got 0"):
-        folded(last_loss("rnn"), cells=0)
+        draw_long(last_loss("rnn"), cells=0)
     with pytest.raises(TypeError, match="expected a Value or a Tensor, got float"):
-        folded(1.0)
+        draw_long(1.0)
 
 
 def ticks_by_lane(drawing: viz.Drawing) -> list[list[tuple[int, float]]]:
@@ -281,7 +288,7 @@ def translation(T: int, U: int, layers: int = 1) -> Any:
 
 def test_a_decoder_stands_after_its_encoder() -> None:
     flow = viz.gradient_flow(translation(40, 25))
-    drawing = folded(flow, scale=SCALE)
+    drawing = draw_long(flow, scale=SCALE)
     (start, end), (left, middle) = spans(drawing, "∂L/∂h")
     axis = Axis(range(65), left, end - left)
     assert start == pytest.approx(middle) == pytest.approx(axis.x(40), abs=0.15)
@@ -302,13 +309,13 @@ def test_a_decoder_stands_after_its_encoder() -> None:
 
 
 def test_the_layers_of_a_stack_share_their_time() -> None:
-    drawing = folded(viz.gradient_flow(translation(9, 5, layers=2)))
+    drawing = draw_long(viz.gradient_flow(translation(9, 5, layers=2)))
     upper, lower, *encoder = spans(drawing, "∂L/∂h")
     assert upper == lower
     assert encoder[0] == encoder[1]
     assert upper[0] == pytest.approx(encoder[0][1], abs=0.15)
     both = nn.RNN(3, 4, bidirectional=True, rng=0)(np.ones((9, 2, 3)))[0]
-    assert len(set(spans(folded(viz.gradient_flow(both.sum())), "∂L/∂h"))) == 1
+    assert len(set(spans(draw_long(viz.gradient_flow(both.sum())), "∂L/∂h"))) == 1
 
 
 @pytest.mark.parametrize("cut", [False, True])
@@ -321,7 +328,7 @@ def test_stretches_of_one_loss_follow_each_other(cut: bool) -> None:
         hs, state = net(rng.standard_normal((T, 2, 3)), state)
         loss = loss + (hs * hs).sum()
         state = tuple(s.detach() for s in state) if cut else state
-    found = spans(folded(viz.gradient_flow(loss)), "∂L/∂h")[::-1]
+    found = spans(draw_long(viz.gradient_flow(loss)), "∂L/∂h")[::-1]
     unit = (found[-1][1] - found[0][0]) / sum(lengths)
     assert [(b - a) / unit for a, b in found] == pytest.approx(lengths, abs=0.02)
     assert [a for a, _ in found[1:]] == pytest.approx([b for _, b in found[:-1]], abs=0.15)

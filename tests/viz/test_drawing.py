@@ -42,7 +42,7 @@ def words(drawing: viz.Drawing) -> list[str]:
 @pytest.mark.parametrize("with_flow", [False, True])
 def test_every_cell_is_drawn_with_its_symbols(name: str, with_flow: bool) -> None:
     loss = last_loss(name, T=12)
-    drawing = viz.unrolled(loss, viz.gradient_flow(loss) if with_flow else None)
+    drawing = viz.draw_unrolled(loss, flow=viz.gradient_flow(loss) if with_flow else None)
     said = words(drawing)
     assert [f"t = {t}" for t in range(4, 12)] == [w for w in said if w.startswith("t = ")]
     assert "h11" in said
@@ -54,15 +54,15 @@ def test_every_cell_is_drawn_with_its_symbols(name: str, with_flow: bool) -> Non
 @pytest.mark.parametrize("T", [1, 2, 200])
 def test_one_step_and_two_hundred(T: int) -> None:
     loss = last_loss("lstm", T=T)
-    drawing = viz.unrolled(viz.gradient_flow(loss), last=T)
+    drawing = viz.draw_unrolled(viz.gradient_flow(loss), last=T)
     assert drawing.svg.count(">f σ<") == 1, "a cell is drawn once, ..."
     assert sum(wording(e) == "f σ" for e, _, _ in of(drawing.svg, "text")) == T, "... and stamped at every step"
-    assert len(viz.unrolled(loss, last=T).svg) < 20_000 + 1_000 * T
+    assert len(viz.draw_unrolled(loss, last=T).svg) < 20_000 + 1_000 * T
 
 
 def test_a_thousand_steps_with_the_flow_on_every_edge_stay_small() -> None:
     loss = last_loss("lstm", T=250)
-    size = len(viz.unrolled(viz.gradient_flow(loss), last=250).svg)
+    size = len(viz.draw_unrolled(viz.gradient_flow(loss), last=250).svg)
     assert size < 250_000 + 250 * 1_500, "it was 6.7 MB for a thousand steps"
 
 
@@ -70,12 +70,12 @@ def test_own_cells_layers_and_graphs_without_steps_are_drawn() -> None:
     for root in (own_cell(), own_cell(marked=False), two_layers(), all_losses("gru before"), Value(2.0) * 3 + 1,
                  (Tensor(np.ones((2, 2))) @ Tensor(np.ones((2, 2)))).sum()):
         for flow in (None, viz.gradient_flow(root)):
-            parsed(viz.unrolled(root, flow))
+            parsed(viz.draw_unrolled(root, flow=flow))
 
 
 def test_a_loss_on_every_step_is_seen_at_every_step() -> None:
     flow = viz.gradient_flow(all_losses("lstm"))
-    edges = re.findall(r"<title>from h at t = (\d) to [a-z]", viz.unrolled(flow).svg)
+    edges = re.findall(r"<title>from h at t = (\d) to [a-z]", viz.draw_unrolled(flow).svg)
     assert sorted(set(edges)) == list("012345")
 
 
@@ -84,7 +84,7 @@ def test_a_skip_over_time_is_drawn() -> None:
     for t in range(5):
         with scope("skip", step=t):
             h.append(mark((h[-1] + h[-2]).tanh(), "h", role="hidden"))
-    parsed(viz.unrolled(viz.gradient_flow(h[-1].sum())))
+    parsed(viz.draw_unrolled(viz.gradient_flow(h[-1].sum())))
 
 
 @pytest.mark.parametrize("label", HOSTILE)
@@ -94,12 +94,12 @@ def test_hostile_labels_do_no_harm(label: str) -> None:
         with scope(label or "x", step=t):
             h = mark((h * 0.5).tanh(), label, role="hidden")
     flow = viz.gradient_flow(h)
-    for drawing in (viz.unrolled(h, labels=[label] * 3, name=label), viz.unrolled(flow, labels={0: label}),
-                    viz.side_by_side({label: flow})):
+    for drawing in (viz.draw_unrolled(h, labels=[label] * 3, name=label), viz.draw_unrolled(flow, labels={0: label}),
+                    viz.draw_unrolled({label: flow})):
         root = parsed(drawing)
         assert not list(root.iter(SVG + "script"))
         assert len(words(drawing)) > 3
-    dot = viz.draw(h, flow=flow).source
+    dot = viz.draw_graph(h, flow=flow).source
     assert dot.count("\n") < 40, "a label opened a line of its own"
     assert "=<" not in dot, "a label became HTML"
 
@@ -110,7 +110,7 @@ def test_hostile_labels_do_no_harm(label: str) -> None:
     ("a:b", "a:b"),
 ])
 def test_dot_labels_are_escaped(label: str, field: str) -> None:
-    source = viz.draw(Value(1.0, label=label)).source
+    source = viz.draw_graph(Value(1.0, label=label)).source
     assert f"{{ {field} | data 1.0000 | grad 0.0000 }}" in source
 
 
@@ -118,20 +118,20 @@ def test_draw_shows_values_gradients_and_operations() -> None:
     a, b = Value(2.0, label="a"), Value(-3.0, label="b")
     y = (a * b).tanh()
     y.backward()
-    dot = viz.draw(y)
+    dot = viz.draw_graph(y)
     assert isinstance(dot, graphviz.Digraph)
     assert f"a | data 2.0000 | grad {decimals(a.grad)}" in dot.source
     assert "label=tanh" in dot.source
     assert 'label="*"' in dot.source
-    assert dot.source == viz.draw(y).source
-    assert viz.draw(a * a).source.count("n0 -> n1op") == 2
+    assert dot.source == viz.draw_graph(y).source
+    assert viz.draw_graph(a * a).source.count("n0 -> n1op") == 2
     with pytest.raises(ValueError, match="rankdir"):
-        viz.draw(y, rankdir="up")
+        viz.draw_graph(y, rankdir="up")
 
 
 def test_draw_shows_itself_in_a_notebook_without_dot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    bundle = viz.draw(Value(1.0))._repr_mimebundle_()
+    bundle = viz.draw_graph(Value(1.0))._repr_mimebundle_()
     assert "digraph" in bundle["text/plain"]
     assert bundle["image/svg+xml"].startswith("<svg")
 
@@ -146,7 +146,7 @@ def test_zero_and_nan_have_looks_of_their_own() -> None:
                 h = mark(h * Tensor(np.full((1, 2), factor)), "h", role="hidden")
         return h.sum()
 
-    zero, usual, bad = (viz.unrolled(viz.gradient_flow(net(factor))) for factor in (0.0, 0.5, math.nan))
+    zero, usual, bad = (viz.draw_unrolled(viz.gradient_flow(net(factor))) for factor in (0.0, 0.5, math.nan))
     assert zero.svg.count("stroke-dasharray") >= 2
     assert usual.svg.count("stroke-dasharray") == 0
     assert words(bad).count("!") >= 2
@@ -175,62 +175,57 @@ def test_cividis_gets_lighter_all_the_way() -> None:
 
 def test_what_is_compared_has_one_scale() -> None:
     flows = {name: viz.gradient_flow(last_loss(name, T=9)) for name in ("rnn", "lstm")}
-    together = viz.side_by_side(flows)
+    together = viz.draw_unrolled(flows)
     assert sum(w.startswith("gradient sent along each edge") for w in words(together)) == 1
     scale = viz.common_scale(flows.values())
-    assert together.svg == viz.side_by_side(flows, scale=scale).svg
+    assert together.svg == viz.draw_unrolled(flows, scale=scale).svg
     ids = re.findall(r' id="([^"]+)"', together.svg)
     assert len(ids) == len(set(ids)) > 2
 
 
 def test_pictures_are_the_same_every_time() -> None:
-    assert viz.unrolled(last_loss("gru after")).svg == viz.unrolled(last_loss("gru after")).svg
+    assert viz.draw_unrolled(last_loss("gru after")).svg == viz.draw_unrolled(last_loss("gru after")).svg
 
 
 def test_numbers_beside_the_states_are_the_gradients() -> None:
     flow = viz.gradient_flow(last_loss("lstm"))
-    assert short(flow.gradients["lstm/t3/c"]) in words(viz.unrolled(flow))
+    assert short(flow.gradients["lstm/t3/c"]) in words(viz.draw_unrolled(flow))
 
 
 def test_a_flow_shows_gradients_where_grad_is_still_zero_and_can_be_drawn_alone() -> None:
     x, y = Value(3.0, label="x"), Value(-4.0, label="y")
     z = x * y + x
     flow = viz.gradient_flow(z)
-    for source in (viz.draw(z, flow=flow).source, viz.draw(flow).source):
+    for source in (viz.draw_graph(z, flow=flow).source, viz.draw_graph(flow).source):
         assert "x | data 3.0000 | ‖grad‖ 3 " in source
         assert "y | data -4.0000 | ‖grad‖ 3 " in source
         assert "grad 0.0000" not in source
-    assert "‖grad‖ 3<" in viz.draw(flow).drawing.svg
+    assert "‖grad‖ 3<" in viz.draw_graph(flow).drawing.svg
     z.backward()
-    assert "x | data 3.0000 | grad -3.0000" in viz.draw(z, flow=flow).source
-    with pytest.raises(TypeError, match=r"draw: flow is what viz.gradient_flow\(loss\) returns, got Value"):
-        viz.draw(z, flow=z)  # type: ignore[arg-type]
+    assert "x | data 3.0000 | grad -3.0000" in viz.draw_graph(z, flow=flow).source
+    with pytest.raises(TypeError, match=r"draw_graph: flow is what viz.gradient_flow\(loss\) returns, got Value"):
+        viz.draw_graph(z, flow=z)  # type: ignore[arg-type]
 
 
 def test_flows_are_given_by_name() -> None:
     loss = last_loss("rnn")
-    with pytest.raises(TypeError, match=r"norm_against_lag: flows is a dict from the name of each net.*got list"):
-        viz.norm_against_lag([loss])  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="norm_against_lag: 'rnn' is a Tensor; give its flow"):
-        viz.norm_against_lag({"rnn": loss})  # type: ignore[dict-item]
+    with pytest.raises(TypeError, match=r"plot_norms: flows is a dict from the name of each net.*got list"):
+        viz.plot_norms([loss])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="plot_norms: 'rnn' is a Tensor; give its flow"):
+        viz.plot_norms({"rnn": loss})  # type: ignore[dict-item]
     with pytest.raises(ValueError, match=r"norm_against_lag.*: this graph has no time steps"):
-        viz.norm_against_lag({"net": viz.gradient_flow(Value(2.0) * 3)})
-
-
-def test_one_flow_alone_is_enough() -> None:
-    flow = viz.gradient_flow(last_loss("lstm"))
-    assert viz.side_by_side(flow).svg == viz.side_by_side({"lstm": flow}).svg
+        viz.plot_norms({"net": viz.gradient_flow(Value(2.0) * 3)})
 
 
 def test_an_edge_says_in_words_what_it_joins() -> None:
-    said = viz.unrolled(viz.gradient_flow(last_loss("lstm"))).svg
+    said = viz.draw_unrolled(viz.gradient_flow(last_loss("lstm"))).svg
     assert re.search(r"<title>from i to i × g at t = 5: [\d.e-]+</title>", said)
     assert re.search(r"<title>from c at t = 4 to f × c at t = 5: ", said)
     assert "operand" not in said
 
 
 def test_the_legend_stands_above_the_nets_and_the_logits_are_no_gate() -> None:
-    drawing = viz.unrolled(viz.gradient_flow(last_loss("lstm")))
+    drawing = viz.draw_unrolled(viz.gradient_flow(last_loss("lstm")))
     said = words(drawing)
     assert next(j for j, w in enumerate(said) if w.startswith("gradient sent along")) < said.index("t = 0")
     assert "linear (logits)" in said
@@ -241,7 +236,7 @@ def test_what_flows_up_into_the_main_line_has_an_arrowhead() -> None:
     loss = last_loss("gru before", T=3)
     flow = viz.gradient_flow(loss)
     layer = layers(flow.graph)[0]
-    heads = len(of(viz.unrolled(flow).svg, "path", stroke_width="0.7"))
+    heads = len(of(viz.draw_unrolled(flow).svg, "path", stroke_width="0.7"))
     edges = sum(1 for t in range(3) for wire in one_cell(flow.graph, layer, [0, 1, 2]).wires
                 if not (wire.recurrent and t == 0))
     assert heads > edges + 2, "one arrowhead an edge, two for the two boxes, and more where lines join"
@@ -260,7 +255,7 @@ def leaf_loop(T: int = 4, scoped: bool = True) -> Any:
 
 
 def test_weights_without_marks_are_named_on_the_rail_and_are_no_inputs() -> None:
-    said = words(viz.unrolled(viz.gradient_flow(leaf_loop())))
+    said = words(viz.draw_unrolled(viz.gradient_flow(leaf_loop())))
     assert said.count("x") == 1, "the one input, in the cell that is stamped"
     assert "x W1ᵀ + h W2 + b" in said
     assert [w.split("  ")[0] for w in said if "∂L/∂" in w] == ["W1 4×3", "W2 8×4", "b 4"]
@@ -275,8 +270,8 @@ def test_a_weight_made_inside_the_first_step_is_a_weight() -> None:
             h = (h @ W + 1).tanh()
     flow = viz.gradient_flow(h.sum())
     assert flow.state_names() == ["h"]
-    assert "x" not in words(viz.unrolled(flow))
-    assert any(w.startswith("W1 4×4") for w in words(viz.unrolled(flow)))
+    assert "x" not in words(viz.draw_unrolled(flow))
+    assert any(w.startswith("W1 4×4") for w in words(viz.draw_unrolled(flow)))
 
 
 def test_states_without_marks_are_called_h_and_s2() -> None:
@@ -284,7 +279,7 @@ def test_states_without_marks_are_called_h_and_s2() -> None:
     assert flow.state_names() == ["s2", "h"]
     assert flow.profile("s2").state == "s2" != flow.profile().state == "h"
     assert {a.state for a in flow.arrivals.values()} == {"s2", "h"}
-    said = words(viz.unrolled(flow))
+    said = words(viz.draw_unrolled(flow))
     assert {"h4", "s24", "x + h W1"} <= set(said)
     assert not [w for w in said if "add" in w or "·" in w]
     assert viz.gradient_flow(own_cell()).state_names() == ["m", "h"]
@@ -292,7 +287,7 @@ def test_states_without_marks_are_called_h_and_s2() -> None:
 
 def test_a_graph_without_steps_says_nothing_of_time() -> None:
     flow = viz.gradient_flow(leaf_loop(scoped=False))
-    said = words(viz.unrolled(flow))
+    said = words(viz.draw_unrolled(flow))
     assert [w for w in said if re.search(r"\btime\b|\bstep|T = ", w)] == [hint for hint in said if "wrap each" in hint]
     for ask in (flow.horizon, flow.profile):
         with pytest.raises(ValueError, match=re.escape("wrap each step of your loop in `with scope(step=t):`, or use")):
@@ -311,21 +306,21 @@ def test_draw_writes_its_text_as_gv_and_dot(name: str | None, tmp_path: Path) ->
 @pytest.mark.parametrize("name", ["x.gif", "x.jpg", "x"])
 def test_draw_refuses_other_endings_and_writes_nothing(name: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"saved as \.svg, \.png or \.pdf, its DOT text as \.gv or \.dot"):
-        viz.draw(Value(1.0) * 2).save(tmp_path / name)
+        viz.draw_graph(Value(1.0) * 2).save(tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 
 def test_render_and_pipe_need_the_program_and_say_what_works_without(tmp_path: Path,
                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    dot = viz.draw(Value(1.0) * 2)
+    dot = viz.draw_graph(Value(1.0) * 2)
     for ask in (dot.pipe, lambda: dot.render(tmp_path / "y"), lambda: dot.view(tmp_path / "z")):
         with pytest.raises(viz.MissingToolError, match=r"(?s)install graphviz.*\.save.*viz\.unrolled.*\.source"):
             ask()
 
 
 def test_a_drawing_saves_and_shows_itself(tmp_path: Path) -> None:
-    drawing = viz.unrolled(last_loss("rnn"))
+    drawing = viz.draw_unrolled(last_loss("rnn"))
     assert drawing.save(tmp_path / "x.svg").read_text(encoding="utf-8") == drawing.svg
     assert drawing._repr_mimebundle_()["image/svg+xml"] == drawing._repr_svg_() == drawing.svg
     with pytest.raises(ValueError, match=r"saved as \.svg, \.png or \.pdf"):
@@ -335,18 +330,18 @@ def test_a_drawing_saves_and_shows_itself(tmp_path: Path) -> None:
 def test_png_needs_resvg_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "resvg_py", None)
     with pytest.raises(viz.MissingToolError, match=re.escape('pip install "microgradrnn[png]"') + ".*save as .svg"):
-        viz.unrolled(last_loss("rnn")).save(tmp_path / "x.png")
+        viz.draw_unrolled(last_loss("rnn")).save(tmp_path / "x.png")
 
 
 def test_pdf_needs_svglib_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "svglib.svglib", None)
     with pytest.raises(viz.MissingToolError, match=re.escape('pip install "microgradrnn[pdf]"') + ".*save as .svg"):
-        viz.unrolled(last_loss("rnn")).save(tmp_path / "x.pdf")
+        viz.draw_unrolled(last_loss("rnn")).save(tmp_path / "x.pdf")
 
 
 def test_pdf_is_a_pdf_with_its_fonts_and_the_same_every_time(tmp_path: Path) -> None:
     pytest.importorskip("svglib")
-    drawing = viz.unrolled(viz.gradient_flow(last_loss("rnn")))
+    drawing = viz.draw_unrolled(viz.gradient_flow(last_loss("rnn")))
     file = drawing.save(tmp_path / "x.pdf").read_bytes()
     assert file.startswith(b"%PDF")
     assert b"/FontFile2" in file
@@ -362,7 +357,7 @@ def test_in_a_pdf_per_cents_are_of_the_page_and_of_the_font_around() -> None:
 
 
 def test_in_a_pdf_every_stamp_is_drawn_at_every_use() -> None:
-    drawing = viz.unrolled(viz.gradient_flow(last_loss("gru before", T=5)))
+    drawing = viz.draw_unrolled(viz.gradient_flow(last_loss("gru before", T=5)))
     root = ET.fromstring(in_pixels(drawing.svg, drawing.width, drawing.height))
     assert not list(root.iter(SVG + "use")), "svglib leaves out those that have a title, as wires have"
     for kind in ("path", "rect", "circle", "text"):
@@ -389,7 +384,7 @@ def test_in_a_pdf_pieces_of_a_line_stand_one_after_another(anchor: str, share: f
 
 def test_png_is_a_png(tmp_path: Path) -> None:
     pytest.importorskip("resvg_py")
-    assert viz.unrolled(last_loss("rnn")).save(tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+    assert viz.draw_unrolled(last_loss("rnn")).save(tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_plots_need_matplotlib_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -399,7 +394,7 @@ def test_plots_need_matplotlib_and_say_so(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(builtins, "__import__", lambda name, *a, **k: (_ for _ in ()).throw(ImportError())
                         if name.startswith("matplotlib") else real(name, *a, **k))
     with pytest.raises(viz.MissingToolError, match=re.escape('pip install "microgradrnn[plots]"')):
-        plots.norm_against_lag({"rnn": viz.gradient_flow(last_loss("rnn"))})
+        plots.plot_norms({"rnn": viz.gradient_flow(last_loss("rnn"))})
 
 
 def test_the_plot_draws_one_curve_a_state_and_returns_its_figure() -> None:
@@ -410,25 +405,25 @@ def test_the_plot_draws_one_curve_a_state_and_returns_its_figure() -> None:
 
     ax = Figure().add_subplot()
     flow = viz.gradient_flow(last_loss("lstm"))
-    assert plots.norm_against_lag({"lstm": flow}, ax=ax) is ax.figure
+    assert plots.plot_norms({"lstm": flow}, ax=ax) is ax
     curves = {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
     assert set(curves) == {"lstm: c", "lstm: h"}
     assert tuple(curves["lstm: c"].get_ydata()) == flow.profile("c").norms
     assert ax.get_yscale() == "log"
-    ET.fromstring(plots.as_svg(ax.figure))
+    ET.fromstring(plots.as_svg(ax))
 
 
 # ------------------------------------------------------------------------------------------------ refusals
 def test_wrong_arguments_are_refused() -> None:
     loss = last_loss("rnn")
     with pytest.raises(ValueError, match=r"no steps 10..12; the graph has steps 0..5"):
-        viz.unrolled(loss, steps=(10, 12))
+        viz.draw_unrolled(loss, steps=(10, 12))
     with pytest.raises(ValueError, match="at least 1"):
-        viz.unrolled(loss, last=0)
+        viz.draw_unrolled(loss, last=0)
     with pytest.raises(ValueError, match="no nets"):
-        viz.side_by_side({})
+        viz.draw_unrolled({})
     with pytest.raises(TypeError, match="expected a Value or a Tensor"):
-        viz.unrolled("loss")  # type: ignore[arg-type]
+        viz.draw_unrolled("loss")  # type: ignore[arg-type]
 
 
 def test_a_net_called_step_by_step_is_drawn_like_an_unrolled_one() -> None:
@@ -438,22 +433,22 @@ def test_a_net_called_step_by_step_is_drawn_like_an_unrolled_one() -> None:
         with scope(step=t):
             state = cell(x[t], state)
     assert state is not None
-    assert "c4" in words(viz.unrolled(state[0].sum()))
+    assert "c4" in words(viz.draw_unrolled(state[0].sum()))
 
 
 # ------------------------------------------------------------------------------------------------ folded graphs
 def test_draw_draws_folded_graphs() -> None:
     loss = last_loss("lstm", T=8)
     flow = viz.gradient_flow(loss)
-    said = words(viz.draw(viz.fold(loss, by="step", repeat=1)).drawing)
+    said = words(viz.draw_graph(viz.fold(loss, by="step", repeat=1)).drawing)
     assert {"lstm/t0", "lstm/t1..t6", "6 × 14 nodes", "6 edges"} <= set(said)
     small = viz.fold(loss, by="step", repeat=1, flow=flow)
-    said = words(viz.draw(small).drawing)
+    said = words(viz.draw_graph(small).drawing)
     sent = [short(g) for _, _, g in small.edges(data="message") if g is not None]
     assert sent
     assert set(sent) <= set(said)
     assert f"‖grad‖ {short(small.nodes['W']['gradient'])}" in said
-    assert "lstm/t1..t6" in viz.draw(small).source
+    assert "lstm/t1..t6" in viz.draw_graph(small).source
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -462,13 +457,18 @@ def test_draw_shows_zero_and_nan_with_looks_of_their_own(factor: float, look: st
     x = Tensor(np.ones((1, 2)))
     y = (x * Tensor(np.full((1, 2), factor))).sum()
     fine = (x * Tensor(np.full((1, 2), 0.5))).sum()
-    pictures = [viz.draw(root, flow=viz.gradient_flow(root), theme=viz.DARK).drawing.svg for root in (y, fine)]
+    pictures = [viz.draw_graph(root, flow=viz.gradient_flow(root), theme=viz.DARK).drawing.svg for root in (y, fine)]
     assert pictures[0].count(look) > pictures[1].count(look)
 
 
 def test_draw_does_not_run_words_out_of_their_fields() -> None:
+<<<<<<< HEAD
     drawing = viz.draw(Value(2.0, label="a" * 500) * Value(-1e-30, label="wwwwwwwwwwwwwwwwwwwwwwwwwww")).drawing
     from viz.typography import text_width
+=======
+    drawing = viz.draw_graph(Value(2.0, label="a" * 500) * Value(-1e-30, label="wwwwwwwwwwwwwwwwwwwwwwwwwww")).drawing
+    from viz.render.theme import text_width
+>>>>>>> wt-names
 
     groups = [g for g in parsed(drawing).iter(SVG + "g") if g.find(SVG + "rect") is not None]
     assert len(groups) == 4
@@ -485,15 +485,15 @@ def test_draw_does_not_run_words_out_of_their_fields() -> None:
 def test_arrows_point_forwards_with_the_values_and_back_with_the_messages() -> None:
     a, b = Value(2.0, label="a"), Value(-3.0, label="b")
     y = (a * b + 1.0).tanh()
-    assert len(heads := pointing(viz.draw(y).drawing.svg)) == 5 + 3, "an edge each, and a line to each result"
+    assert len(heads := pointing(viz.draw_graph(y).drawing.svg)) == 5 + 3, "an edge each, and a line to each result"
     assert all(x > 0 for x, _ in heads)
     flow = viz.gradient_flow(y)
-    assert len(heads := pointing(viz.draw(y, flow=flow).drawing.svg)) == len(flow.messages) == 4
+    assert len(heads := pointing(viz.draw_graph(y, flow=flow).drawing.svg)) == len(flow.messages) == 4
     assert all(x < 0 for x, _ in heads)
-    assert all(y < 0 for _, y in pointing(viz.draw(y, flow=flow, rankdir="TB").drawing.svg))
-    assert viz.draw(y, flow=flow).source.count("dir=back") == 4
-    assert " dir=" not in viz.draw(y).source
-    folded = viz.draw(viz.fold(last_loss("rnn"), by="step", flow=viz.gradient_flow(last_loss("rnn")))).drawing
+    assert all(y < 0 for _, y in pointing(viz.draw_graph(y, flow=flow, rankdir="TB").drawing.svg))
+    assert viz.draw_graph(y, flow=flow).source.count("dir=back") == 4
+    assert " dir=" not in viz.draw_graph(y).source
+    folded = viz.draw_graph(viz.fold(last_loss("rnn"), by="step", flow=viz.gradient_flow(last_loss("rnn")))).drawing
     assert len(heads := pointing(folded.svg)) > 4
     assert all(x < 0 for x, _ in heads)
 
@@ -501,30 +501,31 @@ def test_arrows_point_forwards_with_the_values_and_back_with_the_messages() -> N
 def test_a_loop_that_names_no_steps_is_told_how_and_nothing_is_ignored_silently() -> None:
     hint = ["This graph has no time steps: wrap each step of your loop in `with scope(step=t):`, or use nn.unroll.",
             "As it is, all of it is drawn, whatever last= says."]
-    drawing = viz.unrolled(leaf_loop(scoped=False), last=2)
+    drawing = viz.draw_unrolled(leaf_loop(scoped=False), last=2)
     assert words(drawing)[-2:] == hint
     assert drawing.height > max(float(e.get("y", 0)) + dy for e, _, dy in of(drawing.svg, "text")) + 3
-    assert len(words(viz.unrolled(leaf_loop(T=9, scoped=False), last=2))) > len(words(drawing)), "all of it is drawn"
+    longer = viz.draw_unrolled(leaf_loop(T=9, scoped=False), last=2)
+    assert len(words(longer)) > len(words(drawing)), "all of it is drawn"
     for fine in (leaf_loop(), Tensor(np.ones((2, 3))) @ Tensor(np.ones((3, 1)))):
-        assert not set(hint) & set(words(viz.unrolled(fine)))
+        assert not set(hint) & set(words(viz.draw_unrolled(fine)))
     with pytest.raises(ValueError, match=r"steps=\(0, 1\): this graph has no time steps: wrap each step"):
-        viz.unrolled(leaf_loop(scoped=False), steps=(0, 1))
+        viz.draw_unrolled(leaf_loop(scoped=False), steps=(0, 1))
 
 
 @pytest.mark.parametrize("T", [1, 4, 9])
 def test_arrows_of_a_graph_in_ranks_are_not_turned_round_by_rounding(T: int) -> None:
     loss = leaf_loop(T, scoped=False)
-    assert all(x > 0 for x, _ in pointing(viz.unrolled(loss).svg))
-    assert all(x < 0 for x, _ in pointing(viz.unrolled(viz.gradient_flow(loss)).svg))
+    assert all(x > 0 for x, _ in pointing(viz.draw_unrolled(loss).svg))
+    assert all(x < 0 for x, _ in pointing(viz.draw_unrolled(viz.gradient_flow(loss)).svg))
 
 
 def test_numbers_too_small_for_four_decimals_are_not_written_as_zero() -> None:
     a = Value(1e-9, label="a")
     y = a * Value(-2e6)
     y.backward()
-    svg = viz.draw(y).drawing.svg
+    svg = viz.draw_graph(y).drawing.svg
     assert {"data 1.00e-9", "data -2.00e6", "grad -2.00e6"} <= set(re.findall(r">([^<>]+)</text>", svg))
-    assert "-0.0000" not in viz.draw(Value(-0.0)).drawing.svg
+    assert "-0.0000" not in viz.draw_graph(Value(-0.0)).drawing.svg
 
 
 @pytest.mark.parametrize(("gains", "cut"), [((0.9, 0.9, 0.9), False), ((0.9, 1e-3, 0.9), True)])

@@ -17,8 +17,9 @@ OTHER = viz.gradient_flow(LSTM(np.ones((6, 2, 3)))[0][-1].sum())
 
 
 @pytest.mark.parametrize(("call", "words"), [
-    (lambda: viz.unrolled(LSTM), "trace: expected a Value or a Tensor, got LSTM; call it, and take a loss"),
-    (lambda: viz.unrolled(LOSS, np.ones(3)), r"unrolled, flow: expected what viz\.gradient_flow\(loss\) returns"),
+    (lambda: viz.draw_unrolled(LSTM), "trace: expected a Value or a Tensor, got LSTM; call it, and take a loss"),
+    (lambda: viz.draw_unrolled(LOSS, flow=np.ones(3)),
+     r"draw_unrolled, flow: expected what viz\.gradient_flow\(loss\) returns"),
     (lambda: viz.gradient_flow(LSTM), "gradient_flow: expected a Value or a Tensor of microgradrnn, got LSTM; call it"),
     (lambda: viz.profiles(LOSS), r"profiles: expected what viz\.gradient_flow\(loss\) returns, got Tensor"),
     (lambda: viz.decay(FLOW), r"decay: expected a Profile, flow\.profile\(\), got Flow"),
@@ -26,15 +27,18 @@ OTHER = viz.gradient_flow(LSTM(np.ones((6, 2, 3)))[0][-1].sum())
     (lambda: viz.draw_ways(FLOW), r"draw_ways: expected what viz\.ways\(loss\) returns, or a dict of them"),
     (lambda: viz.draw_ways({"lstm": LOSS}), r"draw_ways: expected what viz\.ways\(loss\) returns, or a dict of them"),
     (lambda: viz.shares(LOSS, "W"), r"shares: expected leaves by name, dict\(net\.named_parameters\(\)\), got str"),
-    (lambda: viz.blame_map(LOSS), r"blame_map: expected what viz\.local_errors\(loss\) returns, got Tensor"),
-    (lambda: viz.share_bars(viz.shares(LOSS)), r"share_bars: expected the shares of one parameter, .*got dict"),
-    (lambda: viz.singular_fan(LOSS), r"singular_fan: expected what viz\.step_jacobians\(loss\) returns, got Tensor"),
-    (lambda: viz.eigenvalue_plane(LOSS), r"eigenvalue_plane: expected what viz\.step_jacobians\(loss\) returns"),
-    (lambda: viz.transport_curves(LOSS), r"transport_curves: expected a dict, \{'lstm': viz\.step_jacobians\(loss\)"),
-    (lambda: viz.cell(nn.LSTMCell), r"cell: got the class LSTMCell, not a cell; make one, as in nn\.LSTMCell\(3, 5\)"),
-    (lambda: viz.cell(LSTM), r"cell: got a whole layer, LSTM; draw layer\.cell"),
+    (lambda: viz.plot_shares(LOSS), r"plot_shares: expected what viz\.local_errors\(loss\) returns, got Tensor"),
+    (lambda: viz.plot_share_bars(viz.shares(LOSS)),
+     r"plot_share_bars: expected the shares of one parameter, .*got dict"),
+    (lambda: viz.plot_singular_values(LOSS),
+     r"plot_singular_values: expected what viz\.step_jacobians\(loss\) returns, got Tensor"),
+    (lambda: viz.plot_eigenvalues(LOSS), r"plot_eigenvalues: expected what viz\.step_jacobians\(loss\) returns"),
+    (lambda: viz.plot_transport(LOSS), r"plot_transport: expected a dict, \{'lstm': viz\.step_jacobians\(loss\)"),
+    (lambda: viz.draw_cell(nn.LSTMCell),
+     r"cell: got the class LSTMCell, not a cell; make one, as in nn\.LSTMCell\(3, 5\)"),
+    (lambda: viz.draw_cell(LSTM), r"cell: got a whole layer, LSTM; draw layer\.cell"),
     (lambda: viz.equations(nn.GRU(3, 4, 2)), r"cell: got a whole layer, GRU; draw one of \[cell for"),
-    (lambda: viz.cell(LOSS), r"cell: expected a cell of nn, a Module, or a function \(x, state\) -> state"),
+    (lambda: viz.draw_cell(LOSS), r"cell: expected a cell of nn, a Module, or a function \(x, state\) -> state"),
 ])
 def test_another_thing_than_a_function_takes_is_answered_with_what_it_takes(call: Any, words: str) -> None:
     with pytest.raises(TypeError, match=words):
@@ -48,12 +52,12 @@ def test_a_graph_of_pytorch_is_sent_to_from_torch() -> None:
 
 
 def test_the_flow_of_another_loss_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"unrolled: the flow is that of another node, sum of shape \(\) and norm"):
-        viz.unrolled(LOSS, OTHER)
-    assert viz.unrolled(LOSS, FLOW).svg == viz.unrolled(FLOW).svg
+    with pytest.raises(ValueError, match=r"draw_unrolled: the flow is that of another node, sum of shape \(\) and"):
+        viz.draw_unrolled(LOSS, flow=OTHER)
+    assert viz.draw_unrolled(LOSS, flow=FLOW).svg == viz.draw_unrolled(FLOW).svg
 
 
 @pytest.mark.parametrize("last", ["all", 0, 1.5])
 def test_last_is_a_number_of_steps(last: Any) -> None:
     with pytest.raises(ValueError, match="last must be a number of steps, at least 1"):
-        viz.unrolled(LOSS, last=last)
+        viz.draw_unrolled(LOSS, last=last)

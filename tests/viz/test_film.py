@@ -39,7 +39,7 @@ def words(drawing: viz.Drawing) -> list[str]:
 
 def test_every_message_is_upstream_times_local_and_sums_are_the_gradients() -> None:
     root, leaves = scalar_rnn()
-    film = viz.backprop_frames(root)
+    film = viz.draw_film(root)
     assert all(m.message == pytest.approx(m.upstream * m.local, rel=1e-15) for m in film.messages)
     assert all(m.after == pytest.approx((m.before or 0.0) + m.message, rel=1e-15) for m in film.messages)
     last = {m.input: m.after for m in film.messages}
@@ -62,7 +62,7 @@ def test_every_message_is_upstream_times_local_and_sums_are_the_gradients() -> N
 def test_an_array_is_summed_message_by_message() -> None:
     x, w = Tensor(np.arange(6.0).reshape(2, 3), label="x"), Tensor(np.arange(12.0).reshape(3, 4) / 7, label="w")
     root = ((x @ w).tanh() * 0.5 + x @ w).sum()
-    film = viz.backprop_frames(root)
+    film = viz.draw_film(root)
     last = {m.input: m.after for m in film.messages}
     for leaf, expected in zip((x, w), grad(root, [x, w]), strict=True):
         np.testing.assert_allclose(last[leaf.symbol], expected, rtol=1e-12)
@@ -73,7 +73,7 @@ def test_an_array_is_summed_message_by_message() -> None:
 
 def test_values_come_first_and_then_one_message_after_the_other() -> None:
     root, _ = scalar_rnn(T=2)
-    film = viz.backprop_frames(root)
+    film = viz.draw_film(root)
     nodes = viz.trace(root)
     computed = sum(said["kind"] == "computed" for _, said in nodes.nodes(data=True))
     first = words(film[0])
@@ -93,7 +93,7 @@ def test_values_come_first_and_then_one_message_after_the_other() -> None:
 
 
 def test_the_arrow_of_a_message_points_at_the_input_it_is_for() -> None:
-    film = viz.backprop_frames(scalar_rnn()[0])
+    film = viz.draw_film(scalar_rnn()[0])
     now = film.theme.now
     assert pointing(film[0].svg)
     assert not pointing(film[0].svg, fill=now)
@@ -103,7 +103,7 @@ def test_the_arrow_of_a_message_points_at_the_input_it_is_for() -> None:
 
 
 def test_the_layout_is_the_same_in_all_frames() -> None:
-    film = viz.backprop_frames(scalar_rnn()[0])
+    film = viz.draw_film(scalar_rnn()[0])
     boxes = [[(e.get("x"), e.get("y"), e.get("width")) for e in ET.fromstring(frame.svg).iter(SVG + "rect")
               if e.get("rx") == "3"] for frame in film]
     assert len(set(map(str, map(sorted, boxes)))) == 1
@@ -111,8 +111,13 @@ def test_the_layout_is_the_same_in_all_frames() -> None:
 
 
 def test_words_fit_into_their_picture() -> None:
+<<<<<<< HEAD
     film = viz.backprop_frames(Value(2.0, label="a" * 60) * Value(3.0, label="b" * 60))
     from viz.typography import text_width
+=======
+    film = viz.draw_film(Value(2.0, label="a" * 60) * Value(3.0, label="b" * 60))
+    from viz.render.theme import text_width
+>>>>>>> wt-names
 
     for frame in film:
         for e in ET.fromstring(frame.svg).iter(SVG + "text"):
@@ -122,7 +127,7 @@ def test_words_fit_into_their_picture() -> None:
 
 # ------------------------------------------------------------------------------------------------ files
 def test_the_animated_svg_shows_at_every_moment_what_the_frame_shows() -> None:
-    film = viz.backprop_frames(scalar_rnn(T=1)[0])
+    film = viz.draw_film(scalar_rnn(T=1)[0])
     root = ET.fromstring(film.svg)
     style = "".join(root.find(SVG + "style").itertext())  # type: ignore[union-attr]
     assert "step-end infinite" in style
@@ -147,16 +152,16 @@ def test_the_animated_svg_shows_at_every_moment_what_the_frame_shows() -> None:
 
 
 def test_the_svg_is_self_contained_and_the_same_every_time() -> None:
-    film = viz.backprop_frames(scalar_rnn()[0])
+    film = viz.draw_film(scalar_rnn()[0])
     assert not re.search(r"<script|https?://(?!www\.w3\.org/2000/svg)|url\(|@import", film.svg)
-    assert film.svg == viz.backprop_frames(scalar_rnn()[0]).svg
+    assert film.svg == viz.draw_film(scalar_rnn()[0]).svg
     assert film._repr_mimebundle_()["image/svg+xml"] == film.svg
 
 
 def test_the_gif_has_every_frame_for_its_time_and_loops(tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image")
     pytest.importorskip("resvg_py")
-    film = viz.backprop_frames(Value(2.0, label="a") * 3.0)
+    film = viz.draw_film(Value(2.0, label="a") * 3.0)
     gif = image.open(film.save(tmp_path / "deep" / "x.gif"))
     assert gif.n_frames == len(film)
     assert gif.info["loop"] == 0
@@ -171,7 +176,7 @@ def test_the_gif_has_every_frame_for_its_time_and_loops(tmp_path: Path) -> None:
 def test_a_film_that_is_too_large_for_a_gif_is_refused_at_once(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
     pytest.importorskip("resvg_py")
-    film = replace(viz.backprop_frames(Value(2.0) * 3.0), width=22_000.0, height=100_000.0)
+    film = replace(viz.draw_film(Value(2.0) * 3.0), width=22_000.0, height=100_000.0)
     with pytest.raises(ValueError, match=r"frames of 22000 x 100000 pixels are too much for a GIF; save as \.svg"):
         film.save(tmp_path / "x.gif")
     assert not list(tmp_path.iterdir())
@@ -180,7 +185,7 @@ def test_a_film_that_is_too_large_for_a_gif_is_refused_at_once(tmp_path: Path) -
 @pytest.mark.parametrize("ending", [".svg", ".png", ".pdf"])
 def test_a_folder_gets_the_stills(ending: str, tmp_path: Path) -> None:
     pytest.importorskip({".svg": "viz", ".png": "resvg_py", ".pdf": "svglib"}[ending])
-    film = viz.backprop_frames(Value(2.0, label="a") * 3.0)
+    film = viz.draw_film(Value(2.0, label="a") * 3.0)
     folder = film.save(tmp_path / "new" / "folder", ending)
     assert sorted(p.name for p in folder.iterdir()) == [f"{j:03}{ending}" for j in range(len(film.stills))]
     if ending == ".svg":
@@ -189,13 +194,13 @@ def test_a_folder_gets_the_stills(ending: str, tmp_path: Path) -> None:
 
 # ------------------------------------------------------------------------------------------------ refusals
 def test_refusals(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"messages are too many for a film \(150 at most\).*viz.unrolled"):
-        viz.backprop_frames(last_loss("lstm", T=30))
+    with pytest.raises(ValueError, match=r"messages are too many for a film \(150 at most\).*viz.draw_unrolled"):
+        viz.draw_film(last_loss("lstm", T=30))
     with pytest.raises(ValueError, match="rankdir is 'LR' or 'TB', got 'up'"):
-        viz.backprop_frames(Value(1.0) * 2, rankdir="up")
+        viz.draw_film(Value(1.0) * 2, rankdir="up")
     with pytest.raises(TypeError, match="expected a Value or a Tensor, got float"):
-        viz.backprop_frames(1.0)  # type: ignore[arg-type]
-    film = viz.backprop_frames(Value(1.0) * 2)
+        viz.draw_film(1.0)  # type: ignore[arg-type]
+    film = viz.draw_film(Value(1.0) * 2)
     with pytest.raises(ValueError, match=r"'x.mp4' ends in .mp4; a film is an .svg or .gif, or a folder of stills"):
         film.save(tmp_path / "x.mp4")
     with pytest.raises(IndexError, match=f"frame 99 of {len(film)}"):
@@ -209,7 +214,7 @@ def test_a_gif_needs_the_extra_gif_and_says_so(name: str, tmp_path: Path, monkey
             pytest.importorskip(other)
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(viz.MissingToolError, match=rf'^GIF needs.*no {name}:.*microgradrnn\[gif\].*save as .svg'):
-        viz.backprop_frames(Value(1.0) * 2).save(tmp_path / "x.gif")
+        viz.draw_film(Value(1.0) * 2).save(tmp_path / "x.gif")
     assert not list(tmp_path.iterdir())
 
 
@@ -217,7 +222,7 @@ def test_a_gif_needs_the_extra_gif_and_says_so(name: str, tmp_path: Path, monkey
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_all_sizes_of_numbers_are_shown(value: float) -> None:
     x: Any = Value(value, label="x")
-    film = viz.backprop_frames(x * x + x)
+    film = viz.draw_film(x * x + x)
     assert str(film.messages[-1].local)
     for frame in film:
         ET.fromstring(frame.svg)

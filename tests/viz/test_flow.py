@@ -9,6 +9,7 @@ import pickle
 import re
 import warnings
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -292,8 +293,8 @@ def test_losses_added_up_inside_the_steps_are_no_state(how: str, marked: bool) -
     errors, apart = viz.local_errors(inside), viz.local_errors(behind)
     assert errors.losses == apart.losses
     np.testing.assert_allclose(errors.norms * scale, apart.norms, rtol=1e-12)
-    np.testing.assert_allclose(viz.shares_by_lag(inside, {"W": W})["W"].norms * scale,
-                               viz.shares_by_lag(behind, {"W": W_behind})["W"].norms, rtol=1e-12)
+    np.testing.assert_allclose(viz.shares(inside, {"W": W}, by="lag")["W"].norms * scale,
+                               viz.shares(behind, {"W": W_behind}, by="lag")["W"].norms, rtol=1e-12)
     found = viz.ways(inside)
     assert found.state == viz.ways(behind).state
     np.testing.assert_allclose(found.whole_norms, truth, rtol=1e-12)
@@ -315,8 +316,8 @@ def test_a_loop_that_sums_up_the_losses_of_a_layer_is_no_layer_of_its_own() -> N
         assert viz.gradient_flow(inside).profile(state).norms == viz.gradient_flow(behind).profile(state).norms
     assert viz.compare_flow({"lstm": inside}).verdict == viz.compare_flow({"lstm": behind}).verdict
     assert viz.local_errors(inside).by_lag() == viz.local_errors(behind).by_lag()
-    np.testing.assert_allclose(viz.shares_by_lag(inside, {"W": net.cell.W})["W"].arrays,
-                               viz.shares_by_lag(behind, {"W": net.cell.W})["W"].arrays, rtol=1e-12)
+    np.testing.assert_allclose(viz.shares(inside, {"W": net.cell.W}, by="lag")["W"].arrays,
+                               viz.shares(behind, {"W": net.cell.W}, by="lag")["W"].arrays, rtol=1e-12)
 
 
 def test_a_number_that_the_next_step_works_with_or_that_is_marked_is_a_state() -> None:
@@ -381,8 +382,8 @@ def test_a_checkpoint_is_named_by_every_measurement_that_needs_the_steps() -> No
     loss = (hs**2).sum()
     measures: list[Any] = [
         viz.ways, lambda loss: viz.compare_flow({"lstm": loss}), lambda loss: viz.Recorder()(loss),
-        lambda loss: viz.compare_flow({"lstm": viz.gradient_flow(loss)}), viz.shares, viz.shares_by_lag,
-        viz.local_errors, viz.step_jacobians, viz.rolled, viz.folded, viz.roll,
+        lambda loss: viz.compare_flow({"lstm": viz.gradient_flow(loss)}), viz.shares, partial(viz.shares, by="lag"),
+        viz.local_errors, viz.step_jacobians, viz.draw_rolled, viz.draw_long, viz.roll,
         lambda loss: viz.fold(viz.trace(loss), by="step"),
     ]
     for measure in measures:
@@ -398,8 +399,8 @@ def test_where_nothing_needs_a_gradient_that_is_said_and_not_that_there_are_no_s
         p.requires_grad = False
     frozen = net(np.ones((6, 2, 3)))[1].sum()
     measures: list[Any] = [
-        viz.gradient_flow, viz.ways, viz.shares, viz.shares_by_lag, viz.local_errors, viz.step_jacobians, viz.rolled,
-        viz.folded, viz.roll, viz.Recorder(), lambda loss: viz.compare_flow({"gru": loss}),
+        viz.gradient_flow, viz.ways, viz.shares, partial(viz.shares, by="lag"), viz.local_errors, viz.step_jacobians,
+        viz.draw_rolled, viz.draw_long, viz.roll, viz.Recorder(), lambda loss: viz.compare_flow({"gru": loss}),
         lambda loss: viz.fold(viz.trace(loss), by="step"),
     ]
     for loss in (unrecorded, frozen):
@@ -588,7 +589,7 @@ def test_what_a_loop_only_adds_up_is_no_state_however_it_leaks_and_is_used_after
     np.testing.assert_allclose(flow.profile().norms, [norm(g) for g in grad(loss, hs)[::-1]], rtol=1e-12)
     assert viz.step_jacobians(loss).states == ("h",)
     assert viz.local_errors(loss).losses == (0, 1, 2, 3, 4)
-    by_lag = viz.shares_by_lag(loss, {"W": W})["W"]
+    by_lag = viz.shares(loss, {"W": W}, by="lag")["W"]
     assert by_lag.keys == (0, 1, 2, 3, 4)
     np.testing.assert_allclose(by_lag.total, grad(loss, W), rtol=1e-11)
 

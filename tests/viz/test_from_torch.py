@@ -177,8 +177,8 @@ def test_without_states_there_are_messages_and_no_steps() -> None:
 def test_pictures_and_comparisons_of_their_nets() -> None:
     loss, parameters, states = theirs("gru")
     flow = viz.from_torch(loss, parameters, states)
-    assert "U0" in viz.unrolled(flow).svg
-    assert "matmul" in viz.draw(flow.graph, flow=flow).source
+    assert "U0" in viz.draw_unrolled(flow).svg
+    assert "matmul" in viz.draw_graph(flow.graph, flow=flow).source
     (track,) = viz.compare_flow({"torch": flow}).tracks
     assert track.gated
 
@@ -260,7 +260,7 @@ def test_two_states_of_one_operation_are_told_apart(kind: str) -> None:
     if kind == "chunk":  # through the sum, and the concat
         carried = [0.0, *(0.5 * g for g in grown(cs)[:-1])]
         assert [a.carry for a in flow.split("c")] == pytest.approx(carried, rel=1e-12)
-    assert viz.unrolled(flow).svg.startswith("<svg")
+    assert viz.draw_unrolled(flow).svg.startswith("<svg")
 
 
 @pytest.mark.parametrize("blend", [
@@ -500,7 +500,7 @@ def test_an_own_loop_above_a_fused_layer_has_its_steps(kind: str) -> None:
         (g,) = torch.autograd.grad(h.sum(), states[t][0], retain_graph=True)
         assert norm == pytest.approx(g.norm().item(), rel=1e-5)
     assert len(profile.norms) == T
-    assert viz.unrolled(flow, last=2).svg.startswith("<svg")
+    assert viz.draw_unrolled(flow, last=2).svg.startswith("<svg")
     with pytest.raises(ValueError, match=r"no layer 1; this graph has 1, .*\(mkldnn_rnn_layer\), which hides them"):
         flow.profile(layer=1)
 

@@ -107,7 +107,7 @@ PICTURES: dict[str, Any] = {
 
 def picture(name: str, with_flow: bool) -> viz.Drawing:
     root = PICTURES[name]()
-    return viz.unrolled(root, viz.gradient_flow(root) if with_flow else None, last=3,
+    return viz.draw_unrolled(root, flow=viz.gradient_flow(root) if with_flow else None, last=3,
                         labels=dict(enumerate(["“", "word", "mm", "x"])))
 
 

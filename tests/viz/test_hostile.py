@@ -67,17 +67,17 @@ class Named(nn.Module):
 
 # Each takes a label and gives an SVG.
 DRAWINGS: dict[str, Callable[[str], str]] = {
-    "unrolled": lambda s: viz.unrolled(net(s), labels=[s] * 3, name=s).svg,
-    "unrolled with flow": lambda s: viz.unrolled(viz.gradient_flow(net(s)), labels={0: s}).svg,
-    "side by side": lambda s: viz.side_by_side({s: viz.gradient_flow(net(s))}, name=s, labels=[s] * 3).svg,
-    "draw": lambda s: viz.draw(scalar(s)).drawing.svg,
-    "draw with flow": lambda s: viz.draw(net(s), flow=viz.gradient_flow(net(s))).drawing.svg,
-    "draw folded": lambda s: viz.draw(viz.fold(net(s), by="step")).drawing.svg,
-    "film": lambda s: viz.backprop_frames(scalar(s)).svg,
-    "frame": lambda s: viz.backprop_frames(scalar(s))[-1].svg,
-    "rolled": lambda s: viz.rolled(net(s), name=s).svg,
-    "folded": lambda s: viz.folded(viz.gradient_flow(net(s)), name=s).svg,
-    "cell": lambda s: viz.cell(Named(s), np.ones((1, 2)), np.ones((1, 3)), name=s).svg,
+    "unrolled": lambda s: viz.draw_unrolled(net(s), labels=[s] * 3, name=s).svg,
+    "unrolled with flow": lambda s: viz.draw_unrolled(viz.gradient_flow(net(s)), labels={0: s}).svg,
+    "side by side": lambda s: viz.draw_unrolled({s: viz.gradient_flow(net(s))}, name=s, labels=[s] * 3).svg,
+    "draw": lambda s: viz.draw_graph(scalar(s)).drawing.svg,
+    "draw with flow": lambda s: viz.draw_graph(net(s), flow=viz.gradient_flow(net(s))).drawing.svg,
+    "draw folded": lambda s: viz.draw_graph(viz.fold(net(s), by="step")).drawing.svg,
+    "film": lambda s: viz.draw_film(scalar(s)).svg,
+    "frame": lambda s: viz.draw_film(scalar(s))[-1].svg,
+    "rolled": lambda s: viz.draw_rolled(net(s), name=s).svg,
+    "folded": lambda s: viz.draw_long(viz.gradient_flow(net(s)), name=s).svg,
+    "cell": lambda s: viz.draw_cell(Named(s), np.ones((1, 2)), state=np.ones((1, 3)), name=s).svg,
 }
 SVG = "{http://www.w3.org/2000/svg}"
 HARMLESS = {"svg", "title", "desc", "defs", "symbol", "use", "g", "path", "rect", "circle", "ellipse", "line",
@@ -143,9 +143,9 @@ def test_a_shortened_label_is_whole_where_the_pointer_rests(drawing: str) -> Non
 # ------------------------------------------------------------------------------------------------ text and data
 @pytest.mark.parametrize("label", LABELS.values(), ids=LABELS)
 def test_the_dot_of_a_picture_is_parsed_and_holds_no_html(label: str) -> None:
-    source = viz.draw(net(label), flow=viz.gradient_flow(net(label))).source
+    source = viz.draw_graph(net(label), flow=viz.gradient_flow(net(label))).source
     source.encode()
-    plain = viz.draw(net("h"), flow=viz.gradient_flow(net("h"))).source
+    plain = viz.draw_graph(net("h"), flow=viz.gradient_flow(net("h"))).source
     assert source.count("\n") == plain.count("\n"), "a label opened a line of its own"
     assert "=<" not in source
     nodes = set(re.findall(r"^\t(n\d+\w*) ", plain, re.MULTILINE))
@@ -174,9 +174,9 @@ def test_data_loses_nothing(label: str) -> None:
 def test_files_are_written_whatever_the_label(label: str, ending: str, tmp_path: Path) -> None:
     if ending != "svg":
         pytest.importorskip({"png": "resvg_py", "pdf": "svglib"}[ending])
-    path = Path(viz.draw(scalar(LABELS[label])).save(tmp_path / f"x.{ending}"))
+    path = Path(viz.draw_graph(scalar(LABELS[label])).save(tmp_path / f"x.{ending}"))
     assert path.stat().st_size > 500
-    assert viz.rolled(net(LABELS[label]), name=LABELS[label]).save(tmp_path / f"y.{ending}").stat().st_size > 500
+    assert viz.draw_rolled(net(LABELS[label]), name=LABELS[label]).save(tmp_path / f"y.{ending}").stat().st_size > 500
 
 
 # ------------------------------------------------------------------------------------------------ the page

@@ -101,14 +101,14 @@ def test_profiles_of_an_lstm(lstm: tuple[Any, Any, ByHand]) -> None:
 
 def test_ways_of_an_lstm_step_by_step(lstm: tuple[Any, Any, ByHand]) -> None:
     loss, _, by_hand = lstm
-    found = viz.step_ways(loss, "c")
+    found = viz.ways(loss, "c", by="last")
     assert found.steps == tuple(range(T - 1, -2, -1))
     for j, step in enumerate(found.steps):
         size = np.linalg.norm(by_hand.at_c[step])
         for way, parts in found.parts.items():
             assert np.linalg.norm(parts[j] - by_hand.parts[step].get(way, 0.0)) <= 1e-10 * size
     for by in ("first", "last", "set", "number"):
-        assert viz.ways(loss, "c", by).check() < 1e-10
+        assert viz.ways(loss, "c", by=by).check() < 1e-10
 
 
 def test_shares_of_an_lstm(lstm: tuple[Any, Any, ByHand]) -> None:

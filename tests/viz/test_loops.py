@@ -129,7 +129,7 @@ def test_a_loss_that_is_the_last_state_itself_has_lags_and_errors(last: Callable
     for t in range(4):
         with scope("net", step=t):
             h = mg.tanh(w * h + 0.5 * (t + 1))
-    found = viz.shares_by_lag(last(h))["w"]
+    found = viz.shares(last(h), by="lag")["w"]
     assert found.keys == (0, 1, 2, 3)
     assert found.arrays == pytest.approx(viz.shares(h * 3)["w"].arrays[::-1] / 3, rel=1e-12)
     errors = viz.local_errors(last(h))

@@ -25,13 +25,15 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("patient")
-@pytest.mark.parametrize("name", ["gradient_flow", "ways", "step_jacobians", "local_errors", "shares_by_lag"])
-def test_long_work_shows_a_bar_on_a_terminal_and_nothing_elsewhere(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "how"), [
+    ("gradient_flow", {}), ("ways", {}), ("step_jacobians", {}), ("local_errors", {}), ("shares", {"by": "lag"})])
+def test_long_work_shows_a_bar_on_a_terminal_and_nothing_elsewhere(
+        name: str, how: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     hs, _ = nn.RNN(3, 4, rng=0)(np.ones((5, 2, 3)))
     for kind, shown in ((Terminal, True), (io.StringIO, False)):
         stderr = kind()
         monkeypatch.setattr("sys.stderr", stderr)
-        getattr(viz, name)((hs**2).sum())
+        getattr(viz, name)((hs**2).sum(), **how)
         assert (name in stderr.getvalue()) == shown
 
 

@@ -18,8 +18,13 @@ from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
 from tests.viz.svgs import of, wording
 from viz.folding.contract import members
 from viz.folding.roll import roll
+<<<<<<< HEAD
 from viz.pictures.rolled import rolled
 from viz.typography import text_width
+=======
+from viz.pictures.rolled import draw_rolled
+from viz.render.theme import text_width
+>>>>>>> wt-names
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -101,7 +106,7 @@ def test_backwards_in_time_the_delay_is_negative() -> None:
 def test_a_skip_has_a_loop_of_its_own() -> None:
     delays = sorted(said["delay"] for _, _, said in roll(skipping()).edges(data=True) if said.get("delay"))
     assert delays == [1, 3]
-    assert sorted(boxes(rolled(skipping()))) == ["t−1", "t−3"]
+    assert sorted(boxes(draw_rolled(skipping()))) == ["t−1", "t−3"]
 
 
 def test_messages_of_all_steps_are_taken_together() -> None:
@@ -138,7 +143,7 @@ def titles(drawing: viz.Drawing) -> list[str]:
 ])
 def test_every_state_has_a_loop(name: str, loops: list[str]) -> None:
     for beside in (False, True):
-        assert boxes(rolled(NETS[name](), beside=beside)) == loops
+        assert boxes(draw_rolled(NETS[name](), beside=beside)) == loops
 
 
 def test_a_loop_leaves_the_cell_and_comes_back_on_the_other_side() -> None:
@@ -166,14 +171,14 @@ def test_a_loop_leaves_the_cell_and_comes_back_on_the_other_side() -> None:
 def test_numbers_in_the_rolled_picture_are_those_of_the_rolled_graph() -> None:
     flow = viz.gradient_flow(all_losses("lstm", 9))
     (said,) = [said for u, v, said in roll(flow).edges(data=True) if (u, v) == ("lstm/c", "lstm/multiply")]
-    assert f"from c to f × c: {said['message']:.4g}, 8 messages taken together" in titles(rolled(flow))
+    assert f"from c to f × c: {said['message']:.4g}, 8 messages taken together" in titles(draw_rolled(flow))
     (out,) = [said for u, v, said in roll(flow).edges(data=True) if (u, v) == ("lstm/h", "lstm/stack")]
-    assert f"gradient to h: {out['message']:.4g}, 9 messages taken together" in titles(rolled(flow))
+    assert f"gradient to h: {out['message']:.4g}, 9 messages taken together" in titles(draw_rolled(flow))
 
 
 def test_beside_it_the_first_steps_show_their_own_messages() -> None:
     flow = viz.gradient_flow(last_loss("rnn", 9))
-    drawing = rolled(flow, beside=True, steps=2)
+    drawing = draw_rolled(flow, beside=True, steps=2)
     words = [e.text for e in ElementTree.fromstring(drawing.svg).iter(f"{SVG}text")]
     assert {"t = 0", "t = 1", "⋯ 7 more"} <= set(words)
     assert "t = 2" not in words
@@ -182,7 +187,8 @@ def test_beside_it_the_first_steps_show_their_own_messages() -> None:
 
 
 def test_beside_a_backwards_cell_stand_the_last_steps_in_the_order_of_time() -> None:
-    words = [e.text for e in ElementTree.fromstring(rolled(both_ways(9), beside=True, steps=2).svg).iter(f"{SVG}text")]
+    svg = draw_rolled(both_ways(9), beside=True, steps=2).svg
+    words = [e.text for e in ElementTree.fromstring(svg).iter(f"{SVG}text")]
     assert [w for w in words if w and w.startswith("t = ")] == ["t = 7", "t = 8", "t = 0", "t = 1"]
 
 
@@ -192,23 +198,23 @@ def test_zero_and_nan_have_looks_of_their_own() -> None:
         if edge.consumer.endswith("/h"):
             flow.messages[edge] = 0.0
     flow.messages[next(e for e in flow.messages if e.consumer == "rnn/t4/z" and e.k == 0)] = math.nan
-    svg = rolled(flow).svg.split("exactly zero", 1)[1].split("NaN or infinite", 1)[1]  # below the legend
+    svg = draw_rolled(flow).svg.split("exactly zero", 1)[1].split("NaN or infinite", 1)[1]  # below the legend
     assert svg.count('stroke-dasharray="1.5 3.5"') == 1
     assert svg.count('stroke="#d55e00"') == 1
 
 
 def test_what_cannot_be_rolled_is_refused() -> None:
-    for f in (roll, rolled):
+    for f in (roll, draw_rolled):
         with pytest.raises(ValueError, match="no time steps"):
             f(Value(1.0) * 2)
         with pytest.raises(TypeError, match="expected a Value or a Tensor, got float"):
             f(1.0)
     with pytest.raises(ValueError, match="at least 1; got 0"):
-        rolled(last_loss("rnn"), steps=0)
+        draw_rolled(last_loss("rnn"), steps=0)
 
 
 def test_no_line_of_the_legend_is_cut_by_the_edge() -> None:
-    drawing = rolled(viz.gradient_flow(both_ways(3)))
+    drawing = draw_rolled(viz.gradient_flow(both_ways(3)))
     for text, x, _ in of(drawing.svg, "text"):
         if text.get("text-anchor") is None:
             size = float(text.get("font-size", 13))

@@ -15,8 +15,8 @@ from microgradrnn import Tensor, Value, nn
 from viz.graph.size import MOST_GLYPHS, MOST_RECORDS, small_enough
 
 EVERY_BOX: dict[str, Callable[[Any], Any]] = {
-    "draw": viz.draw, "draw_dot": viz.draw_dot, "unrolled": viz.unrolled, "backprop_frames": viz.backprop_frames,
-    "side_by_side": lambda root: viz.side_by_side({"net": root}),
+    "draw": viz.draw_graph, "draw_dot": viz.draw_dot, "unrolled": viz.draw_unrolled, "draw_film": viz.draw_film,
+    "draw_unrolled": lambda root: viz.draw_unrolled({"net": root}),
 }  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def test_a_graph_of_200_000_nodes_is_refused_at_once_with_what_to_do(draw: Calla
 def test_graphs_and_flows_are_refused_as_roots_are() -> None:
     root = chain(MOST_GLYPHS + 1)
     for given in (viz.trace(root), viz.gradient_flow(root)):
-        for draw in (viz.draw, viz.unrolled):
+        for draw in (viz.draw_graph, viz.draw_unrolled):
             with pytest.raises(ValueError, match="too large to be looked at"):
                 draw(given)
 
@@ -53,7 +53,7 @@ def test_a_large_graph_may_be_drawn_once_it_is_folded() -> None:
                 y = y.tanh()
     folded = viz.fold(y, by="module")
     assert len(folded) < 20
-    assert "second" in viz.draw(folded).source
+    assert "second" in viz.draw_graph(folded).source
 
 
 @pytest.mark.parametrize("most", [MOST_RECORDS, MOST_GLYPHS])
@@ -71,23 +71,23 @@ def test_the_limit_counts_what_is_drawn_constants_too(most: int) -> None:
 def test_a_net_with_steps_may_have_any_size() -> None:
     hs, _ = nn.RNN(2, 3, rng=0)(np.ones((3000, 1, 2)))
     loss = mg.square(hs).sum()
-    assert viz.unrolled(loss).svg.startswith("<svg")
+    assert viz.draw_unrolled(loss).svg.startswith("<svg")
     with pytest.raises(ValueError, match="too large to be looked at"):
-        viz.draw(loss)
+        viz.draw_graph(loss)
 
 
 @pytest.mark.parametrize("labels", ["ab", ["a"], []])
 def test_labels_fewer_than_steps_are_refused(labels: Any) -> None:
     loss = nn.RNN(2, 3, rng=0)(np.ones((4, 1, 2)))[1].sum()
-    for draw in (viz.unrolled, viz.side_by_side):
+    for draw in (viz.draw_unrolled, viz.draw_unrolled):
         with pytest.raises(ValueError, match=rf"{len(labels)} labels for 4 steps; give one for each, or a dict"):
             draw(loss, labels=labels)
-    assert "abcd"[3] in viz.unrolled(loss, labels="abcd").svg
-    viz.unrolled(loss, labels={0: "a"})
-    viz.unrolled(loss, steps=(0, 0), labels="a")
+    assert "abcd"[3] in viz.draw_unrolled(loss, labels="abcd").svg
+    viz.draw_unrolled(loss, labels={0: "a"})
+    viz.draw_unrolled(loss, steps=(0, 0), labels="a")
 
 
 def test_labels_fewer_than_leaves_are_refused() -> None:
     root = nn.recurse(nn.TreeCell(2, rng=0), ((Tensor([1.0, 2.0]), Tensor([1.0, 3.0])), Tensor([0.0, 1.0]))).sum()
     with pytest.raises(ValueError, match="2 labels for 3 leaves"):
-        viz.unrolled(root, labels="ab")
+        viz.draw_unrolled(root, labels="ab")

@@ -86,15 +86,15 @@ def test_both_themes_say_the_same_things() -> None:
 
 
 PICTURES = {
-    "draw": lambda theme: viz.draw(Value(2.0, label="f") * 3, theme=theme).drawing,
-    "draw with flow": lambda theme: viz.draw(last_loss("rnn", T=2), flow=viz.gradient_flow(last_loss("rnn", T=2)),
+    "draw": lambda theme: viz.draw_graph(Value(2.0, label="f") * 3, theme=theme).drawing,
+    "draw with flow": lambda theme: viz.draw_graph(last_loss("rnn", T=2), flow=viz.gradient_flow(last_loss("rnn", T=2)),
                                              theme=theme).drawing,
-    "film": lambda theme: viz.backprop_frames(Value(2.0, label="f") * 3, theme=theme)[-5],
-    "unrolled": lambda theme: viz.unrolled(viz.gradient_flow(last_loss("lstm")), theme=theme),
-    "side by side": lambda theme: viz.side_by_side({"a": viz.gradient_flow(last_loss("lstm"))}, theme=theme),
-    "rolled": lambda theme: viz.rolled(viz.gradient_flow(last_loss("lstm")), beside=True, theme=theme),
-    "folded": lambda theme: viz.folded(viz.gradient_flow(last_loss("lstm", T=12)), theme=theme),
-    "cell": lambda theme: viz.cell(nn.LSTMCell(3, 4, rng=0), flow=True, theme=theme),
+    "film": lambda theme: viz.draw_film(Value(2.0, label="f") * 3, theme=theme)[-5],
+    "unrolled": lambda theme: viz.draw_unrolled(viz.gradient_flow(last_loss("lstm")), theme=theme),
+    "side by side": lambda theme: viz.draw_unrolled({"a": viz.gradient_flow(last_loss("lstm"))}, theme=theme),
+    "rolled": lambda theme: viz.draw_rolled(viz.gradient_flow(last_loss("lstm")), beside=True, theme=theme),
+    "folded": lambda theme: viz.draw_long(viz.gradient_flow(last_loss("lstm", T=12)), theme=theme),
+    "cell": lambda theme: viz.draw_cell(nn.LSTMCell(3, 4, rng=0), flow=True, theme=theme),
 }
 
 
@@ -129,10 +129,10 @@ def test_a_theme_that_is_none_is_refused_by_every_picture_with_what_to_write() -
     recorder = viz.Recorder()
     recorder(loss)
     pictures: list[Callable[..., Any]] = [
-        partial(viz.unrolled, loss), partial(viz.side_by_side, loss), partial(viz.rolled, loss),
-        partial(viz.folded, loss), partial(viz.draw, loss),
-        partial(viz.backprop_frames, Value(1.0) * 2), partial(viz.cell, nn.GRUCell(2, 3, rng=0)),
-        partial(viz.shaded_text, text, "abcd"), partial(viz.text_map, text, "abcd"), viz.ways(loss).draw,
+        partial(viz.draw_unrolled, loss), partial(viz.draw_unrolled, {"a": loss}), partial(viz.draw_rolled, loss),
+        partial(viz.draw_long, loss), partial(viz.draw_graph, loss),
+        partial(viz.draw_film, Value(1.0) * 2), partial(viz.draw_cell, nn.GRUCell(2, 3, rng=0)),
+        partial(viz.draw_text, text, "abcd"), partial(viz.draw_text_map, text, "abcd"), viz.ways(loss).draw,
         recorder.drawing, partial(viz.compare_flow, {"lstm": loss}),
     ]
     for picture in pictures:

@@ -37,7 +37,7 @@ def errors(loss: Any) -> LocalErrors:
 
 @pytest.fixture(scope="module")
 def by_lag(loss: Any) -> dict[str, Shares]:
-    return viz.shares_by_lag(loss)
+    return viz.shares(loss, by="lag")
 
 
 @pytest.fixture(scope="module")
@@ -45,34 +45,34 @@ def jacobians(loss: Any) -> StepJacobians:
     return viz.step_jacobians(loss)
 
 
-def labels(figure: Any) -> str:
+def labels(ax: Any) -> str:
     """All that is written in a figure."""
-    figure.canvas.draw()
-    return "\n".join(text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text")))
+    ax.figure.canvas.draw()
+    return "\n".join(text.get_text() for text in ax.figure.findobj(lambda artist: hasattr(artist, "get_text")))
 
 
-def pixels(figure: Any) -> np.ndarray:
-    [image] = figure.axes[0].images
+def pixels(ax: Any) -> np.ndarray:
+    [image] = ax.images
     return np.asarray(image.get_array())
 
 
 def test_the_map_of_blame_shows_numbers_zeros_the_future_and_nan_apart(errors: LocalErrors) -> None:
     norms = errors.norms.copy()
     norms[3, 1], norms[4, 2], norms[5, 5], norms[6, 0] = 0, np.nan, 1e3, 1e-30
-    figure = viz.blame_map(replace(errors, norms=norms), scale=Scale(-8, 2))
-    image = pixels(figure)
+    ax = viz.plot_shares(replace(errors, norms=norms), scale=Scale(-8, 2))
+    image = pixels(ax)
     assert to_hex(image[3, 1]) == DEFAULT.nothing
     assert to_hex(image[4, 2]) == DEFAULT.alarm
     assert to_hex(image[5, 5]) == "#fee838"
     assert to_hex(image[6, 0]) == "#00224e"
     assert {to_hex(image[t, k]) for t in range(T) for k in range(t + 1, T)} == {"#e9edf1"}
-    written = labels(figure).split("\n")
+    written = labels(ax).split("\n")
     assert {"no way there", "exactly 0", "NaN or infinite"} <= set(written)
-    assert "NaN or infinite" not in labels(viz.blame_map(errors))
+    assert "NaN or infinite" not in labels(viz.plot_shares(errors))
 
 
 def test_more_blame_is_brighter(errors: LocalErrors) -> None:
-    image = pixels(viz.blame_map(errors))
+    image = pixels(viz.plot_shares(errors))
     shown = image[np.tril_indices(T)] @ [0.299, 0.587, 0.114]
     order = np.argsort(errors.norms[np.tril_indices(T)])
     assert (np.diff(shown[order]) > -0.01).all()
@@ -82,7 +82,7 @@ def test_more_blame_is_brighter(errors: LocalErrors) -> None:
 def test_the_axes_of_the_map_are_the_steps(loss: Any) -> None:
     some = viz.local_errors(loss)
     some = replace(some, losses=some.losses[3:], norms=some.norms[3:], reached=some.reached[3:])
-    ax = viz.blame_map(some).axes[0]
+    ax = viz.plot_shares(some)
     assert [tick.get_text() for tick in ax.get_yticklabels()] == [str(t) for t in range(3, T)]
     assert [tick.get_text() for tick in ax.get_xticklabels()] == [str(t) for t in range(T)]
 
@@ -96,7 +96,7 @@ def heights(ax: Any, label: str) -> dict[int, float]:
 
 def test_signed_bars_add_up_to_where_the_line_ends(by_lag: dict[str, Shares]) -> None:
     shares = by_lag["W"]
-    ax = viz.share_bars(shares).axes[0]
+    ax = viz.plot_share_bars(shares)
     signed = heights(ax, "along the sum")
     if (shares.along() < 0).any():
         signed |= heights(ax, "against it")
@@ -111,25 +111,24 @@ def test_signed_bars_add_up_to_where_the_line_ends(by_lag: dict[str, Shares]) ->
 def test_the_bars_on_a_log_scale_are_the_norms_and_zeros_are_marked(by_lag: dict[str, Shares]) -> None:
     shares = by_lag["W"]  # h_0 = 0: the share of the longest lag is exactly 0
     assert shares.norms[-1] == 0
-    figure = viz.share_bars(shares, log=True)
-    ax = figure.axes[0]
+    ax = viz.plot_share_bars(shares, log=True)
     assert ax.get_yscale() == "log"
     assert list(heights(ax, "‖share‖").values()) == pytest.approx(shares.norms[:-1], rel=1e-12)
-    assert "exactly 0" in labels(figure)
+    assert "exactly 0" in labels(ax)
 
 
 def test_of_a_layer_that_sees_one_side_only_that_side_is_drawn() -> None:
     hs, _ = nn.RNN(3, 5, bidirectional=True, rng=0)(np.random.default_rng(0).standard_normal((T, 2, 3)))
-    by_lag = viz.shares_by_lag((hs**2).sum())
+    by_lag = viz.shares((hs**2).sum(), by="lag")
     for name, side in (("W", range(T)), ("W_2", range(1 - T, 1))):
         assert by_lag[name].keys == tuple(range(1 - T, T))
-        assert sorted(heights(viz.share_bars(by_lag[name]).axes[0], "‖share‖")) == list(side)
+        assert sorted(heights(viz.plot_share_bars(by_lag[name]), "‖share‖")) == list(side)
     both = Shares("w", "lag", (-1, 0, 1), np.array([[1.0], [2.0], [3.0]]), np.zeros(1))
-    assert len(heights(viz.share_bars(both).axes[0], "‖share‖")) == 3
+    assert len(heights(viz.plot_share_bars(both), "‖share‖")) == 3
 
 
 def test_the_fan_shows_the_extremes_and_the_radius(jacobians: StepJacobians) -> None:
-    ax = viz.singular_fan(jacobians).axes[0]
+    ax = viz.plot_singular_values(jacobians)
     lines = {line.get_label(): line.get_ydata() for line in ax.lines}
     assert lines["largest"] == pytest.approx(jacobians.singular_values()[:, 0])
     assert lines["smallest"] == pytest.approx(jacobians.singular_values()[:, -1])
@@ -138,19 +137,19 @@ def test_the_fan_shows_the_extremes_and_the_radius(jacobians: StepJacobians) -> 
 
 def test_transport_is_drawn_below_its_bounds(jacobians: StepJacobians) -> None:
     W = nn.RNN(3, 5, rng=0).cell.W
-    figure = viz.transport_curves({"net": jacobians}, W={"net": W})
-    truth, norms, bound, *_ = (np.asarray(line.get_ydata()) for line in figure.axes[0].lines)
+    ax = viz.plot_transport({"net": jacobians}, W={"net": W})
+    truth, norms, bound, *_ = (np.asarray(line.get_ydata()) for line in ax.lines)
     assert truth == pytest.approx(jacobians.transport())
     assert (truth <= norms + 1e-12).all()
     assert (norms <= bound + 1e-12).all()
     gone = StepJacobians(("h",), (2,), (0, 1, 2), np.array([np.eye(2), np.zeros((2, 2)), np.eye(2)]))
-    assert "exactly 0 from lag 2 on" in labels(viz.transport_curves({"cut": gone}))
+    assert "exactly 0 from lag 2 on" in labels(viz.plot_transport({"cut": gone}))
     with pytest.raises(ValueError, match="no Jacobians"):
-        viz.transport_curves({})
+        viz.plot_transport({})
 
 
 def test_eigenvalues_lie_where_they_are(jacobians: StepJacobians) -> None:
-    ax = viz.eigenvalue_plane(jacobians).axes[0]
+    ax = viz.plot_eigenvalues(jacobians)
     [dots] = ax.collections
     drawn = np.asarray(dots.get_offsets()) @ [1, 1j]
     assert np.sort_complex(drawn) == pytest.approx(np.sort_complex(jacobians.eigenvalues().ravel()))
@@ -160,17 +159,17 @@ def test_every_picture_can_be_drawn_into_given_axes_and_says_its_units(
     errors: LocalErrors, by_lag: dict[str, Shares], jacobians: StepJacobians
 ) -> None:
     pictures: dict[str, Any] = {
-        "over batch and units": lambda ax: viz.blame_map(errors, ax=ax),
-        "Euclidean norm": lambda ax: viz.share_bars(by_lag["U"], ax=ax),
-        "singular values of": lambda ax: viz.singular_fan(jacobians, ax=ax),
-        "log₁₀": lambda ax: viz.transport_curves({"net": jacobians}, ax=ax),
-        "eigenvalues of": lambda ax: viz.eigenvalue_plane(jacobians, ax=ax),
+        "over batch and units": lambda ax: viz.plot_shares(errors, ax=ax),
+        "Euclidean norm": lambda ax: viz.plot_share_bars(by_lag["U"], ax=ax),
+        "singular values of": lambda ax: viz.plot_singular_values(jacobians, ax=ax),
+        "log₁₀": lambda ax: viz.plot_transport({"net": jacobians}, ax=ax),
+        "eigenvalues of": lambda ax: viz.plot_eigenvalues(jacobians, ax=ax),
     }
     for unit, draw in pictures.items():
         figure = Figure()
         ax = figure.add_subplot()
-        assert draw(ax) is figure
-        assert unit in labels(figure)
+        assert draw(ax) is ax
+        assert unit in labels(ax)
         assert not ax.spines["top"].get_visible()
 
 
@@ -178,25 +177,25 @@ def test_every_picture_can_be_drawn_into_given_axes_and_says_its_units(
 def test_zeros_and_what_is_not_finite_do_not_stop_the_pictures_of_jacobians() -> None:
     for J in (np.zeros((1, 1)), np.full((2, 2), np.nan), np.diag([1.0, 0.0])):
         odd = StepJacobians(("h",), (len(J),), (0, 1), np.array([J, J]))
-        for figure in (viz.singular_fan(odd), viz.eigenvalue_plane(odd), viz.transport_curves({"odd": odd})):
-            figure.canvas.draw()
+        for ax in (viz.plot_singular_values(odd), viz.plot_eigenvalues(odd), viz.plot_transport({"odd": odd})):
+            ax.figure.canvas.draw()
 
 
 def test_the_pictures_become_svg_with_text_in_it(errors: LocalErrors) -> None:
-    text = as_svg(viz.blame_map(errors))
-    assert text == as_svg(viz.blame_map(errors))
+    text = as_svg(viz.plot_shares(errors))
+    assert text == as_svg(viz.plot_shares(errors))
     assert "the step of the loss" in text
 
 
 def test_symbols_of_any_kind_can_be_written(errors: LocalErrors, jacobians: StepJacobians) -> None:
     for symbol in ("$", "b_n", "state{", "\\h"):
-        labels(viz.blame_map(replace(errors, symbol=symbol)))
-        labels(viz.singular_fan(replace(jacobians, states=(symbol,))))
+        labels(viz.plot_shares(replace(errors, symbol=symbol)))
+        labels(viz.plot_singular_values(replace(jacobians, states=(symbol,))))
 
 
 def test_jacobians_are_said_to_be_of_one_sequence() -> None:
     jacobians = viz.step_jacobians(nn.GRU(3, 4, rng=0)(np.ones((5, 2, 3)))[1].sum(), batch=1)
-    fan, curves = viz.singular_fan(jacobians).axes[0], viz.transport_curves({"gru": jacobians}).axes[0]
-    plane = viz.eigenvalue_plane(jacobians).axes[0]
+    fan, curves = viz.plot_singular_values(jacobians), viz.plot_transport({"gru": jacobians})
+    plane = viz.plot_eigenvalues(jacobians)
     for words in (fan.get_ylabel(), curves.get_ylabel(), plane.get_xlabel()):
         assert words.endswith("of one sequence")

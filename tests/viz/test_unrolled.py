@@ -70,10 +70,10 @@ def test_a_layer_that_runs_backwards_alone_shows_the_steps_it_took_last() -> Non
     _, h = nn.RNN(3, 4, rng=0)(np.ones((12, 1, 3)), reverse=True)
     one = model(h.sum(), last=3)
     assert one.lanes[0].shown == [0, 1, 2]
-    assert "9 ⋯" in [wording(e) for e, _, _ in of(viz.unrolled(h.sum(), last=3).svg, "text")]
+    assert "9 ⋯" in [wording(e) for e, _, _ in of(viz.draw_unrolled(h.sum(), last=3).svg, "text")]
 
 
-@pytest.mark.parametrize("draw", [viz.unrolled, viz.rolled, viz.folded])
+@pytest.mark.parametrize("draw", [viz.draw_unrolled, viz.draw_rolled, viz.draw_long])
 def test_a_long_name_of_a_state_lies_between_the_cells(draw: Any) -> None:
     h: Any = np.zeros((1, 4))
     for t in range(120):
@@ -88,12 +88,12 @@ def test_a_long_name_of_a_state_lies_between_the_cells(draw: Any) -> None:
 
 
 def test_each_direction_says_its_name() -> None:
-    said = [wording(e) for e, _, _ in of(viz.unrolled(loss("GRU", 2, True, True)).svg, "text")]
+    said = [wording(e) for e, _, _ in of(viz.draw_unrolled(loss("GRU", 2, True, True)).svg, "text")]
     assert {"layer 1", "layer 2", "← backwards", "forwards →"} <= set(said)
 
 
 def test_the_two_directions_are_put_side_by_side_at_every_step() -> None:
-    drawing = viz.unrolled(loss("RNN", 2, True, True))
+    drawing = viz.draw_unrolled(loss("RNN", 2, True, True))
     assert sum(wording(e) == "‖" for e, _, _ in of(drawing.svg, "text")) == 8, "four steps, two layers"
 
 
@@ -109,7 +109,7 @@ def test_the_wire_between_two_layers_shows_the_message_that_came_down_it() -> No
     flow = viz.gradient_flow(root)
     stack = next(node for node in flow.graph if node.endswith("layers.0/lstm/stack"))
     expected = [flow.messages[stack, t] for t in range(5)]  # type: ignore[index]
-    found = titles(viz.unrolled(flow))
+    found = titles(viz.draw_unrolled(flow))
     for t, g in enumerate(expected):
         assert numbers(found, rf"from h \(layer 1\) to layer 2 at t = {t}") == [pytest.approx(g, rel=1e-3)]
     assert all(g > 0 for g in expected)
@@ -130,12 +130,12 @@ def test_two_cells_called_in_one_loop_are_joined_by_the_edge_itself() -> None:
                 if consumer.startswith("high") and ("low" in next(
                     u for u, _, n in flow.graph.in_edges(consumer, keys=True) if n == k))]
     assert len(expected) == 4
-    found = numbers(titles(viz.unrolled(flow)), r"from h \(low, gru\) to high")
+    found = numbers(titles(viz.draw_unrolled(flow)), r"from h \(low, gru\) to high")
     assert sorted(found) == pytest.approx(sorted(expected), rel=1e-3)
 
 
 def test_steps_of_all_layers_stand_in_the_same_columns() -> None:
-    drawing = viz.unrolled(loss("LSTM", 2, False, True))
+    drawing = viz.draw_unrolled(loss("LSTM", 2, False, True))
     lefts = [round(float(e.get("x", 0)) + dx) for e, dx, _ in of(drawing.svg, "rect", fill=DEFAULT.tile)]
     assert len(lefts) == 8
     assert sorted(lefts[:4]) == sorted(lefts[4:])
@@ -156,13 +156,13 @@ def test_a_decoder_goes_on_where_its_encoder_stopped() -> None:
     assert one.columns == list(range(7))
     assert [lane.row for lane in model(encoder_decoder(2)).lanes] == [0, 1, 0, 1]
     assert any(said.startswith("from the last state of encoder to the first of decoder") for said in
-               titles(viz.unrolled(viz.gradient_flow(encoder_decoder(1)))))
+               titles(viz.draw_unrolled(viz.gradient_flow(encoder_decoder(1)))))
 
 
 def test_a_part_of_an_encoder_decoder_can_be_drawn() -> None:
     root = encoder_decoder(2)
     for steps in ((0, 2), (3, 4), (5, 6)):
-        viz.unrolled(viz.gradient_flow(root), steps=steps)
+        viz.draw_unrolled(viz.gradient_flow(root), steps=steps)
 
 
 # ------------------------------------------------------------------------------------------------ losses
@@ -170,7 +170,7 @@ def test_a_loss_on_every_step_gets_a_wire_from_every_step_with_its_message() -> 
     flow = viz.gradient_flow(loss("LSTM", 1, False, True))
     stack = next(node for node in flow.graph if node.endswith("stack"))
     expected = [flow.messages[stack, t] for t in range(4)]  # type: ignore[index]
-    found = titles(viz.unrolled(flow))
+    found = titles(viz.draw_unrolled(flow))
     for t, g in enumerate(expected):
         assert numbers(found, f"from h at t = {t} to linear") == [pytest.approx(g, rel=1e-3)]
 
@@ -188,7 +188,7 @@ def test_losses_summed_in_the_loop_are_a_lane_of_their_own() -> None:
 
 # ------------------------------------------------------------------------------------------------ without steps
 def test_a_tree_is_drawn_as_a_tree_every_parent_above_its_children() -> None:
-    drawing = viz.unrolled(viz.gradient_flow(tree((3, ((1, 4), (1, 5)), (7, (8, 2))))), labels=list("klmnopqr"))
+    drawing = viz.draw_unrolled(viz.gradient_flow(tree((3, ((1, 4), (1, 5)), (7, (8, 2))))), labels=list("klmnopqr"))
     boxes = [(wording(e), float(e.get("x", 0)) + dx, float(e.get("y", 0)) + dy)
              for e, dx, dy in of(drawing.svg, "text")]
     hidden, leaves = ([(x, y) for word, x, y in boxes if word.strip() == name] for name in ("h", "x"))
@@ -204,25 +204,26 @@ def test_a_tree_is_drawn_as_a_tree_every_parent_above_its_children() -> None:
 def test_a_tree_as_deep_as_it_is_long_is_drawn() -> None:
     h = nn.recurse(nn.TreeCell(2, rng=0), reduce(lambda a, b: (a, b), range(300)),
                    leaf=nn.Embedding(300, 2, rng=1))
-    drawing = viz.unrolled(h.sum())
+    drawing = viz.draw_unrolled(h.sum())
     assert len(of(drawing.svg, "rect", fill=DEFAULT.paper, rx="10")) >= 300
 
 
 def test_a_checkpointed_net_has_no_steps_and_is_drawn_in_ranks() -> None:
-    said = [wording(e) for e, _, _ in of(viz.unrolled(nn.LSTM(3, 4, rng=0)(XS, checkpoint=2)[0].sum()).svg, "text")]
+    loss = nn.LSTM(3, 4, rng=0)(XS, checkpoint=2)[0].sum()
+    said = [wording(e) for e, _, _ in of(viz.draw_unrolled(loss).svg, "text")]
     assert said.count("checkpoint") == 3
     assert not any("0x" in word for word in said), "no addresses: the same picture every time"
 
 
 # ------------------------------------------------------------------------------------------------ files
 def test_the_same_net_gives_the_same_file_and_another_one_other_ids() -> None:
-    one, again, other = (viz.unrolled(last_loss(kind)).svg for kind in ("lstm", "lstm", "gru before"))
+    one, again, other = (viz.draw_unrolled(last_loss(kind)).svg for kind in ("lstm", "lstm", "gru before"))
     assert one == again
     assert not set(re.findall(r'id="([^"]+)"', one)) & set(re.findall(r'id="([^"]+)"', other))
 
 
 def test_long_nets_speak_by_the_cell_short_ones_by_the_wire() -> None:
-    short, long = (titles(viz.unrolled(viz.gradient_flow(last_loss("lstm", T=T)), last=T)) for T in (6, 150))
+    short, long = (titles(viz.draw_unrolled(viz.gradient_flow(last_loss("lstm", T=T)), last=T)) for T in (6, 150))
     assert any(said.startswith("from c at t = 4 to f × c at t = 5: ") for said in short)
     assert not any(said.startswith("from") for said in long)
     assert sum(said.startswith("t = ") for said in long) == 150
@@ -231,12 +232,12 @@ def test_long_nets_speak_by_the_cell_short_ones_by_the_wire() -> None:
 
 def test_a_thousand_steps_are_under_a_megabyte_and_under_three_with_the_flow() -> None:
     root = last_loss("lstm", T=1000, B=1)
-    assert len(viz.unrolled(root, last=1000).svg.encode()) < 1e6
-    assert len(viz.unrolled(viz.gradient_flow(root), last=1000).svg.encode()) < 3e6
+    assert len(viz.draw_unrolled(root, last=1000).svg.encode()) < 1e6
+    assert len(viz.draw_unrolled(viz.gradient_flow(root), last=1000).svg.encode()) < 3e6
 
 
 def test_every_stamp_that_is_used_is_there() -> None:
-    drawing = viz.unrolled(viz.gradient_flow(loss("GRU", 2, True, True)))
+    drawing = viz.draw_unrolled(viz.gradient_flow(loss("GRU", 2, True, True)))
     assert len(list(shapes(drawing.svg))) > 500  # raises where one is missing
 
 
@@ -244,29 +245,29 @@ def test_every_stamp_that_is_used_is_there() -> None:
     (range(2, 5), r"got range\(2, 5\)"), ([0, 1, 4], r"got \[0, 1, 4\]"), (3, "the last 3: last=3; got 3")])
 def test_steps_that_are_no_pair_are_refused_with_what_to_write(steps: Any, hint: str) -> None:
     with pytest.raises(TypeError, match=rf"steps is a pair, the first and the last to draw, steps=\(0, 5\).*{hint}"):
-        viz.unrolled(last_loss("rnn", T=6), steps=steps)
+        viz.draw_unrolled(last_loss("rnn", T=6), steps=steps)
 
 
 def test_what_goes_on_to_later_steps_is_drawn_with_its_own_number() -> None:
     root = last_loss("lstm", T=5)
     flow = viz.gradient_flow(root)
-    said = titles(viz.unrolled(flow, steps=(1, 2)))
+    said = titles(viz.draw_unrolled(flow, steps=(1, 2)))
     (number,) = numbers(said, r"from .* at t = 2 to f × c at t = 3: (.*)")
     (edge,) = [edge for edge in flow.messages if edge.consumer.endswith("t3/multiply") and edge.k == 1]
     assert number == pytest.approx(flow.messages[edge], rel=1e-3)
-    assert not any("at t = 3" in words for words in titles(viz.unrolled(flow, steps=(1, 4))) if "t = 5" in words)
+    assert not any("at t = 3" in words for words in titles(viz.draw_unrolled(flow, steps=(1, 4))) if "t = 5" in words)
 
 
 def test_the_legend_names_the_loss_as_the_weights_do_and_no_direction_in_time() -> None:
     hs, _ = nn.RNN(3, 4, bidirectional=True, rng=0)(XS)
-    said = [wording(e) for e, *_ in of(viz.unrolled(viz.gradient_flow(hs.sum())).svg, "text")]
+    said = [wording(e) for e, *_ in of(viz.draw_unrolled(viz.gradient_flow(hs.sum())).svg, "text")]
     assert any(words.startswith("The gradient of L = sum (T = 5 steps)") for words in said)
     assert any(words.endswith("arrows: the way it flows, back from the loss") for words in said)
     assert "rnn, T = 5" in said
 
 
 def test_an_encoder_and_its_decoder_have_their_own_numbers_of_steps() -> None:
-    said = [wording(e) for e, *_ in of(viz.unrolled(viz.gradient_flow(encoder_decoder(1))).svg, "text")]
+    said = [wording(e) for e, *_ in of(viz.draw_unrolled(viz.gradient_flow(encoder_decoder(1))).svg, "text")]
     assert any("(T = 4 + 3 steps)" in words for words in said)
 
 
@@ -279,10 +280,10 @@ def test_only_the_weights_of_every_node_are_said_to_be_at_all_nodes_of_a_tree() 
 
 
 def test_a_leaf_alone_is_drawn() -> None:
-    assert len([e for e, *_ in of(viz.unrolled(Tensor(np.ones((2, 2)))).svg, "rect") if e.get("stroke")]) == 1
+    assert len([e for e, *_ in of(viz.draw_unrolled(Tensor(np.ones((2, 2)))).svg, "rect") if e.get("stroke")]) == 1
 
 
 def test_weights_of_lanes_in_one_row_are_named_in_the_order_of_time() -> None:
-    said = [(e.get("x"), wording(e)) for e, *_ in of(viz.unrolled(encoder_decoder(1)).svg, "text")]
+    said = [(e.get("x"), wording(e)) for e, *_ in of(viz.draw_unrolled(encoder_decoder(1)).svg, "text")]
     chips = [words for _, words in said if words in ("encoder", "decoder")]
     assert chips[-2:] == ["encoder", "decoder"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import random
 import re
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -61,7 +62,7 @@ def test_the_classes_add_up_to_the_gradient(name: str, by: str) -> None:
         hs, _ = unrolled(name, T)
         for root in (loss_of(hs), loss_of(hs[-1])):
             for state in CELLS[name]().state if T > 1 or name != "jordan" else ():
-                found = viz.ways(root, state, by)
+                found = viz.ways(root, state, by=by)
                 assert found.initial == (T > 1)
                 assert found.whole.shape == (T + (T > 1), 2, CELLS[name]().state_size)
                 assert np.linalg.norm(found.whole[0]) > 0
@@ -151,7 +152,7 @@ def test_what_arrives_at_the_initial_state_is_its_gradient(name: str, by: str) -
         starts = start if isinstance(start, tuple) else (start,)
         root = loss_of(hs) + (starts[0] * starts[0]).sum()  # read straight by the loss, too
         for symbol, g, x in zip(cell.state, grad(root, list(starts)), starts, strict=True):
-            found = viz.ways(root, symbol, by)
+            found = viz.ways(root, symbol, by=by)
             assert (found.steps[-1], found.lags[-1]) == (5 if backwards else -1, 5)
             np.testing.assert_allclose(found.whole[-1], g, rtol=1e-12)
             assert np.linalg.norm(x.data) > 0
@@ -247,7 +248,7 @@ def test_each_class_is_the_sum_of_its_paths(name: str, by: str, every_step: bool
     root = sum(float(weights[t]) * (hs[t] if scalar else (hs[t] * hs[t]).sum()) for t in read)
     found_any = 0
     for state in ("h", "c") if "lstm" in name or name == "coupled" else ("h",):
-        found = viz.ways(root, state, by)
+        found = viz.ways(root, state, by=by)
         assert not found.initial
         at = sorted((x for x in reachable(root) if x.symbol == state and x.op is not None), key=lambda x: -x.serial)
         for j, target in enumerate(at):
@@ -270,7 +271,7 @@ def test_step_ways_of_an_lstm_are_what_the_equations_say() -> None:
     gradient = {x: np.asarray(g) for x, g in reverse(root)}
     cs = [x for x in reachable(root) if x.symbol == "c" and x.op is not None]
     f = marked_as("f", root)
-    found = viz.step_ways(root, "c")
+    found = viz.ways(root, "c", by="last")
     assert list(found.parts) == ["straight", "carry", "i", "f", "g", "o"]
     for lag in (1, 2, 3):
         np.testing.assert_allclose(found.parts["carry"][lag], gradient[cs[4 - lag]] * f[4 - lag], rtol=1e-12)
@@ -311,7 +312,7 @@ def test_the_carry_is_the_same_for_the_ways_the_flow_and_the_recorder(net: Any) 
     root = (root * root).sum()
     recorder = viz.Recorder()
     recorder(root)
-    found = viz.step_ways(root, recorder.symbol)
+    found = viz.ways(root, recorder.symbol, by="last")
     carried = [a.carry for a in viz.gradient_flow(root).split(recorder.symbol)]
     np.testing.assert_allclose(found.norms["carry"], carried, rtol=1e-12, atol=1e-15)
     assert sum(x > 0 for x in carried) == len(carried) - 1
@@ -340,7 +341,7 @@ def test_what_is_moved_or_divided_is_carried_too(step: Any) -> None:
     recorder = viz.Recorder()
     recorder(root)
     split = viz.gradient_flow(root).split()
-    np.testing.assert_allclose(viz.step_ways(root).norms["carry"], expected, rtol=1e-12)
+    np.testing.assert_allclose(viz.ways(root, by="last").norms["carry"], expected, rtol=1e-12)
     np.testing.assert_allclose([a.carry for a in split], expected, rtol=1e-12)
     np.testing.assert_allclose(recorder.carry[0], [a.carry / (a.carry + a.rest) for a in split], rtol=1e-12)
 
@@ -497,7 +498,7 @@ def test_the_picture_says_zero_and_infinity_as_they_are() -> None:
         viz.draw_ways({})
 
 
-@pytest.mark.parametrize("ask", [viz.ways, viz.step_ways])
+@pytest.mark.parametrize("ask", [viz.ways, partial(viz.ways, by="last")])
 def test_a_flow_has_no_ways_and_the_error_says_what_it_has(ask: Any) -> None:
     flow = viz.gradient_flow(last_loss("lstm"))
     with pytest.raises(TypeError, match=r"give the loss.*flow\.split\(\) tells"):
@@ -521,7 +522,7 @@ def test_two_cells_that_feed_each_other_are_one_layer_with_two_states() -> None:
         bs.append(b)
     loss = (b * cotangent).sum()
     assert viz.gradient_flow(loss).state_names() == ["a", "b"]
-    first, last = viz.ways(loss), viz.step_ways(loss)
+    first, last = viz.ways(loss), viz.ways(loss, by="last")
     assert (first.state, [*first.parts]) == ("b", ["carry", "tanh"])
     for j in range(6):
         np.testing.assert_allclose(first.parts["carry"][j], 0.5**j * cotangent, rtol=1e-12)
@@ -531,7 +532,7 @@ def test_two_cells_that_feed_each_other_are_one_layer_with_two_states() -> None:
     assert number.check() < 1e-13
     np.testing.assert_allclose(number.parts["0"], first.parts["carry"], rtol=1e-12)
     np.testing.assert_allclose(number.parts["1"][1], grad(loss, bs[3]) - 0.5 * cotangent, rtol=1e-10)
-    of_a = viz.step_ways(loss, "a")  # what b_t got straight or by the carry it hands to a_t unchanged
+    of_a = viz.ways(loss, "a", by="last")  # what b_t got straight or by the carry it hands to a_t unchanged
     assert of_a.check() < 1e-13
     assert [*of_a.parts] == ["straight", "carry", "tanh"]
     for way in ("straight", "carry"):

@@ -4,7 +4,7 @@ Two questions about one gradient (equations.md, section 2):
 
 * `local_errors`: δ_{t,k} = ∂L_t/∂z_k, how much the loss at step t blames step k.
 * `shares`: the gradient of a weight that all steps share is a sum with one term for each use. Here are the terms, by
-  the step of the use; `shares_by_lag` sorts them by how long before the loss the use was.
+  the step of the use; ``shares(loss, by="lag")`` sorts them by how long before the loss the use was.
 
 Vanishing is a matter of single terms, not of their sum; and terms cancel. So sums and terms are kept apart.
 
@@ -208,7 +208,7 @@ class Shares:
                 for key, size, component in zip(self.keys, self.norms, self.along(), strict=True)]
 
 
-def shares(loss: Node, parameters: Mapping[str, Node] | None = None) -> dict[str, Shares]:
+def shares(losses: Losses, parameters: Mapping[str, Node] | None = None, *, by: str = "step") -> dict[str, Shares]:
     """The gradient of every shared parameter, split by the time step that used it. The shares add up to the gradient.
 
     A weight used once for all steps together counts too: for ``xs @ U`` before the loop, and ``hs @ V`` after it, the
@@ -216,13 +216,16 @@ def shares(loss: Node, parameters: Mapping[str, Node] | None = None) -> dict[str
     read step by step belong to the step that reads them: of ``hs[::-1] @ U``, the first to the first step.
 
     Args:
-        loss: what to differentiate.
+        losses: the loss to differentiate; by lag also the losses of the steps one by one, as in `local_errors`.
         parameters: by name, ``dict(net.named_parameters())`` for instance; by default all that are marked as parameters
             or read by several steps, under the names that pictures give them.
+        by: ``"step"``, the step that used the parameter, in a single reverse pass; or ``"lag"``, t - k for the loss at
+            t and the use at k: ∂L/∂W = Σ_t Σ_k share(t, k), added up along the diagonals. That takes one reverse pass
+            for each loss, so twice as many steps take four times as long (an LSTM of 500 steps about half a minute).
 
     Raises:
-        ValueError: without time steps, if a checkpoint hides those that use a parameter, or if there is no such
-            parameter.
+        ValueError: without time steps, if a checkpoint hides those that use a parameter, if there is no such
+            parameter, or ``by`` is something else.
 
     >>> import numpy as np
     >>> from microgradrnn import nn
@@ -236,7 +239,16 @@ def shares(loss: Node, parameters: Mapping[str, Node] | None = None) -> dict[str
     True
     >>> float(by_step["W"].norms[0])    # h_0 = 0
     0.0
+    >>> shares(loss, by="lag")["W"]
+    Shares(W (5, 5), 4 lags)
     """
+    if by not in ("step", "lag"):
+        raise ValueError(f"shares: by is 'step' or 'lag', got {by!r}")
+    return _by_step(losses, parameters) if by == "step" else _by_lag(losses, parameters)
+
+
+def _by_step(loss: Any, parameters: Mapping[str, Node] | None) -> dict[str, Shares]:
+    """One reverse pass: each share is sorted by the step that used the parameter."""
     places = Places(loss, "shares")
     wanted = _wanted(places, parameters, "shares")
     sorter = Sorter(list(wanted.values()), places)
@@ -245,21 +257,13 @@ def shares(loss: Node, parameters: Mapping[str, Node] | None = None) -> dict[str
     return {name: _collected(name, "step", places.steps, p, split) for name, p in wanted.items()}
 
 
-def shares_by_lag(losses: Losses, parameters: Mapping[str, Node] | None = None) -> dict[str, Shares]:
-    """The gradient of every shared parameter, split by the lag t - k: the loss at t, the use at k.
-
-    ∂L/∂W = Σ_t Σ_k share(t, k); here they are added up along the diagonals. One reverse pass for each loss, so twice as
-    many steps take four times as long (an LSTM of 500 steps about half a minute); `shares` takes a single pass.
-
-    Args:
-        losses: as in `local_errors`.
-        parameters: as in `shares`.
-    """
+def _by_lag(losses: Losses, parameters: Mapping[str, Node] | None) -> dict[str, Shares]:
+    """One reverse pass for each loss: each share is sorted by how long before that loss the use was."""
     apart = Apart.of(losses)
-    wanted = _wanted(apart.places, parameters, "shares_by_lag")
+    wanted = _wanted(apart.places, parameters, "shares")
     sorter = Sorter(list(wanted.values()), apart.places)
     turn = apart.places.turn
-    for t in progress(sorted(apart.losses), "shares_by_lag"):
+    for t in progress(sorted(apart.losses), "shares"):
         sorter.differentiate(apart.losses[t], key=lambda k, t=t: turn[t] - turn[k])  # type: ignore[misc]
     if apart.keep is not None:  # the weights behind the recurrence are used where the loss is: lag 0
         sorter.differentiate(apart.root, key=lambda k: 0, keep=apart.keep)

@@ -17,7 +17,7 @@ from typing import Any
 from microgradrnn.engine import Node
 from viz.flow.horizon import Horizon, horizon
 from viz.flow.messages import Flow, profiles
-from viz.flow.ways import CARRY, STRAIGHT, step_ways
+from viz.flow.ways import CARRY, STRAIGHT, ways
 from viz.graph.steps import Edge, layer_of, no_steps, recurrent, states
 from viz.graph.trace import trace
 from viz.plots.curves import COLOURS, dot, need_matplotlib
@@ -160,7 +160,7 @@ class Comparison:
     def curves(self, ax: Any = None) -> Any:
         """Plot the norm against the lag, a line for each net, and dotted what the carry alone passed on.
 
-        Returns the matplotlib figure. Zeros and what is not finite cannot stand on a log scale and are left out.
+        Returns the Axes of matplotlib. Zeros and what is not finite cannot stand on a log scale and are left out.
 
         Raises:
             ImportError: without matplotlib.
@@ -186,7 +186,7 @@ class Comparison:
         if ax.get_lines():
             ax.legend(frameon=False, title=f"● last above {self.fraction:g} × start (○ at least); "
                       "dotted: the carry alone")
-        return ax.figure
+        return ax
 
     def label(self, track: Track) -> str:
         """A net and its state."""
@@ -250,7 +250,7 @@ def track_of(net: str, of: Node | Flow, lags: int, layer: int = -1) -> Track:
         net = f"{net}, layer {range(1, count + 1)[layer] if -count <= layer < count else layer} of {count}"
     if isinstance(of, Flow):
         return from_flow(net, of, lags, layer)
-    found = step_ways(of, layer=layer)
+    found = ways(of, layer=layer, by="last")
     n = min(sum(lag <= lags for lag in found.lags), len(found.lags) - found.initial)  # a Flow has no initial state
     parts = {way: tuple(float(g) for g in norms[:n]) for way, norms in found.norms.items()}
     return Track(net, found.state, found.lags[:n], tuple(float(g) for g in found.whole_norms[:n]),

@@ -192,7 +192,7 @@ class Ways:
 
 
 def ways(
-    root: Node, state: str | None = None, by: str = "first", *, layer: int = -1, classify: Classify | None = None,
+    root: Node, state: str | None = None, *, by: str = "first", layer: int = -1, classify: Classify | None = None,
     seed: Any = None,
 ) -> Ways:  # fmt: skip
     """Split the gradient that arrives at a state by the ways it came, at every step.
@@ -204,7 +204,10 @@ def ways(
         root: the loss; or any node, with a seed: ``ways(c_T, "c", seed=v)`` splits the product of v with ∂c_T/∂c_t.
         state: its symbol (``"c"``, ``"h"``) or role (``"cell"``); by default the cell state if there is one, else the
             hidden state, or the only one.
-        by: ``"first"``, ``"last"``, ``"set"`` or ``"number"``, see the module's docstring.
+        by: what decides the class of a path, ``"first"``, ``"last"``, ``"set"`` or ``"number"``; see above. With
+            ``"last"`` the parts say what comes to a state of step t - 1 from the states of step t. The class
+            ``straight`` then takes no step back: it comes from the loss of that step itself, or from the layer above.
+            What comes to c_{t-1} by a gate comes to h_{t-1} first, and from there through tanh.
         layer: which unrolled layer, the last by default. Ways through other layers, between the loss and this one, are
             not told apart.
         classify: ``classify(consumer, k)`` names the way that an edge belongs to, or says None. By default the symbol
@@ -227,6 +230,9 @@ def ways(
     ((7, 2, 5), (0, 1, 2, 3, 4, 5, 6))
     >>> found.check() < 1e-14
     True
+    >>> hs, _ = nn.GRU(3, 5, rng=0)(np.ones((7, 2, 3)))
+    >>> ways(hs.sum(), by="last")
+    Ways(∂L/∂h, 7 steps, by last: straight, carry, r, z, n)
     """
     if by not in RULES:
         raise ValueError(f"ways: by is one of {', '.join(map(repr, RULES))}, got {by!r}")
@@ -272,22 +278,6 @@ def ways(
         lags = tuple(range(len(together)))
     return Ways(symbol, by, tuple(at)[: len(together)], lags, apart, together, colours=reader.colours(),
                 initial=from_start)
-
-
-def step_ways(
-    root: Node, state: str | None = None, *, layer: int = -1, classify: Classify | None = None, seed: Any = None
-) -> Ways:
-    """What comes to a state of step t - 1 from the states of step t, by each way: `ways` with ``by="last"``.
-
-    The class ``straight`` is what takes no step back: it comes from the loss of that step itself, or from the layer
-    above. What comes to c_{t-1} by a gate comes to h_{t-1} first, and from there through tanh.
-
-    >>> from microgradrnn import nn
-    >>> hs, _ = nn.GRU(3, 5, rng=0)(np.ones((7, 2, 3)))
-    >>> step_ways(hs.sum())
-    Ways(∂L/∂h, 7 steps, by last: straight, carry, r, z, n)
-    """
-    return ways(root, state, "last", layer=layer, classify=classify, seed=seed)
 
 
 class Reader:

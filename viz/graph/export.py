@@ -282,7 +282,7 @@ def to_xml(place: str, x: Any) -> Any:
 
 # ------------------------------------------------------------------------------------------------ DOT
 def as_dot(graph: nx.MultiDiGraph) -> str:
-    """The whole graph as DOT, every attribute a string in quotes. (The DOT of a picture is made by `viz.draw`.)
+    """The whole graph as DOT, every attribute a string in quotes. (The DOT of a picture is made by `viz.draw_graph`.)
 
     Names are n0, n1, ..., which nothing can be taken for; the ids stand beside them.
     """

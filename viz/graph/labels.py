@@ -12,9 +12,9 @@ def need_labels(who: str, labels: Any, places: int, what: str) -> dict[int, Any]
     Raises:
         ValueError: if a sequence is shorter than there are places.
 
-    >>> need_labels("unrolled", "ab", 3, "steps")
+    >>> need_labels("draw_unrolled", "ab", 3, "steps")
     Traceback (most recent call last):
-    ValueError: unrolled: 2 labels for 3 steps; give one for each, or a dict {step: label} to label some
+    ValueError: draw_unrolled: 2 labels for 3 steps; give one for each, or a dict {step: label} to label some
     """
     if labels is None or isinstance(labels, Mapping):
         return dict(labels or {})

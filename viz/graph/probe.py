@@ -96,7 +96,7 @@ def probe(cell: Callable[[Any, Any], Any], x: Any = None, state: Any = None, *, 
         raise ValueError(f"cell: {called} computes no new state from the old one, so it is no recurrent cell")
     if len(found) > 1:
         raise ValueError(f"cell: {called} is made of {len(found)} recurrent parts; draw each of them by itself, or "
-                         "all together with viz.unrolled")
+                         "all together with viz.draw_unrolled")
     known = {found[-1].steps[1][name]: symbol for name, symbol in state_symbols(graph, found[-1]).items()
              if name in found[-1].steps[1]}
     symbols: list[str] = []

@@ -8,9 +8,9 @@ import networkx as nx
 
 from microgradrnn.engine import Node
 
-# A record of `viz.draw` and its operation take up to 260 pixels, a glyph of `viz.unrolled` 60: as chains, so many are
-# 260,000 and 120,000 pixels wide, more than 60 screens. Arranging them takes seconds, and more than twice as long for
-# twice as many.
+# A record of `viz.draw_graph` and its operation take up to 260 pixels, a glyph of `viz.draw_unrolled` 60: as chains, so
+# many are 260,000 and 120,000 pixels wide, more than 60 screens. Arranging them takes seconds, and more than twice as
+# long for twice as many.
 MOST_RECORDS, MOST_GLYPHS = 1000, 2000
 
 
@@ -30,9 +30,9 @@ def need_drawable(who: str, root: Any, most: int = MOST_RECORDS, *, steps_fold: 
         raise ValueError(
             f"{who}: the graph has more than {most:,} nodes; with a box for each the picture would be too large to be "
             "looked at. If its parts have names, from mg.scope(name), draw one box for each: "
-            "viz.draw(viz.fold(root, by='module')). For a loop over time, name the steps, with mg.scope(step=t): then "
-            "viz.unrolled(root, last=8), viz.rolled and viz.folded draw any number of them. Or take fewer examples or "
-            "units; viz.write keeps every node as data"
+            "viz.draw_graph(viz.fold(root, by='module')). For a loop over time, name the steps, with mg.scope(step=t): "
+            "then viz.draw_unrolled(root, last=8), viz.draw_rolled and viz.draw_long draw any number of them. Or take "
+            "fewer examples or units; viz.write keeps every node as data"
         )
 
 

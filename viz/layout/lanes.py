@@ -174,7 +174,7 @@ def net(graph: nx.MultiDiGraph, found: list[Layer], flow: Flow | None, steps: tu
         seen = set(lane.shown)
         tile = lay_out(one_cell(graph, lane.layer, [step for step in lane.layer.order if step in seen]), theme)
         lane.tile, lane.label = mirrored(tile) if is_backwards(lane.layer) else tile, label
-    said = need_labels("unrolled", labels, columns[-1] + 1, "steps")
+    said = need_labels("draw_unrolled", labels, columns[-1] + 1, "steps")
     drawn = Net(graph, flow, name or "", said, lanes, reading.groups(), columns)
     return drawn if name else replace(drawn, title=f"{called(found) or 'graph'}, T = {drawn.T}")
 
@@ -231,16 +231,16 @@ def chosen(lanes: Sequence[Lane], steps: tuple[int, int] | None, last: int) -> l
     have = sorted({step + lane.offset for lane in lanes for step in lane.layer.steps})
     if steps is None:
         if not hasattr(last, "__index__") or last < 1:
-            raise ValueError(f"unrolled: last must be a number of steps, at least 1, got {last!r:.40}")
+            raise ValueError(f"draw_unrolled: last must be a number of steps, at least 1, got {last!r:.40}")
         return have[:last] if all(is_backwards(lane.layer) for lane in lanes) else have[-last:]
     if not (isinstance(steps, (tuple, list)) and len(steps) == 2):
         few = f"; the last {steps}: last={steps}" if isinstance(steps, int) else ""
-        raise TypeError(f"unrolled: steps is a pair, the first and the last to draw, steps=({have[0]}, {have[-1]}) for "
-                        f"all of them{few}; got {steps!r:.60}")
+        raise TypeError(f"draw_unrolled: steps is a pair, the first and the last to draw, steps=({have[0]}, {have[-1]})"
+                        f" for all of them{few}; got {steps!r:.60}")
     first, final = steps
     columns = [column for column in have if first <= column <= final]
     if not columns:
-        raise ValueError(f"unrolled: no steps {first}..{final}; the graph has steps {have[0]}..{have[-1]}")
+        raise ValueError(f"draw_unrolled: no steps {first}..{final}; the graph has steps {have[0]}..{have[-1]}")
     return columns
 
 

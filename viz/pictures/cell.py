@@ -35,11 +35,11 @@ from viz.scale import Scale, short
 from viz.theme import DEFAULT, Theme, mixed, need_theme
 
 
-def cell(
-    net: Callable[[Any, Any], Any],
+def draw_cell(
+    cell: Callable[[Any, Any], Any],
     x: Any = None,
-    state: Any = None,
     *,
+    state: Any = None,
     flow: Any = False,
     rng: int = 0,
     name: str | None = None,
@@ -51,7 +51,7 @@ def cell(
     The cell is run for two steps on small random numbers; the second one is drawn.
 
     Args:
-        net: a cell of `nn`, a `Module`, or any function ``(x, state) -> state``.
+        cell: a cell of `nn`, a `Module`, or any function ``(x, state) -> state``.
         x: an example of its input, where the cell has no length ``D``: an array (B, D), or a list of numbers.
         state: an example of its first state, where it has no ``initial_state``.
         flow: True draws the gradient that flows back through the cell when it is 1 at every entry of the output; an
@@ -65,22 +65,22 @@ def cell(
         ValueError: if an example is needed, or this is no recurrent cell.
 
     >>> from microgradrnn import nn
-    >>> picture = cell(nn.GRUCell(3, 4, rng=0))
+    >>> picture = draw_cell(nn.GRUCell(3, 4, rng=0))
     >>> "update gate" in picture.svg
     True
     """
     need_theme(theme)
-    step = probe(net, x, state, seed=None if flow is True or flow is False else flow, rng=rng)
+    step = probe(cell, x, state, seed=None if flow is True or flow is False else flow, rng=rng)
     shown = None if flow is False else gradient_flow(step.whole)
     shape = "×".join(map(str, np.shape(step.after[0].data)))
     entering = (f"1 enters at every entry of {step.symbols[0]}_t{f' ({shape})' * bool(shape)}" if flow is True
                 else "as given, at the states")
-    return _Painter(cell_parts(step), shown, name or type_name(net, step), entering, scale, theme).paint()
+    return _Painter(cell_parts(step), shown, name or type_name(cell, step), entering, scale, theme).paint()
 
 
-def type_name(net: Any, step: Probe) -> str:
+def type_name(cell: Any, step: Probe) -> str:
     """The title: the class of a cell, the name of a function."""
-    return step.name if hasattr(net, "__name__") else type(net).__name__
+    return step.name if hasattr(cell, "__name__") else type(cell).__name__
 
 
 def message(parts: CellParts, flow: Flow, wire: Wire) -> float | None:

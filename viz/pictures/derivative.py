@@ -49,7 +49,7 @@ CONDITION = re.compile(r"\[[^\]]* [<>≤≥≠=] [^\]]*\]")
 
 
 class HasEquations(Protocol):
-    """What `derivative` draws: `microgradrnn.compiler(...).equations()`, or anything with these two lists."""
+    """What `draw_derivative` draws: `microgradrnn.compile(...).equations()`, or anything with these two lists."""
 
     @property
     def forward(self) -> Sequence[Line]:
@@ -60,14 +60,14 @@ class HasEquations(Protocol):
         """(left, right) of each equation of the derivative, in the order in which they are computed."""
 
 
-def derivative(equations: HasEquations, title: str | None = None, theme: Theme = DEFAULT) -> Drawing:
+def draw_derivative(equations: HasEquations, *, name: str | None = None, theme: Theme = DEFAULT) -> Drawing:
     """Draw the equations of a step and those of its derivative, each beside the line that it comes from.
 
     Args:
         equations: what ``.equations()`` of a compiled function returns, or any object with ``forward`` and
             ``backward``: lists of (left, right), in the order of computation. The notation is that of
             `microgradrnn.compiler`: ``h_{t-1}``, ``z_{i,t}``, and ``dh_t`` for the cotangent of ``h_t``.
-        title: above the picture.
+        name: the title.
         theme: sizes and colours.
 
     Raises:
@@ -76,12 +76,12 @@ def derivative(equations: HasEquations, title: str | None = None, theme: Theme =
 
     >>> class Square:
     ...     forward, backward = [("y", "x²")], [("dx", "2 dy ⊙ x")]
-    >>> derivative(Square(), "a square").svg.count(">dx</text>")
+    >>> draw_derivative(Square(), name="a square").svg.count(">dx</text>")
     1
     """
     need_theme(theme)
-    need("derivative", title, (str, type(None)), "a title (text)")
-    return _Painter(Derivation(*halves(equations)), title or "A step and its derivative", theme).paint()
+    need("draw_derivative, name", name, (str, type(None)), "a title (text)")
+    return _Painter(Derivation(*halves(equations)), name or "A step and its derivative", theme).paint()
 
 
 def halves(equations: HasEquations) -> tuple[list[Line], list[Line]]:
@@ -92,13 +92,13 @@ def halves(equations: HasEquations) -> tuple[list[Line], list[Line]]:
         if not isinstance(lines, list | tuple) or not all(map(is_line, lines)):
             kind = type(equations).__name__
             raise TypeError(
-                "derivative: expected equations, which have lists of (left, right), forward and backward, as in "
+                "draw_derivative: expected equations, which have lists of (left, right), forward and backward, as in "
                 f"step.equations() of step = microgradrnn.compile(cell), once it was called; got {kind}"
                 + f", whose {half} is no list of pairs of text" * hasattr(equations, half)
                 + "; call its method equations()" * (lines is None and hasattr(equations, "equations")))
         found.append([(left, right) for left, right in lines])
     if not found[0]:
-        raise ValueError("derivative: there are no equations in forward, so there is nothing to draw")
+        raise ValueError("draw_derivative: there are no equations in forward, so there is nothing to draw")
     return found[0], found[1]
 
 

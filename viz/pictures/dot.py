@@ -1,8 +1,8 @@
 """DOT: a small graph as micrograd draws it, a record for every number and a circle for every operation.
 
-`draw` gives a `graphviz.Digraph`, whose text anybody may change and give to Graphviz. What it saves and shows in a
-notebook is painted by us (`viz.pictures.value_graph`), wherever Graphviz is there or not; only ``render`` and ``pipe``,
-graphviz' own, need the ``dot`` program. Names in the text are n0, n1, ... so that no label can be taken for a port
+`draw_graph` returns a `graphviz.Digraph`; its text can be changed and given to Graphviz. `viz.pictures.value_graph`
+paints what it saves and shows in a notebook, with or without Graphviz; only ``render`` and ``pipe``, Graphviz' own
+methods, need the ``dot`` program. Names in the text are n0, n1, ... so that no label can be taken for a port
 (``a:b``), and every label is escaped: in a record ``{ } | < >`` and the backslash have a meaning of their own, and a
 label in angle brackets would be HTML.
 """
@@ -34,7 +34,7 @@ from viz.theme import DEFAULT, Theme, need_theme
 NO_DOT = (
     "this needs Graphviz' dot program, which was not found. Install it (apt install graphviz, brew install graphviz, "
     "winget install Graphviz.Graphviz) and see that it is on the PATH. Without it: .save(\"x.svg\") draws all the "
-    "same, viz.unrolled(...).save(\"x.svg\") draws long graphs, and .source holds the DOT text."
+    "same, viz.draw_unrolled(...).save(\"x.svg\") draws long graphs, and .source holds the DOT text."
 )
 RENDERED, TEXT = (".svg", ".png", ".pdf"), (".gv", ".dot")
 LABEL, TIP = 200, 12_000  # characters of a label, bytes of a tooltip: Graphviz reads no string of more than 16,384
@@ -56,8 +56,8 @@ class Digraph(graphviz.Digraph):  # type: ignore[misc]
         """The picture.
 
         Raises:
-            MissingToolError: if the text was changed since `draw`, so that only Graphviz can draw it, and there is
-                none.
+            MissingToolError: if the text was changed since `draw_graph`, so that only Graphviz can draw it, and there
+                is none.
         """
         if self._painted is None or self._painted[0] != self.source:
             if self._paint is not None and self.source == self._original:
@@ -152,11 +152,11 @@ def size_of(svg: str) -> tuple[float, float]:
     return width * 4 / 3, height * 4 / 3
 
 
-def draw(root: Node | nx.MultiDiGraph | Flow, *, flow: Flow | None = None, rankdir: str = "LR",
-         theme: Theme = DEFAULT) -> graphviz.Digraph:
+def draw_graph(root: Node | nx.MultiDiGraph | Flow, *, flow: Flow | None = None, rankdir: str = "LR",
+               theme: Theme = DEFAULT) -> graphviz.Digraph:
     """Every value, gradient and operation of a graph. For small graphs: eight steps of an LSTM are 20,000 pixels wide.
 
-    Nets with steps are easier to read in `viz.unrolled` or `viz.rolled`, or folded first (`viz.fold`).
+    Nets with steps are easier to read in `viz.draw_unrolled` or `viz.draw_rolled`, or folded first (`viz.fold`).
 
     Args:
         root: a `Value` or a `Tensor`, a graph from `trace`, or a `Flow` from `gradient_flow`.
@@ -175,17 +175,17 @@ def draw(root: Node | nx.MultiDiGraph | Flow, *, flow: Flow | None = None, rankd
     >>> from microgradrnn import Value
     >>> y = Value(2.0, label="a") * Value(3.0, label="b")
     >>> y.backward()
-    >>> "a | data 2.0000 | grad 3.0000" in draw(y).source
+    >>> "a | data 2.0000 | grad 3.0000" in draw_graph(y).source
     True
     """
     need_theme(theme)
     if rankdir not in ("LR", "TB"):
-        raise ValueError(f"draw: rankdir is 'LR' or 'TB', got {rankdir!r}")
+        raise ValueError(f"draw_graph: rankdir is 'LR' or 'TB', got {rankdir!r}")
     if isinstance(root, Flow):
         root, flow = root.graph, root
     if flow is not None and not isinstance(flow, Flow):
-        raise TypeError(f"draw: flow is what viz.gradient_flow(loss) returns, got {type(flow).__name__}")
-    need_drawable("draw", root)
+        raise TypeError(f"draw_graph: flow is what viz.gradient_flow(loss) returns, got {type(flow).__name__}")
+    need_drawable("draw_graph", root)
     graph = root if isinstance(root, nx.MultiDiGraph) else trace(root)
     dot = as_digraph(graph, flow, rankdir, theme)
     dot._paint = lambda: picture(graph, flow, rankdir, theme)
@@ -193,7 +193,24 @@ def draw(root: Node | nx.MultiDiGraph | Flow, *, flow: Flow | None = None, rankd
     return dot
 
 
-draw_dot = draw  # micrograd's name
+def draw_dot(root: Node | nx.MultiDiGraph | Flow, format: str = "svg", rankdir: str = "LR") -> graphviz.Digraph:
+    """Draw a small graph, called as in micrograd: `draw_graph` with the format that ``render`` and ``pipe`` write.
+
+    Args:
+        root: as in `draw_graph`.
+        format: a format of Graphviz, ``svg``, ``png``, ...
+        rankdir: ``LR``, left to right, or ``TB``, downwards.
+
+    Raises:
+        ValueError: if Graphviz has no such format, rankdir is neither, or the graph is too large.
+
+    >>> from microgradrnn import Value
+    >>> draw_dot(Value(2.0) * Value(3.0), format="png").format
+    'png'
+    """
+    dot = draw_graph(root, rankdir=rankdir)
+    dot.format = format
+    return dot
 
 
 def as_digraph(graph: nx.MultiDiGraph, flow: Flow | None, rankdir: str, theme: Theme) -> Digraph:

@@ -1,6 +1,6 @@
 """Backprop as a film: first the values, then each message on its way, and the gradients as they add up.
 
-`backprop_frames` runs the reverse pass once, writing down every message, and paints the same `Sheet` frame after frame:
+`draw_film` runs the reverse pass once, writing down every message, and paints the same `Sheet` frame after frame:
 nothing moves but what happens. A film is a list of parts, each shown from one frame to another, so that a single frame,
 a GIF and an animated SVG (whose parts CSS shows and hides, without a script) are three ways to read one list.
 """
@@ -196,12 +196,12 @@ class Frames:
                 f"{self.width:.0f} x {self.height:.0f} pixels)")
 
 
-def backprop_frames(root: Node, seed: Any = None, *, rankdir: str = "LR", theme: Theme = DEFAULT) -> Frames:
+def draw_film(root: Node, seed: Any = None, *, rankdir: str = "LR", theme: Theme = DEFAULT) -> Frames:
     """The reverse pass of a small graph, message by message, as a film. Touches no ``.grad``.
 
     First each value appears, in the order of computing. Then each message travels from an operation to the input that
     it is for; the words on top say what it is (upstream × local, for plain numbers), and the input's gradient is the
-    running sum of what has arrived. The layout is that of `viz.draw`, and the same in all frames.
+    running sum of what has arrived. The layout is that of `viz.draw_graph`, and the same in all frames.
 
     Args:
         root: what to differentiate; one number, unless a seed is given.
@@ -214,14 +214,14 @@ def backprop_frames(root: Node, seed: Any = None, *, rankdir: str = "LR", theme:
         ValueError: if no gradient flows, the graph is too large for a film, or rankdir is neither.
 
     >>> x = Value(3.0, label="x")
-    >>> film = backprop_frames(x * x + 1)
+    >>> film = draw_film(x * x + 1)
     >>> [(m.input, m.upstream, m.local, m.message, m.after) for m in film.messages]
     [('multiply', 1.0, 1.0, 1.0, 1.0), ('x', 1.0, 3.0, 3.0, 3.0), ('x', 1.0, 3.0, 3.0, 6.0)]
     """
     need_theme(theme)
     if rankdir not in ("LR", "TB"):
-        raise ValueError(f"backprop_frames: rankdir is 'LR' or 'TB', got {rankdir!r}")
-    need_drawable("backprop_frames", root)
+        raise ValueError(f"draw_film: rankdir is 'LR' or 'TB', got {rankdir!r}")
+    need_drawable("draw_film", root)
     graph, ids = traced(root)
     if graph.number_of_edges() > 2 * MOST:
         raise too_long(graph.number_of_edges())
@@ -233,8 +233,8 @@ def backprop_frames(root: Node, seed: Any = None, *, rankdir: str = "LR", theme:
 
 def too_long(count: int) -> ValueError:
     """What to do instead."""
-    return ValueError(f"backprop_frames: {count} messages are too many for a film ({MOST} at most). Take fewer steps "
-                      "or units; viz.unrolled draws long nets, viz.gradient_flow measures every message")
+    return ValueError(f"draw_film: {count} messages are too many for a film ({MOST} at most). Take fewer steps "
+                      "or units; viz.draw_unrolled draws long nets, viz.gradient_flow measures every message")
 
 
 def passed(root: Node, seed: Any, ids: dict[Node, str]) -> tuple[list[Message], dict[str, Any]]:
@@ -279,7 +279,7 @@ def channels(colours: np.ndarray) -> np.ndarray:
 
 
 def grad_field(g: Any) -> str:
-    """What the record says of a gradient: as in `viz.draw`."""
+    """What the record says of a gradient: as in `viz.draw_graph`."""
     return f"‖grad‖ {short(norm(g))}" if isinstance(g, np.ndarray) and g.size != 1 else f"grad {said(g)}"
 
 

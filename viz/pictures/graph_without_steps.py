@@ -205,7 +205,7 @@ def as_drawn(graph: nx.MultiDiGraph, flow: Flow | None, name: str,
     glyphs = {node: glyph_of(graph, layer, cell, home, node) for node in children}
     upwards = list(nx.topological_sort(nx.DiGraph([(u, v) for v, below in children.items() for u in below])))
     leaves = leaves_in_order(children, upwards[-1])
-    words = need_labels("unrolled", labels, len(leaves), "leaves")
+    words = need_labels("draw_unrolled", labels, len(leaves), "leaves")
     notes = {leaf: shorten(str(words[j]), 12) for j, leaf in enumerate(leaves) if j in words}
     sizes = {node: size(glyph, theme) for node, glyph in glyphs.items()}
     unit = GAP + max([sizes[leaf][0] for leaf in leaves] + [text_width(note, 11) for note in notes.values()])

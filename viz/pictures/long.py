@@ -35,19 +35,19 @@ LEFT, RIGHT, HEIGHT, PLOT, MIDDLE = 128.0, 92.0, 20.0, 150.0, 190.0
 CARRIED = "carried over"
 
 
-def folded(
-    root: Node | nx.MultiDiGraph | Flow,
-    flow: Flow | None = None,
+def draw_long(
+    net: Node | nx.MultiDiGraph | Flow,
     *,
+    flow: Flow | None = None,
     cells: int = 2,
     name: str | None = None,
     scale: Scale | None = None,
     theme: Theme = DEFAULT,
 ) -> Drawing:
-    """Draw a long net folded: the first and the last cells, and all steps as heat maps and curves.
+    """Draw a long net: the first and the last cells, and all steps as heat maps and curves.
 
     Args:
-        root: the loss, a graph from `trace`, or a `Flow`.
+        net: the loss, a graph from `trace`, or a `Flow`.
         flow: from `gradient_flow`: then colours and curves show norms of gradients. Without one they show what the
             cells hold: of gates the mean, which says how far they are open (of a graph, which knows no means, the
             root mean square), of the others the root mean square; as curves the norms of the states.
@@ -62,20 +62,20 @@ def folded(
         whose upper half stands the largest, in the lower the smallest.
 
     Raises:
-        TypeError: if root is none of these.
+        TypeError: if net is none of these.
         ValueError: if there are no time steps, or ``cells`` is less than 1.
 
     >>> import numpy as np
     >>> from microgradrnn import nn
     >>> hs, h = nn.RNN(3, 4, rng=0)(np.ones((1000, 1, 3)))
-    >>> "×996" in folded(h.sum()).svg
+    >>> "×996" in draw_long(h.sum()).svg
     True
     """
     need_theme(theme)
     if cells < 1:
-        raise ValueError(f"folded: cells is how many to draw at either end, at least 1; got {cells}")
+        raise ValueError(f"draw_long: cells is how many to draw at either end, at least 1; got {cells}")
     with collector_paused():
-        return _drawn(root, flow, cells, name, scale, theme)
+        return _drawn(net, flow, cells, name, scale, theme)
 
 
 def _drawn(root: Any, flow: Flow | None, cells: int, name: str | None, scale: Scale | None, theme: Theme) -> Drawing:
@@ -91,7 +91,7 @@ def _drawn(root: Any, flow: Flow | None, cells: int, name: str | None, scale: Sc
         nodes = {v: node for node, v in ids.items()}
     found = layers(graph)
     if not found:
-        raise ValueError(f"folded: {no_steps(graph)}")
+        raise ValueError(f"draw_long: {no_steps(graph)}")
     labels = labelled([layer.path for layer in found], [backwards(layer) for layer in found])
     lanes = [Lane.of(graph, layer, flow, nodes, cells, theme, label, offset)
              for layer, label, offset in zip(found, labels, offsets(graph, found), strict=True)]

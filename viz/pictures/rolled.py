@@ -32,10 +32,10 @@ from viz.typography import shorten, text_width
 GAP = 19.0  # between two loops one round the other
 
 
-def rolled(
-    root: Node | nx.MultiDiGraph | Flow,
-    flow: Flow | None = None,
+def draw_rolled(
+    net: Node | nx.MultiDiGraph | Flow,
     *,
+    flow: Flow | None = None,
     beside: bool = False,
     steps: int = 3,
     name: str | None = None,
@@ -45,7 +45,7 @@ def rolled(
     """Draw a recurrent net rolled up: one cell a layer, with its loops.
 
     Args:
-        root: the loss, a graph from `trace`, or a `Flow`.
+        net: the loss, a graph from `trace`, or a `Flow`.
         flow: from `gradient_flow`: then every line shows the norm of the messages of all steps taken together, the
             root of the sum of their squares.
         beside: draw the first steps unrolled beside each cell.
@@ -58,22 +58,22 @@ def rolled(
         A `Drawing`, the last layer on top. `viz.roll` has the same as a graph.
 
     Raises:
-        TypeError: if root is none of these.
+        TypeError: if net is none of these.
         ValueError: if there are no time steps, or ``steps`` is less than 1.
 
     >>> import numpy as np
     >>> from microgradrnn import nn
     >>> hs, h = nn.RNN(3, 4, rng=0)(np.ones((5, 1, 3)))
-    >>> "t−1" in rolled(h.sum()).svg
+    >>> "t−1" in draw_rolled(h.sum()).svg
     True
     """
     need_theme(theme)
     if steps < 1:
-        raise ValueError(f"rolled: steps is how many to show unrolled, at least 1; got {steps}")
-    if isinstance(root, Flow):
-        root, flow = root.graph, root
+        raise ValueError(f"draw_rolled: steps is how many to show unrolled, at least 1; got {steps}")
+    if isinstance(net, Flow):
+        net, flow = net.graph, net
     with collector_paused():
-        return _drawn(root, flow, beside, steps, name, scale, theme)
+        return _drawn(net, flow, beside, steps, name, scale, theme)
 
 
 def _drawn(root: Node | nx.MultiDiGraph, flow: Flow | None, beside: bool, steps: int, name: str | None,
@@ -81,7 +81,7 @@ def _drawn(root: Node | nx.MultiDiGraph, flow: Flow | None, beside: bool, steps:
     graph = flow.graph if flow is not None else root if isinstance(root, nx.MultiDiGraph) else trace(root)
     found = layers(graph)
     if not found:
-        raise ValueError(f"rolled: {no_steps(graph)}")
+        raise ValueError(f"draw_rolled: {no_steps(graph)}")
     labels = labelled([layer.path for layer in found], [backwards(layer) for layer in found])
     loops = [Loop(Row.of(graph, layer, flow, layer.order[:steps], theme, fitting=kinds(layer)), label)
              for layer, label in zip(found, labels, strict=True)]

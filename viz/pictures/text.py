@@ -16,7 +16,7 @@ from viz.typography import shorten, text_width
 MONO = "DejaVu Sans Mono, Menlo, Consolas, Liberation Mono, monospace"
 
 
-def shaded_text(
+def draw_text(
     strengths: np.ndarray, words: str | Sequence[str], steps: Iterable[int] | None = None, *, width: float = 900,
     scale: Scale | None = None, name: str = "what the net listens to", theme: Theme = DEFAULT,
 ) -> Drawing:  # fmt: skip
@@ -35,14 +35,14 @@ def shaded_text(
     Raises:
         ValueError: if sizes do not fit, or a step is not there.
 
-    >>> shaded_text(np.tril(np.ones((3, 3))), "abcd").svg.count(">d</text>")
+    >>> draw_text(np.tril(np.ones((3, 3))), "abcd").svg.count(">d</text>")
     1
     """
     need_theme(theme)
-    tokens, C = checked("shaded_text", strengths, words)
+    tokens, C = checked("draw_text", strengths, words)
     shown = [len(C) - 1] if steps is None else [int(t) for t in steps]
     if not shown or not all(0 <= t < len(C) for t in shown):
-        raise ValueError(f"shaded_text: steps lie in 0..{len(C) - 1}, got {shown}")
+        raise ValueError(f"draw_text: steps lie in 0..{len(C) - 1}, got {shown}")
     scale = scale or Scale.of((g for t in shown for g in C[t]), widest=8)
     parts = [heading(16, 28, name)[0]]
     y, right = 44.0, 0.0
@@ -132,23 +132,23 @@ def ground(g: float, scale: Scale, theme: Theme) -> str:
 
 
 # ------------------------------------------------------------------------------------------------ all pairs
-def text_map(
+def draw_text_map(
     strengths: np.ndarray, words: str | Sequence[str], *, scale: Scale | None = None,
     name: str = "which step listens to which", theme: Theme = DEFAULT,
 ) -> Drawing:  # fmt: skip
     """All pairs of steps as a heat map, the text along both axes: a row for each answer, a column for each step read.
 
     Args:
-        strengths, words, scale, name, theme: as in `shaded_text`.
+        strengths, words, scale, name, theme: as in `draw_text`.
 
     Raises:
         ValueError: if sizes do not fit.
 
-    >>> text_map(np.tril(np.ones((3, 3))), "abcd").svg.count(">d</text>")
+    >>> draw_text_map(np.tril(np.ones((3, 3))), "abcd").svg.count(">d</text>")
     1
     """
     need_theme(theme)
-    tokens, C = checked("text_map", strengths, words)
+    tokens, C = checked("draw_text_map", strengths, words)
     scale = scale or Scale.of(C[C > 0].tolist(), widest=8)
     T = len(C)
     unit = min(max(820.0 / T, 6.0), 18.0)

@@ -7,7 +7,7 @@ Time runs from left to right, the gradient of a layer that runs forwards from ri
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import networkx as nx
 
@@ -27,25 +27,29 @@ from viz.render.markup import document, element
 from viz.scale import Scale
 from viz.theme import DEFAULT, Theme, need_theme
 
+Drawn: TypeAlias = Node | Flow | nx.MultiDiGraph  # what a net is drawn from
 
-def unrolled(
-    root: Node | Flow | nx.MultiDiGraph,
+
+def draw_unrolled(
+    net: Drawn | Mapping[str, Drawn],
+    *,
     flow: Flow | None = None,
     steps: tuple[int, int] | None = None,
-    *,
     last: int = 8,
     labels: Sequence[object] | Mapping[int, object] | None = None,
     name: str | None = None,
     scale: Scale | None = None,
     theme: Theme = DEFAULT,
 ) -> Drawing:
-    """Draw an unrolled net, time from left to right.
+    """Draw an unrolled net, or several below one another, time from left to right.
 
     Args:
-        root: the loss (or a graph from `trace`, or a `Flow`).
-        flow: from `gradient_flow`: then every edge shows the gradient that flowed back along it.
+        net: the loss (or a graph from `trace`, or a `Flow`); or several of these by name, ``{"lstm": loss, ...}``. They
+            share one scale: the same width and colour mean the same norm in all of them.
+        flow: from `gradient_flow`, for a single net: then every edge shows the gradient that flowed back along it.
         steps: the first and the last step to draw; by default the last ``last`` ones (of a layer that runs backwards
             alone, the first). A decoder's steps count on from its encoder's.
+        last: how many steps to draw, where ``steps`` is not given.
         labels: what to write under each step, by step: the characters read, for instance.
         name: the title.
         scale: norms to widths and colours; by default the decades of the norms that are drawn.
@@ -58,51 +62,26 @@ def unrolled(
         stands how to say it.
 
     Raises:
-        TypeError: if root is none of these, or the flow is none.
-        ValueError: if the steps are not in the graph, the flow is of another loss, there are fewer labels than steps,
-            or a graph without steps has more nodes than can be looked at.
+        TypeError: if net is none of these, or the flow is none.
+        ValueError: if there are no nets, the steps are not in the graph, the flow is of another loss, there are fewer
+            labels than steps, or a graph without steps has more nodes than can be looked at.
 
     >>> import numpy as np
     >>> from microgradrnn import nn
     >>> hs, h = nn.RNN(3, 4, rng=0)(np.ones((5, 1, 3)))
-    >>> unrolled(h.sum(), steps=(2, 4)).svg.startswith("<svg")
+    >>> draw_unrolled(h.sum(), steps=(2, 4)).svg.startswith("<svg")
     True
     """
     with collector_paused():  # it would walk the growing picture again and again
-        one = block(root, flow, steps, last, labels, name, theme)
+        if isinstance(net, Mapping):
+            if not net:
+                raise ValueError("draw_unrolled: no nets to draw")
+            if flow is not None:
+                raise TypeError("draw_unrolled: flow= is for a single net; of several nets give the flows, by name")
+            blocks = [block(one, None, steps, last, labels, title, theme) for title, one in net.items()]
+            return stacked(blocks, scale, theme, name or "side by side")
+        one = block(net, flow, steps, last, labels, name, theme)
         return stacked([one], scale, theme, name or one.title)
-
-
-def side_by_side(
-    nets: Mapping[str, Node | Flow] | Node | Flow,
-    steps: tuple[int, int] | None = None,
-    *,
-    last: int = 8,
-    labels: Sequence[object] | Mapping[int, object] | None = None,
-    name: str = "side by side",
-    scale: Scale | None = None,
-    theme: Theme = DEFAULT,
-) -> Drawing:
-    """Several unrolled nets, one above another, under one scale: the same width and colour mean the same norm.
-
-    Args:
-        nets: losses or flows, by the name to write over each; or just one.
-        steps, last, labels, scale, theme: as in `unrolled`.
-
-    Raises:
-        ValueError: if there are no nets.
-    """
-    nets = nets if isinstance(nets, Mapping) else {label_of(nets): nets}
-    if not nets:
-        raise ValueError("side_by_side: no nets to draw")
-    blocks = [block(root, None, steps, last, labels, title, theme) for title, root in nets.items()]
-    return stacked(blocks, scale, theme, name)
-
-
-def label_of(net: Node | Flow) -> str:
-    """What to call a net that was given without a name."""
-    found = layers(net.graph if isinstance(net, Flow) else trace(net))
-    return found[-1].path if found and found[-1].path else "net"
 
 
 def common_scale(flows: Iterable[Flow], *, last: int = 8) -> Scale:
@@ -118,13 +97,13 @@ def block(root: Any, flow: Flow | None, steps: tuple[int, int] | None, last: int
         root, flow = root.graph, root
     if flow is not None:
         need_same(root, flow)
-    need_drawable("unrolled", root if flow is None else flow.graph, MOST_GLYPHS, steps_fold=True)
+    need_drawable("draw_unrolled", root if flow is None else flow.graph, MOST_GLYPHS, steps_fold=True)
     graph = flow.graph if flow is not None else root if isinstance(root, nx.MultiDiGraph) else trace(root)
     found = layers(graph)
     if not found and steps is not None:
-        raise ValueError(f"unrolled, steps={steps!r:.40}: {no_steps(graph)}")
+        raise ValueError(f"draw_unrolled, steps={steps!r:.40}: {no_steps(graph)}")
     if not found:
-        need_drawable("unrolled", graph, MOST_GLYPHS)
+        need_drawable("draw_unrolled", graph, MOST_GLYPHS)
         return without_steps(graph, flow, name, labels, theme)
     return net(graph, found, flow, steps, last, labels, name, theme)
 
@@ -136,13 +115,13 @@ def need_same(root: Any, flow: Flow) -> None:
         TypeError: if it is no flow.
         ValueError: if it is of another root.
     """
-    need("unrolled, flow", flow, Flow, "what viz.gradient_flow(loss) returns")
+    need("draw_unrolled, flow", flow, Flow, "what viz.gradient_flow(loss) returns")
     if not isinstance(root, Node):
         return
     said, own = flow.graph.nodes[flow.graph.graph["root"]], attributes(root)
     if any(repr(said.get(key)) != repr(own.get(key)) for key in ("op", "shape", "norm", "value")):
         other = f"{said['name']} of shape {said['shape']} and norm {said['norm']:.4g}"
-        raise ValueError(f"unrolled: the flow is that of another node, {other}; give the flow alone, or "
+        raise ValueError(f"draw_unrolled: the flow is that of another node, {other}; give the flow alone, or "
                          "viz.gradient_flow of this loss")
 
 

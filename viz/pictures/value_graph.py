@@ -1,6 +1,6 @@
 """The graph of values, as micrograd draws it: a row of fields for every number, a circle for every operation.
 
-`Sheet` arranges a graph once; its methods paint one thing each. `viz.draw` paints everything once, `backprop_frames`
+`Sheet` arranges a graph once; its methods paint one thing each. `viz.draw_graph` paints everything once, `draw_film`
 the same sheet again and again, each time with more on it.
 """
 
@@ -178,7 +178,7 @@ def edges(said: Mapping[str, Any]) -> str:
 
 
 def sign(said: Mapping[str, Any]) -> str:
-    """How the operation is written in a circle: what `viz.unrolled` writes too."""
+    """How the operation is written in a circle: what `viz.draw_unrolled` writes too."""
     return {"*": "×", "-": "−", "/": "÷"}.get(said["sign"], said["sign"])
 
 

@@ -39,7 +39,7 @@ def draw_ways(
     """Draw the shares of the classes of paths over time, and the norms below.
 
     Args:
-        ways: from `viz.ways` or `viz.step_ways`; or several by the name of the net, under one scale.
+        ways: from `viz.ways`; or several by the name of the net, under one scale.
         lags: how many steps back to draw.
         name: the title.
         theme: sizes and colours.

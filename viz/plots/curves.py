@@ -23,13 +23,13 @@ def need_matplotlib() -> Any:
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingToolError(
-            'plots need matplotlib: pip install "microgradrnn[plots]". Without it, viz.unrolled and viz.side_by_side '
+            'plots need matplotlib: pip install "microgradrnn[plots]". Without it, viz.draw_unrolled and viz.draw_long '
             "still draw, and Flow.profile has the numbers."
         ) from None
     return Figure
 
 
-def norm_against_lag(flows: Mapping[str, Flow], *, fraction: float = 0.01, ax: Any = None) -> Any:
+def plot_norms(flows: Mapping[str, Flow], *, fraction: float = 0.01, ax: Any = None) -> Any:
     """Plot the norm of the gradient at every state against how far back it lies; log scale.
 
     Args:
@@ -39,19 +39,19 @@ def norm_against_lag(flows: Mapping[str, Flow], *, fraction: float = 0.01, ax: A
         ax: the axes to draw on; a new figure by default.
 
     Returns:
-        The matplotlib figure. Zeros and non-finite norms are left out of the curves and counted in the legend.
+        The Axes. Zeros and non-finite norms are left out of the curves and counted in the legend.
 
     Raises:
         MissingToolError: without matplotlib.
         TypeError: if these are no flows by name.
         ValueError: if there are no flows, or one has no time steps.
     """
-    need_flows(flows, "norm_against_lag")
+    need_flows(flows, "plot_norms")
     if not flows:
-        raise ValueError("norm_against_lag: no flows to plot")
+        raise ValueError("plot_norms: no flows to plot")
     for name, flow in flows.items():
         if not recurrent(flow.graph):
-            raise ValueError(f"norm_against_lag, {name!r}: {no_steps(flow.graph)}")
+            raise ValueError(f"plot_norms, {name!r}: {no_steps(flow.graph)}")
     if ax is None:
         ax = need_matplotlib()(figsize=(9, 4.6), layout="constrained").add_subplot()
     for j, ((name, flow), colour) in enumerate(zip(flows.items(), cycle(COLOURS), strict=False)):
@@ -75,7 +75,7 @@ def norm_against_lag(flows: Mapping[str, Flow], *, fraction: float = 0.01, ax: A
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     ax.legend(frameon=False, title=f"● horizon: last lag above {fraction:g} × start (○ at least)", alignment="left")
-    return ax.figure
+    return ax
 
 
 def dot(horizon: Horizon) -> dict[str, Any]:
@@ -83,13 +83,13 @@ def dot(horizon: Horizon) -> dict[str, Any]:
     return {"markerfacecolor": "white"} if horizon.open else {}
 
 
-def as_svg(figure: Any) -> str:
-    """A figure as SVG whose text is text, the same in every run."""
+def as_svg(ax: Any) -> str:
+    """The figure of some Axes as SVG whose text is text, the same in every run."""
     import io
 
     from matplotlib import rc_context
 
     buffer = io.StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "microgradrnn"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        ax.figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()

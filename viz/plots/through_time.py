@@ -1,7 +1,7 @@
 """Gradients through time, drawn with matplotlib (the extra ``plots``): who is blamed, shares, and step Jacobians.
 
 Every function takes the numbers of `viz.flow.blame` or `viz.flow.jacobians`, an ``ax`` to draw on (a new figure by
-default), and returns the figure.
+default), and returns the Axes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FORWARD, AGAINST = "#0072b2", "#e69f00"  # Okabe and Ito's blue and orange: neve
 NOT_REACHED = "#e9edf1"
 
 
-def blame_map(errors: LocalErrors, *, scale: Scale | None = None, ax: Any = None) -> Any:
+def plot_shares(errors: LocalErrors, *, scale: Scale | None = None, ax: Any = None) -> Any:
     """The picture of all local errors: row t, the loss; column k, the step it blames; colour, ‖δ_{t,k}‖₂, logarithmic.
 
     Four things look different: a number (cividis, from dark for little to yellow for much), exactly zero (grey),
@@ -40,7 +40,7 @@ def blame_map(errors: LocalErrors, *, scale: Scale | None = None, ax: Any = None
         TypeError: if given something else.
         ImportError: without matplotlib.
     """
-    need("blame_map", errors, LocalErrors, "what viz.local_errors(loss) returns")
+    need("plot_shares", errors, LocalErrors, "what viz.local_errors(loss) returns")
     ax = _axes(ax, (6.4, 5.4))
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm, to_rgb
@@ -69,10 +69,10 @@ def blame_map(errors: LocalErrors, *, scale: Scale | None = None, ax: Any = None
     if shown:
         ax.legend(handles=shown, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, borderaxespad=0.2)
     _plain(ax, grid=False)
-    return ax.figure
+    return ax
 
 
-def share_bars(shares: Shares, *, log: bool = False, ax: Any = None) -> Any:
+def plot_share_bars(shares: Shares, *, log: bool = False, ax: Any = None) -> Any:
     """The gradient of one parameter as the sum of its shares, by step or by lag: they cancel.
 
     A bar is a share's component along the whole gradient: blue with it, orange against it; the bars add up to the
@@ -80,7 +80,7 @@ def share_bars(shares: Shares, *, log: bool = False, ax: Any = None) -> Any:
     the norm of the sum of the shares so far.
 
     Args:
-        shares: of `shares` or `shares_by_lag`, one parameter's.
+        shares: of `shares`, one parameter's.
         log: draw the norms alone, on a log scale, to see small shares, with the norm of their sum across.
         ax: the axes to draw on.
 
@@ -88,7 +88,7 @@ def share_bars(shares: Shares, *, log: bool = False, ax: Any = None) -> Any:
         TypeError: if given something else.
         ImportError: without matplotlib.
     """
-    need("share_bars", shares, Shares, "the shares of one parameter, viz.shares(loss)['W']")
+    need("plot_share_bars", shares, Shares, "the shares of one parameter, viz.shares(loss)['W']")
     ax = _axes(ax, (7.4, 4.4))
     shares = _one_sided(shares)
     keys, norms, whole = np.array(shares.keys), shares.norms, norm(shares.total)
@@ -121,10 +121,10 @@ def share_bars(shares: Shares, *, log: bool = False, ax: Any = None) -> Any:
     ax.xaxis.get_major_locator().set_params(integer=True)
     _plain(ax)
     _legend_above(ax)
-    return ax.figure
+    return ax
 
 
-def singular_fan(jacobians: StepJacobians, *, ax: Any = None) -> Any:
+def plot_singular_values(jacobians: StepJacobians, *, ax: Any = None) -> Any:
     """The singular values of every step's Jacobian over time, log scale: above 1 a step stretches, below it shrinks.
 
     Lines for the largest, the median and the smallest; the band holds the middle 80 %. Zeros are left out. Dotted, the
@@ -134,7 +134,7 @@ def singular_fan(jacobians: StepJacobians, *, ax: Any = None) -> Any:
         TypeError: if given something else.
         ImportError: without matplotlib.
     """
-    need("singular_fan", jacobians, StepJacobians, "what viz.step_jacobians(loss) returns")
+    need("plot_singular_values", jacobians, StepJacobians, "what viz.step_jacobians(loss) returns")
     ax = _axes(ax, (7.4, 4.2))
     steps = jacobians.steps
     values = jacobians.singular_values()
@@ -152,10 +152,10 @@ def singular_fan(jacobians: StepJacobians, *, ax: Any = None) -> Any:
     ax.set_ylabel(f"singular values of {_derivative(jacobians)}, of one sequence")
     _plain(ax)
     _legend_above(ax)
-    return ax.figure
+    return ax
 
 
-def transport_curves(
+def plot_transport(
     jacobians: Mapping[str, StepJacobians], *, W: Mapping[str, Any] | None = None, slope: float = 1.0, ax: Any = None
 ) -> Any:
     """The norm of the product of Jacobians against the lag, in decades: what happens to a gradient on its way back.
@@ -174,11 +174,11 @@ def transport_curves(
         ImportError: without matplotlib.
         ValueError: if there is nothing to draw.
     """
-    need("transport_curves", jacobians, Mapping, "a dict, {'lstm': viz.step_jacobians(loss), ...}")
+    need("plot_transport", jacobians, Mapping, "a dict, {'lstm': viz.step_jacobians(loss), ...}")
     for one in jacobians.values():
-        need("transport_curves", one, StepJacobians, "what viz.step_jacobians(loss) returns, for each net")
+        need("plot_transport", one, StepJacobians, "what viz.step_jacobians(loss) returns, for each net")
     if not jacobians:
-        raise ValueError("transport_curves: no Jacobians to plot")
+        raise ValueError("plot_transport: no Jacobians to plot")
     ax = _axes(ax, (8.2, 4.6))
     for (name, one), colour in zip(jacobians.items(), cycle(COLOURS), strict=False):
         truth = one.transport()
@@ -197,17 +197,17 @@ def transport_curves(
     ax.set_ylabel("log₁₀ ‖∂$s_T$/∂$s_{T-k}$‖₂, s: the state of one sequence")
     _plain(ax)
     ax.legend(frameon=False, fontsize="small")
-    return ax.figure
+    return ax
 
 
-def eigenvalue_plane(jacobians: StepJacobians, *, ax: Any = None) -> Any:
+def plot_eigenvalues(jacobians: StepJacobians, *, ax: Any = None) -> Any:
     """The eigenvalues of every step's Jacobian in the complex plane, coloured by step, with the unit circle.
 
     Raises:
         TypeError: if given something else.
         ImportError: without matplotlib.
     """
-    need("eigenvalue_plane", jacobians, StepJacobians, "what viz.step_jacobians(loss) returns")
+    need("plot_eigenvalues", jacobians, StepJacobians, "what viz.step_jacobians(loss) returns")
     ax = _axes(ax, (5.6, 4.8))
     values = jacobians.eigenvalues()
     when = np.repeat(jacobians.steps, values.shape[1])
@@ -224,7 +224,7 @@ def eigenvalue_plane(jacobians: StepJacobians, *, ax: Any = None) -> Any:
     ax.set_ylabel("Im λ")
     _plain(ax)
     ax.legend(frameon=False, loc="upper right")
-    return ax.figure
+    return ax
 
 
 # ------------------------------------------------------------------------------------------------ what they share

@@ -28,6 +28,7 @@ class Drawing:
         scene: the items that it consists of, with what they stand for and the numbers they show; None if the picture
             was made by Graphviz.
         laid_out_by: what found the places, if that was not our own layout of unrolled nets; see `viz.draw`.
+        laid_out_by: what found the places, if that was not our own layout of unrolled nets; see `viz.draw_graph`.
 
     >>> Drawing('<svg xmlns="http://www.w3.org/2000/svg"/>', 1, 1)
     Drawing(1 x 1 pixels, 41 characters of SVG)
