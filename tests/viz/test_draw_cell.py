@@ -19,16 +19,10 @@ from viz.flow.messages import gradient_flow
 from viz.graph.cell_parts import cell_parts
 from viz.graph.probe import probe
 from viz.layout.cell import lay_out
-<<<<<<< HEAD
-from viz.pictures.cell import cell, from_outside, message
+from viz.pictures.cell import draw_cell, from_outside, message
 from viz.pictures.formula_old import formula_width
 from viz.theme import DARK, DEFAULT
 from viz.typography import text_width
-=======
-from viz.pictures.cell import draw_cell, from_outside, message
-from viz.pictures.formula import formula_width
-from viz.render.theme import DARK, DEFAULT, text_width
->>>>>>> wt-names
 
 CELLS = {name: (net, given) for name, (net, given, _) in KNOWN.items()}
 SVG = "{http://www.w3.org/2000/svg}"

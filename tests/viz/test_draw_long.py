@@ -15,17 +15,10 @@ from microgradrnn import Tensor, Value, mark, nn, scope, tanh
 from tests.viz.nets import last_loss, own_cell, two_layers
 from tests.viz.test_fold import NETS
 from viz.graph.trace import traced
-<<<<<<< HEAD
 from viz.pictures.heat_old import Axis, Column
-from viz.pictures.long import folded
+from viz.pictures.long import draw_long
 from viz.scale import Scale
 from viz.theme import DEFAULT, LEVELS
-=======
-from viz.pictures.heat import Axis, Column
-from viz.pictures.long import draw_long
-from viz.render.scale import Scale
-from viz.render.theme import DEFAULT, LEVELS
->>>>>>> wt-names
 
 SVG = "{http://www.w3.org/2000/svg}"
 SCALE = Scale(-8, 2)

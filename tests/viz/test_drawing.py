@@ -462,13 +462,8 @@ def test_draw_shows_zero_and_nan_with_looks_of_their_own(factor: float, look: st
 
 
 def test_draw_does_not_run_words_out_of_their_fields() -> None:
-<<<<<<< HEAD
-    drawing = viz.draw(Value(2.0, label="a" * 500) * Value(-1e-30, label="wwwwwwwwwwwwwwwwwwwwwwwwwww")).drawing
-    from viz.typography import text_width
-=======
     drawing = viz.draw_graph(Value(2.0, label="a" * 500) * Value(-1e-30, label="wwwwwwwwwwwwwwwwwwwwwwwwwww")).drawing
-    from viz.render.theme import text_width
->>>>>>> wt-names
+    from viz.typography import text_width
 
     groups = [g for g in parsed(drawing).iter(SVG + "g") if g.find(SVG + "rect") is not None]
     assert len(groups) == 4

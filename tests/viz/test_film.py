@@ -111,13 +111,8 @@ def test_the_layout_is_the_same_in_all_frames() -> None:
 
 
 def test_words_fit_into_their_picture() -> None:
-<<<<<<< HEAD
-    film = viz.backprop_frames(Value(2.0, label="a" * 60) * Value(3.0, label="b" * 60))
-    from viz.typography import text_width
-=======
     film = viz.draw_film(Value(2.0, label="a" * 60) * Value(3.0, label="b" * 60))
-    from viz.render.theme import text_width
->>>>>>> wt-names
+    from viz.typography import text_width
 
     for frame in film:
         for e in ET.fromstring(frame.svg).iter(SVG + "text"):

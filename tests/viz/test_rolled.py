@@ -18,13 +18,8 @@ from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
 from tests.viz.svgs import of, wording
 from viz.folding.contract import members
 from viz.folding.roll import roll
-<<<<<<< HEAD
-from viz.pictures.rolled import rolled
-from viz.typography import text_width
-=======
 from viz.pictures.rolled import draw_rolled
-from viz.render.theme import text_width
->>>>>>> wt-names
+from viz.typography import text_width
 
 SVG = "{http://www.w3.org/2000/svg}"
 

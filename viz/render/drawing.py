@@ -27,7 +27,6 @@ class Drawing:
         width, height: in pixels.
         scene: the items that it consists of, with what they stand for and the numbers they show; None if the picture
             was made by Graphviz.
-        laid_out_by: what found the places, if that was not our own layout of unrolled nets; see `viz.draw`.
         laid_out_by: what found the places, if that was not our own layout of unrolled nets; see `viz.draw_graph`.
 
     >>> Drawing('<svg xmlns="http://www.w3.org/2000/svg"/>', 1, 1)
