@@ -73,7 +73,8 @@ class Readout:
         y = self.of.y[lane.row] + (lane.tile.exits[output.name].end[1] if output is not None else 34.0)
         x = self.of.right + self.of.between + 44 * self.goes_on
         widths = [group_width(group) for group in self.net.groups]
-        down = 1 if y + STACKED * len(widths) < self.of.bottom or self.railed else -1
+        fits = y + STACKED * (len(widths) - 1) + 21 < self.of.bottom + 30
+        down = 1 if fits or self.railed else -1
         middle = x + max(widths, default=0.0) / 2
         return [Place(middle, y + down * STACKED * j, w, 42) for j, w in enumerate(widths)]
 
