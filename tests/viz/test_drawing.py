@@ -213,7 +213,7 @@ def test_flows_are_given_by_name() -> None:
         viz.plot_norms([loss])  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="plot_norms: 'rnn' is a Tensor; give its flow"):
         viz.plot_norms({"rnn": loss})  # type: ignore[dict-item]
-    with pytest.raises(ValueError, match=r"norm_against_lag.*: this graph has no time steps"):
+    with pytest.raises(ValueError, match=r"plot_norms.*: this graph has no time steps"):
         viz.plot_norms({"net": viz.gradient_flow(Value(2.0) * 3)})
 
 
@@ -315,7 +315,7 @@ def test_render_and_pipe_need_the_program_and_say_what_works_without(tmp_path: P
     monkeypatch.setenv("PATH", "")
     dot = viz.draw_graph(Value(1.0) * 2)
     for ask in (dot.pipe, lambda: dot.render(tmp_path / "y"), lambda: dot.view(tmp_path / "z")):
-        with pytest.raises(viz.MissingToolError, match=r"(?s)install graphviz.*\.save.*viz\.unrolled.*\.source"):
+        with pytest.raises(viz.MissingToolError, match=r"(?s)install graphviz.*\.save.*viz\.draw_unrolled.*\.source"):
             ask()
 
 
