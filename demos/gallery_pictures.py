@@ -237,7 +237,7 @@ FLOWS = [
           left = {name: flow.profile("h").at(90) / flow.profile("h").at(0) for name, flow in flows.items()}
           words = ", ".join(f"{share:.0e} is left in the {name}" for name, share in left.items())
           """),
-    Entry("compare", "Gates against tanh", "{verdict}", FAR + "found = viz.compare_flow(losses, lags=60)\nfound",
+    Entry("compare", "Gates against tanh", "{verdict}", FAR + "found = viz.compare_flow(losses, lags=60)\nfound.draw()",
           "verdict = found.verdict"),
     Entry("ways", "By which ways the gradient came to c",
           "Of the gradient at the LSTM's cell state {lag} steps back, the largest part first left the carry by way of "
@@ -304,7 +304,7 @@ FLOWS.append(Entry(
         adam.zero_grad()
         loss.backward()
         adam.step()
-    recorder.drawing()
+    recorder.draw()
     """, """
     before, after = recorder.horizons[0], recorder.horizons[-1]
     first, last = losses[0], losses[-1]

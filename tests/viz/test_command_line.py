@@ -41,7 +41,7 @@ def words(): return "h"
 def drawing(): return viz.draw_rolled(recurrent())
 def digraph(): return viz.draw_graph(loss())
 def film(): return viz.draw_film(loss())
-def comparison(): return viz.compare_flow({"rnn": recurrent()})
+def comparison(): return viz.compare_flow({"rnn": recurrent()}).draw()
 already = Value(1.0) * 2
 made = nn.GRUCell(2, 3, rng=0)
 """

@@ -247,7 +247,8 @@ def test_a_sum_passes_its_cotangent_on() -> None:
 
 
 def test_the_title_is_that_which_is_given() -> None:
-    assert ">Long short-term memory</text>" in viz.draw_derivative(EQUATIONS["LSTM"](), name="Long short-term memory").svg
+    drawing = viz.draw_derivative(EQUATIONS["LSTM"](), name="Long short-term memory")
+    assert ">Long short-term memory</text>" in drawing.svg
 
 
 @pytest.mark.parametrize("theme", [DEFAULT, DARK])

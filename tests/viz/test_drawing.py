@@ -21,8 +21,9 @@ from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
 from tests.viz.svgs import of, pointing, wording
 from viz.graph.cells import one_cell
 from viz.graph.steps import layers
+from viz.numbers import decimals, short
 from viz.render.drawing import in_pixels, put_pieces_together
-from viz.render.scale import Scale, decimals, short
+from viz.render.scale import Scale
 from viz.render.theme import CIVIDIS, cividis
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -529,5 +530,5 @@ def test_a_comparison_says_whether_bars_are_cut(gains: tuple[float, ...], cut: b
     for t in range(30):
         with scope("net", step=t):
             h = mark(h @ Tensor(np.eye(2) * gains[t % 3]), "h", role="hidden")
-    said = [wording(e) for e, *_ in of(viz.compare_flow({"net": h.sum()}).drawing.svg, "text")]
+    said = [wording(e) for e, *_ in of(viz.compare_flow({"net": h.sum()}).draw().svg, "text")]
     assert ("Bars and line stop at × 8 and ÷ 8." in said) is cut

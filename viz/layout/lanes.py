@@ -20,7 +20,7 @@ from viz.graph.cells import PLUMBING, Wire, one_cell
 from viz.graph.labels import need_labels
 from viz.graph.steps import Edge, Layer, states
 from viz.layout.cell import Tile, lay_out, mirrored
-from viz.render.scale import short
+from viz.numbers import short
 from viz.render.theme import Theme, shorten
 
 JOINING = PLUMBING | {"stack", "concat", "pad"}  # what lies between a layer and who reads it, and is not worth a box

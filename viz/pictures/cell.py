@@ -24,13 +24,14 @@ from viz.graph.equations import Block
 from viz.graph.probe import Probe, probe
 from viz.graph.steps import Edge
 from viz.layout.cell import lay_out
+from viz.numbers import short
 from viz.pictures.formula import formula, formula_width
 from viz.pictures.glyphs import paint_glyph
 from viz.pictures.legend import wedge
 from viz.pictures.wires import FORWARDS, Look, look, paint_wire, strength
 from viz.render.drawing import Drawing
 from viz.render.geometry import Point, Route
-from viz.render.scale import Scale, short
+from viz.render.scale import Scale
 from viz.render.svg import document, element, heading, path, text, title
 from viz.render.theme import DEFAULT, Theme, mixed, need_theme
 

@@ -14,12 +14,13 @@ from viz.graph.cells import Wire
 from viz.graph.steps import Edge
 from viz.layout.cell import gap
 from viz.layout.lanes import Lane, Net, Output
+from viz.numbers import short
 from viz.pictures.formula import lettering
 from viz.pictures.glyphs import paint_glyph, paint_glyphs
 from viz.pictures.readout import HEAD, Readout
 from viz.pictures.wires import FORWARDS, NONE, PLAIN, Look, Stamps, look, paint_wire, strength
 from viz.render.geometry import Point, Route
-from viz.render.scale import Scale, short
+from viz.render.scale import Scale
 from viz.render.svg import element, heading, number, text, title
 from viz.render.theme import Theme, shorten, text_width
 

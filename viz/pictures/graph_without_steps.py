@@ -19,12 +19,13 @@ from viz.graph.steps import Edge, Layer, no_steps
 from viz.layout.cell import size
 from viz.layout.lanes import group
 from viz.layout.layered import layered
+from viz.numbers import short
 from viz.pictures.formula import lettering
 from viz.pictures.glyphs import paint_glyph
 from viz.pictures.legend import off_the_scale
 from viz.pictures.wires import FORWARDS, Look, look, paint_wire, strength
 from viz.render.geometry import Box, Route
-from viz.render.scale import Scale, short
+from viz.render.scale import Scale
 from viz.render.svg import element, heading, text, title
 from viz.render.theme import Theme, shorten, text_width
 

@@ -17,10 +17,11 @@ from viz.graph.cells import Wire, one_cell
 from viz.graph.steps import Edge, Layer
 from viz.graph.trace import norm
 from viz.layout.cell import Tile, gap, lay_out, mirrored
+from viz.numbers import short
 from viz.pictures.glyphs import paint_glyphs
 from viz.pictures.wires import FORWARDS, PLAIN, Stamps, look, paint_wire, strength
 from viz.render.geometry import Route
-from viz.render.scale import Scale, short
+from viz.render.scale import Scale
 from viz.render.svg import element, text, title
 from viz.render.theme import Theme, shorten
 

@@ -15,9 +15,10 @@ import networkx as nx
 
 from viz.flow.messages import Flow
 from viz.layout.arrange import Arrangement, arrange
+from viz.numbers import decimals, short
 from viz.render.drawing import Drawing
 from viz.render.geometry import Box, Point, Route
-from viz.render.scale import Scale, decimals, short
+from viz.render.scale import Scale
 from viz.render.svg import arrowhead, document, element, path, text, title
 from viz.render.theme import DEFAULT, TINT, Theme, contrast, mixed, shorten, text_width
 

@@ -14,9 +14,10 @@ import numpy as np
 
 from viz.errors import need
 from viz.flow.ways import CARRY, STRAIGHT, Ways
+from viz.numbers import short
 from viz.pictures.legend import power_of_ten
 from viz.render.drawing import Drawing
-from viz.render.scale import Scale, short
+from viz.render.scale import Scale
 from viz.render.svg import document, element, heading, text, title
 from viz.render.theme import DEFAULT, Theme, mixed, need_theme, text_width
 
