@@ -47,7 +47,7 @@ class Tagged:
 
 
 def deltas(tagged: Tagged) -> np.ndarray:
-    """δ_{t,k} of a simple net by the recursion of equations.md: (T, T, B, H)."""
+    """δ_{t,k} of a simple net by the recursion of docs/equations.md: (T, T, B, H)."""
     cell, V, hs, T = tagged.net.cell, tagged.head.V.data, tagged.hs.data, len(tagged.hs.data)
     p = np.exp(tagged.os.data)
     p /= p.sum(-1, keepdims=True)
