@@ -421,6 +421,8 @@ def test_wrong_arguments_are_refused() -> None:
         viz.draw_unrolled(loss, steps=(10, 12))
     with pytest.raises(ValueError, match="at least 1"):
         viz.draw_unrolled(loss, last=0)
+    with pytest.raises(TypeError, match="flow= is for a single net"):
+        viz.draw_unrolled({"rnn": last_loss("rnn")}, flow=viz.gradient_flow(last_loss("rnn")))
     with pytest.raises(ValueError, match="no nets"):
         viz.draw_unrolled({})
     with pytest.raises(TypeError, match="expected a Value or a Tensor"):
