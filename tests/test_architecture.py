@@ -33,8 +33,10 @@ ALLOWED = {
     "microgradrnn": ("microgradrnn",),
     "viz.render": ("viz.render", "viz.errors", "microgradrnn.files"),
     "viz.graph": ("microgradrnn.engine", "microgradrnn.files", "viz.graph", "viz.errors"),
+    "viz.flow": ("microgradrnn.engine", "microgradrnn.files", "viz.flow", "viz.graph", "viz.errors", "viz.progress",
+                 "viz.numbers"),
     "viz.folding": ("microgradrnn.engine", "viz.folding", "viz.graph", "viz.flow.messages"),
-    "viz.layout": ("viz.layout", "viz.graph", "viz.flow.messages", "viz.render"),
+    "viz.layout": ("viz.layout", "viz.graph", "viz.flow.messages", "viz.render", "viz.numbers"),
     "viz": ("microgradrnn.engine", "microgradrnn.files", "microgradrnn.terminal", "viz"),
 }
 OURS = ("microgradrnn", "viz", "demos", "tests", "benchmarks")
@@ -101,6 +103,9 @@ def test_imports_point_only_downwards(module: str, path: Path) -> None:
         ("microgradrnn", "import tests"),
         ("viz.graph.trace", "from microgradrnn.nn import LSTM"),
         ("viz.graph.trace", "import demos"),
+        ("viz.flow.ways", "from viz.pictures.ways import draw_ways"),
+        ("viz.flow.compare", "from viz.plots import curves"),
+        ("viz.flow.compare", "from viz.scale import Scale"),
     ],
 )
 def test_an_import_that_points_upwards_is_found(module: str, source: str) -> None:

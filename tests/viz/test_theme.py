@@ -133,7 +133,7 @@ def test_a_theme_that_is_none_is_refused_by_every_picture_with_what_to_write() -
         partial(viz.draw_long, loss), partial(viz.draw_graph, loss),
         partial(viz.draw_film, Value(1.0) * 2), partial(viz.draw_cell, nn.GRUCell(2, 3, rng=0)),
         partial(viz.draw_text, text, "abcd"), partial(viz.draw_text_map, text, "abcd"), viz.ways(loss).draw,
-        recorder.drawing, partial(viz.compare_flow, {"lstm": loss}),
+        recorder.draw, viz.compare_flow({"lstm": loss}).draw,
     ]
     for picture in pictures:
         with pytest.raises(TypeError, match=r"viz.DARK, or viz.Theme\(\) for the light one; got 'dark'"):

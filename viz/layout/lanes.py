@@ -21,7 +21,7 @@ from viz.graph.cells import PLUMBING, Wire, one_cell
 from viz.graph.labels import need_labels
 from viz.graph.steps import Edge, Layer, states
 from viz.layout.cell import Tile, gap, lay_out, mirrored
-from viz.scale import short
+from viz.numbers import short
 from viz.theme import Theme
 from viz.typography import shorten, text_width
 

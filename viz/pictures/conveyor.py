@@ -15,8 +15,9 @@ from viz.graph.cells import Wire
 from viz.graph.steps import Edge
 from viz.layout.geometry import Point, Route
 from viz.layout.lanes import BREAK, Lane, Net, Output, cell_width, passing, short_lines
+from viz.numbers import short
 from viz.pictures.readout import HEAD, Readout
-from viz.scale import Scale, short
+from viz.scale import Scale
 from viz.scene.chart import SMALL, Block
 from viz.scene.glyphs import chip_items, chip_width, glyph_items, tile_items
 from viz.scene.items import Box, Group, Item, Stamps, Text, circle

@@ -20,7 +20,8 @@ from viz.layout.cell import size
 from viz.layout.geometry import Place, Route
 from viz.layout.lanes import group
 from viz.layout.layered import layered
-from viz.scale import Scale, short
+from viz.numbers import short
+from viz.scale import Scale
 from viz.scene.chart import SMALL, Block, paragraph
 from viz.scene.glyphs import chip_items, chip_width, glyph_items
 from viz.scene.items import Item, Text

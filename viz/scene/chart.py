@@ -13,7 +13,8 @@ from itertools import groupby
 from typing import NamedTuple
 
 from viz.layout.geometry import Point, Route
-from viz.scale import Scale, power
+from viz.numbers import power
+from viz.scale import Scale
 from viz.scene.items import Area, Box, Group, Item, Key, Text, Wire, circle, line, rectangle
 from viz.scene.wires import ALARM, NONE, PLAIN, ZERO, Look, look, strand
 from viz.theme import LEVELS, Theme, contrast
