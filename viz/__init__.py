@@ -36,7 +36,7 @@ from viz.plots.curves import plot_comparison, plot_norms
 from viz.plots.through_time import plot_eigenvalues, plot_share_bars, plot_shares, plot_singular_values, plot_transport
 from viz.render.drawing import Drawing
 from viz.scale import Scale
-from viz.theme import DARK, Theme
+from viz.theme import DARK, Theme, set_theme
 
 # What the results of viz.flow are drawn by: they hold numbers and know no picture.
 Comparison.painter, Recorder.painter, Ways.painter = draw_comparison, draw_recording, draw_ways
@@ -48,5 +48,6 @@ __all__ = [
     "draw_dot", "draw_film", "draw_graph", "draw_long", "draw_recording", "draw_rolled", "draw_text", "draw_text_map",
     "draw_unrolled", "draw_ways", "equations", "fold", "from_torch", "gradient_flow", "local_errors", "members",
     "plot_comparison", "plot_eigenvalues", "plot_norms", "plot_share_bars", "plot_shares", "plot_singular_values",
-    "plot_transport", "profiles", "ratios", "read", "roll", "shares", "step_jacobians", "trace", "ways", "write",
+    "plot_transport", "profiles", "ratios", "read", "roll", "set_theme", "shares", "step_jacobians", "trace", "ways",
+    "write",
 ]

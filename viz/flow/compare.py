@@ -366,7 +366,7 @@ def percent(share: float) -> str:
     """A share: in percent where that reads well.
 
     >>> percent(0.25), percent(3e-9), percent(0.0)
-    ('25 %', '3.0e-9', 'exactly nothing')
+    ('25 %', '3.0·10⁻⁹', 'exactly nothing')
     """
     if share == 0:
         return "exactly nothing"

@@ -198,7 +198,8 @@ def fitting_columns(graph: nx.MultiDiGraph, lanes: Sequence[Lane], groups: Seque
     for lane in lanes:
         tile = lay_out(one_cell(graph, lane.layer, lane.layer.order[-2:]), theme)
         lane.tile = mirrored(tile) if is_backwards(lane.layer) else tile
-    others = 2 * theme.margin + (46 if spaced else 84) + passing(lanes) + max((group_width(group) for group in groups), default=0.0)
+    boxes = max((group_width(group) for group in groups), default=0.0)
+    others = 2 * theme.margin + (46 if spaced else 84) + passing(lanes) + boxes
     pitch = pitch_of(lanes, theme)
     n = max(1, int((theme.page - others) // pitch))
     if spaced and n < len(have):
@@ -213,7 +214,7 @@ def spaced_lags(T: int, n: int) -> list[int]:
     """So many of the lags 0, ..., T - 1: the ends, and round numbers in between, closer together near 0.
 
     >>> spaced_lags(100, 4), spaced_lags(101, 5), spaced_lags(3, 8)
-    ([0, 1, 10, 99], [0, 1, 5, 20, 100], [0, 1, 2])
+    ([0, 1, 5, 99], [0, 1, 5, 20, 100], [0, 1, 2])
     """
     if n >= T or n < 2:
         return list(range(min(n, T)))
