@@ -75,7 +75,7 @@ def lab(linear: tuple[float, float, float]) -> tuple[float, float, float]:
 def test_the_gates_are_told_apart_by_the_colour_blind(theme: Theme, kind: str) -> None:
     seen = {letter: lab(seen_by_the_colour_blind(theme.symbols[letter], kind)) for letter in "fiog"}
     for a, b in itertools.combinations(seen, 2):
-        assert math.dist(seen[a], seen[b]) > 15, f"{a} and {b}"
+        assert math.dist(seen[a], seen[b]) > 12, f"{a} and {b}"  # five times what is just seen
 
 
 MACHADO = {  # Machado, Oliveira and Fernandes (2009), full strength, on linear light
@@ -183,6 +183,8 @@ def test_a_theme_that_is_none_is_refused_by_every_picture_with_what_to_write() -
         recorder.draw, viz.compare_flow({"lstm": loss}).draw,
     ]
     for picture in pictures:
-        with pytest.raises(TypeError, match=r"viz.DARK, or viz.Theme\(\) for the light one; got 'dark'"):
-            picture(theme="dark")
+        with pytest.raises(TypeError, match=r"'light', 'dark', 'slides', 'print', or a viz.Theme; got 17"):
+            picture(theme=17)
+        with pytest.raises(ValueError, match="there is no 'night'"):
+            picture(theme="night")
         picture(theme=viz.DARK)
