@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from weakref import WeakKeyDictionary
 
 import networkx as nx
 import numpy as np
 
 from viz.flow.compare import fed_states
-from viz.flow.messages import Flow, Profile, profiles
+from viz.flow.messages import Flow, Profile
 from viz.flow.ragged import own_lags
 from viz.graph.labels import labelled
 from viz.graph.steps import layers, recurrent
 from viz.numbers import short
 
 FED = "; new gradient comes in on the way"
+MAIN: WeakKeyDictionary[Flow, int] = WeakKeyDictionary()  # what was found before, for it takes a while
+PROFILES: WeakKeyDictionary[Flow, dict[int, Profile | None]] = WeakKeyDictionary()
 
 
 def finding(flow: Flow, net: str = "") -> str:
@@ -39,7 +42,7 @@ def finding(flow: Flow, net: str = "") -> str:
     net = net or name_of(flow.graph)
     layer = main_layer(flow)
     profile = main_profile(flow, layer)
-    if profile is None or not profile.lags:
+    if profile is None or max(profile.lags) == 0:
         single = any(len(one.steps) == 1 for one in layers(flow.graph))
         return capital(f"{net} has a single step: the gradient has no way back to go" if single else
                        f"{net}: the gradient at each operation")
@@ -55,7 +58,7 @@ def finding(flow: Flow, net: str = "") -> str:
         return capital(f"{net}: no gradient arrives at {profile.state}{where}" if first is None else
                        f"{net}: the gradient first arrives {steps(first)} before the end of the loop{where}")
     if lag == 0:
-        return capital(f"{net} has a single step: the gradient has no way back to go")
+        return capital(f"{net}: the gradient at each operation")
     if not math.isfinite(end):
         return capital(f"the gradient of {net} is no longer finite {steps(lag)} back{where}")
     one = recurrent(flow.graph)[layer]
@@ -71,17 +74,26 @@ def main_layer(flow: Flow) -> int:
     """The layer that a picture is about: the last one at which gradient starts at lag 0, one that runs forwards if
     there is such a one; else the last.
     """
-    found = recurrent(flow.graph)
-    for layer in sorted(range(len(found)), key=lambda j: (found[j].order[0] > found[j].order[-1], -j)):
-        profile = main_profile(flow, layer)
-        if profile is not None and profile.at(0) and math.isfinite(profile.norms[0]):
-            return layer
-    return -1
+    if flow not in MAIN:
+        found = recurrent(flow.graph)
+        MAIN[flow] = -1
+        for layer in sorted(range(len(found)), key=lambda j: (found[j].order[0] > found[j].order[-1], -j)):
+            profile = main_profile(flow, layer)
+            if profile is not None and profile.at(0) and math.isfinite(profile.norms[0]):
+                MAIN[flow] = layer
+                break
+    return MAIN[flow]
 
 
 def main_profile(flow: Flow, layer: int = -1) -> Profile | None:
-    """The profile of the first state of a layer, the cell state if there is one; None without such a state."""
-    return next(iter(profiles(flow, layer)), None) if recurrent(flow.graph) else None
+    """The profile of the state of a layer that a picture is about, the cell state if there is one; None without."""
+    known = PROFILES.setdefault(flow, {})
+    if layer not in known:
+        try:
+            known[layer] = flow.profile(layer=layer)
+        except ValueError:  # there are no time steps, no states, or other ones at each step
+            known[layer] = None
+    return known[layer]
 
 
 def furthest(flow: Flow, layer: int, profile: Profile) -> int:

@@ -202,6 +202,8 @@ class Painter:
         """The wires into one cell."""
         found: list[Wired] = []
         turn, x, y = lane.turn[step], self.left(lane, step), self.y[lane.row]
+        alike = self.flow is None  # then all wires of a cell are one stamp
+        together: list[tuple[int, float]] = []
         for j, wire in enumerate(lane.tile.cell.wires):
             edge = self.net.edge(lane, step, wire)
             before = lane.order[turn - wire.delay] if turn >= wire.delay else None
@@ -216,12 +218,25 @@ class Painter:
                                           and (wire.delay > 1 or self.adjacent(before + lane.offset,
                                                                                step + lane.offset)))
             how = self.look(edge)
+            apart = 0.0
+            if wire.recurrent and seen and before is not None:
+                apart = round(x - self.left(lane, before), 1)
+            if alike:
+                together.append((j, apart))
+                continue
             note = self.note(self.said(lane, step, wire, before), edge) if self.spoken else ""
-            apart = x - self.left(lane, before) if wire.recurrent and seen and before is not None else 0.0
             found.append((strength(how), [self.stamps.use(
                 (id(lane), j, how, apart), partial(self.inner_wire, lane, wire, how, apart), x, y,
                 key=("edge", *edge), datum=self.net.message(edge), note=note)]))
+        if together:
+            found.append((-1, [self.stamps.use((id(lane), *together), partial(self.all_wires, lane, together), x, y,
+                                               key=("wires", lane.label, step))]))
         return found
+
+    def all_wires(self, lane: Lane, which: Iterable[tuple[int, float]]) -> list[Item]:
+        """Wires of one cell without a gradient, by their numbers, and how far away the cell is that they come from."""
+        wires = lane.tile.cell.wires
+        return [item for j, apart in which for item in self.inner_wire(lane, wires[j], FORWARDS, apart)]
 
     def adjacent(self, a: int, b: int) -> bool:
         """Do two columns stand side by side?"""
@@ -325,7 +340,7 @@ class Painter:
             if node is None or not any(w.recurrent and w.source == state for w in cell.wires):
                 continue
             x, y = lane.tile.exits[state].end
-            x += self.left(lane, step) + side * (self.theme.between + 8) / 2
+            x += self.left(lane, step) + side * self.between / 2
             y += self.y[lane.row]
             name = shorten(cell.symbols.get(state, state), 6)
             words = [(name, 0), (str(step), -1)]

@@ -6,7 +6,6 @@ from collections.abc import Collection
 
 from viz.flow.finding import main_layer, main_profile
 from viz.flow.messages import Flow
-from viz.graph.steps import layers
 from viz.numbers import short
 from viz.scale import Scale
 from viz.scene.chart import Block, legend
@@ -42,15 +41,10 @@ def measured(scale: Scale, what: str, nets: int = 1) -> str:
 def anchor_of(flow: Flow, layer: int | None = None) -> float | None:
     """The norm that counts as 1: of the gradient at lag 0 at the first state of a layer; None where there is none.
 
-    By default the layer is the one that the picture is about. In a net of a single step a marked state will do.
+    By default the layer is the one that the picture is about.
     """
     profile = main_profile(flow, main_layer(flow) if layer is None else layer)
-    if profile is not None and profile.lags:
-        return profile.at(0) or None
-    nodes = flow.graph.nodes
-    marked = [node for one in layers(flow.graph) for node in one.steps[one.last].values()
-              if nodes[node].get("role") in ("cell", "hidden")]
-    return flow.gradients.get(marked[-1]) or None if marked else None
+    return profile.at(0) or None if profile is not None else None
 
 
 def loss_of(flow: Flow) -> str:
