@@ -266,7 +266,7 @@ def cell_width(lanes: Sequence[Lane]) -> float:
 def passing(lanes: Sequence[Lane]) -> float:
     """The room at each side of a gap for wires that go past a row."""
     rows = max(lane.row for lane in lanes)
-    return 6.0 + 6.0 * rows if rows else 0.0
+    return 6.0 + 5.0 * rows if rows else 0.0
 
 
 def short_lines(label: str) -> list[str]:

@@ -450,7 +450,7 @@ class Painter:
     def climb(self, route: Route, column: int, row: int, target: int, side: int) -> Route:
         """From the top of a row up through the gap beside the column, past the rows between, below the target row."""
         for j in range(row + 1, target):
-            slot = 7.0 + 6.0 * min(row, target) if side > 0 else 7.0 + 6.0 * target
+            slot = 7.0 + 5.0 * min(row, target) if side > 0 else 7.0 + 5.0 * target
             slot = min(slot, self.between / 2 - 4)
             x = self.at(column) + (self.width + slot if side > 0 else -slot)
             route.rise(x, self.y[j] + self.height(j)).line(x, self.y[j])
