@@ -477,7 +477,8 @@ class _Folder:
     def unnamed(self, node: str) -> str:
         """What is written for a node that has no name, and is too long to be written out."""
         op = str(self.said(self.origin(node))["op"])
-        return UNNAMED if op in HELD or op in ("matmul", "affine") or op in PLUMBING else f"{SIGNS.get(op, op)}({UNNAMED})"
+        sign = op in HELD or op in ("matmul", "affine") or op in PLUMBING
+        return UNNAMED if sign else f"{SIGNS.get(op, op)}({UNNAMED})"
 
     def terms(self, node: str, top: bool, depth: int) -> Iterable[tuple[int, str]]:
         """What a sum adds up, each with its place in the usual order: what x adds, what the state adds, biases."""

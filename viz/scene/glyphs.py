@@ -7,7 +7,8 @@ from itertools import pairwise
 from viz.graph.cells import Glyph
 from viz.layout.cell import Tile, caption
 from viz.layout.geometry import Place, Route
-from viz.scene.formula import lettering
+from viz.scene.chart import SMALL
+from viz.scene.formula import formula_width, lettering
 from viz.scene.items import Box, Item, Key, Text, Wire, circle
 from viz.theme import TINT, Theme, mixed
 
@@ -67,3 +68,15 @@ def highway(tile: Tile, theme: Theme, reach: float = 0.0) -> list[Item]:
     band.line(x1 + side * reach, y1)
     return [Wire([band], stroke=theme.roles["cell"], stroke_width=2 * theme.radius + 10, opacity=HIGHWAY,
                  key=("highway", line[-1]))]
+
+
+def chip_items(x: float, y: float, w: float, words: str, theme: Theme, *, key: Key = None,
+               datum: float | None = None) -> list[Item]:  # fmt: skip
+    """The name of a weight in a pill, from its left edge; y is the middle."""
+    return [Box(x, y - 10, w, 20, 10, fill=theme.paper, stroke=theme.wire, key=key, datum=datum),
+            lettering(x + w / 2, y + 4, words, SMALL)]
+
+
+def chip_width(words: str) -> float:
+    """How wide the pill of a weight is."""
+    return formula_width(words, SMALL) + 18
