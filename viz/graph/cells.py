@@ -38,6 +38,12 @@ class Glyph:
     label: str
     symbol: str | None = None
     role: str | None = None
+    scaling: bool = False  # a box that joins something with a plain number, entry by entry
+
+    @property
+    def entrywise(self) -> bool:
+        """Is it a sum or product entry by entry, through which a carry may go?"""
+        return self.shape == "circle" or self.scaling
 
 
 @dataclass(frozen=True)
@@ -77,13 +83,18 @@ class Cell:
         else the shortest way there is (the simple RNN's, through its matrix and tanh).
         """
         ways = [way for state in self.states for way in [self.way(state)] if way]
-        carries = [way for way in ways if all(self.glyphs[name].shape == "circle" for name in way)]
+        carries = [way for way in ways if all(self.glyphs[name].entrywise for name in way)]
         by_role = {"cell": 0, "hidden": 1}
         return min(carries or ways, key=lambda way: (by_role.get(self.glyphs[way[-1]].role or "", 2), len(way)),
                    default=[])
 
+    def carry(self) -> list[str]:
+        """The main line, if a state gets along it through sums and products entry by entry alone."""
+        line = self.main_line()
+        return line if all(self.glyphs[name].entrywise for name in line) else []
+
     def way(self, state: str) -> list[str]:
-        """The shortest way through one step from a state to itself; circles only, if that is possible."""
+        """The shortest way through one step from a state to itself; entry by entry, if that is possible."""
         return self.way_from(state, 1) or self.way_from(state, max((wire.delay for wire in self.wires), default=1))
 
     def way_from(self, state: str, longest: int) -> list[str]:
@@ -94,7 +105,7 @@ class Cell:
             if wire.delay > longest:
                 continue
             source = ("last", wire.source) if wire.recurrent else wire.source
-            graph.add_edge(source, wire.target, weight=1 if self.glyphs[wire.target].shape == "circle" else 100)
+            graph.add_edge(source, wire.target, weight=1 if self.glyphs[wire.target].entrywise else 100)
         try:
             return list(nx.shortest_path(graph, ("last", state), state, weight="weight")[1:])
         except (nx.NetworkXNoPath, nx.NodeNotFound):
@@ -357,7 +368,8 @@ class _Folder:
                 a, b = (self.word(u, needed=needed) for u, needed in zip(operands, HELD[said["op"]], strict=True))
                 if said["op"] == "add" and any(self.is_affine(self.origin(u)) for u in operands):
                     a, b = "", b if fixed[1] else a  # the other has a box of its own, which says what it is
-                return Glyph(name, "box", f"{a} {POINTWISE[said['op']]} {b}".strip(), symbol, role)
+                scaling = any(map(self.is_plain, operands))
+                return Glyph(name, "box", f"{a} {POINTWISE[said['op']]} {b}".strip(), symbol, role, scaling)
             return Glyph(name, "circle", POINTWISE[said["op"]], symbol, role)
         return Glyph(name, "box", SIGNS.get(said["op"], said["op"]), symbol, role)
 

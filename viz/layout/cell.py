@@ -97,6 +97,7 @@ def caption(glyph: Glyph) -> str:
     equals = " = " if named and " " in glyph.label else " "
     words = f"{glyph.symbol}{equals}{glyph.label}" if named else glyph.label
     longest = 12 if glyph.shape == "input" else 34
+    words = words.strip()
     cut = shorten(words, longest + len(words) - len(MARKS.sub("", words)))
     return cut if cut.count("_{") == cut.count("}") else f"{cut[:cut.rindex('_{')]}…"  # no half a subscript
 
@@ -129,6 +130,7 @@ class _Layout:
         self.level = self._levels()
         self.top = max(self.level.values(), default=0)
         self.size = {name: size(glyph, theme) for name, glyph in cell.glyphs.items()}
+        self.source = {wire.edge: wire.source for wire in cell.wires}
         self.chains: dict[tuple[str, int], list[str]] = {}  # the gaps each long wire goes through, lowest level first
         self.rows: dict[int, list[str]] = defaultdict(list)
         self.x: dict[str, float] = {}
@@ -315,11 +317,13 @@ class _Layout:
 
     def _straighten(self) -> None:
         """Gaps of one wire to one x, wherever the other things on those levels leave room."""
-        for gaps in self.chains.values():
+        for edge, gaps in self.chains.items():
             if not gaps:
                 continue
-            ends = [other for gap in (gaps[0], gaps[-1]) for other in self.neighbours[gap]]
-            for x in [self.x[name] for name in reversed(ends)]:
+            ends = [self.x[other] for gap in (gaps[0], gaps[-1]) for other in self.neighbours[gap]]
+            if not ends:  # down past what hangs
+                ends = [max(self.x[gap] for gap in gaps), self.x[self.source[edge]]]
+            for x in reversed(ends):
                 if all(self._fits(gap, x) for gap in gaps):
                     self.x.update(dict.fromkeys(gaps, x))
                     break
