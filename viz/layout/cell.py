@@ -25,7 +25,7 @@ from viz.layout.geometry import Place, Route, apart
 from viz.theme import Theme
 from viz.typography import shorten, text_width
 
-MARKS = re.compile(r"_\{|\}")  # of subscripts
+SUBSCRIPT = re.compile(r"_\{([^{}]*)\}")
 LEADING, HANGING, SINKING = 1, 2, 3  # on a level, from left to right, after all else
 
 @dataclass
@@ -98,13 +98,14 @@ def caption(glyph: Glyph) -> str:
     words = f"{glyph.symbol}{equals}{glyph.label}" if named else glyph.label
     longest = 12 if glyph.shape == "input" else 34
     words = words.strip()
-    cut = shorten(words, longest + len(words) - len(MARKS.sub("", words)))
-    return cut if cut.count("_{") == cut.count("}") else f"{cut[:cut.rindex('_{')]}…"  # no half a subscript
+    cut = shorten(words, longest + len(words) - len(SUBSCRIPT.sub(r"\1", words)))
+    before, half, after = cut.rpartition("_{")
+    return f"{before}…" if half and cut.endswith("…") and "}" not in after else cut  # no half a subscript
 
 
 def caption_width(glyph: Glyph, theme: Theme) -> float:
     """How wide that is, on the safe side: subscripts are smaller."""
-    return text_width(MARKS.sub("", caption(glyph)), theme.size)
+    return text_width(SUBSCRIPT.sub(r"\1", caption(glyph)), theme.size)
 
 
 def gap(cell: Cell, theme: Theme) -> float:
