@@ -75,8 +75,8 @@ class Writer:
         if isinstance(item, Area):
             return element("path", note, d="".join(map(outline, item.outlines)), **self.ink(item))
         if isinstance(item, Use):
-            return element("use", note, href=f"#{self.ids[item.stamp]}", x=(item.x and float(item.x)) or None,
-                           y=(item.y and float(item.y)) or None)
+            rest = element("use", note, x=(item.x and float(item.x)) or None, y=(item.y and float(item.y)) or None)
+            return f'<use href="#{self.ids[item.stamp]}"{rest.removeprefix("<use")}'  # not cleaned: UNKNOWN stays
         if isinstance(item, Group):
             moved = f"translate({number(item.x)},{number(item.y)})" if item.x or item.y else None
             inner = note + self.all(item.items)
