@@ -93,8 +93,8 @@ def _scene(graph: nx.MultiDiGraph, flow: Flow | None, steps: int, name: str, sca
     anchor = anchor_of(flow) if flow is not None else None
     scale = scale or Scale.of(drawn, anchor=anchor)
     title = structure(graph, name) if flow is None else finding(flow, name)
-    summary = ("Rolled up: one cell for all steps of a layer. What it hands on goes round in a loop, through a box that "
-               "says how many steps later it is read.")
+    summary = ("Rolled up: one cell for all steps of a layer. What it hands on goes round in a loop, through a box "
+               "that says how many steps later it is read.")
     stamps, margin = Stamps(), theme.margin
     pitch = max(loop.width for loop in loops)
     inner = theme.page - 2 * margin
@@ -115,7 +115,7 @@ def _scene(graph: nx.MultiDiGraph, flow: Flow | None, steps: int, name: str, sca
 
 def _layer(loop: Loop, pitch: float, steps: int, inner: float, scale: Scale, stamps: Stamps) -> Block:
     """A rolled cell; to its right the first steps unrolled, or below it, where there is more room."""
-    items: list[Item] = [Group(loop.items(scale), (pitch - loop.width) / 2 + loop.side, loop.top)]
+    items: list[Item] = [loop_at(loop, (pitch - loop.width) / 2, scale)]
     if not steps:
         return Block(items, pitch, loop.height)
     row, theme = loop.row, loop.theme
@@ -143,7 +143,14 @@ def _layer(loop: Loop, pitch: float, steps: int, inner: float, scale: Scale, sta
         x = end + more / 2 if row.way > 0 else left + more / 2
         items.append(Text(x, middle + 5, f"⋯ {others} more", 12, "middle", fill=theme.faint))
         end += more if row.way > 0 else 0.0
-    return Block(items, end, max(loop.height, y + row.height))
+    if below:
+        items[0] = loop_at(loop, max((end - loop.width) / 2, 0.0), scale)
+    return Block(items, max(end, pitch), max(loop.height, y + row.height))
+
+
+def loop_at(loop: Loop, x: float, scale: Scale) -> Group:
+    """A rolled cell with its left edge at x."""
+    return Group(loop.items(scale), x + loop.side, loop.top)
 
 
 class Loop:
@@ -165,7 +172,8 @@ class Loop:
         self.nest = {pair: j for half in (main, others) for j, pair in enumerate(half)}  # 0: the innermost
         self.above = set(main)
         self.sizes = {wire.edge: row.sizes(wire, row.layer.order) for wire in cell.wires}  # of all steps
-        self.outs = {state: row.read_by(state, row.layer.order) for state in cell.states}
+        self.outs = {state: [read for step in row.layer.order if (read := row.read_by(state, [step]))]
+                     for state in cell.states}  # by what lies outside, step by step
         self.side = 22.0 + self.theme.between + GAP * max(len(main), len(others), 1)
         self.top = 26.0 + GAP * max(len(main), 1)
         self.width = self.tile.width + 2 * self.side
@@ -176,9 +184,9 @@ class Loop:
     def norms(self) -> Iterable[float]:
         """Every norm that is drawn."""
         yield from (mean(sizes, len(sizes)) for sizes in self.sizes.values() if sizes)
-        for edges in self.outs.values():
-            if sizes := self.row.messages(edges):
-                yield mean(sizes, steps_of(self.row, edges))
+        for steps in self.outs.values():
+            if sizes := self.row.messages(edge for edges in steps for edge in edges):
+                yield mean(sizes, len(steps))
 
     def route(self, wire: Wire) -> Route:
         """The way of a wire within the cell, or round it."""
@@ -204,7 +212,7 @@ class Loop:
         """The cell, its wires and loops, and what is written on them."""
         row, tile, theme = self.row, self.tile, self.theme
         strokes = [self.stroke(wire, scale) for wire in tile.cell.wires]
-        strokes += [self.out(state, edges, scale) for state, edges in self.outs.items() if edges]
+        strokes += [self.out(state, steps, scale) for state, steps in self.outs.items() if steps]
         strokes.sort(key=lambda stroke: stroke[0])
         found = [*row.back(), *(item for _, items in strokes for item in items), *tile_items(tile, theme)]
         for state, delay in self.pairs:
@@ -224,13 +232,14 @@ class Loop:
         a, b = self.row.words(wire)
         said = "no gradient" if size is None else f"{short(size)}, the mean of {len(sizes)} messages"
         how = look(size, scale)
-        return strength(how), strand(route, how, scale, self.theme, key=key, datum=size, note=f"from {a} to {b}: {said}")
+        return strength(how), strand(route, how, scale, self.theme, key=key, datum=size,
+                                     note=f"from {a} to {b}: {said}")
 
-    def out(self, state: str, edges: list[Edge], scale: Scale) -> Stroke:
+    def out(self, state: str, steps: list[list[Edge]], scale: Scale) -> Stroke:
         """On past the loop, to whoever reads the state outside the layer."""
         way, far = self.tile.exits[state], self.row.way * (self.side - 4)
         route = Route(way.start, list(way.pieces)).line(way.end[0] + far, way.end[1])
-        return self.row.sent(route, state, state, edges, scale, steps_of(self.row, edges))
+        return self.row.sent(route, state, state, [edge for edges in steps for edge in edges], scale, len(steps))
 
     def delay_box(self, state: str, delay: int) -> list[Item]:
         """``t−1`` in a box on the loop."""
@@ -290,17 +299,10 @@ def mean(sizes: Iterable[float], n: int) -> float:
     return norm(list(sizes)) / n**0.5
 
 
-def steps_of(row: Row, edges: Iterable[Edge]) -> int:
-    """At how many steps something was sent along these edges: one a step, but for states with several readers."""
-    sources = {row.graph.nodes[u]["step"] for u, v, k in row.graph.in_edges({edge.consumer for edge in edges}, keys=True)
-               if u in row.inside and row.message(Edge(v, k)) is not None}
-    return max(len(sources), 1)
-
-
 def _legend(scale: Scale, flow: Flow, drawn: Iterable[float], steps: int, width: float, theme: Theme) -> Block:
     notes = [
-        f"The gradient of {loss_of(flow)}, over the whole batch. Arrows point the way it flows: back. Rolled up, a line "
-        "shows the messages of all steps: the root of the mean of their squared norms.",
+        f"The gradient of {loss_of(flow)}, over the whole batch. Arrows point the way it flows: back. Rolled up, a "
+        "line shows the messages of all steps: the root of the mean of their squared norms.",
         *(["Unrolled, it shows the message of that step alone; the number in a frame is the norm of the whole gradient "
            "at that state."] if steps else []),
     ]
