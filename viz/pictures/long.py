@@ -19,7 +19,7 @@ from microgradrnn.engine import Node
 from microgradrnn.engine.allocator import collector_paused
 from viz.flow.finding import finding, structure
 from viz.flow.messages import Flow
-from viz.graph.steps import Layer, layers, no_steps, state_roles
+from viz.graph.steps import Layer, layers, no_steps, state_roles, unchanged
 from viz.graph.trace import traced
 from viz.layout.lanes import labelled, offsets
 from viz.pictures.legend import anchor_of, loss_of, measured
@@ -95,7 +95,7 @@ def draw_long(
     theme = need_theme(theme)
     if cells is not None and cells < 1:
         raise ValueError(f"draw_long: cells is how many to draw, at least 1; got {cells}")
-    with collector_paused():
+    with collector_paused(), unchanged():
         return Drawing.of(_scene(net, flow, cells, name or "", scale, theme))
 
 

@@ -15,7 +15,7 @@ from microgradrnn.engine.allocator import collector_paused
 from viz.flow.finding import finding, structure
 from viz.flow.messages import Flow
 from viz.graph.cells import Wire
-from viz.graph.steps import Edge, layers, no_steps
+from viz.graph.steps import Edge, layers, no_steps, unchanged
 from viz.graph.trace import norm, trace
 from viz.layout.geometry import Route
 from viz.layout.lanes import labelled
@@ -76,7 +76,7 @@ def draw_rolled(
         raise ValueError(f"draw_rolled: steps is how many to show unrolled, at least 1; got {steps}")
     if isinstance(net, Flow):
         net, flow = net.graph, net
-    with collector_paused():
+    with collector_paused(), unchanged():
         graph = flow.graph if flow is not None else net if isinstance(net, nx.MultiDiGraph) else trace(net)
         return Drawing.of(_scene(graph, flow, steps if beside else 0, name or "", scale, theme))
 
