@@ -51,6 +51,7 @@ HEIGHT, PLOT = 20.0, 150.0  # of a row of the heat map, and of the curves
 LABEL = 104.0  # the widest name of a row
 NUMBER = 66.0  # room on the right, for 1.3·10⁻¹²
 DECADES = 10.0  # where a gradient that has changed by more is, is of no interest
+READABLE = 960.0  # how wide lines of small letters are, at most
 CARRIED = "carried over"
 
 
@@ -124,7 +125,7 @@ def _scene(root: Any, flow: Flow | None, cells: int | None, name: str, scale: Sc
     measure = Gradients.of(lanes, flow, scale) if flow is not None else Values.of(lanes, bool(nodes))
     title = structure(graph, name) if flow is None else finding(flow, name)
     inner = width - 2 * margin
-    blocks = [heading(title, inner, theme, _subtitle(lanes)), measure.legend(axis, inner, theme)]
+    blocks = [heading(title, inner, theme, _subtitle(lanes)), measure.legend(axis, min(inner, READABLE), theme)]
     stamps, items, y = Stamps(), list[Item](), margin
     for block in blocks:
         items.append(block.at(margin, y))

@@ -32,6 +32,7 @@ from viz.theme import Theme, need_theme
 from viz.typography import fitting, shorten, text_width, wrapped
 
 GAP = 23.0  # between two loops one round the other
+READABLE = 960.0  # how wide lines of small letters are, at most
 ASIDE = 136.0  # for the arrow from a rolled cell to the unrolled ones
 
 
@@ -102,7 +103,7 @@ def _scene(graph: nx.MultiDiGraph, flow: Flow | None, steps: int, name: str, sca
         inner = min(inner, max(pitch, 640.0))
     blocks = [heading(title, inner, theme, summary)]
     if flow is not None:
-        blocks.append(_legend(scale, flow, drawn, steps, inner, theme))
+        blocks.append(_legend(scale, flow, drawn, steps, min(inner, READABLE), theme))
     blocks += [_layer(loop, pitch, steps, inner, scale, stamps) for loop in reversed(loops)]
     items: list[Item] = []
     y = margin
