@@ -74,9 +74,10 @@ class Theme:
         return f"Theme({', '.join(own)})"
 
     def colour(self, symbol: str | None, role: str | None) -> str | None:
-        """The colour of a glyph; None for those without a role."""
-        if role in ("gate", "candidate") and symbol in self.symbols:
-            return self.symbols[symbol]
+        """The colour of a glyph; None for those without a role. Gates of one kind, i and i2, have one colour."""
+        kind = (symbol or "").rstrip("0123456789_{}")
+        if role in ("gate", "candidate") and kind in self.symbols:
+            return self.symbols[kind]
         return self.roles.get(role or "")
 
     def magnitude(self, x: float) -> str:
@@ -124,6 +125,12 @@ def mixed(one: str, other: str, share: float) -> str:
     """
     pairs = zip(bytes.fromhex(one[1:]), bytes.fromhex(other[1:]), strict=True)
     return "#" + "".join(f"{round(a + share * (b - a)):02x}" for a, b in pairs)
+
+
+def compact(theme: Theme) -> Theme:
+    """The same theme, set closer: where much must stand on one page."""
+    return replace(theme, size=max(theme.size - 2, theme.small), box_height=24, radius=9.5, row=46, gap=10, lane=36,
+                   between=46)
 
 
 def contrast(one: str, other: str) -> float:

@@ -16,9 +16,9 @@ from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
 from viz.folding.contract import members
 from viz.folding.roll import roll
 from viz.graph.steps import layers
+from viz.numbers import short
 from viz.pictures.rolled import Loop, draw_rolled
 from viz.pictures.row import Row
-from viz.scale import short
 from viz.scene.items import Scene, Wire
 from viz.theme import DEFAULT, Theme
 
@@ -142,8 +142,8 @@ def captions(drawing: viz.Drawing) -> list[str]:
 
 
 @pytest.mark.parametrize(("name", "loops"), [
-    ("lstm", [1, 1]), ("gru before", [1]), ("rnn", [1]), ("own", [1, 1]), ("two layers", [1] * 4), ("both ways", [1] * 2),
-    ("one step", []),
+    ("lstm", [1, 1]), ("gru before", [1]), ("rnn", [1]), ("own", [1, 1]), ("two layers", [1] * 4),
+    ("both ways", [1] * 2), ("one step", []),
 ])  # fmt: skip
 def test_every_state_has_a_loop(name: str, loops: list[int]) -> None:
     for beside in (False, True):

@@ -8,7 +8,7 @@ import networkx as nx
 
 from viz.flow.messages import Flow, profiles
 from viz.graph.steps import layers, recurrent
-from viz.scale import short
+from viz.numbers import short
 
 
 def finding(flow: Flow, net: str = "") -> str:
@@ -55,7 +55,7 @@ def kept(share: float) -> str:
     """
     if share == 0:
         return "keeps exactly nothing of its gradient"
-    if share > 1.005:
+    if share >= 1.05:
         return f"multiplies its gradient by {short(share)}"
     if share > 0.995:
         return "keeps all of its gradient"

@@ -22,10 +22,11 @@ from viz.flow.messages import Flow
 from viz.graph.steps import Layer, layers, no_steps, state_roles, unchanged
 from viz.graph.trace import traced
 from viz.layout.lanes import labelled, offsets
+from viz.numbers import short
 from viz.pictures.legend import anchor_of, loss_of, measured
 from viz.pictures.row import STUB, Row, backwards, kinds
 from viz.render.drawing import Drawing
-from viz.scale import Scale, short
+from viz.scale import Scale
 from viz.scene.chart import (
     SMALL,
     Axis,
@@ -502,7 +503,7 @@ def telling(sizes: list[float | None], n: int) -> list[int]:
     >>> telling([0.9**lag for lag in range(150)], 4)
     [0, 50, 100, 149]
     >>> telling([0.1**lag for lag in range(150)], 4), telling([1.0] * 11, 3)
-    ([0, 3, 7, 149], [0, 5, 10])
+    ([0, 4, 7, 149], [0, 5, 10])
     """
     last, start = len(sizes) - 1, sizes[0]
     if n < 2:

@@ -19,10 +19,11 @@ from viz.graph.steps import Edge, layers, no_steps, unchanged
 from viz.graph.trace import norm, trace
 from viz.layout.geometry import Route
 from viz.layout.lanes import labelled
+from viz.numbers import short
 from viz.pictures.legend import anchor_of, loss_of, measured
 from viz.pictures.row import Row, Stroke, backwards, kinds
 from viz.render.drawing import Drawing
-from viz.scale import Scale, short
+from viz.scale import Scale
 from viz.scene.chart import SMALL, Block, heading, legend
 from viz.scene.formula import LETTER, runs
 from viz.scene.glyphs import tile_items

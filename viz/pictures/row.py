@@ -18,7 +18,8 @@ from viz.graph.steps import Edge, Layer
 from viz.graph.trace import norm
 from viz.layout.cell import Tile, gap, lay_out, mirrored
 from viz.layout.geometry import Route
-from viz.scale import Scale, short
+from viz.numbers import short
+from viz.scale import Scale
 from viz.scene.glyphs import highway, tile_items
 from viz.scene.items import Box, Item, Key, Stamps, Text
 from viz.scene.wires import FORWARDS, PLAIN, look, strand, strength

@@ -7,9 +7,12 @@ from itertools import pairwise
 from viz.graph.cells import Glyph
 from viz.layout.cell import Tile, caption
 from viz.layout.geometry import Place, Route
-from viz.scene.formula import lettering
+from viz.numbers import short
+from viz.scene.chart import SMALL
+from viz.scene.formula import formula_width, lettering
 from viz.scene.items import Box, Item, Key, Text, Wire, circle
 from viz.theme import TINT, Theme, mixed
+from viz.typography import text_width
 
 OWN = ("gate", "candidate", "hidden", "cell", "output")  # the roles whose boxes are filled
 HIGHWAY = 0.45  # the opacity of the band under a carry
@@ -51,8 +54,8 @@ def highway(tile: Tile, theme: Theme, reach: float = 0.0) -> list[Item]:
         theme: sizes and colours.
         reach: how far the band goes on beyond both edges, to meet that of the next tile.
     """
-    line, cell = tile.cell.main_line(), tile.cell
-    if not line or any(cell.glyphs[name].shape != "circle" for name in line):
+    line, cell = tile.cell.carry(), tile.cell
+    if not line:
         return []
     into = min((wire for wire in cell.wires if wire.recurrent and (wire.source, wire.target) == (line[-1], line[0])),
                key=lambda wire: wire.delay).edge
@@ -67,3 +70,23 @@ def highway(tile: Tile, theme: Theme, reach: float = 0.0) -> list[Item]:
     band.line(x1 + side * reach, y1)
     return [Wire([band], stroke=theme.roles["cell"], stroke_width=2 * theme.radius + 10, opacity=HIGHWAY,
                  key=("highway", line[-1]))]
+
+
+def badge(x: float, y: float, g: float, theme: Theme, key: Key, note: str) -> list[Item]:
+    """A number in a frame, centred, from its upper edge: the norm of the whole gradient at a state."""
+    words = short(g)
+    w = text_width(words, SMALL) + 8
+    return [Box(x - w / 2, y, w, 16, 3, fill=theme.paper, stroke=theme.rim),
+            Text(x, y + 12, words, SMALL, "middle", key=key, datum=g, note=note)]
+
+
+def chip_items(x: float, y: float, w: float, words: str, theme: Theme, *, key: Key = None,
+               datum: float | None = None) -> list[Item]:  # fmt: skip
+    """The name of a weight in a pill, from its left edge; y is the middle."""
+    return [Box(x, y - 10, w, 20, 10, fill=theme.paper, stroke=theme.wire, key=key, datum=datum),
+            lettering(x + w / 2, y + 4, words, SMALL)]
+
+
+def chip_width(words: str) -> float:
+    """How wide the pill of a weight is."""
+    return formula_width(words, SMALL) + 18
