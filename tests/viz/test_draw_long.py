@@ -168,7 +168,7 @@ def test_with_a_flow_cells_stand_where_the_gradient_changes() -> None:
 
 @pytest.mark.parametrize(("sizes", "n", "lags"), [
     ([1.0] * 5, 9, [0, 1, 2, 3, 4]), ([1.0], 1, [0]), ([1.0] * 9, 1, [0]), ([1.0] * 9, 2, [0, 8]),
-    ([0.5**k for k in range(1000)], 4, [0, 10, 20, 999]), ([2.0**k for k in range(1000)], 4, [0, 10, 20, 999]),
+    ([0.5**k for k in range(1000)], 4, [0, 10, 20, 999]), ([2.0**k for k in range(1000)], 4, [0, 300, 700, 999]),
     ([1.0, *[0.0] * 99], 3, [0, 1, 99]), ([math.nan] * 21, 3, [0, 10, 20]), ([1.0, *[None] * 20], 3, [0, 10, 20]),
 ])  # fmt: skip
 def test_telling_lags(sizes: list[float | None], n: int, lags: list[int]) -> None:

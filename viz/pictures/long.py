@@ -51,7 +51,7 @@ ROLES = ("cell", "gate", "candidate", "hidden")  # the rows, from the top
 HEIGHT, PLOT = 20.0, 150.0  # of a row of the heat map, and of the curves
 LABEL = 104.0  # the widest name of a row
 NUMBER = 66.0  # room on the right, for 1.3·10⁻¹²
-DECADES = 10.0  # where a gradient that has changed by more is, is of no interest
+DECADES = 10.0  # below that, scales tell no two gradients apart
 READABLE = 960.0  # how wide lines of small letters are, at most
 CARRIED = "carried over"
 
@@ -512,8 +512,9 @@ def telling(sizes: list[float | None], n: int) -> list[int]:
     for size in sizes[1:]:
         gone = 0.0
         if start and math.isfinite(start) and size is not None:
-            gone = abs(math.log10(size) - math.log10(start)) if 0 < size < math.inf else DECADES
-        way.append(max(way[-1], min(gone, DECADES)))
+            change = math.log10(size) - math.log10(start) if 0 < size < math.inf else -DECADES
+            gone = abs(max(change, -DECADES))
+        way.append(max(way[-1], gone))
     found = {0, last}
     for j in range(1, n - 1):
         share = j / (n - 1)
