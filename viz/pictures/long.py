@@ -28,6 +28,7 @@ from viz.pictures.row import STUB, Row, backwards, kinds
 from viz.render.drawing import Drawing
 from viz.scale import Scale
 from viz.scene.chart import (
+    READABLE,
     SMALL,
     Axis,
     Bin,
@@ -52,7 +53,6 @@ HEIGHT, PLOT = 20.0, 150.0  # of a row of the heat map, and of the curves
 LABEL = 104.0  # the widest name of a row
 NUMBER = 66.0  # room on the right, for 1.3·10⁻¹²
 DECADES = 10.0  # below that, scales tell no two gradients apart
-READABLE = 960.0  # how wide lines of small letters are, at most
 CARRIED = "carried over"
 
 

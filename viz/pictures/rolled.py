@@ -24,7 +24,7 @@ from viz.pictures.legend import anchor_of, loss_of, measured
 from viz.pictures.row import Row, Stroke, backwards, kinds
 from viz.render.drawing import Drawing
 from viz.scale import Scale
-from viz.scene.chart import SMALL, Block, heading, legend
+from viz.scene.chart import READABLE, SMALL, Block, heading, legend
 from viz.scene.formula import LETTER, runs
 from viz.scene.glyphs import tile_items
 from viz.scene.items import Box, Group, Item, Scene, Stamps, Text
@@ -33,7 +33,6 @@ from viz.theme import Theme, need_theme
 from viz.typography import fitting, shorten, text_width, wrapped
 
 GAP = 23.0  # between two loops one round the other
-READABLE = 960.0  # how wide lines of small letters are, at most
 ASIDE = 136.0  # for the arrow from a rolled cell to the unrolled ones
 
 
