@@ -21,6 +21,7 @@ from viz.theme import LEVELS, Theme, contrast
 from viz.typography import text_width, widest, wrapped
 
 SMALL = 11.0  # no text is smaller than this
+READABLE = 960.0  # lines of it are no wider
 WORDS: dict[Look, str] = {ZERO: "exactly zero", ALARM: "NaN or infinite", NONE: "no gradient flows here",
                           PLAIN: "several edges: no norm of its own"}
 
