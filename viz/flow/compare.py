@@ -2,7 +2,7 @@
 
 For each net one state is followed, the one that carries the memory (c if there is one, else h): how large ∂L/∂state is
 at every step back from the loss, by which ways it came there from the step after, and by what factor each step changed
-it. Numbers first; `Comparison.drawing` and `Comparison.curves` show them, `Comparison.verdict` says what they say.
+it. Numbers first; `Comparison.draw` and `viz.plot_comparison` show them, `Comparison.verdict` says what they say.
 """
 
 from __future__ import annotations
@@ -10,22 +10,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import cycle
 from typing import Any
 
 from microgradrnn.engine import Node
+from viz.flow.drawable import Drawable
 from viz.flow.horizon import Horizon, horizon
 from viz.flow.messages import Flow, profiles
 from viz.flow.ways import CARRY, STRAIGHT, ways
 from viz.graph.steps import Edge, layer_of, no_steps, recurrent, states
 from viz.graph.trace import trace
-from viz.plots.curves import COLOURS, dot, need_matplotlib
-from viz.render.drawing import Drawing
-from viz.scale import Scale, short
-from viz.theme import DEFAULT, Theme, need_theme
+from viz.scale import short
+from viz.typography import shorten
 
-LINES = ("-", "--", "-.")  # dotted is the carry
+LONGEST = 32  # of a name in a sentence, in columns
 
 
 @dataclass(frozen=True)
@@ -53,6 +50,11 @@ class Track:
     def at(self, lag: int) -> float | None:
         """The norm at a lag; None if the net does not reach that far back."""
         return dict(zip(self.lags, self.norms, strict=True)).get(lag)
+
+    @property
+    def one(self) -> float:
+        """The norm that counts as 1 in pictures: see `one_of`."""
+        return one_of(self.lags, self.norms)
 
     def left(self, lag: int) -> float | None:
         """The norm at a lag, as a part of that at lag 0; None where there is no such number."""
@@ -87,6 +89,18 @@ class Track:
         return any(x != 0 for x in self.parts.get(CARRY, ()))
 
 
+def one_of(lags: Sequence[int], norms: Sequence[float]) -> float:
+    """The norm that counts as 1: that at lag 0. Where none starts there, it is the largest.
+
+    >>> one_of((0, 1), (2.0, 8.0)), one_of((0, 1, 2), (0.0, 8.0, 4.0)), one_of((0,), (0.0,))
+    (2.0, 8.0, 1.0)
+    """
+    start = dict(zip(lags, norms, strict=True)).get(0)
+    if start and math.isfinite(start):
+        return start
+    return max((g for g in norms if 0 < g < math.inf), default=1.0)
+
+
 def ratio(after: float, before: float) -> float:
     """after / before; NaN where that is no number."""
     return after / before if before > 0 and math.isfinite(before) and math.isfinite(after) else math.nan
@@ -107,40 +121,30 @@ def geometric(factors: Sequence[float]) -> float:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Drawable):
     """Several tracks that are shown together. Made by `compare_flow`.
 
     Attributes:
         tracks: one for each net, in the order given, cut at the same lag.
         fraction: what a horizon is measured by.
-        scale: of all norms together.
-        name, theme: for the drawing.
     """
 
     tracks: tuple[Track, ...]
     fraction: float
-    scale: Scale
-    name: str
-    theme: Theme = DEFAULT
 
     def __repr__(self) -> str:
         nets = ", ".join(f"{t.net}: {t.state}" for t in self.tracks)
         return f"Comparison({nets}; {max(len(t.lags) for t in self.tracks)} steps)"
 
-    @cached_property
-    def drawing(self) -> Drawing:
-        """All tracks as lanes under one another."""
-        from viz.pictures.comparison import draw_comparison  # it draws what is defined here
-
-        return draw_comparison(self)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return self.drawing._repr_mimebundle_(include, exclude)
-
     @property
     def verdict(self) -> str:
         """What the numbers say, in words."""
         return verdict(self.tracks, self.fraction)
+
+    @property
+    def finding(self) -> str:
+        """The first sentence of the verdict: the title of pictures."""
+        return sentences(self.tracks, self.fraction)[0].removesuffix(".")
 
     def records(self) -> list[dict[str, Any]]:
         """One dict for each net and step, ready for ``pandas.DataFrame``.
@@ -157,45 +161,9 @@ class Comparison:
                              **{f"by {way}": part[j] for way, part in track.parts.items()}})
         return rows
 
-    def curves(self, ax: Any = None) -> Any:
-        """Plot the norm against the lag, a line for each net, and dotted what the carry alone passed on.
-
-        Returns the Axes of matplotlib. Zeros and what is not finite cannot stand on a log scale and are left out.
-
-        Raises:
-            ImportError: without matplotlib.
-        """
-        if ax is None:
-            ax = need_matplotlib()(figsize=(9, 4.6), layout="constrained").add_subplot()
-        for track, colour, line in zip(self.tracks, cycle(COLOURS), cycle(LINES), strict=False):
-            for norms, style in ((track.norms, {"linestyle": line, "linewidth": 2.0, "label": self.label(track)}),
-                                 (track.parts.get(CARRY, ()), {"linestyle": (0, (1, 1.6)), "linewidth": 1.0})):
-                if any(g > 0 for g in norms):
-                    shown = [g if g > 0 and math.isfinite(g) else math.nan for g in norms]
-                    ax.plot(track.lags, shown, color=colour, **style)
-            if (last := track.horizon(self.fraction)) is not None:
-                ax.plot([last], [track.at(last)], "o", color=colour, markersize=6, **dot(last))
-        ax.set_yscale("log")
-        ax.invert_xaxis()  # as in the drawing: time to the right, the gradient to the left
-        ax.set_xlabel("lag: steps back from the loss")
-        ax.set_ylabel("‖∂L/∂state‖₂, over the whole batch")
-        ax.set_title(self.name, loc="left", fontsize=11)
-        ax.grid(True, which="major", color="#d3dae1", linewidth=0.6)
-        for side in ("top", "right"):
-            ax.spines[side].set_visible(False)
-        if ax.get_lines():
-            ax.legend(frameon=False, title=f"● last above {self.fraction:g} × start (○ at least); "
-                      "dotted: the carry alone")
-        return ax
-
-    def label(self, track: Track) -> str:
-        """A net and its state."""
-        return f"{track.net}: {track.state}"
-
 
 def compare_flow(
     nets: Mapping[str, Node | Flow], *, lags: int = 100, layer: int = -1, fraction: float = 0.01,
-    scale: Scale | None = None, name: str = "how far back the gradient reaches", theme: Theme = DEFAULT,
 ) -> Comparison:  # fmt: skip
     """Follow the gradient of several nets back through time, side by side.
 
@@ -206,9 +174,6 @@ def compare_flow(
         layer: which layer of each net, the last made by default: the topmost of a stack, and in a bidirectional net the
             one that reads backwards, whose lag 0 is the first time step. A net of several is named with its layer.
         fraction: the horizon is the largest lag at which the norm is above this fraction of its start.
-        scale: of the norms; by default the decades of all of them.
-        name: the title.
-        theme: sizes and colours.
 
     Returns:
         A `Comparison`. Where no gradient reaches any state, its verdict and its drawing say so.
@@ -225,9 +190,8 @@ def compare_flow(
     Comparison(rnn: h, gru: h; 30 steps)
     >>> [sorted(track.parts) for track in found.tracks]
     [['straight', 'tanh'], ['carry', 'n', 'r', 'straight', 'z']]
-    >>> found.drawing.save("nets.svg")  # doctest: +SKIP
+    >>> found.draw().save("nets.svg")  # doctest: +SKIP
     """
-    need_theme(theme)
     if not isinstance(nets, Mapping):
         raise TypeError("compare_flow: nets is a dict from the name of each net to its loss, {'lstm': loss, ...}; got "
                         f"{type(nets).__name__}")
@@ -237,9 +201,7 @@ def compare_flow(
         raise ValueError(f"compare_flow: lags must be at least 1, got {lags}")
     if not 0 < fraction < 1:
         raise ValueError(f"compare_flow: fraction must lie between 0 and 1, got {fraction!r}")
-    tracks = tuple(track_of(str(net), of, lags, layer) for net, of in nets.items())
-    every = [g for track in tracks for g in track.norms]
-    return Comparison(tracks, fraction, scale or Scale.of(every, widest=12), name, theme)
+    return Comparison(tuple(track_of(str(net), of, lags, layer) for net, of in nets.items()), fraction)
 
 
 def track_of(net: str, of: Node | Flow, lags: int, layer: int = -1) -> Track:
@@ -312,11 +274,15 @@ def verdict(tracks: Sequence[Track], fraction: float = 0.01) -> str:
     >>> verdict([fast, slow])
     '2 steps back, 81 % of the gradient is left in b and 25 % in a.'
     """
+    return " ".join(sentences(tracks, fraction))
+
+
+def sentences(tracks: Sequence[Track], fraction: float) -> list[str]:
+    """The verdict, sentence by sentence; the first says most."""
     if not any(any(track.norms) for track in tracks):
-        return "No gradient starts at any of these states, so there is nothing to follow."
+        return ["No gradient starts at any of these states, so there is nothing to follow."]
     known = [track for track in tracks if track.left(0)]
-    others = [no_start(track) for track in tracks if track not in known]
-    return " ".join(filter(None, [what_is_left(known, fraction) if known else "", *others]))
+    return [*(what_is_left(known, fraction) if known else ()), *(no_start(t) for t in tracks if t not in known)]
 
 
 def no_start(track: Track) -> str:
@@ -335,27 +301,29 @@ def no_start(track: Track) -> str:
     return words + "."
 
 
-def what_is_left(known: Sequence[Track], fraction: float) -> str:
+def what_is_left(known: Sequence[Track], fraction: float) -> list[str]:
     """The sentences on tracks that have a finite start: of the furthest lag that all of them have."""
     lag = max(set.intersection(*(set(track.lags) for track in known)))
     if lag == 0:
         short_ones = [quoted(track.net) for track in known if max(track.lags) == 0]
         if len(short_ones) == len(known):
-            return "There is a single step, so the gradient has no way back to go."
-        return (f"There is a single step in {listed(short_ones)}" if short_ones else
-                "These nets have no lag in common but 0") + ", so there is nothing further back to compare."
+            return ["There is a single step, so the gradient has no way back to go."]
+        why = (f"There is a single step in {listed(short_ones)}" if short_ones else
+               "These nets have no lag in common but 0")
+        return [f"{why}, so there is nothing further back to compare."]
     ranked = sorted(known, key=lambda track: -1.0 if (left := track.left(lag)) is None else left, reverse=True)
     fed = [quoted(track.net) for track in ranked if track.fed]
     shares = [track.left(lag) for track in ranked]
     relative = bool(fed) or any(share is None or share > 1 for share in shares)
-    start, of = ("the norm is, relative to lag 0, ", "") if relative else ("", " of the gradient is left")
+    start, of = ("the gradient, as a multiple of lag 0, is ", "") if relative else ("", " of the gradient is left")
     said = [f"{amount(track, lag, short if relative else percent)}{of * (j == 0)} in {quoted(track.net)}"
             for j, track in enumerate(ranked)]
-    words = f"{lag} step{'s' * (lag > 1)} back, {start}{listed(said)}."
+    words = [f"{lag} step{'s' * (lag > 1)} back, {start}{listed(said)}."]
     if fed:
         of = f" of {listed(fed)}" if len(fed) < len(known) else ""
-        words += f" New gradient comes in at earlier steps{of} too, not only at the last."
-    return words + what_carries(ranked, lag) + ("" if fed else faster(ranked, lag) + sooner(ranked, lag, fraction))
+        words.append(f"New gradient comes in at earlier steps{of} too, not only at the last.")
+    more = [] if fed else [faster(ranked, lag), sooner(ranked, lag, fraction)]
+    return [*words, *filter(None, [what_carries(ranked, lag), *more])]
 
 
 def amount(track: Track, lag: int, written: Callable[[float], str]) -> str:
@@ -364,10 +332,10 @@ def amount(track: Track, lag: int, written: Callable[[float], str]) -> str:
     if share is None:
         return "not finite"
     if share == math.inf:
-        return "more than 1e308"
+        return "more than 10³⁰⁸"
     if track.at(lag) == 0:
         return "exactly nothing" if written is percent else "exactly 0"
-    return written(share) if share > 1e-307 else "less than 1e-307"  # below, digits are lost
+    return written(share) if share > 1e-307 else "less than 10⁻³⁰⁷"  # below, digits are lost
 
 
 def what_carries(ranked: Sequence[Track], lag: int) -> str:
@@ -381,7 +349,7 @@ def what_carries(ranked: Sequence[Track], lag: int) -> str:
             size = mean_factor(mean) if mean else "exactly 0"
             over = f" over {len(known)} of its {len(kept)} steps" if len(known) < len(kept) else ""
             said.append(f"{size}{' of it a step' * (not said)} in {quoted(track.net)}{over}")
-    return f" The carry alone keeps {listed(said)} (geometric mean)." if said else ""
+    return f"The carry alone keeps {listed(said)} (geometric mean)." if said else ""
 
 
 def mean_factor(mean: float) -> str:
@@ -403,7 +371,7 @@ def faster(ranked: Sequence[Track], lag: int) -> str:
             if track.gated and (left := track.left(lag)) is not None and left < 0.99 * most]
     if not nets:
         return ""
-    return (f" Gates or not, {listed(nets)} forget{'s' * (len(nets) == 1)} faster than {quoted(plain.net)}, which has "
+    return (f"Gates or not, {listed(nets)} forget{'s' * (len(nets) == 1)} faster than {quoted(plain.net)}, which has "
             "no carry.")
 
 
@@ -416,7 +384,7 @@ def sooner(ranked: Sequence[Track], lag: int, fraction: float) -> str:
         for b in ranked[j + 1 :]:
             hb, more, less = b.horizon(fraction), a.left(lag), b.left(lag)
             if hb is not None and ha < hb and more is not None and less is not None and more > less:
-                return (f" But {quoted(a.net)} is last above {100 * fraction:g} % at lag {ha}, sooner than "
+                return (f"But {quoted(a.net)} is last above {100 * fraction:g} % at lag {ha}, sooner than "
                         f"{quoted(b.net)}, at lag {int(hb)}{' or later' * hb.open}.")
     return ""
 
@@ -425,7 +393,7 @@ def percent(share: float) -> str:
     """A share: in percent where that reads well.
 
     >>> percent(0.25), percent(3e-9), percent(0.0)
-    ('25 %', '3.0e-9', 'exactly nothing')
+    ('25 %', '3.0·10⁻⁹', 'exactly nothing')
     """
     if share == 0:
         return "exactly nothing"
@@ -434,7 +402,7 @@ def percent(share: float) -> str:
 
 def quoted(net: str) -> str:
     """The name of a net as part of a sentence."""
-    return net if net.isalnum() else f"“{net}”"
+    return net if net.isalnum() and len(net) <= LONGEST else f"“{shorten(net, LONGEST)}”"
 
 
 def listed(words: Sequence[str]) -> str:
