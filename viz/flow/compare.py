@@ -19,10 +19,9 @@ from viz.flow.messages import Flow, profiles
 from viz.flow.ways import CARRY, STRAIGHT, ways
 from viz.graph.steps import Edge, layer_of, no_steps, recurrent, states
 from viz.graph.trace import trace
-from viz.scale import short
-from viz.typography import shorten
+from viz.numbers import short
 
-LONGEST = 32  # of a name in a sentence, in columns
+LONGEST = 32  # of a name in a sentence, in characters
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ def geometric(factors: Sequence[float]) -> float:
         return math.nan
     if 0.0 in known or math.inf in known:
         return 0.0 if 0.0 in known else math.inf
-    return 2 ** (sum(map(math.log2, known)) / len(known))
+    return 2 ** (sum(map(math.log2, known)) / len(known)) if len(known) > 1 else known[0]
 
 
 @dataclass(frozen=True)
@@ -402,7 +401,9 @@ def percent(share: float) -> str:
 
 def quoted(net: str) -> str:
     """The name of a net as part of a sentence."""
-    return net if net.isalnum() and len(net) <= LONGEST else f"“{shorten(net, LONGEST)}”"
+    if len(net) > LONGEST:
+        net = net[:LONGEST - 1] + "…"
+    return net if net.isalnum() else f"“{net}”"
 
 
 def listed(words: Sequence[str]) -> str:

@@ -10,13 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import median
 from typing import NamedTuple
 
+from viz.errors import need
 from viz.flow.compare import Comparison, Track, geometric, mean_factor
 from viz.flow.ways import CARRY, STRAIGHT
+from viz.numbers import power, short
 from viz.render.drawing import Drawing
-from viz.scale import Scale, power, short
+from viz.scale import Scale
 from viz.scene.chart import (
     SMALL,
     Axis,
@@ -45,24 +48,29 @@ WIDE = 700.0  # on a narrower page, figures stand below the name of the net
 
 
 def draw_comparison(
-    of: Comparison, *, scale: Scale | None = None, name: str | None = None, theme: Theme | str | None = None
+    comparison: Comparison, *, scale: Scale | None = None, name: str | None = None, theme: Theme | str | None = None
 ) -> Drawing:
-    """Draw a comparison, a lane for each net.
+    """Draw the gradient of several nets back through time, a lane for each, all on the same axes.
 
     Args:
-        of: from `compare_flow`.
+        comparison: of `compare_flow`.
         scale: the decades, up and down from each net's norm at lag 0; by default those of all norms.
         name: the title; by default what the comparison found.
         theme: a name or a `Theme`; by default that of `set_theme`.
+
+    Raises:
+        TypeError: if given something else.
 
     >>> import numpy as np
     >>> from microgradrnn import nn
     >>> from viz.flow.compare import compare_flow
     >>> found = compare_flow({"rnn": nn.RNN(3, 4, rng=0)(np.ones((9, 1, 3)))[1].sum()})
     >>> draw_comparison(found).scene.title
-    '8 steps back, 0.0013 % of the gradient is left in rnn'
+    '8 steps back, 1.3·10⁻⁵ of the gradient is left in rnn'
     """
     theme = need_theme(theme)
+    need("draw_comparison", comparison, Comparison, "what viz.compare_flow(nets) returns")
+    of = comparison
     width = theme.page - 2 * theme.margin
     scale = (scale or common_scale(of.tracks)).anchored(1.0)
     plot = width - LEFT - (ASIDE if theme.page >= WIDE else 14.0)
@@ -168,7 +176,7 @@ class Lane:
             top += height + GAP
         return Block(items, self.width, top - GAP)
 
-    @property
+    @cached_property
     def columns(self) -> dict[int, Column]:
         """What stands in each column of the axis."""
         return columns(self.track, self.axis.per)

@@ -24,11 +24,11 @@ from microgradrnn.files import write_whole
 from viz.errors import MissingToolError
 from viz.graph.size import need_drawable
 from viz.graph.trace import norm, traced
+from viz.numbers import decimals, short
 from viz.pictures.value_graph import Sheet, along, fields_of, sign
 from viz.progress import progress
 from viz.render.drawing import Drawing
 from viz.render.markup import document, element, text
-from viz.scale import decimals, short
 from viz.theme import DEFAULT, Theme, need_theme
 from viz.typography import shorten, text_width
 

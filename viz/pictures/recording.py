@@ -6,19 +6,38 @@ import math
 
 import numpy as np
 
+from viz.errors import need
 from viz.flow.recorder import Recorder
 from viz.pictures.legend_old import power_of_ten
 from viz.render.drawing import Drawing
 from viz.render.markup import document, element, heading, text, title
 from viz.scale import Scale
-from viz.theme import Theme, mixed, need_theme
+from viz.theme import DEFAULT, Theme, mixed, need_theme
 
 LEFT, RIGHT, HEIGHT, CARRY, GATES = 76.0, 760.0, 260.0, 70.0, 90.0
 
 
-def draw_recording(of: Recorder, name: str, theme: Theme) -> Drawing:
-    """Lag against update; colour is the norm relative to lag 0 of the same update."""
+def draw_recording(
+    recorder: Recorder, *, name: str = "how far back the gradient reaches, while training", theme: Theme = DEFAULT,
+) -> Drawing:  # fmt: skip
+    """Draw a heat map, lag against update, the horizon as a line, and below it the means of the gates.
+
+    Colour is the norm relative to lag 0 of the same update.
+
+    Args:
+        recorder: a `Recorder` that was called with the losses.
+        name: the title.
+        theme: sizes and colours.
+
+    Raises:
+        TypeError: if given something else.
+        ValueError: if nothing was recorded.
+    """
     need_theme(theme)
+    need("draw_recording", recorder, Recorder, "a viz.Recorder")
+    of = recorder
+    if not of.updates:
+        raise ValueError("Recorder: nothing was recorded yet; call the recorder with the loss of every update")
     norms = of.norms
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         left = np.where((norms[:, :1] > 0) & (norms[:, :1] < math.inf), norms / norms[:, :1], math.nan)

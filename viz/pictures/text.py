@@ -10,8 +10,9 @@ from itertools import groupby
 import numpy as np
 
 from viz.layout.geometry import Point, Route
+from viz.numbers import short
 from viz.render.drawing import Drawing
-from viz.scale import Scale, short
+from viz.scale import Scale
 from viz.scene.chart import SMALL, Block, column, heading, ink_on, legend
 from viz.scene.items import Area, Box, Item, Scene, Text, Wire, line, rectangle
 from viz.scene.wires import off_the_scale

@@ -16,9 +16,10 @@ import networkx as nx
 from viz.flow.messages import Flow
 from viz.layout.arrange import Arrangement, arrange
 from viz.layout.geometry import Place, Point, Route
+from viz.numbers import decimals, short
 from viz.render.drawing import Drawing
 from viz.render.markup import arrowhead, document, element, path, text, title
-from viz.scale import Scale, decimals, short
+from viz.scale import Scale
 from viz.theme import DEFAULT, TINT, Theme, contrast, mixed
 from viz.typography import shorten, text_width
 

@@ -17,8 +17,9 @@ import numpy as np
 from viz.errors import need
 from viz.flow.compare import one_of
 from viz.flow.ways import CARRY, STRAIGHT, Ways
+from viz.numbers import short
 from viz.render.drawing import Drawing
-from viz.scale import Scale, short
+from viz.scale import Scale
 from viz.scene.chart import (
     SMALL,
     Axis,
@@ -71,7 +72,7 @@ def draw_ways(
     >>> from viz.flow.ways import ways
     >>> hs, _ = nn.LSTM(3, 5, rng=0)(np.ones((7, 2, 3)))
     >>> draw_ways(ways(hs.sum())).scene.title
-    '6 steps back, 74 % of ∂L/∂c first left the carry by gate f'
+    '6 steps back, 72 % of ∂L/∂c never left the carry'
     """
     theme = need_theme(theme)
     given = dict(ways) if isinstance(ways, Mapping) else {"": ways}
@@ -168,8 +169,9 @@ def notes_on(panels: Sequence[Panel]) -> list[str]:
               for norms in panel.ways.norms.values() for size in norms)
     return [
         "Above: each class of paths as a share of the sum of the norms of all parts. Below: Euclidean norms over the "
-        "whole batch, as multiples of the gradient's own at lag 0, which counts as 1 (log scale). Where the thick line "
-        "lies below the dashed one, parts cancel.",
+        "whole batch, as multiples of the gradient's own at lag 0, which counts as 1 (log scale). The thick line is "
+        "the gradient, the norm of the sum of all parts; the dashed one is the sum of their norms. Where they differ, "
+        "parts cancel.",
         *(["Norms that lie below the axis are not drawn."] if low else []),
     ]
 
@@ -252,8 +254,8 @@ class Panel:
         items += decade_lines(own, top, CURVES, LEFT, LEFT + axis.width, theme)
         floor = 10.0**own.low * (own.anchor or 1.0)
         lines = [(name, ways.norms[name], paint[name], 1.5, None) for name in ways.parts]
-        lines += [("sum of the norms", ways.sum_of_norms, theme.ink, 1.5, "4 3"),
-                  ("norm of the sum: the gradient", ways.whole_norms, theme.ink, 2.6, None)]
+        lines += [("sum of norms", ways.sum_of_norms, theme.ink, 1.5, "4 3"),
+                  ("gradient", ways.whole_norms, theme.ink, 2.6, None)]
 
         def height(norm: float) -> float:
             return level(own, norm, top, CURVES)

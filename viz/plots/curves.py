@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import cycle
 from typing import Any
 
+from viz.errors import need
 from viz.flow.compare import Comparison, one_of
 from viz.flow.finding import finding
 from viz.flow.horizon import Horizon
@@ -70,11 +71,11 @@ def plot_norms(
     return finished(ax, lines, title, fraction, "", theme)
 
 
-def plot_comparison(of: Comparison, *, theme: Theme | str | None = None, ax: Any = None) -> Any:
+def plot_comparison(comparison: Comparison, *, theme: Theme | str | None = None, ax: Any = None) -> Any:
     """Plot the norm against the lag, a line for each net, and dotted what the carry alone passed on.
 
     Args:
-        of: from `compare_flow`.
+        comparison: of `compare_flow`.
         theme: a name or a `Theme`; by default that of `set_theme`.
         ax: the axes to draw on; a new figure by default.
 
@@ -84,21 +85,23 @@ def plot_comparison(of: Comparison, *, theme: Theme | str | None = None, ax: Any
 
     Raises:
         MissingToolError: without matplotlib.
+        TypeError: if given something else.
     """
     theme = need_theme(theme)
+    need("plot_comparison", comparison, Comparison, "what viz.compare_flow(nets) returns")
     ax = axes(ax, (9, 4.6), theme)
     lines = []
-    for track, colour, how in zip(of.tracks, cycle(COLOURS), cycle(LINES), strict=False):
+    for track, colour, how in zip(comparison.tracks, cycle(COLOURS), cycle(LINES), strict=False):
         label = f"{track.net}: {track.state}"
         for norms, style in ((track.norms, {"linestyle": how, "linewidth": 2.0, "label": label}),
                              (track.parts.get(CARRY, ()), {"linestyle": (0, (1, 1.6)), "linewidth": 1.0})):
             if any(g > 0 for g in norms):
                 (line,) = ax.plot(track.lags, shown_on_a_log_axis(norms, track.one), color=colour, **style)
                 lines += [line] * ("label" in style)
-        if (last := track.horizon(of.fraction)) is not None:
+        if (last := track.horizon(comparison.fraction)) is not None:
             ax.plot([last], [(track.at(last) or 0.0) / track.one], "o", color=colour, markersize=6, **dot(last, theme))
     ax.invert_xaxis()  # as in the drawing: time to the right, the gradient to the left
-    return finished(ax, lines, of.finding, of.fraction, "; dotted: the carry alone", theme)
+    return finished(ax, lines, comparison.finding, comparison.fraction, "; dotted: the carry alone", theme)
 
 
 def finished(ax: Any, lines: list[Any], title: str, fraction: float, more: str, theme: Theme) -> Any:
