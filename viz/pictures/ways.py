@@ -253,7 +253,8 @@ class Panel:
         items: list[Item] = [Box(LEFT, top, axis.width, CURVES, fill=theme.tile)]
         items += decade_lines(own, top, CURVES, LEFT, LEFT + axis.width, theme)
         floor = 10.0**own.low * (own.anchor or 1.0)
-        lines = [(name, ways.norms[name], paint[name], 1.5, None) for name in ways.parts]
+        lines: list[tuple[str, np.ndarray, str, float, str | None]] = []
+        lines += [(name, ways.norms[name], paint[name], 1.5, None) for name in ways.parts]
         lines += [("sum of norms", ways.sum_of_norms, theme.ink, 1.5, "4 3"),
                   ("gradient", ways.whole_norms, theme.ink, 2.6, None)]
 

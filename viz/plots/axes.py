@@ -95,9 +95,10 @@ def name_curves(ax: Any, lines: Sequence[Any], theme: Theme) -> None:
     Room is made beyond the last step, inside the axes, so that it works in any figure. On an inverted axis that is on
     the left.
     """
-    named = [(line, ends) for line in lines if (ends := last_point(line)) is not None]
     groups: list[list[Any]] = []
-    for line, _ in named:
+    for line in lines:
+        if last_point(line) is None:
+            continue
         same = next((group for group in groups if coincide(group[0], line)), None)
         groups.append([line]) if same is None else same.append(line)
     if not groups:
@@ -114,7 +115,7 @@ def name_curves(ax: Any, lines: Sequence[Any], theme: Theme) -> None:
         ax.invert_xaxis()
     ax.set_xticks(ticks)
     ax.set_ylim(ax.get_ylim())
-    ends = [last_point(group[0]) for group in groups]
+    ends = [end for group in groups if (end := last_point(group[0])) is not None]
     heights = [float(ax.transLimits.transform(ax.transScale.transform(end))[1]) for end in ends]
     order = sorted(range(len(groups)), key=lambda j: heights[j])
     gap = 1.35 * size / (INCH * ax.figure.get_figheight() * ax.get_position().height)
