@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import viz
-from microgradrnn import Tensor, nn, scope
+from microgradrnn import Tensor, mark, nn, scope
 from tests.viz.nets import all_losses, last_loss, own_cell
 from tests.viz.scenes import data, scene_of, thickness
 from viz.flow.compare import Comparison, Track, geometric, verdict
@@ -326,6 +326,16 @@ def test_names_are_escaped_and_the_dark_theme_has_its_own_paper() -> None:
 def test_one_step_and_own_loops_are_drawn() -> None:
     for nets in ({"own": own_cell()}, {"two": last_loss("gru after", T=2)}):
         ET.fromstring(viz.compare_flow(nets).draw().svg)
+
+
+@pytest.mark.parametrize(("gains", "cut"), [((0.9, 0.9, 0.9), False), ((0.9, 1e-3, 0.9), True)])
+def test_a_comparison_says_whether_bars_are_cut(gains: tuple[float, ...], cut: bool) -> None:
+    h: Any = Tensor(np.ones((1, 2)))
+    for t in range(30):
+        with scope("net", step=t):
+            h = mark(h @ Tensor(np.eye(2) * gains[t % 3]), "h", role="hidden")
+    said = scene_of(viz.compare_flow({"net": h.sum()}).draw()).words
+    assert ("Bars and line stop at × 8 and ÷ 8." in said) is cut
 
 
 # ------------------------------------------------------------------------------------------------ curves

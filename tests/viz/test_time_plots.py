@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -243,3 +244,16 @@ def test_plots_follow_the_theme(errors: LocalErrors, by_lag: dict[str, Shares], 
                 plot(theme="night")
     finally:
         viz.set_theme()
+
+
+def test_the_norms_are_plotted_one_curve_a_state_each_from_1_on() -> None:
+    flow = viz.gradient_flow(nn.LSTM(3, 5, rng=0)(np.random.default_rng(0).standard_normal((T, 2, 3)))[1][0].sum())
+    ax = Figure().add_subplot()
+    assert viz.plot_norms({"lstm": flow}, ax=ax) is ax
+    curves = {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
+    assert set(curves) == {"lstm: c", "lstm: h"} == {text.get_text() for text in ax.texts}
+    norms = np.array(flow.profile("c").norms)
+    np.testing.assert_allclose(np.asarray(curves["lstm: c"].get_ydata()), norms / norms[0])
+    assert ax.get_yscale() == "log"
+    assert ax.get_title(loc="left").startswith("lstm keeps ")
+    ET.fromstring(as_svg(ax))
