@@ -248,7 +248,7 @@ def test_within_unchanged_a_graph_is_read_once_and_after_it_anew() -> None:
     graph = viz.trace(loss_of(Wrapped()))
     with unchanged():
         before = layers(graph)
-        (state,) = [node for node, said in graph.nodes(data=True) if said.get("step") == 1 and "h" == said["name"]]
+        (state,) = [node for node, said in graph.nodes(data=True) if said.get("step") == 1 and said["name"] == "h"]
         step = graph.nodes[state].pop("step")
         assert layers(graph) is before
     assert layers(graph) is not before
