@@ -24,7 +24,7 @@ from viz.graph.trace import trace
 from viz.pictures.cell import draw_cell
 from viz.pictures.derivative import draw_derivative
 from viz.pictures.dot import draw_dot, draw_graph
-from viz.pictures.film import Frames, draw_film
+from viz.pictures.film import draw_film
 from viz.pictures.long import draw_long
 from viz.pictures.rolled import draw_rolled
 from viz.pictures.text import draw_text, draw_text_map
@@ -33,6 +33,7 @@ from viz.pictures.ways import draw_ways
 from viz.plots.curves import plot_norms
 from viz.plots.through_time import plot_eigenvalues, plot_share_bars, plot_shares, plot_singular_values, plot_transport
 from viz.render.drawing import Drawing
+from viz.render.film import Frames
 from viz.scale import Scale
 from viz.theme import DARK, Theme
 
