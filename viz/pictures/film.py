@@ -31,7 +31,7 @@ from viz.scene.items import Item, Scene, Text, circle
 from viz.theme import Theme, need_theme
 from viz.typography import shorten, wrapped
 
-MOST = 150  # messages: longer films nobody watches
+MOST = 80  # messages: longer films nobody watches
 VALUE, SEED, TRAVEL, ARRIVAL, END = 0.7, 1.6, 0.16, 1.5, 3.0  # seconds
 STOPS = (0.0, 0.35, 0.7)  # where on its edge a message is seen, from the operation on
 PAUSED = "The animated SVG pauses under the pointer."
@@ -61,7 +61,7 @@ def draw_film(root: Node, seed: Any = None, *, rankdir: str = "LR", speed: float
     First each value appears, in the order of computing. Then each message travels from an operation to the input that
     it is for; the words on top say what it is (upstream × local, for plain numbers), and the input's gradient is the
     running sum of what has arrived. The layout is that of `viz.draw_graph`, and the same in all frames. Where there are
-    more than 150 messages, time steps or modules are single boxes, as `viz.fold` makes them.
+    more than 80 messages, time steps or modules are single boxes, as `viz.fold` makes them.
 
     Args:
         root: what to differentiate; one number, unless a seed is given.
@@ -88,10 +88,11 @@ def draw_film(root: Node, seed: Any = None, *, rankdir: str = "LR", speed: float
         raise ValueError(f"draw_film: speed is a positive number, 2 for twice as fast, got {speed!r}")
     need_drawable("draw_film", root, steps_fold=True)
     note = ""
-    if small_enough(root, 2 * MOST, False):
+    sent: list[Message] = []
+    if small := small_enough(root, 4 * MOST, False):
         graph, ids = traced(root)
         sent, gradients = passed(root, seed, ids)
-    if not small_enough(root, 2 * MOST, False) or len(sent) > MOST:
+    if not small or len(sent) > MOST:
         graph, sent, gradients, note = in_boxes(root, seed)
     film = Film(graph, sent, gradients, rankdir, theme, note, name).frames()
     film.seconds = [seconds / speed for seconds in film.seconds]
@@ -189,6 +190,11 @@ def said(x: Any) -> str:
     return f"norm {short(x)}" if isinstance(x, Norm) else decimals(float(x))
 
 
+def brief(x: Any) -> str:
+    """The same on a wire: a norm is its number alone."""
+    return said(x).removeprefix("norm ")
+
+
 def single(x: Any) -> float:
     """The number itself, or the norm of several."""
     return float(x.item() if isinstance(x, np.ndarray) and x.size == 1 else norm(x) if isinstance(x, np.ndarray) else x)
@@ -233,7 +239,7 @@ class Film:
         widest = {node: [*fields, *([max(sums[node], key=lambda one: one.width(small))] if node in sums else [])]
                   for node, fields in self.values.items()}
         self.sheet = Sheet(self.graph, widest, self.theme, self.rankdir, gap=30.0)
-        self.spots = self.sheet.spots({(m.input, m.consumer, m.k): said(m.message) for m in self.sent}, bold=True)
+        self.spots = self.sheet.spots({(m.input, m.consumer, m.k): brief(m.message) for m in self.sent}, bold=True)
         self.grad: dict[str, Field] = {}
         self.forward()
         self.backward()
@@ -303,7 +309,7 @@ class Film:
             edge = (m.input, m.consumer, m.k)
             story = f"Backward: message {j} of {len(self.sent)}, from {self.sign(m.consumer)} to {self.name(m.input)}"
             self.words(story, self.product(m))
-            self.show(self.WIRES, edge[1:], self.sheet.sending(*edge, 2.6))
+            self.show(self.WIRES, edge[1:], self.sheet.sending(*edge, 2.6, said(m.message)))
             for stop in STOPS:
                 x, y = along(self.sheet.route(*edge), 1 - stop)
                 self.show(self.TOKEN, None, [circle(x, y, 7.0, fill=self.theme.now, stroke=self.theme.paper,
@@ -322,7 +328,7 @@ class Film:
             self.record(m.input)
             if source != "is":
                 self.show(self.RECORDS, (m.input, source[1]), self.sheet.pill(m.input, source[1]))
-            self.show(self.WIRES, edge[1:], self.sheet.sending(*edge, 1.4))
+            self.show(self.WIRES, edge[1:], self.sheet.sending(*edge, 1.4, said(m.message)))
             self.number(edge, m)
         self.words("Done", "every gradient is the sum of the messages that arrived")
         self.still(END)
@@ -351,7 +357,7 @@ class Film:
         """The number of a message on its wire."""
         if spot := self.spots.get(edge[1:]):
             self.show(self.NUMBERS, edge,
-                      self.sheet.number(edge[1:], spot, said(m.message), single(m.message), bold=bold))
+                      self.sheet.number(edge[1:], spot, brief(m.message), single(m.message), bold=bold))
 
     def words(self, above: str, below: str) -> None:
         """What is told from now on."""

@@ -300,13 +300,13 @@ class Sheet:
         return strand(self.route(u, v, k), how, scale or Scale(), self.theme, key=("edge", v, k), datum=datum,
                       note=note)
 
-    def sending(self, u: str, v: str, k: int, width: float) -> list[Item]:
+    def sending(self, u: str, v: str, k: int, width: float, note: str) -> list[Item]:
         """The line of a message that is on its way, or has arrived."""
         way, colour = self.route(u, v, k), self.theme.now
         points = list(way.points())
         behind = next((p for p in points if abs(p[0] - way.start[0]) + abs(p[1] - way.start[1]) > 1), way.end)
         back = way.start[0] - behind[0], way.start[1] - behind[1]
-        return [Wire([way], stroke=colour, stroke_width=width, key=("edge", v, k)),
+        return [Wire([way], stroke=colour, stroke_width=width, key=("edge", v, k), note=note),
                 arrowhead(way.start, back, 7 + width, fill=colour)]
 
     def number(self, edge: Edge, spot: Point, words: str, datum: float | None, *, bold: bool = False) -> list[Item]:
