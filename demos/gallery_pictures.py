@@ -147,7 +147,7 @@ def unrolled_pair(net: str, state: str) -> list[Entry]:
         Entry(f"flow_{net.lower()}", f"{net}, unrolled, with the gradient",
               f"The gradient of the last loss on its way back: ‖∂L/∂{state}‖ is {{new:.2g}} at the last step and "
               "{old:.2g} nine steps before.",
-              setup + "flow = viz.gradient_flow(loss)\nviz.unrolled(flow, last=3)",
+              setup + "flow = viz.gradient_flow(loss)\nviz.draw_unrolled(flow, last=3)",
               f"profile = flow.profile({state!r})\nnew, old = profile.at(0), profile.at(9)\nassert new > old"),
     ]
 
@@ -194,9 +194,9 @@ UNROLLED = [
           LAST.replace("{net}", "LSTM") + "viz.draw_rolled(loss)", "assert viz.roll(loss).number_of_nodes() < 40"),
     Entry("rolled_beside", "Rolled up, and unrolled beside it",
           "The same cell twice; colours on the loop show all {T} steps taken together.",
-          LAST.replace("{net}", "GRU") + "flow = viz.gradient_flow(loss)\nviz.rolled(flow, beside=True, steps=2)",
+          LAST.replace("{net}", "GRU") + "flow = viz.gradient_flow(loss)\nviz.draw_rolled(flow, beside=True, steps=2)",
           "T = len(flow.profile('h').steps)"),
-    Entry("folded", "A thousand steps, folded",
+    Entry("long", "A thousand steps",
           "The first two cells, the last two, ×996 between; below, every step: ‖∂L/∂c‖ 999 steps back is {left:.0e} of "
           "what it is at the last.", """
           xs = np.random.default_rng(1).standard_normal((1000, 1, 3))
@@ -237,7 +237,7 @@ FLOWS = [
           left = {name: flow.profile("h").at(90) / flow.profile("h").at(0) for name, flow in flows.items()}
           words = ", ".join(f"{share:.0e} is left in the {name}" for name, share in left.items())
           """),
-    Entry("compare", "Gates against tanh", "{verdict}", FAR + "found = viz.compare_flow(losses, lags=60)\nfound",
+    Entry("compare", "Gates against tanh", "{verdict}", FAR + "found = viz.compare_flow(losses, lags=60)\nfound.draw()",
           "verdict = found.verdict"),
     Entry("ways", "By which ways the gradient came to c",
           "Of the gradient at the LSTM's cell state {lag} steps back, the largest part first left the carry by way of "
@@ -248,7 +248,7 @@ FLOWS = [
           best = max(sizes, key=sizes.get)
           assert best != "carry" and found.check() < 1e-12
           """),
-    Entry("step_ways", "By which ways it takes each single step",
+    Entry("ways_last", "By which ways it takes each single step",
           "From h to the h before, in the GRU: {carry:.0%} of the sum of norms is carried over, at lag 1.",
           FAR + 'found = viz.ways(losses["gru"], by="last")\nviz.draw_ways(found, lags=60)', """
           sizes = {name: np.linalg.norm(part[found.lags.index(1)]) for name, part in found.parts.items()}
@@ -304,7 +304,7 @@ FLOWS.append(Entry(
         adam.zero_grad()
         loss.backward()
         adam.step()
-    recorder.drawing()
+    recorder.draw()
     """, """
     before, after = recorder.horizons[0], recorder.horizons[-1]
     first, last = losses[0], losses[-1]

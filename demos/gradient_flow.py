@@ -28,7 +28,7 @@ from microgradrnn import Tensor, nn, no_grad, optim
 from microgradrnn.data import standard_library, windows
 from microgradrnn.files import write_whole
 from microgradrnn.terminal import command
-from viz.scale import short
+from viz.numbers import short
 from viz.theme import DEFAULT as THEME
 from viz.theme import recoloured
 
@@ -382,9 +382,9 @@ class Report:
             together = viz.draw_unrolled(flows, last=TOGETHER, labels=labels, scale=scale,
                                         name="the gated path against the plain tanh path")
             svgs["together"] = self.save("side_by_side.svg", together.svg)
-        compared = viz.compare_flow({r.name: r.loss for r in results}, name=f"how far back the gradient of the last "
-                                    f"character ({self.corpus.passage[-1]!r}) reaches")
-        svgs["compared"] = self.save("gates_against_tanh.svg", compared.drawing.svg)
+        compared = viz.compare_flow({r.name: r.loss for r in results}).draw(
+            name=f"how far back the gradient of the last character ({self.corpus.passage[-1]!r}) reaches")
+        svgs["compared"] = self.save("gates_against_tanh.svg", compared.svg)
         shades = viz.Scale.of((g for r in results for g in r.heard[-1]), widest=8)
         for r in results:
             text = viz.draw_text(r.heard, self.corpus.passage, scale=shades, name=f"{r.name}: what it listens to")

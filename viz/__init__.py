@@ -22,27 +22,33 @@ from viz.graph.equations import Equations, equations
 from viz.graph.export import read, write
 from viz.graph.trace import trace
 from viz.pictures.cell import draw_cell
+from viz.pictures.comparison import draw_comparison
 from viz.pictures.derivative import draw_derivative
 from viz.pictures.dot import draw_dot, draw_graph
 from viz.pictures.film import draw_film
 from viz.pictures.long import draw_long
+from viz.pictures.recording import draw_recording
 from viz.pictures.rolled import draw_rolled
 from viz.pictures.text import draw_text, draw_text_map
 from viz.pictures.unrolled import common_scale, draw_unrolled
 from viz.pictures.ways import draw_ways
-from viz.plots.curves import plot_norms
+from viz.plots.curves import plot_comparison, plot_norms
 from viz.plots.through_time import plot_eigenvalues, plot_share_bars, plot_shares, plot_singular_values, plot_transport
 from viz.render.drawing import Drawing
 from viz.render.film import Frames
 from viz.scale import Scale
-from viz.theme import DARK, Theme
+from viz.theme import DARK, Theme, set_theme
+
+# What the results of viz.flow are drawn by: they hold numbers and know no picture.
+Comparison.painter, Recorder.painter, Ways.painter = draw_comparison, draw_recording, draw_ways
 
 __all__ = [
     "DARK", "Arrival", "Comparison", "Decay", "Drawing", "Equations", "Flow", "Frames", "Horizon", "LocalErrors",
     "MissingToolError", "Profile", "Recorder", "Scale", "Shares", "StepJacobians", "Theme", "Track", "Ways",
-    "common_scale", "compare_flow", "connectivity", "decay", "draw_cell", "draw_derivative", "draw_dot", "draw_film",
-    "draw_graph", "draw_long", "draw_rolled", "draw_text", "draw_text_map", "draw_unrolled", "draw_ways", "equations",
-    "fold", "from_torch", "gradient_flow", "local_errors", "members", "plot_eigenvalues", "plot_norms",
-    "plot_share_bars", "plot_shares", "plot_singular_values", "plot_transport", "profiles", "ratios", "read", "roll",
-    "shares", "step_jacobians", "trace", "ways", "write",
+    "common_scale", "compare_flow", "connectivity", "decay", "draw_cell", "draw_comparison", "draw_derivative",
+    "draw_dot", "draw_film", "draw_graph", "draw_long", "draw_recording", "draw_rolled", "draw_text", "draw_text_map",
+    "draw_unrolled", "draw_ways", "equations", "fold", "from_torch", "gradient_flow", "local_errors", "members",
+    "plot_comparison", "plot_eigenvalues", "plot_norms", "plot_share_bars", "plot_shares", "plot_singular_values",
+    "plot_transport", "profiles", "ratios", "read", "roll", "set_theme", "shares", "step_jacobians", "trace", "ways",
+    "write",
 ]

@@ -1,8 +1,8 @@
 """Equations: a traced function and its derivative as a textbook writes them, in plain text or LaTeX.
 
-The notation is that of equations.md: row vectors, ⊙ for the product of entries, a product of matrices without a sign,
-σ for the sigmoid. The cotangent ∂L/∂h of h is dh; that of a weight is the share of this step. Σ_rows is the sum over
-the rows of a batch, and [h > 0] is 1 where the condition holds, else 0.
+The notation is that of docs/equations.md: row vectors, ⊙ for the product of entries, a product of matrices without a
+sign, σ for the sigmoid. The cotangent ∂L/∂h of h is dh; that of a weight is the share of this step. Σ_rows is the sum
+over the rows of a batch, and [h > 0] is 1 where the condition holds, else 0.
 
 Elementwise operations broadcast as in NumPy: x U + b adds the row b to each row. Everywhere else, an array that is
 repeated is written as a product with 𝟙, an array of ones of the size that fits. dy 𝟙 is a matrix with the number dy in

@@ -6,7 +6,7 @@ to one node, and each would cost as much as the whole node:
 * `Scatter`, from ``x[t]``: numbers that belong at one index of x. T of them are written into one buffer.
   (The pieces of one ``split`` are not even written: `Pieces` joins them.)
 * `Product`, from ``h @ W``: the outer product ``hᵀ g``. T of them are one matrix product over the stacked steps,
-  ``[h_1; ...; h_T]ᵀ [g_1; ...; g_T]``: the sum over time steps of equations.md, section 2, in a single call.
+  ``[h_1; ...; h_T]ᵀ [g_1; ...; g_T]``: the sum over time steps of docs/equations.md, section 2, in a single call.
 
 The engine adds with ``+`` the first time and with ``+=`` from then on; what ``+`` returns is fresh and may be
 written to, what a rule was given never is. Under ``create_graph`` messages are nodes; there both kinds are a `Series`,

@@ -12,7 +12,7 @@ from microgradrnn.nn.module import Module, Parameter, Rng, as_array, as_rng, nee
 
 
 class Linear(Module):
-    """``o = h V + d``, the output layer of equations.md (V: (in, out), d: (out,)).
+    """``o = h V + d``, the output layer of docs/equations.md (V: (in, out), d: (out,)).
 
     Args:
         in_features, out_features: lengths of the last axis before and after.

@@ -1,7 +1,7 @@
 """Losses. Each is summed or averaged over whatever targets it is given: steps, sequences, or both.
 
-The total loss of a sequence is the sum of its steps' losses (equations.md, section 1), so its gradient is the sum of
-their gradients. ``mask`` leaves steps out: they count neither in the sum nor in the mean. A list of arrays or nodes,
+The total loss of a sequence is the sum of its steps' losses (docs/equations.md, section 1), so its gradient is the sum
+of their gradients. ``mask`` leaves steps out: they count neither in the sum nor in the mean. A list of arrays or nodes,
 such as the logits of each step, counts as one array.
 """
 
@@ -23,7 +23,7 @@ def cross_entropy(logits: Any, targets: Any, *, mask: Any = None, label_smoothin
                   reduction: str = "mean") -> Any:
     """``-log softmax(o)[y]``: how surprised the net is by the right answers, in nats.
 
-    Its gradient with respect to the logits is ŷ - y (equations.md, section 2), divided by the count for "mean".
+    Its gradient with respect to the logits is ŷ - y (docs/equations.md, section 2), divided by the count for "mean".
 
     Args:
         logits: (..., K), a score for each class.

@@ -1,4 +1,4 @@
-"""What to do with a sequence: the task patterns of equations.md, section 1.
+"""What to do with a sequence: the task patterns of docs/equations.md, section 1.
 
 Many-to-many, one output a step, is what a layer gives. Here are the others: many-to-one (the last step, or the mean),
 one-to-many (one input, then a sequence; and generation, where each output is the next input), and encoder-decoder.

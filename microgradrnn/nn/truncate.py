@@ -1,4 +1,4 @@
-"""Truncated BPTT: carry the state on, cut the graph (equations.md, section 3)."""
+"""Truncated BPTT: carry the state on, cut the graph (docs/equations.md, section 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: the rate λ_n at epoch or step n, from the first rate λ_0 (equations.md, section 3).
+"""Learning-rate schedules: the rate λ_n at epoch or step n, from the first rate λ_0 (docs/equations.md, section 3).
 
 =============  ======================================  =======================================
 staircase      λ_0 · factor^⌊n/k⌋                      halve every k epochs

@@ -580,7 +580,7 @@ DRAWINGS: dict[str, Callable[[Any], str]] = {
     "unrolled with its flow": lambda loss: viz.draw_unrolled(loss, flow=viz.gradient_flow(loss)).svg,
     "rolled": lambda loss: viz.draw_rolled(loss, flow=viz.gradient_flow(loss)).svg,
     "nodes": lambda loss: viz.draw_graph(loss).source,
-    "compared": lambda loss: viz.compare_flow({"net": loss}).drawing.svg,
+    "compared": lambda loss: viz.compare_flow({"net": loss}).draw().svg,
 }
 
 

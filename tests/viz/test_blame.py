@@ -47,7 +47,7 @@ class Tagged:
 
 
 def deltas(tagged: Tagged) -> np.ndarray:
-    """δ_{t,k} of a simple net by the recursion of equations.md: (T, T, B, H)."""
+    """δ_{t,k} of a simple net by the recursion of docs/equations.md: (T, T, B, H)."""
     cell, V, hs, T = tagged.net.cell, tagged.head.V.data, tagged.hs.data, len(tagged.hs.data)
     p = np.exp(tagged.os.data)
     p /= p.sum(-1, keepdims=True)
@@ -695,3 +695,10 @@ def test_weights_that_look_like_inputs_are_weights() -> None:
         with scope(step=t):  # columns: the weights stand on the left
             s = mg.tanh(A @ xs[t] + B @ s)
     assert {x.total.shape for x in viz.shares(s.sum()).values()} == {(3, 2), (3, 3)}
+
+
+def test_shares_are_by_step_or_by_lag() -> None:
+    loss = (nn.RNN(3, 4, rng=0)(np.ones((4, 2, 3)))[0] ** 2).sum()
+    assert (viz.shares(loss)["W"].by, viz.shares(loss, by="lag")["W"].by) == ("step", "lag")
+    with pytest.raises(ValueError, match="shares: by is 'step' or 'lag', got 'loss'"):
+        viz.shares(loss, by="loss")

@@ -41,7 +41,7 @@ def words(): return "h"
 def drawing(): return viz.draw_rolled(recurrent())
 def digraph(): return viz.draw_graph(loss())
 def film(): return viz.draw_film(loss())
-def comparison(): return viz.compare_flow({"rnn": recurrent()})
+def comparison(): return viz.compare_flow({"rnn": recurrent()}).draw()
 already = Value(1.0) * 2
 made = nn.GRUCell(2, 3, rng=0)
 """
@@ -110,7 +110,7 @@ def test_the_kind_is_chosen_by_the_graph_and_the_ending(nets: Path, capsys: Caps
 def test_data_and_pictures_are_written_in_one_go(nets: Path, capsys: Capsys) -> None:
     assert main(["my_nets:recurrent", "--out", "x.json", "x.svg", "y.graphml"]) == 0
     said = capsys.readouterr().out
-    assert (said.count("(graph, "), said.count("(unrolled, ")) == (2, 1)
+    assert (said.count("(data, "), said.count("(unrolled, ")) == (2, 1)
     assert nx.utils.graphs_equal(viz.read("x.json"), viz.read("y.graphml"))
     assert Path("x.svg").read_text(encoding="utf-8").startswith("<svg")
 

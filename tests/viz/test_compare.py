@@ -16,8 +16,8 @@ import viz
 from microgradrnn import Tensor, nn, scope
 from tests.viz.nets import all_losses, last_loss, own_cell
 from viz.flow.compare import Track, geometric, verdict
+from viz.numbers import short
 from viz.pictures.comparison import WAYS, columns, reach
-from viz.scale import short
 from viz.theme import DARK
 
 SEED = np.random.default_rng(0)
@@ -76,7 +76,7 @@ def test_a_carry_that_is_wiped_out_once_keeps_nothing() -> None:
     found = viz.compare_flow({"blinking": h.sum()})
     assert found.tracks[0].kept()[:3] == pytest.approx([1, 0, 1], abs=1e-12)
     assert "The carry alone keeps exactly 0 of it a step in blinking" in found.verdict
-    ET.fromstring(found.drawing.svg)
+    ET.fromstring(found.draw().svg)
 
 
 @pytest.mark.parametrize("name", ["rnn", "lstm", "gru before", "gru after"])
@@ -247,7 +247,7 @@ def bars(svg: str, net: str) -> dict[int, str]:
 
 def test_the_drawing_says_every_norm_and_the_verdict() -> None:
     found = viz.compare_flow({"rnn": rnn(), "lstm": lstm(1.0)})
-    svg = found.drawing.svg
+    svg = found.draw().svg
     ET.fromstring(svg)
     for one in found.tracks:
         said = bars(svg, one.net)
@@ -260,7 +260,7 @@ def test_the_drawing_says_every_norm_and_the_verdict() -> None:
 def test_heights_of_the_ways_are_their_shares() -> None:
     found = viz.compare_flow({"lstm": lstm(1.0, T=6)})
     (one,) = found.tracks
-    stacks = re.findall(r"<g><title>lag (\d+): [^<]*</title>(.*?)</g>", found.drawing.svg)
+    stacks = re.findall(r"<g><title>lag (\d+): [^<]*</title>(.*?)</g>", found.draw().svg)
     assert len(stacks) == 6
     for lag, markup in stacks:
         heights = {fill: float(h) for h, fill in re.findall(r'height="([\d.]+)" fill="(#\w+)"', markup)}
@@ -284,25 +284,25 @@ def test_more_lags_than_pixels_share_columns_that_keep_the_extremes() -> None:
 def test_zero_and_infinite_norms_look_different_and_are_explained() -> None:
     found = viz.compare_flow({"a": rnn(T=5)})
     odd = replace(found, tracks=(replace(found.tracks[0], norms=(1.0, 0.5, math.inf, 1.0, 0.0)),))
-    svg = odd.drawing.svg
+    svg = odd.draw().svg
     assert bars(svg, "a")[2] == "not finite"
     assert "#d55e00" in svg
     assert "stroke-dasharray" in svg
     assert "Dots: exactly zero." in svg
-    assert "#d55e00" not in found.drawing.svg
-    assert "Dots" not in found.drawing.svg
+    assert "#d55e00" not in found.draw().svg
+    assert "Dots" not in found.draw().svg
 
 
 def test_names_are_escaped_and_the_dark_theme_has_its_own_paper() -> None:
-    found = viz.compare_flow({"<b> & co": rnn(T=5)}, theme=DARK, name="dark & deep")
-    ET.fromstring(found.drawing.svg)
-    assert DARK.paper in found.drawing.svg
-    assert "#1f2933" not in found.drawing.svg
+    svg = viz.compare_flow({"<b> & co": rnn(T=5)}).draw(theme=DARK, name="dark & deep").svg
+    ET.fromstring(svg)
+    assert DARK.paper in svg
+    assert "#1f2933" not in svg
 
 
 def test_one_step_and_own_loops_are_drawn() -> None:
     for nets in ({"own": own_cell()}, {"two": last_loss("gru after", T=2)}):
-        ET.fromstring(viz.compare_flow(nets).drawing.svg)
+        ET.fromstring(viz.compare_flow(nets).draw().svg)
 
 
 # ------------------------------------------------------------------------------------------------ curves
@@ -311,14 +311,14 @@ def test_the_curves_are_the_tracks_on_a_log_scale() -> None:
     from matplotlib.figure import Figure
 
     found = viz.compare_flow({"rnn": rnn(), "lstm": lstm(1.0)})
-    ax = found.curves()
+    ax = viz.plot_comparison(found)
     assert ax.get_yscale() == "log"
     assert "‖∂L/∂state‖₂" in ax.get_ylabel()
     assert "steps back" in ax.get_xlabel()
     lines = {line.get_label(): line for line in ax.get_lines()}
     np.testing.assert_allclose(lines["lstm: c"].get_ydata(), found.tracks[1].norms)
     own = Figure().add_subplot()
-    assert found.curves(ax=own) is own
+    assert viz.plot_comparison(found, ax=own) is own
     assert len(own.get_lines()) == len(ax.get_lines())
 
 
@@ -343,9 +343,9 @@ def test_a_gradient_of_exactly_zero_is_compared_and_said_in_words() -> None:
         assert found.verdict == "No gradient starts at any of these states, so there is nothing to follow."
         assert [row["norm"] for row in found.records()] == [0.0, 0.0, 0.0]
         assert found.tracks[0].horizon() is None
-        assert "No gradient starts" in found.drawing.svg
+        assert "No gradient starts" in found.draw().svg
         pytest.importorskip("matplotlib")
-        assert not found.curves().get_lines()
+        assert not viz.plot_comparison(found).get_lines()
 
 
 def test_nets_without_names_are_refused_with_what_to_write() -> None:

@@ -180,7 +180,7 @@ def test_the_picture_holds_every_equation(name: str) -> None:
 
 @pytest.mark.parametrize("name", EQUATIONS)
 def test_nothing_overlaps_and_nothing_is_cut(name: str) -> None:
-    check_geometry(viz.draw_derivative(EQUATIONS[name](), name))
+    check_geometry(viz.draw_derivative(EQUATIONS[name](), name=name))
 
 
 def check_geometry(drawing: viz.Drawing) -> None:
@@ -247,7 +247,8 @@ def test_a_sum_passes_its_cotangent_on() -> None:
 
 
 def test_the_title_is_that_which_is_given() -> None:
-    assert ">Long short-term memory</text>" in viz.draw_derivative(EQUATIONS["LSTM"](), "Long short-term memory").svg
+    drawing = viz.draw_derivative(EQUATIONS["LSTM"](), name="Long short-term memory")
+    assert ">Long short-term memory</text>" in drawing.svg
 
 
 @pytest.mark.parametrize("theme", [DEFAULT, DARK])
@@ -285,14 +286,15 @@ def test_a_formula_without_a_gap_is_one_line() -> None:
 # ------------------------------------------------------------------------------------------------ bad input
 @pytest.mark.parametrize("label", LABELS.values(), ids=LABELS)
 def test_hostile_labels_are_text(label: str) -> None:
-    drawing = viz.draw_derivative(Given([(label, f"{label} ⊙ a < b & c"), ("y", label)],
-                                   [(f"d{label}", f"dy ⊙ {label}"), ("da", f"d{label} & <")]), label)
+    given = Given([(label, f"{label} ⊙ a < b & c"), ("y", label)],
+                  [(f"d{label}", f"dy ⊙ {label}"), ("da", f"d{label} & <")])
+    drawing = viz.draw_derivative(given, name=label)
     check_svg(drawing.svg)
     assert drawing.width < 6000
 
 
 def test_signs_of_markup_are_read_as_they_are() -> None:
-    drawing = viz.draw_derivative(Given([("y", "where(a < b, a & b, <c>)")], [("da", "dy & <b>")]), "a < b & c")
+    drawing = viz.draw_derivative(Given([("y", "where(a < b, a & b, <c>)")], [("da", "dy & <b>")]), name="a < b & c")
     words = [wording(e) for e, _, _ in of(drawing.svg, "text")]
     assert {"= where(a < b, a & b, <c>)", "= dy & <b>", "a < b & c"} <= set(words)
     check_geometry(drawing)
@@ -316,6 +318,6 @@ def test_no_equations_cannot_be_drawn() -> None:
 
 def test_title_and_theme_are_checked() -> None:
     with pytest.raises(TypeError, match=r"draw_derivative, name: expected a title \(text\), got int"):
-        viz.draw_derivative(Given([("y", "x")]), 3)  # type: ignore[arg-type]
+        viz.draw_derivative(Given([("y", "x")]), name=3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"theme is a viz\.Theme"):
         viz.draw_derivative(Given([("y", "x")]), theme="dark")  # type: ignore[arg-type]

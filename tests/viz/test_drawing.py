@@ -21,8 +21,9 @@ from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
 from tests.viz.svgs import of, pointing, wording
 from viz.graph.cells import one_cell
 from viz.graph.steps import layers
+from viz.numbers import decimals, short
 from viz.render.drawing import in_pixels, put_pieces_together
-from viz.scale import Scale, decimals, short
+from viz.scale import Scale
 from viz.theme import CIVIDIS, cividis
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -213,7 +214,7 @@ def test_flows_are_given_by_name() -> None:
         viz.plot_norms([loss])  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="plot_norms: 'rnn' is a Tensor; give its flow"):
         viz.plot_norms({"rnn": loss})  # type: ignore[dict-item]
-    with pytest.raises(ValueError, match=r"norm_against_lag.*: this graph has no time steps"):
+    with pytest.raises(ValueError, match=r"plot_norms.*: this graph has no time steps"):
         viz.plot_norms({"net": viz.gradient_flow(Value(2.0) * 3)})
 
 
@@ -315,7 +316,7 @@ def test_render_and_pipe_need_the_program_and_say_what_works_without(tmp_path: P
     monkeypatch.setenv("PATH", "")
     dot = viz.draw_graph(Value(1.0) * 2)
     for ask in (dot.pipe, lambda: dot.render(tmp_path / "y"), lambda: dot.view(tmp_path / "z")):
-        with pytest.raises(viz.MissingToolError, match=r"(?s)install graphviz.*\.save.*viz\.unrolled.*\.source"):
+        with pytest.raises(viz.MissingToolError, match=r"(?s)install graphviz.*\.save.*viz\.draw_unrolled.*\.source"):
             ask()
 
 
@@ -420,6 +421,8 @@ def test_wrong_arguments_are_refused() -> None:
         viz.draw_unrolled(loss, steps=(10, 12))
     with pytest.raises(ValueError, match="at least 1"):
         viz.draw_unrolled(loss, last=0)
+    with pytest.raises(TypeError, match="flow= is for a single net"):
+        viz.draw_unrolled({"rnn": last_loss("rnn")}, flow=viz.gradient_flow(last_loss("rnn")))
     with pytest.raises(ValueError, match="no nets"):
         viz.draw_unrolled({})
     with pytest.raises(TypeError, match="expected a Value or a Tensor"):
@@ -529,5 +532,5 @@ def test_a_comparison_says_whether_bars_are_cut(gains: tuple[float, ...], cut: b
     for t in range(30):
         with scope("net", step=t):
             h = mark(h @ Tensor(np.eye(2) * gains[t % 3]), "h", role="hidden")
-    said = [wording(e) for e, *_ in of(viz.compare_flow({"net": h.sum()}).drawing.svg, "text")]
+    said = [wording(e) for e, *_ in of(viz.compare_flow({"net": h.sum()}).draw().svg, "text")]
     assert ("Bars and line stop at × 8 and ÷ 8." in said) is cut

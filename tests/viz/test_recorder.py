@@ -162,13 +162,13 @@ def test_a_record_with_nothing_at_lag_0_stays_blank_and_says_why() -> None:
     recorder = viz.Recorder()
     recorder((hs[-1] ** 2).sum())
     assert (recorder.norms[0] > 0).tolist() == [False] * 6 + [True]
-    svg = recorder.drawing().svg
+    svg = recorder.draw().svg
     assert "Blank: at lag 0 the norm is exactly 0" in svg
     assert "#d55e00" not in svg
     run = Training(every=1)
     run.step()
     assert run.recorder is not None
-    assert "Blank" not in run.recorder.drawing().svg
+    assert "Blank" not in run.recorder.draw().svg
 
 
 def test_training_with_a_recorder_is_bit_for_bit_training_without() -> None:
@@ -196,7 +196,7 @@ def test_every_cell_is_recorded_at_the_state_that_carries_its_memory(kind: str, 
     assert run.recorder is not None
     assert run.recorder.symbol == state
     assert list(run.recorder.gates) == gates
-    ET.fromstring(run.recorder.drawing().svg)
+    ET.fromstring(run.recorder.draw().svg)
 
 
 def test_sequences_of_other_lengths_leave_nan() -> None:
@@ -207,7 +207,7 @@ def test_sequences_of_other_lengths_leave_nan() -> None:
     norms = run.recorder.norms
     assert norms.shape == (4, 12)
     assert np.isfinite(norms).sum(axis=1).tolist() == [5, 12, 2, 7]
-    ET.fromstring(run.recorder.drawing().svg)
+    ET.fromstring(run.recorder.draw().svg)
     assert {row["lag"] for row in run.recorder.records() if row["update"] == 0} == set(range(5))
 
 
@@ -236,7 +236,7 @@ def test_a_plain_file_holds_all_of_it_and_no_program(tmp_path: Path) -> None:
     again = viz.Recorder.load(tmp_path / "memory.npz")
     assert same(run.recorder, again)
     assert repr(again) == repr(run.recorder)
-    assert again.drawing().svg == run.recorder.drawing().svg
+    assert again.draw().svg == run.recorder.draw().svg
     with np.load(tmp_path / "memory.npz", allow_pickle=False) as file:
         assert file["norms"].shape == (3, 12)
 
@@ -314,7 +314,7 @@ def test_the_drawing_has_a_square_for_each_number_and_a_line_for_each_gate() -> 
     for _ in range(4):
         run.step()
     assert run.recorder is not None
-    svg = run.recorder.drawing().svg
+    svg = run.recorder.draw().svg
     squares = sum(d.count("M") for d in re.findall(r'<path d="([^"]+)" stroke="#\w+" stroke-width="[\d.]+"/>', svg))
     assert squares == 2 * 4 * 12  # the norms, and below them the share of the carry
     means = run.recorder.gates["f"].mean(axis=1)
@@ -329,7 +329,7 @@ def test_a_horizon_that_the_record_does_not_reach_beyond_is_said_to_be_open() ->
         assert run.recorder.horizons[-1] == T - 1
         assert run.recorder.horizon().open  # type: ignore[union-attr]
         assert run.recorder.records()[-1]["open"]
-        said.append(re.findall(r'x="770"[^>]*>(lag ≥? ?\d+)<', run.recorder.drawing().svg)[0])
+        said.append(re.findall(r'x="770"[^>]*>(lag ≥? ?\d+)<', run.recorder.draw().svg)[0])
     assert said == ["lag ≥ 11", "lag ≥ 4"]
 
 
@@ -338,11 +338,11 @@ def test_exact_zeros_and_what_is_not_finite_are_told_apart() -> None:
     run.step()
     recorder = run.recorder
     assert recorder is not None
-    assert "exactly 0" not in recorder.drawing().svg
+    assert "exactly 0" not in recorder.draw().svg
     state = recorder.state_dict()
     state["norms"] = np.array([[1.0] * 10 + [0.0, math.inf]])
     recorder.load_state_dict(state)
-    svg = recorder.drawing().svg
+    svg = recorder.draw().svg
     assert "grey: exactly 0" in svg
     assert "#d55e00" in svg
 
@@ -365,7 +365,7 @@ def test_records_are_plain_numbers() -> None:
     (lambda: viz.Recorder()(3.0), TypeError, "expected a loss"),
     (lambda: viz.Recorder()(lambda: None), TypeError, "got NoneType"),
     (lambda: viz.Recorder()(nn.Linear(3, 2, rng=0)(XS).sum()), ValueError, "no time steps"),
-    (lambda: viz.Recorder().drawing(), ValueError, "nothing was recorded yet"),
+    (lambda: viz.Recorder().draw(), ValueError, "nothing was recorded yet"),
     (lambda: viz.Recorder(layer=3)(nn.RNN(3, 4, rng=0)(XS)[1].sum()), ValueError, "no layer 3; this graph has 1"),
     (lambda: viz.Recorder(state="q")(nn.RNN(3, 4, rng=0)(XS)[1].sum()), ValueError, "no state 'q'"),
 ])

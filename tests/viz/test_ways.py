@@ -298,7 +298,7 @@ def test_a_set_of_ways_has_one_name_at_every_state() -> None:
     for constant in (np.ones((2, 3)), Tensor(np.ones((2, 3)))):
         xs = Tensor(np.random.default_rng(0).standard_normal((4, 2, 3)))
         _, (h, _) = nn.unroll(peeping, xs, (constant, constant))
-        names = [set(viz.ways((h * h).sum(), state, "set").parts) for state in "hc"]
+        names = [set(viz.ways((h * h).sum(), state, by="set").parts) for state in "hc"]
         assert "f+o" in names[0] & names[1]
         assert not {"o+f"} & (names[0] | names[1])
 

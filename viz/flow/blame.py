@@ -1,6 +1,6 @@
 """Who is to blame: which step a loss blames, and to which step a shared weight owes its gradient. Numbers only.
 
-Two questions about one gradient (equations.md, section 2):
+Two questions about one gradient (docs/equations.md, section 2):
 
 * `local_errors`: δ_{t,k} = ∂L_t/∂z_k, how much the loss at step t blames step k.
 * `shares`: the gradient of a weight that all steps share is a sum with one term for each use. Here are the terms, by

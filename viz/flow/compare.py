@@ -2,7 +2,7 @@
 
 For each net one state is followed, the one that carries the memory (c if there is one, else h): how large ∂L/∂state is
 at every step back from the loss, by which ways it came there from the step after, and by what factor each step changed
-it. Numbers first; `Comparison.drawing` and `Comparison.curves` show them, `Comparison.verdict` says what they say.
+it. Numbers first; `Comparison.draw` and `viz.plot_comparison` show them, `Comparison.verdict` says what they say.
 """
 
 from __future__ import annotations
@@ -10,22 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import cycle
 from typing import Any
 
 from microgradrnn.engine import Node
+from viz.flow.drawable import Drawable
 from viz.flow.horizon import Horizon, horizon
 from viz.flow.messages import Flow, profiles
 from viz.flow.ways import CARRY, STRAIGHT, ways
 from viz.graph.steps import Edge, layer_of, no_steps, recurrent, states
 from viz.graph.trace import trace
-from viz.plots.curves import COLOURS, dot, need_matplotlib
-from viz.render.drawing import Drawing
-from viz.scale import Scale, short
-from viz.theme import DEFAULT, Theme, need_theme
-
-LINES = ("-", "--", "-.")  # dotted is the carry
+from viz.numbers import short
 
 
 @dataclass(frozen=True)
@@ -107,35 +101,20 @@ def geometric(factors: Sequence[float]) -> float:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Drawable):
     """Several tracks that are shown together. Made by `compare_flow`.
 
     Attributes:
         tracks: one for each net, in the order given, cut at the same lag.
         fraction: what a horizon is measured by.
-        scale: of all norms together.
-        name, theme: for the drawing.
     """
 
     tracks: tuple[Track, ...]
     fraction: float
-    scale: Scale
-    name: str
-    theme: Theme = DEFAULT
 
     def __repr__(self) -> str:
         nets = ", ".join(f"{t.net}: {t.state}" for t in self.tracks)
         return f"Comparison({nets}; {max(len(t.lags) for t in self.tracks)} steps)"
-
-    @cached_property
-    def drawing(self) -> Drawing:
-        """All tracks as lanes under one another."""
-        from viz.pictures.comparison import draw_comparison  # it draws what is defined here
-
-        return draw_comparison(self)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return self.drawing._repr_mimebundle_(include, exclude)
 
     @property
     def verdict(self) -> str:
@@ -157,37 +136,6 @@ class Comparison:
                              **{f"by {way}": part[j] for way, part in track.parts.items()}})
         return rows
 
-    def curves(self, ax: Any = None) -> Any:
-        """Plot the norm against the lag, a line for each net, and dotted what the carry alone passed on.
-
-        Returns the Axes of matplotlib. Zeros and what is not finite cannot stand on a log scale and are left out.
-
-        Raises:
-            ImportError: without matplotlib.
-        """
-        if ax is None:
-            ax = need_matplotlib()(figsize=(9, 4.6), layout="constrained").add_subplot()
-        for track, colour, line in zip(self.tracks, cycle(COLOURS), cycle(LINES), strict=False):
-            for norms, style in ((track.norms, {"linestyle": line, "linewidth": 2.0, "label": self.label(track)}),
-                                 (track.parts.get(CARRY, ()), {"linestyle": (0, (1, 1.6)), "linewidth": 1.0})):
-                if any(g > 0 for g in norms):
-                    shown = [g if g > 0 and math.isfinite(g) else math.nan for g in norms]
-                    ax.plot(track.lags, shown, color=colour, **style)
-            if (last := track.horizon(self.fraction)) is not None:
-                ax.plot([last], [track.at(last)], "o", color=colour, markersize=6, **dot(last))
-        ax.set_yscale("log")
-        ax.invert_xaxis()  # as in the drawing: time to the right, the gradient to the left
-        ax.set_xlabel("lag: steps back from the loss")
-        ax.set_ylabel("‖∂L/∂state‖₂, over the whole batch")
-        ax.set_title(self.name, loc="left", fontsize=11)
-        ax.grid(True, which="major", color="#d3dae1", linewidth=0.6)
-        for side in ("top", "right"):
-            ax.spines[side].set_visible(False)
-        if ax.get_lines():
-            ax.legend(frameon=False, title=f"● last above {self.fraction:g} × start (○ at least); "
-                      "dotted: the carry alone")
-        return ax
-
     def label(self, track: Track) -> str:
         """A net and its state."""
         return f"{track.net}: {track.state}"
@@ -195,7 +143,6 @@ class Comparison:
 
 def compare_flow(
     nets: Mapping[str, Node | Flow], *, lags: int = 100, layer: int = -1, fraction: float = 0.01,
-    scale: Scale | None = None, name: str = "how far back the gradient reaches", theme: Theme = DEFAULT,
 ) -> Comparison:  # fmt: skip
     """Follow the gradient of several nets back through time, side by side.
 
@@ -206,9 +153,6 @@ def compare_flow(
         layer: which layer of each net, the last made by default: the topmost of a stack, and in a bidirectional net the
             one that reads backwards, whose lag 0 is the first time step. A net of several is named with its layer.
         fraction: the horizon is the largest lag at which the norm is above this fraction of its start.
-        scale: of the norms; by default the decades of all of them.
-        name: the title.
-        theme: sizes and colours.
 
     Returns:
         A `Comparison`. Where no gradient reaches any state, its verdict and its drawing say so.
@@ -225,9 +169,8 @@ def compare_flow(
     Comparison(rnn: h, gru: h; 30 steps)
     >>> [sorted(track.parts) for track in found.tracks]
     [['straight', 'tanh'], ['carry', 'n', 'r', 'straight', 'z']]
-    >>> found.drawing.save("nets.svg")  # doctest: +SKIP
+    >>> found.draw().save("nets.svg")  # doctest: +SKIP
     """
-    need_theme(theme)
     if not isinstance(nets, Mapping):
         raise TypeError("compare_flow: nets is a dict from the name of each net to its loss, {'lstm': loss, ...}; got "
                         f"{type(nets).__name__}")
@@ -237,9 +180,7 @@ def compare_flow(
         raise ValueError(f"compare_flow: lags must be at least 1, got {lags}")
     if not 0 < fraction < 1:
         raise ValueError(f"compare_flow: fraction must lie between 0 and 1, got {fraction!r}")
-    tracks = tuple(track_of(str(net), of, lags, layer) for net, of in nets.items())
-    every = [g for track in tracks for g in track.norms]
-    return Comparison(tracks, fraction, scale or Scale.of(every, widest=12), name, theme)
+    return Comparison(tuple(track_of(str(net), of, lags, layer) for net, of in nets.items()), fraction)
 
 
 def track_of(net: str, of: Node | Flow, lags: int, layer: int = -1) -> Track:
@@ -425,7 +366,7 @@ def percent(share: float) -> str:
     """A share: in percent where that reads well.
 
     >>> percent(0.25), percent(3e-9), percent(0.0)
-    ('25 %', '3.0e-9', 'exactly nothing')
+    ('25 %', '3.0·10⁻⁹', 'exactly nothing')
     """
     if share == 0:
         return "exactly nothing"

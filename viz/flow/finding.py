@@ -8,7 +8,7 @@ import networkx as nx
 
 from viz.flow.messages import Flow, profiles
 from viz.graph.steps import layers, recurrent
-from viz.scale import short
+from viz.numbers import short
 
 
 def finding(flow: Flow, net: str = "") -> str:

@@ -4,7 +4,7 @@ Back-propagation through time is a product of these matrices, one for each step;
 a property of the product. They are taken from the graph itself, step by step (`viz.flow.local`), so T steps cost T
 times one step.
 
-States are rows (equations.md, section 2): ``J[i, k] = ∂(unit k after the step) / ∂(unit i before it)``. So
+States are rows (docs/equations.md, section 2): ``J[i, k] = ∂(unit k after the step) / ∂(unit i before it)``. So
 ``dh_t = dh_{t-1} J_t``, the simple net has ``J_t = W diag(φ'(z_t))``, products are written in the order of time,
 ``∂h_T/∂h_0 = J_1 J_2 ⋯ J_T``, and a gradient is multiplied by ``J_tᵀ``. (PyTorch's jacobian is the transpose.)
 """
@@ -136,7 +136,7 @@ class StepJacobians:
         return np.concatenate([[0.0], np.cumsum(logs)])
 
     def bound(self, W: Any, slope: float = 1.0) -> np.ndarray:
-        """log10 (‖W‖₂ max|φ'|)^k for k = 0..T: the bound of equations.md, section 2, for the simple net.
+        """log10 (‖W‖₂ max|φ'|)^k for k = 0..T: the bound of docs/equations.md, section 2, for the simple net.
 
         Below 1, vanishing is certain. Above 1 it says nothing about explosion.
 

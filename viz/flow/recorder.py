@@ -32,6 +32,7 @@ import numpy as np
 from microgradrnn.engine import Node
 from microgradrnn.engine.backward import reverse
 from microgradrnn.files import DamagedFileError, read_whole, write_whole
+from viz.flow.drawable import Drawable
 from viz.flow.horizon import Horizon, horizon
 from viz.flow.messages import Arrival, gradient_flow
 from viz.flow.ragged import leaves_out
@@ -39,11 +40,9 @@ from viz.graph.identities import identities
 from viz.graph.reachable import reachable
 from viz.graph.steps import is_linear, recurrent
 from viz.graph.trace import norm, traced
-from viz.render.drawing import Drawing
-from viz.theme import DEFAULT, Theme
 
 
-class Recorder:
+class Recorder(Drawable):
     """Writes down, every n updates, the profile of a state, its horizon, the share of its carry and the gates' means.
 
     The state is one of the loop made last, and so are the gates, unless `layer` says otherwise. In a bidirectional net
@@ -249,21 +248,8 @@ class Recorder:
                                    f"({type(error).__name__}: {error})") from error
         return made
 
-    def drawing(self, name: str = "how far back the gradient reaches, while training",
-                theme: Theme = DEFAULT) -> Drawing:
-        """A heat map, lag against update, the horizon as a line, and below it the means of the gates.
-
-        Raises:
-            ValueError: if nothing was recorded.
-        """
-        if not self.updates:
-            raise ValueError("Recorder: nothing was recorded yet; call the recorder with the loss of every update")
-        from viz.pictures.recording import draw_recording  # it draws what is defined here
-
-        return draw_recording(self, name, theme)
-
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return self.drawing()._repr_mimebundle_(include, exclude) if self.updates else {"text/plain": repr(self)}
+        return super()._repr_mimebundle_(include, exclude) if self.updates else {"text/plain": repr(self)}
 
 
 # ------------------------------------------------------------------------------------------------ the measurement

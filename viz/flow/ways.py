@@ -30,6 +30,7 @@ import numpy as np
 
 from microgradrnn.engine import Node
 from microgradrnn.engine.backward import reverse
+from viz.flow.drawable import Drawable
 from viz.flow.messages import Flow
 from viz.flow.path_classes import split_reverse
 from viz.flow.ragged import arrives, by_own_lag, leaves_out, own_lags, running_of
@@ -101,7 +102,7 @@ RULES: dict[str, Rule] = {
 
 
 @dataclass(frozen=True)
-class Ways:
+class Ways(Drawable):
     """The gradient at one state, step by step, the last step first, and its parts.
 
     In a padded batch each sequence has lags of its own, counted from its own end, and `steps` are those of the longest.
@@ -168,16 +169,6 @@ class Ways:
                 f"{tolerance:g}; in float32 that is rounding, with float64 please report it"
             )
         return error
-
-    def draw(self, **options: Any) -> Any:
-        """The picture: `viz.draw_ways`."""
-        from viz.pictures.ways import draw_ways
-
-        return draw_ways(self, **options)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        bundle: dict[str, str] = self.draw()._repr_mimebundle_(include, exclude)
-        return bundle
 
     def records(self) -> list[dict[str, Any]]:
         """One dict for each step and class, ready for ``pandas.DataFrame``."""

@@ -2,7 +2,7 @@
 
 `fold` does it all; it is made of steps, each from graph to graph, that may be used by themselves and one after
 another: `with_flow`, `hide_constants`, `hide_plumbing`, `fuse`, `fold_steps`, `fold_repeats`, `fold_modules`,
-`parameters_per_use`. None of them invents or loses a path; see `viz.contract` for the rule.
+`parameters_per_use`. None of them invents or loses a path; see `viz.folding.contract` for the rule.
 
 The schema is that of `viz.trace`. A node that stands for others has besides
 

@@ -7,9 +7,10 @@ in time has the same axis and a mirrored cell.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -19,11 +20,12 @@ from viz.flow.messages import Flow
 from viz.graph.cells import PLUMBING, Wire, one_cell
 from viz.graph.labels import need_labels
 from viz.graph.steps import Edge, Layer, states
-from viz.layout.cell import Tile, lay_out, mirrored
-from viz.scale import short
+from viz.layout.cell import Tile, gap, lay_out, mirrored
+from viz.numbers import short
 from viz.theme import Theme
-from viz.typography import shorten
+from viz.typography import shorten, text_width
 
+BREAK = 50.0  # the room between two columns where steps are left out
 JOINING = PLUMBING | {"stack", "concat", "pad"}  # what lies between a layer and who reads it, and is not worth a box
 
 
@@ -86,7 +88,7 @@ class Net:
 
     graph: nx.MultiDiGraph
     flow: Flow | None
-    title: str
+    name: str
     labels: Mapping[int, object]
     lanes: list[Lane]
     groups: list[Group]
@@ -140,9 +142,16 @@ class Net:
                     yield g
 
 
-def net(graph: nx.MultiDiGraph, found: list[Layer], flow: Flow | None, steps: tuple[int, int] | None, last: int,
-        labels: Sequence[object] | Mapping[int, object] | None, name: str | None, theme: Theme) -> Net:
+def net(graph: nx.MultiDiGraph, found: list[Layer], flow: Flow | None, steps: tuple[int, int] | None,
+        last: int | None, labels: Sequence[object] | Mapping[int, object] | None, name: str | None, theme: Theme,
+        most: int | None = None) -> Net:  # fmt: skip
     """All that a picture of these layers shows.
+
+    Args:
+        graph, found, flow: the graph, its layers, and the gradient.
+        steps, last: the columns that are asked for; by default as many as fit on the page of the theme, at most
+            ``most``.
+        labels, name, theme: as in `viz.draw_unrolled`.
 
     Raises:
         ValueError: if the steps are not in the graph.
@@ -164,7 +173,11 @@ def net(graph: nx.MultiDiGraph, found: list[Layer], flow: Flow | None, steps: tu
         taken = {other.row for other in lanes[:j] if overlap(other, lane)}
         while lane.row in taken:
             lane.row += 1
-    columns = chosen(lanes, steps, last)
+    groups = reading.groups()
+    if steps is None and last is None:
+        columns = fitting_columns(graph, lanes, groups, flow is not None, theme, most)
+    else:
+        columns = chosen(lanes, steps, 8 if last is None else last)
     window = set(columns)
     for lane, layer in zip(lanes, found, strict=True):
         lane.shown = [step for step in sorted(layer.steps) if step + lane.offset in window]
@@ -175,8 +188,74 @@ def net(graph: nx.MultiDiGraph, found: list[Layer], flow: Flow | None, steps: tu
         tile = lay_out(one_cell(graph, lane.layer, [step for step in lane.layer.order if step in seen]), theme)
         lane.tile, lane.label = mirrored(tile) if is_backwards(lane.layer) else tile, label
     said = need_labels("draw_unrolled", labels, columns[-1] + 1, "steps")
-    drawn = Net(graph, flow, name or "", said, lanes, reading.groups(), columns)
-    return drawn if name else replace(drawn, title=f"{called(found) or 'graph'}, T = {drawn.T}")
+    return Net(graph, flow, name or called(found), said, lanes, groups, columns)
+
+
+def fitting_columns(graph: nx.MultiDiGraph, lanes: Sequence[Lane], groups: Sequence[Group], spaced: bool,
+                    theme: Theme, most: int | None) -> list[int]:  # fmt: skip
+    """As many columns as fit on the page: the last ones; or spaced, more of them near the loss than far from it."""
+    have = sorted({step + lane.offset for lane in lanes for step in lane.layer.steps})
+    for lane in lanes:
+        tile = lay_out(one_cell(graph, lane.layer, lane.layer.order[-2:]), theme)
+        lane.tile = mirrored(tile) if is_backwards(lane.layer) else tile
+    boxes = max((group_width(group) for group in groups), default=0.0)
+    others = 2 * theme.margin + (46 if spaced else 84) + passing(lanes) + boxes
+    pitch = pitch_of(lanes, theme)
+    n = max(1, int((theme.page - others) // pitch))
+    if spaced and n < len(have):
+        n = max(1, int((theme.page - others + BREAK) // (pitch + BREAK)))
+    n = min(n, len(have), most or n)
+    back = all(is_backwards(lane.layer) for lane in lanes)
+    lags = spaced_lags(len(have), n) if spaced else range(n)
+    return sorted(have[lag] if back else have[-1 - lag] for lag in lags)
+
+
+def spaced_lags(T: int, n: int) -> list[int]:
+    """So many of the lags 0, ..., T - 1: the ends, and round numbers in between, closer together near 0.
+
+    >>> spaced_lags(100, 4), spaced_lags(101, 5), spaced_lags(3, 8)
+    ([0, 1, 5, 99], [0, 1, 5, 20, 100], [0, 1, 2])
+    """
+    if n >= T or n < 2:
+        return list(range(min(n, T)))
+    found, count = ([0, 1], n - 2) if n > 3 else ([0], n - 1)
+    for k in range(1, count):
+        wanted = (T - 1) ** (k / count)
+        tens = 10 ** int(math.log10(wanted))
+        found.append(max(found[-1] + 1, max(m * tens for m in (1, 2, 5) if m * tens <= wanted * 1.1)))
+    return [*found, T - 1] if found[-1] < T - 1 else list(range(n))
+
+
+def group_width(group: Group) -> float:
+    """How wide a box after the last step is."""
+    return max(text_width(group.title, 12), text_width(group.note, 12, bold=True), 60) + 18
+
+
+def pitch_of(lanes: Sequence[Lane], theme: Theme) -> float:
+    """From one column to the next. The name of a decoder stands in the gap before it."""
+    names = (line for lane in lanes if lane.after is not None for line in short_lines(lane.label))
+    between = max([*(gap(lane.tile.cell, theme) for lane in lanes), *(text_width(line, 11) + 16 for line in names)])
+    return cell_width(lanes) + between + 2 * passing(lanes)
+
+
+def cell_width(lanes: Sequence[Lane]) -> float:
+    """The width of the widest cell."""
+    return max(lane.tile.width for lane in lanes)
+
+
+def passing(lanes: Sequence[Lane]) -> float:
+    """The room at each side of a gap for wires that go past a row."""
+    rows = max(lane.row for lane in lanes)
+    return 6.0 + 6.0 * rows if rows else 0.0
+
+
+def short_lines(label: str) -> list[str]:
+    """A label in short lines.
+
+    >>> short_lines("encoder, layer 1, forwards →")
+    ['encoder', 'layer 1', 'forwards →']
+    """
+    return [shorten(line, 14) for line in label.split(", ") if line]
 
 
 def behind(before: Layer, offset: int, layer: Layer) -> int:

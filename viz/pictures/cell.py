@@ -25,13 +25,14 @@ from viz.graph.probe import Probe, probe
 from viz.graph.steps import Edge
 from viz.layout.cell import lay_out
 from viz.layout.geometry import Point, Route
+from viz.numbers import short
 from viz.pictures.formula_old import formula, formula_width
 from viz.pictures.glyphs_old import paint_glyph
 from viz.pictures.legend_old import wedge
 from viz.pictures.wires_old import FORWARDS, Look, look, paint_wire, strength
 from viz.render.drawing import Drawing
 from viz.render.markup import document, element, heading, path, text, title
-from viz.scale import Scale, short
+from viz.scale import Scale
 from viz.theme import DEFAULT, Theme, mixed, need_theme
 
 

@@ -12,14 +12,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from viz.errors import need
 from viz.flow.compare import Comparison, Track, geometric, mean_factor
 from viz.flow.ways import CARRY, STRAIGHT
+from viz.numbers import short
 from viz.pictures.legend_old import power_of_ten
 from viz.pictures.text import ink_on
 from viz.render.drawing import Drawing
 from viz.render.markup import document, element, heading, text, title
-from viz.scale import short
-from viz.theme import Theme
+from viz.scale import Scale
+from viz.theme import DEFAULT, Theme, need_theme
 from viz.typography import shorten, text_width
 
 WIDTH, LEFT, RIGHT = 900.0, 70.0, 758.0
@@ -71,27 +73,43 @@ def columns(track: Track, size: int) -> list[Column]:
     return found
 
 
-def draw_comparison(of: Comparison) -> Drawing:
-    """Draw a comparison."""
-    theme = of.theme
+def draw_comparison(
+    comparison: Comparison, *, name: str = "how far back the gradient reaches", scale: Scale | None = None,
+    theme: Theme = DEFAULT,
+) -> Drawing:  # fmt: skip
+    """Draw the gradient of several nets back through time, a lane for each, all on the same axes.
+
+    Args:
+        comparison: of `compare_flow`.
+        name: the title.
+        scale: of the norms; by default the decades of all of them.
+        theme: sizes and colours.
+
+    Raises:
+        TypeError: if given something else.
+    """
+    need_theme(theme)
+    need("draw_comparison", comparison, Comparison, "what viz.compare_flow(nets) returns")
+    of = comparison
+    scale = scale or Scale.of((g for track in of.tracks for g in track.norms), widest=12)
     furthest = max(lag for track in of.tracks for lag in track.lags)
     unit = (RIGHT - LEFT) / (furthest + 1)
     size = max(1, math.ceil(2 / unit))
     factors = [x for track in of.tracks for x in (*track.factors(), *track.kept())]
     limit = reach(factors)
     beyond = any(x > limit or x < 1 / limit for x in factors)
-    parts = [heading(16, 30, of.name, 17)[0]]
+    parts = [heading(16, 30, name, 17)[0]]
     y = 52.0
     for line in wrapped(of.verdict, WIDTH, 13):
         parts.append(text(16, y, line, anchor="start"))
         y += 19
     y += 6
     for track in of.tracks:
-        parts.extend(Lane(of, track, columns(track, size), y, unit, limit).paint())
+        parts.extend(Lane(track, columns(track, size), y, unit, limit, of.fraction, scale, theme).paint())
         y += HEAD + SIZE + WAYS + FACTOR + 8 + GAP
     parts.append(axis(furthest, y - GAP + 4, unit, theme))
-    markup, bottom = legend(of, y + 26, limit if beyond else None)
-    return document("".join([*parts, markup]), WIDTH, bottom, theme, of.name)
+    markup, bottom = legend(of, y + 26, limit if beyond else None, scale, theme)
+    return document("".join([*parts, markup]), WIDTH, bottom, theme, name)
 
 
 def reach(factors: Sequence[float]) -> float:
@@ -119,9 +137,10 @@ def wrapped(words: str, width: float, size: float) -> Iterator[str]:
 class Lane:
     """Draws one track, from y downwards."""
 
-    def __init__(self, of: Comparison, track: Track, found: list[Column], y: float, unit: float, limit: float) -> None:
+    def __init__(self, track: Track, found: list[Column], y: float, unit: float, limit: float, fraction: float,
+                 scale: Scale, theme: Theme) -> None:
         self.track, self.columns, self.y, self.unit, self.limit = track, found, y, unit, limit
-        self.theme, self.scale, self.fraction = of.theme, of.scale, of.fraction
+        self.theme, self.scale, self.fraction = theme, scale, fraction
         self.size_at = y + HEAD
         self.ways_at = self.size_at + SIZE + 4
         self.factor_at = self.ways_at + WAYS + 4
@@ -348,9 +367,8 @@ def axis(furthest: int, y: float, unit: float, theme: Theme) -> str:
     return "".join(parts)
 
 
-def legend(of: Comparison, y: float, limit: float | None) -> tuple[str, float]:
+def legend(of: Comparison, y: float, limit: float | None, scale: Scale, theme: Theme) -> tuple[str, float]:
     """The colours of norms, and what is what; where bars are cut, if some are. Returns the lower edge too."""
-    scale, theme = of.scale, of.theme
     decades = scale.high - scale.low
     unit, n = (RIGHT - LEFT) / decades, 8 * decades
     parts = [crisp(element("rect", x=LEFT + j * unit / 8, y=y, width=unit / 8 + 0.3, height=9.0,

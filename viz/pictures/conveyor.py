@@ -1,4 +1,4 @@
-"""The conveyor: lanes of equal cells and the wires between them, as SVG. `readout` draws the way to the loss.
+"""The conveyor: lanes of equal cells and the wires between them. `readout` draws the way to the loss.
 
 A column is a time step. From the bottom up: the weights, named once; the time and what is read; the lowest layer; the
 next; a rail that gathers what the loss reads at many steps. Between two rows lies a channel, between two columns a gap:
@@ -9,71 +9,57 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property, partial
+from itertools import accumulate, pairwise
 
 from viz.graph.cells import Wire
 from viz.graph.steps import Edge
-from viz.layout.cell import gap
 from viz.layout.geometry import Point, Route
-from viz.layout.lanes import Lane, Net, Output
-from viz.pictures.formula_old import lettering
-from viz.pictures.glyphs_old import paint_glyph, paint_glyphs
+from viz.layout.lanes import BREAK, Lane, Net, Output, cell_width, passing, short_lines
+from viz.numbers import short
 from viz.pictures.readout import HEAD, Readout
-from viz.pictures.wires_old import FORWARDS, NONE, PLAIN, Look, Stamps, look, paint_wire, strength
-from viz.render.markup import element, heading, number, text, title
-from viz.scale import Scale, short
+from viz.scale import Scale
+from viz.scene.chart import SMALL, Block
+from viz.scene.glyphs import chip_items, chip_width, glyph_items, tile_items
+from viz.scene.items import Box, Group, Item, Stamps, Text, circle
+from viz.scene.wires import FORWARDS, NONE, PLAIN, Look, look, strand, strength
 from viz.theme import Theme
 from viz.typography import shorten, text_width
 
 SPOKEN = 120  # up to so many cells, every wire says what it is when pointed at; beyond, every cell does
 CHANNEL, JOINT = 34.0, 84.0  # the height of a channel between two rows: without, and with joints
 RAIL = 46.0  # the room that the rail takes
+Wired = tuple[int, list[Item]]  # how strong, and what is drawn: the strongest is drawn last
 Joint = tuple[int, int]  # two lanes, the lower first, whose outputs are put side by side
-
-
-def natural_pitch(net: Net, theme: Theme) -> float:
-    """From one column to the next. The name of a decoder stands in the gap before it."""
-    names = (line for lane in net.lanes if lane.after is not None for line in lines(lane.label))
-    between = max([*(gap(lane.tile.cell, theme) for lane in net.lanes), *(text_width(line, 11) + 16 for line in names)])
-    return cell_width(net) + between + 2 * passing(net)
-
-
-def cell_width(net: Net) -> float:
-    """The width of the widest cell."""
-    return max(lane.tile.width for lane in net.lanes)
-
-
-def passing(net: Net) -> float:
-    """The room at each side of a gap for wires that go past a row."""
-    rows = max(lane.row for lane in net.lanes)
-    return 6.0 + 6.0 * rows if rows else 0.0
 
 
 class Painter:
     """Paints one net. The origin is its upper left corner."""
 
-    def __init__(self, net: Net, pitch: float, scale: Scale, theme: Theme, stamps: Stamps) -> None:
-        self.net, self.pitch, self.scale, self.theme, self.stamps = net, pitch, scale, theme, stamps
+    def __init__(self, net: Net, pitch: float, scale: Scale, theme: Theme, stamps: Stamps, named: bool) -> None:
+        self.net, self.pitch, self.scale, self.theme, self.stamps, self.named = net, pitch, scale, theme, stamps, named
         self.flow, self.lanes = net.flow, net.lanes
         self.column = {column: j for j, column in enumerate(net.columns)}
-        self.width = cell_width(net)
+        self.breaks = [0.0, *accumulate(BREAK * (b > a + 1) for a, b in pairwise(net.columns))]
+        self.width = cell_width(net.lanes)
         past = any(min(lane.layer.steps) < lane.shown[0] or (lane.offset and lane.after is None) for lane in self.lanes)
         back = any(lane.backwards for lane in self.lanes)
         first = [lane for lane in self.lanes if lane.label and lane.shown[0] + lane.offset == net.columns[0]]
-        self.margin = max([52.0 * past, *(text_width(line, 11) + 6 for lane in first for line in lines(lane.label))])
-        self.x0 = max(self.margin + 26.0, 46.0) + 20.0 * back + passing(net)
+        names = [line for lane in first for line in short_lines(lane.label)]
+        self.margin = max([52.0 * past, *(text_width(line, SMALL, bold=True) + 6 for line in names)])
+        self.x0 = max(self.margin + 26.0, 46.0) + 20.0 * back + passing(net.lanes)
         self.rows = 1 + max(lane.row for lane in self.lanes)
         self.drawn: set[Look] = set()  # all looks that wires have in this picture
         self.spoken = sum(len(lane.shown) for lane in self.lanes) <= SPOKEN
         self.index = {id(lane): j for j, lane in enumerate(self.lanes)}
         self.joints = self._joints()
-        self.loss = Readout(self)
+        self.readout = Readout(self)
         self.y = self._levels()
 
     # ------------------------------------------------------------------------------------------------ where things are
     def _levels(self) -> list[float]:
         """The y of the upper edge of each row, the lowest row first."""
         y = HEAD + (RAIL + (JOINT - CHANNEL) * any(lanes[1] in self._top for lanes in self.joints)
-                    if self.loss.railed else 14.0)
+                    if self.readout.railed else 14.0)
         found = []
         for row in reversed(range(self.rows)):
             found.append(y)
@@ -100,7 +86,7 @@ class Painter:
 
     def at(self, column: int) -> float:
         """The x of the left edge of a column."""
-        return self.x0 + self.column[column] * self.pitch
+        return self.x0 + self.column[column] * self.pitch + self.breaks[self.column[column]]
 
     @property
     def right(self) -> float:
@@ -111,6 +97,12 @@ class Painter:
     def between(self) -> float:
         """The width of a gap."""
         return self.pitch - self.width
+
+    @cached_property
+    def lags(self) -> int | None:
+        """The step at which the lag is 0; None without a gradient, or where layers differ in it."""
+        ends = {max(lane.layer.steps) if not lane.backwards else -1 for lane in self.lanes}
+        return ends.pop() if self.flow is not None and len(ends) == 1 and -1 not in ends else None
 
     def _joints(self) -> list[Joint]:
         """Pairs of lanes, one each way, whose outputs go to the same places: side by side."""
@@ -133,39 +125,43 @@ class Painter:
         return next((pair for pair in self.joints if self.index[id(lane)] in pair), None)
 
     # ------------------------------------------------------------------------------------------------ everything
-    def paint(self) -> tuple[str, float, float]:
-        """Markup, width, height."""
-        backs, wires, glyphs, notes = [], [], [], []
+    def paint(self) -> Block:
+        """The whole net."""
+        backs: list[Item] = []
+        wires: list[Wired] = []
+        glyphs: list[Item] = []
+        notes: list[Item] = []
         for lane in self.lanes:
             for step in lane.shown:
                 x, y = self.left(lane, step), self.y[lane.row]
-                backs.append(self.stamps.use((id(lane), "back"), partial(self.back, lane), x=x, y=y))
-                wires.append(self.cell_wires(lane, step))
+                backs.append(self.stamps.use((id(lane), "back"), partial(self.back, lane), x, y))
+                wires += self.cell_wires(lane, step)
                 if all(lane.node(step, name) for name in lane.tile.cell.glyphs if name not in lane.tile.cell.borrowed):
-                    glyphs.append(self.stamps.use((id(lane), "cell"), partial(paint_glyphs, lane.tile, self.theme),
-                                                  x=x, y=y))
+                    glyphs.append(self.stamps.use((id(lane), "cell"), partial(tile_items, lane.tile, self.theme), x, y,
+                                                  key=("cell", lane.label, step), note=self.told(lane, step)))
                 else:
-                    glyphs.append(element("g", "".join(
-                        paint_glyph(glyph, lane.tile.boxes[name], self.theme)
-                        for name, glyph in lane.tile.cell.glyphs.items() if lane.node(step, name)
-                    ), transform=f"translate({number(x)},{number(y)})"))
-                notes.append(self.states(lane, step))
-            notes.append(self.margins(lane))
+                    glyphs.append(Group([item for name, glyph in lane.tile.cell.glyphs.items() if lane.node(step, name)
+                                         for item in glyph_items(glyph, lane.tile.boxes[name], self.theme,
+                                                                 key=("glyph", name))], x, y,
+                                        key=("cell", lane.label, step), note=self.told(lane, step)))
+                notes += self.states(lane, step)
+            notes += self.margins(lane)
         loose, joints = self.between_lanes()
-        out, risers = self.loss.out()
-        boxes, right = self.loss.boxes()
+        out, risers = self.readout.out()
+        boxes, right = self.readout.boxes()
         captions, low = self.captions()
         rails, bottom, far = self.weights(low)
-        top, wide = heading(0, 16, self.net.title)
-        ends = [markup for _, markup in self.loss.ends()]  # below all else: they begin on wires that are something
-        markup = (top + "".join([*backs, *ends, *wires]) + "".join(strands([*loose, *out, *risers]))
-                  + "".join(glyphs) + joints + boxes + "".join(notes) + captions + rails)
-        return markup, max(right, far, wide), bottom
+        ends = self.readout.ends()  # below all else: they begin on wires that are something
+        name = f"{self.net.name or 'net'}, T = {self.net.T}"
+        top: list[Item] = [Text(0, 14, name, 13, bold=True, key=("net", self.net.name))] if self.named else []
+        items = [*top, *backs, *drawn(ends), *drawn(wires), *drawn([*loose, *out, *risers]), *glyphs, *joints, *boxes,
+                 *notes, *captions, *rails]
+        wide = text_width(name, 13, bold=True)
+        return Block(items, max(right, far, wide), bottom)
 
-    def back(self, lane: Lane) -> str:
+    def back(self, lane: Lane) -> list[Item]:
         """The ground that a cell stands on."""
-        return element("rect", width=lane.tile.width, height=lane.tile.height, rx=10, fill=self.theme.tile,
-                       stroke=self.theme.rim)
+        return [Box(0, 0, lane.tile.width, lane.tile.height, 10, fill=self.theme.tile, stroke=self.theme.rim)]
 
     def look(self, edge: Edge | None) -> Look:
         """How the wire of an edge looks."""
@@ -176,32 +172,36 @@ class Painter:
     def note(self, words: str, edge: Edge | None) -> str:
         """What a wire says when pointed at."""
         g = self.net.message(edge)
-        return title(f"{words}: {g:.4g}") if self.spoken and g is not None else ""
+        return f"{words}: {g:.4g}" if self.spoken and g is not None else ""
 
     # ------------------------------------------------------------------------------------------------ inside cells
-    def cell_wires(self, lane: Lane, step: int) -> str:
-        """The wires into one cell, the strongest on top."""
-        found: list[tuple[int, str]] = []
-        turn = lane.turn[step]
+    def cell_wires(self, lane: Lane, step: int) -> list[Wired]:
+        """The wires into one cell."""
+        found: list[Wired] = []
+        turn, x, y = lane.turn[step], self.left(lane, step), self.y[lane.row]
         for j, wire in enumerate(lane.tile.cell.wires):
             edge = self.net.edge(lane, step, wire)
             before = lane.order[turn - wire.delay] if turn >= wire.delay else None
             if edge is None:
                 if wire.recurrent and before is None and lane.node(step, wire.edge[0]):
-                    found.append((-2, self.stamps.use((id(lane), j, "first"), partial(self.first_state, lane, wire))))
+                    first = self.stamps.use((id(lane), j, "first"), partial(self.first_state, lane, wire), x, y)
+                    found.append((-2, [first]))
                 continue
             if wire.recurrent and before is None and lane.after is not None:
                 continue  # from the lane before: drawn with what joins lanes
-            seen = not wire.recurrent or (before is not None and before + lane.offset in self.column)
+            seen = not wire.recurrent or (before is not None and before + lane.offset in self.column
+                                          and (wire.delay > 1 or self.adjacent(before + lane.offset,
+                                                                               step + lane.offset)))
             how = self.look(edge)
-            markup = self.stamps.use(
-                (id(lane), j, how, seen),
-                partial(self.inner_strand, lane, wire, how, seen),
-                self.note(self.said(lane, step, wire, before), edge) if self.spoken else "")
-            found.append((strength(how), markup))
-        said = "" if self.spoken or self.flow is None else title(self.told(lane, step))
-        there = f"translate({number(self.left(lane, step))},{number(self.y[lane.row])})"
-        return element("g", said + "".join(strands(found)), transform=there)
+            note = self.note(self.said(lane, step, wire, before), edge) if self.spoken else ""
+            found.append((strength(how), [self.stamps.use(
+                (id(lane), j, how, seen), partial(self.inner_wire, lane, wire, how, seen), x, y,
+                key=("edge", *edge), datum=self.net.message(edge), note=note)]))
+        return found
+
+    def adjacent(self, a: int, b: int) -> bool:
+        """Do two columns stand side by side?"""
+        return abs(self.column[a] - self.column[b]) == 1
 
     def said(self, lane: Lane, step: int, wire: Wire, before: int | None) -> str:
         """What a wire is, in words."""
@@ -214,7 +214,8 @@ class Painter:
 
     def told(self, lane: Lane, step: int) -> str:
         """What a cell says when pointed at, where there are too many wires to say it."""
-        assert self.flow is not None
+        if self.flow is None or self.spoken:
+            return ""
         parts = [f"t = {step}"]
         for state in lane.tile.cell.states:
             node = lane.node(step, state)
@@ -223,10 +224,10 @@ class Painter:
                 parts.append(f"‖∂L/∂{lane.tile.cell.symbols.get(state, state)}‖ {size}")
         return ", ".join(parts)
 
-    def inner_strand(self, lane: Lane, wire: Wire, how: Look, seen: bool) -> str:
+    def inner_wire(self, lane: Lane, wire: Wire, how: Look, seen: bool) -> list[Item]:
         """A wire in the coordinates of the cell it leads into."""
         route = self.recurrent_route(lane, wire, seen) if wire.recurrent else lane.tile.routes[wire.edge]
-        return paint_wire(route, how, self.theme, self.joins(lane, wire))
+        return strand(route, how, self.scale, self.theme, self.joins(lane, wire))
 
     def joins(self, lane: Lane, wire: Wire) -> Point | None:
         """Where what comes up from below flows into the main line."""
@@ -253,100 +254,110 @@ class Painter:
             way.pieces.append(((x1 + 40 * side, y1 - 60), (x2 - 40 * side, y2 - 60), (x2, y2)))
         return Route(way.start, [*way.pieces, (entry.start,), *entry.pieces])
 
-    def first_state(self, lane: Lane, wire: Wire) -> str:
+    def first_state(self, lane: Lane, wire: Wire) -> list[Item]:
         """A stub for the state that the net starts from, through which no gradient needs to flow."""
         entry = lane.tile.entries[wire.edge]
         (x, y), side = entry.start, -1 if lane.backwards else 1
         stub = Route((x - 22 * side, y), [(entry.start,), *entry.pieces])
         self.drawn.add(NONE)
-        return paint_wire(stub, NONE, self.theme)
+        return strand(stub, NONE, self.scale, self.theme)
 
     # ------------------------------------------------------------------------------------------------ beside cells
-    def states(self, lane: Lane, step: int) -> str:
-        """The name of each state, and the norm of its gradient, in the gap that it crosses."""
-        parts, cell, side = [], lane.tile.cell, -1 if lane.backwards else 1
+    def states(self, lane: Lane, step: int) -> list[Item]:
+        """The name of each state in the gap that it crosses, and in a frame the norm of its whole gradient."""
+        items: list[Item] = []
+        cell, side = lane.tile.cell, -1 if lane.backwards else 1
         for state in cell.states:
             node = lane.node(step, state)
             if node is None or not any(w.recurrent and w.source == state for w in cell.wires):
                 continue
             x, y = lane.tile.exits[state].end
-            x += self.left(lane, step) + side * (self.pitch - lane.tile.width) / 2
+            x += self.left(lane, step) + side * (self.theme.between + 8) / 2
             y += self.y[lane.row]
-            parts.append(text(x, y - 9, shorten(cell.symbols.get(state, state), 6), sub=step, font_style="italic"))
+            name = shorten(cell.symbols.get(state, state), 6)
+            items.append(Text(x, y - 9, [(name, 0), (str(step), -1)], self.theme.size, "middle", italic=True))
             if self.flow is not None:
-                parts.append(text(x, y + 19, short(self.flow.gradients.get(node, 0.0)), font_size="11"))
-        return "".join(parts)
+                g = self.flow.gradients.get(node, 0.0)
+                items += badge(x, y + 10, g, self.theme, ("state", node), f"‖∂L/∂{name}‖ at t = {step}: {g:.4g}")
+        return items
 
-    def margins(self, lane: Lane) -> str:
-        """The name of the lane, and how much of it lies before and after what is drawn."""
-        theme, parts = self.theme, []
+    def margins(self, lane: Lane) -> list[Item]:
+        """The name of the lane, and how much of it lies before, between and after what is drawn."""
+        theme = self.theme
+        items: list[Item] = []
         middle = self.y[lane.row] + lane.tile.height / 2
         earlier = sum(step < lane.shown[0] for step in lane.layer.steps) + (lane.offset if lane.after is None else 0)
         later = sum(step > lane.shown[-1] for step in lane.layer.steps)
-        said = [(line, "bold") for line in lines(lane.label)]
+        said = [(line, True) for line in short_lines(lane.label)]
         if earlier:
-            said += [(f"⋯ {earlier}", "normal"), ("earlier", "normal")]
+            said += [(f"⋯ {earlier}", False), ("earlier", False)]
         column = lane.shown[0] + lane.offset
         x = 0.0 if column == self.net.columns[0] else self.at(column) - self.between / 2
-        for j, (line, weight) in enumerate(said):
-            parts.append(text(x, middle + 15 * (j - (len(said) - 1) / 2) + 4, line, anchor="middle" if x else "start",
-                              font_size="11", font_weight=weight, fill=theme.faint))
-        if later:
-            x = self.right + self.between - 6
-            parts.append(text(x, middle, f"{later} ⋯", anchor="start", fill=theme.faint, font_size="11")
-                         + text(x, middle + 15, "later", anchor="start", fill=theme.faint, font_size="11"))
-        return "".join(parts)
+        for j, (line, bold) in enumerate(said):
+            y = middle + 15 * (j - (len(said) - 1) / 2) + 4
+            items.append(Text(x, y, line, SMALL, "middle" if x else "start", bold=bold, fill=theme.faint))
+        skipped = [(self.at(b + lane.offset) - self.between / 2 - BREAK / 2, b - a - 1, "between")
+                   for a, b in pairwise(lane.shown) if b > a + 1]
+        skipped += [(self.right + self.between + 22, later, "later")] if later else []
+        for x, n, where in skipped:
+            words = ("⋯", f"{n} step{'s' * (n > 1)}", where)
+            top = max(middle - 8, self.y[lane.row] + 78)  # below the number at the state
+            items += [Text(x, top + 15 * j, line, SMALL, "middle", fill=theme.faint)
+                      for j, line in enumerate(words)]
+        return items
 
-    def captions(self) -> tuple[str, float]:
+    def captions(self) -> tuple[list[Item], float]:
         """The time, and what is read, under each column; the y below them."""
-        parts, theme = [], self.theme
+        items: list[Item] = []
+        theme = self.theme
         lowest = {column: lane for lane in sorted(self.lanes, key=lambda lane: -lane.row)
                   for column in (step + lane.offset for step in lane.shown)}
         for column, lane in lowest.items():
             x = self.at(column) + self.width / 2
-            parts.append(text(x, self.bottom + 17, f"t = {column - lane.offset}", font_size="12", fill=theme.faint))
+            t = column - lane.offset
+            lag = "" if self.lags is None else f", lag {self.lags - t}"
+            items.append(Text(x, self.bottom + 17, f"t = {t}{lag}", 12, "middle", fill=theme.faint,
+                              key=("time", column)))
             if column in self.net.labels:
                 whole = str(self.net.labels[column])
                 seen = shorten(whole, 14)
-                said = text(x, self.bottom + 37, f"“{seen}”", font_family="DejaVu Sans Mono, monospace")
-                parts.append(said if seen == whole else element("g", title(whole) + said))
-        return "".join(parts), self.bottom + (48 if self.net.labels else 28)
+                items.append(Text(x, self.bottom + 37, f"“{seen}”", theme.size, "middle", mono=True,
+                                  note="" if seen == whole else whole, key=("label", column)))
+        return items, self.bottom + (48 if self.net.labels else 28)
 
-    def weights(self, y: float) -> tuple[str, float, float]:
+    def weights(self, y: float) -> tuple[list[Item], float, float]:
         """The weights of each lane, named once for all steps; the y below them, and how far they reach."""
-        theme, parts, far = self.theme, [], 0.0
+        items: list[Item] = []
+        theme, far, start = self.theme, 0.0, self.x0 + 8
+        room = max(self.right, theme.page - 2 * theme.margin) if self.net.columns else self.right
         for lane in sorted(self.lanes, key=lambda lane: -lane.row):
             cell = lane.tile.cell
             if not cell.weights:
                 continue
             y += 14
-            x = self.x0 + 8
-            if lane.label:
-                words = shorten(lane.label, 30)
-                parts.append(text(x, y + 4, words, anchor="start", font_size="11", fill=theme.faint))
-                x += text_width(words, 11) + 10
+            x, T = 0.0, len(lane.layer.steps)
+            shared = f"the same weights at all {T} steps" if T > 1 else "the weights"
+            words = f"{shorten(lane.label, 30)}: {shared}" if lane.label else shared
+            items.append(Text(x, y + 4, words, SMALL, fill=theme.faint))
+            x = max(text_width(words, SMALL) + 12, 0.0)
             for node in cell.weights:
-                words = self.chip(lane, node)
-                w = text_width(words, 11) + 16
-                parts.append(element("rect", x=x, y=y - 10, width=w, height=20, rx=10, fill=theme.paper,
-                                     stroke=theme.wire))
-                parts.append(lettering(x + w / 2, y + 4, words, 11))
-                x += w + 10
-            T = len(lane.layer.steps)
-            words = f"the same weights at all {T} steps" if T > 1 else "the weights"
-            parts.append(text(x, y + 4, words, anchor="start", font_size="11", fill=theme.faint))
-            far = max(far, x + text_width(words, 11))
+                words, g = self.chip(lane, node)
+                w = chip_width(words)
+                if x + w > room and x > start:
+                    x, y = start, y + 26
+                items += chip_items(x, y, w, words, theme, key=("weight", node), datum=g)
+                x += w + 8
+                far = max(far, x)
             y += 14
-        return "".join(parts), y + 6, far
+        return items, y + 6, far
 
-    def chip(self, lane: Lane, node: str) -> str:
-        """What is said of a weight."""
+    def chip(self, lane: Lane, node: str) -> tuple[str, float | None]:
+        """What is said of a weight, and the norm of its gradient."""
         said = self.net.graph.nodes[node]
         called = shorten(lane.tile.cell.names.get(node, said["name"]), 12)
         words = f"{called} {said['shape'].strip('(),').replace(', ', '×')}".rstrip()
-        if self.flow is not None and node in self.flow.gradients:
-            words += f"  ‖∂L/∂{called}‖ = {short(self.flow.gradients[node])}"
-        return words
+        g = None if self.flow is None else self.flow.gradients.get(node)
+        return (words if g is None else f"{words}  ‖∂L/∂{called}‖ = {short(g)}"), g
 
     # ------------------------------------------------------------------------------------------------ between lanes
     def climb(self, route: Route, column: int, row: int, target: int, side: int) -> Route:
@@ -381,10 +392,10 @@ class Painter:
             found.append((lane.tile.inlet(name).shifted(self.left(lane, step), self.y[lane.row]), edge))
         return found
 
-    def between_lanes(self) -> tuple[list[tuple[int, str]], str]:
+    def between_lanes(self) -> tuple[list[Wired], list[Item]]:
         """The wires from layer to layer, and the joints where two directions are put side by side."""
-        found: list[tuple[int, str]] = []
-        joints: list[str] = []
+        found: list[Wired] = []
+        joints: list[Item] = []
         for lane in self.lanes:
             found.extend(self.from_before(lane))
             found.extend(self.onward(lane))
@@ -394,17 +405,18 @@ class Painter:
                     for j in sorted(output.lanes):
                         found.extend(self.into(lane, output, self.lanes[j]))
         for pair in self.joints:
-            before = len(joints)
+            said = False
             for column in self.net.columns:
                 wires, dot = self.joint(pair, column)
                 found.extend(wires)
-                if dot and not any(joints[before:]):
+                joints.extend(dot)
+                if dot and not said:
                     x, y = self.dot(pair, column)
-                    dot += text(x + 15, y, "side by side", anchor="start", font_size="11", fill=self.theme.faint)
-                joints.append(dot)
-        return found, "".join(joints)
+                    joints.append(Text(x + 15, y, "side by side", SMALL, fill=self.theme.faint))
+                    said = True
+        return found, joints
 
-    def onward(self, lane: Lane) -> Iterable[tuple[int, str]]:
+    def onward(self, lane: Lane) -> Iterable[Wired]:
         """What is handed on to cells that are not drawn: as far as the gap."""
         words = lane.tile.cell.words
         far = (self.theme.between - 12) * (-1 if lane.backwards else 1)
@@ -423,7 +435,7 @@ class Painter:
                 found.setdefault((output.step, output.name), output)
         return list(found.values())
 
-    def into(self, lane: Lane, output: Output, target: Lane) -> Iterable[tuple[int, str]]:
+    def into(self, lane: Lane, output: Output, target: Lane) -> Iterable[Wired]:
         """From a layer to the one that reads it, at the same step."""
         column = output.step + lane.offset
         step = column - target.offset
@@ -445,18 +457,18 @@ class Painter:
         words = lane.tile.cell.words.get(name, name)
         return f"{words} ({lane.label})" if lane.label else words
 
-    def free(self, route: Route, edge: Edge | None, words: str) -> tuple[int, str]:
-        """A wire that is no stamp: strength and markup."""
+    def free(self, route: Route, edge: Edge | None, words: str) -> Wired:
+        """A wire that is no stamp."""
         how = self.look(edge)
-        note = self.note(words, edge)
-        markup = paint_wire(route, how, self.theme)
-        return strength(how), element("g", note + markup) if note else markup
+        key = ("edge", *edge) if edge else ("wire", words)
+        return strength(how), strand(route, how, self.scale, self.theme, key=key, datum=self.net.message(edge),
+                                     note=self.note(words, edge))
 
-    def joint(self, pair: Joint, column: int) -> tuple[list[tuple[int, str]], str]:
+    def joint(self, pair: Joint, column: int) -> tuple[list[Wired], list[Item]]:
         """At one step: the outputs of two directions, side by side, and on to who reads them."""
         lower, upper = (self.lanes[j] for j in pair)
         x, y = self.dot(pair, column)
-        found: list[tuple[int, str]] = []
+        found: list[Wired] = []
         reached = False
         for lane, port in ((upper, -5.0 if upper.backwards else 5.0), (lower, 5.0 if upper.backwards else -5.0)):
             step = column - lane.offset
@@ -469,7 +481,7 @@ class Painter:
                     reached = True
                     break
         if not reached:
-            return [], ""
+            return [], []
         for j in sorted(self.readers(lower)[0]):
             target = self.lanes[j]
             step = column - target.offset
@@ -483,13 +495,14 @@ class Painter:
                 found.append(self.free(route, edge, f"from both directions to {target.label} at t = {step}"))
         if self.readers(lower)[1]:
             route = Route((x, y - 11))
-            self.climb(route, column, upper.row, self.rows, -1).rise(x, self.loss.rail_y)
-            edge = self.loss.entering if len(self.loss.joined) == 1 and not self.loss.rising else None
+            self.climb(route, column, upper.row, self.rows, -1).rise(x, self.readout.rail_y)
+            edge = self.readout.entering if len(self.readout.joined) == 1 and not self.readout.rising else None
             found.append(self.free(route, edge, f"from both directions at t = {column}"))
-        dot = self.stamps.use("joint", lambda: element("circle", r=11, fill=self.theme.paper, stroke=self.theme.ink,
-                                                       stroke_width=1.3)
-                              + text(0, 4.5, "‖", font_size="13"), title("side by side") if self.spoken else "", x, y)
-        return found, dot
+        dot = self.stamps.use("joint", lambda: [
+            circle(0, 0, 11, fill=self.theme.paper, stroke=self.theme.ink, stroke_width=1.3),
+            Text(0, 4.5, "‖", self.theme.size, "middle")], x, y, key=("joint", column),
+            note="side by side" if self.spoken else "")
+        return found, [dot]
 
     def joined(self, pair: Joint, column: int) -> bool:
         """Is anything put side by side at this column?"""
@@ -501,7 +514,7 @@ class Painter:
         upper = self.lanes[pair[1]]
         return self.at(column) + self.width / 2, self.y[upper.row] - 34
 
-    def from_before(self, lane: Lane) -> Iterable[tuple[int, str]]:
+    def from_before(self, lane: Lane) -> Iterable[Wired]:
         """The first state of a decoder: its encoder's last."""
         if lane.after is None or lane.order[0] not in lane.shown or lane.after >= len(self.lanes):
             return
@@ -527,15 +540,14 @@ class Painter:
             yield self.free(route, edge, words)
 
 
-def strands(found: Iterable[tuple[int, str]]) -> list[str]:
+def drawn(found: Iterable[Wired]) -> list[Item]:
     """The strongest on top."""
-    return [markup for _, markup in sorted(found, key=lambda item: item[0])]
+    return [item for _, items in sorted(found, key=lambda wired: wired[0]) for item in items]
 
 
-def lines(label: str) -> list[str]:
-    """A label in short lines.
-
-    >>> lines("encoder, layer 1, forwards →")
-    ['encoder', 'layer 1', 'forwards →']
-    """
-    return [shorten(line, 14) for line in label.split(", ") if line]
+def badge(x: float, y: float, g: float, theme: Theme, key: object, note: str) -> list[Item]:
+    """A number in a frame, centred: the norm of the whole gradient at a state."""
+    words = short(g)
+    w = text_width(words, SMALL) + 8
+    return [Box(x - w / 2, y, w, 16, 3, fill=theme.paper, stroke=theme.rim),
+            Text(x, y + 12, words, SMALL, "middle", key=key, datum=g, note=note)]

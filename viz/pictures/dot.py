@@ -25,10 +25,10 @@ from viz.flow.messages import Flow
 from viz.graph.size import need_drawable
 from viz.graph.trace import trace
 from viz.layout.arrange import GraphvizError, by_graphviz
+from viz.numbers import short
 from viz.pictures.value_graph import edges, fields_of, messages, picture
 from viz.render.drawing import Drawing
 from viz.render.svg import clean
-from viz.scale import short
 from viz.theme import Theme, need_theme
 
 NO_DOT = (

@@ -21,10 +21,10 @@ from viz.folding.contract import Group, contract
 from viz.folding.fold import fold
 from viz.graph.size import need_drawable, small_enough
 from viz.graph.trace import norm, traced
+from viz.numbers import decimals, short
 from viz.pictures.sheet import Field, Sheet, along, sign
 from viz.pictures.value_graph import LEAST, describe, discovery, fields_of, summary
 from viz.render.film import Frames, Part
-from viz.scale import decimals, short
 from viz.scene.chart import heading
 from viz.scene.items import Group as Moved
 from viz.scene.items import Item, Scene, Text, circle

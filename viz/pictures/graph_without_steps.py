@@ -20,12 +20,12 @@ from viz.layout.cell import size
 from viz.layout.geometry import Place, Route
 from viz.layout.lanes import group
 from viz.layout.layered import layered
-from viz.pictures.formula_old import lettering
-from viz.pictures.glyphs_old import paint_glyph
-from viz.pictures.legend_old import off_the_scale
-from viz.pictures.wires_old import FORWARDS, Look, look, paint_wire, strength
-from viz.render.markup import element, heading, text, title
-from viz.scale import Scale, short
+from viz.numbers import short
+from viz.scale import Scale
+from viz.scene.chart import SMALL, Block, paragraph
+from viz.scene.glyphs import chip_items, chip_width, glyph_items
+from viz.scene.items import Item, Text
+from viz.scene.wires import FORWARDS, Look, look, off_the_scale, strand, strength
 from viz.theme import Theme
 from viz.typography import shorten, text_width
 
@@ -46,7 +46,7 @@ class GraphWithoutSteps:
 
     graph: nx.MultiDiGraph
     flow: Flow | None
-    title: str
+    name: str
     width: float
     height: float
     glyphs: dict[str, Glyph]
@@ -71,53 +71,54 @@ class GraphWithoutSteps:
                 if (g := self.flow.messages.get(edge)) is not None:
                     yield g
 
-    def paint(self, scale: Scale, theme: Theme) -> tuple[str, float, float]:
-        """Markup, width, height."""
-        strokes = []
+    def paint(self, scale: Scale, theme: Theme) -> Block:
+        """The whole graph."""
+        wires: list[tuple[int, list[Item]]] = []
         for u, v, edge, route in self.wires:
             g = None if self.flow is None else self.flow.messages.get(edge)
             how = FORWARDS if self.flow is None else look(g, scale)
             a, b = (self.words.get(name, name) for name in (u, v))
-            note = title(f"from {a} to {b}: {g:.4g}") if g is not None else ""
-            markup = paint_wire(route.shifted(0, HEAD), how, theme)
-            strokes.append((strength(how), element("g", note + markup) if note else markup))
-        glyphs = []
+            note = f"from {a} to {b}: {g:.4g}" if g is not None else ""
+            wires.append((strength(how), strand(route.shifted(0, HEAD), how, scale, theme, key=("edge", *edge),
+                                                datum=g, note=note)))
+        items: list[Item] = [Text(0, 14, self.name, 13, bold=True, key=("net", self.name))]
+        items += [item for _, drawn in sorted(wires, key=lambda wired: wired[0]) for item in drawn]
         for name, glyph in self.glyphs.items():
             box = self.boxes[name]
-            glyphs.append(paint_glyph(glyph, Place(box.x, box.y + HEAD, box.w, box.h), theme))
+            items += glyph_items(glyph, Place(box.x, box.y + HEAD, box.w, box.h), theme, key=("glyph", name))
             if name in self.notes:
-                glyphs.append(text(box.x, box.bottom + HEAD + 14, self.notes[name], font_size="11",
-                                   font_family="DejaVu Sans Mono, monospace"))
+                items.append(Text(box.x, box.bottom + HEAD + 14, self.notes[name], SMALL, "middle", mono=True))
         chips, right, low = self.chips(theme)
-        top, wide = heading(0, 16, self.title)
-        lines = [markup for _, markup in sorted(strokes, key=lambda item: item[0])]
-        hints = [text(0, low + 18 * j, words, anchor="start", font_size="11", fill=theme.faint)
-                 for j, words in enumerate(self.hint, 1)]
-        right = max([self.width, right, wide, *(text_width(words, 11) for words in self.hint)])
-        return "".join([top, *lines, *glyphs, chips, *hints]), right, low + 18 * len(hints)
+        hints = paragraph(self.hint, max(self.width, 420.0), theme)
+        right = max(self.width, right, text_width(self.name, 13, bold=True), hints.width)
+        return Block([*items, *chips, hints.at(0, low + 6)], right, low + 6 + hints.height)
 
-    def chips(self, theme: Theme) -> tuple[str, float, float]:
+    def chips(self, theme: Theme) -> tuple[list[Item], float, float]:
         """The weights, named once; how far right and down they reach."""
         y = HEAD + self.height + 40 if self.notes else HEAD + self.height + 28
-        parts, x, far = [], 0.0, 0.0
+        items: list[Item] = []
+        x = far = 0.0
+        room = max(self.width, 700.0)
         for j, (node, called) in enumerate(self.weights):
-            said = self.graph.nodes[node]
-            words = f"{shorten(called, 12)} {said['shape'].strip('(),').replace(', ', '×')}".rstrip()
-            if self.flow is not None and node in self.flow.gradients:
-                words += f"  ‖∂L/∂{shorten(called, 12)}‖ = {short(self.flow.gradients[node])}"
-            w = text_width(words, 11) + 16
-            if x and x + w > max(self.width, 700):
+            said, called = self.graph.nodes[node], shorten(called, 12)
+            words = f"{called} {said['shape'].strip('(),').replace(', ', '×')}".rstrip()
+            g = None if self.flow is None else self.flow.gradients.get(node)
+            if g is not None:
+                words += f"  ‖∂L/∂{called}‖ = {short(g)}"
+            w = chip_width(words)
+            if x and x + w > room:
                 x, y = 0.0, y + 28
-            parts.append(element("rect", x=x, y=y - 10, width=w, height=20, rx=10, fill=theme.paper, stroke=theme.wire))
-            parts.append(lettering(x + w / 2, y + 4, words, 11))
+            items += chip_items(x, y, w, words, theme, key=("weight", node), datum=g)
             x += w + 10
             far = max(far, x)
             if j + 1 == self.shared:
                 words = f"the same weights at all {self.nodes} nodes of the tree" if self.nodes > 1 else "the weights"
-                parts.append(text(x, y + 4, words, anchor="start", font_size="11", fill=theme.faint))
-                far = max(far, x + text_width(words, 11))
+                if x + text_width(words, SMALL) > room:
+                    x, y = 0.0, y + 28
+                items.append(Text(x, y + 4, words, SMALL, fill=theme.faint))
+                far = max(far, x + text_width(words, SMALL))
                 x, y = 0.0, y + 28 * (j + 1 < len(self.weights))
-        return "".join(parts), far, y + 16 if self.weights else HEAD + self.height + 30 * bool(self.notes)
+        return items, far, y + 16 if self.weights else HEAD + self.height + 30 * bool(self.notes)
 
 
 def without_steps(graph: nx.MultiDiGraph, flow: Flow | None, name: str | None,

@@ -6,7 +6,8 @@ from collections.abc import Collection
 
 from viz.flow.messages import Flow, profiles
 from viz.graph.steps import recurrent
-from viz.scale import Scale, short
+from viz.numbers import short
+from viz.scale import Scale
 from viz.scene.chart import Block, legend
 from viz.scene.wires import Look
 from viz.theme import Theme

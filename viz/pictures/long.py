@@ -20,13 +20,14 @@ from viz.flow.messages import Flow
 from viz.graph.steps import Layer, layers, no_steps, state_roles
 from viz.graph.trace import traced
 from viz.layout.lanes import labelled, offsets
+from viz.numbers import short
 from viz.pictures.heat_old import Axis, Column, curve, heat_row, look, shape, time_ticks
 from viz.pictures.legend_old import loss_of, off_the_scale, power_of_ten, wedge
 from viz.pictures.row import Row, backwards
 from viz.pictures.wires_old import ALARM, ZERO, Look, Stamps
 from viz.render.drawing import Drawing
 from viz.render.markup import document, element, heading, text, title
-from viz.scale import Scale, short
+from viz.scale import Scale
 from viz.theme import DEFAULT, LEVELS, Theme, need_theme
 from viz.typography import shorten
 

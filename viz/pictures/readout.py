@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from viz.graph.steps import Edge
 from viz.layout.geometry import Place, Route
-from viz.layout.lanes import Lane, Output
-from viz.pictures.wires_old import NONE, paint_wire
-from viz.render.markup import element, text
-from viz.typography import text_width
+from viz.layout.lanes import Lane, Output, group_width
+from viz.scene.items import Box, Item, Text
+from viz.scene.wires import NONE, strand
 
 if TYPE_CHECKING:
-    from viz.pictures.conveyor import Painter
+    from viz.pictures.conveyor import Painter, Wired
 
+STACKED = 72.0  # from one of the boxes after the last step to the next
 HEAD = 28.0  # the room that the title takes
 
 
@@ -72,17 +72,16 @@ class Readout:
         lane, output = max(self.straight, key=lambda item: item[0].row, default=(self.lanes[-1], None))
         y = self.of.y[lane.row] + (lane.tile.exits[output.name].end[1] if output is not None else 34.0)
         x = self.of.right + self.of.between + 44 * self.goes_on
-        boxes = []
-        for group in self.net.groups:
-            w = max(text_width(group.title, 12), text_width(group.note, 12), 60) + 18
-            boxes.append(Place(x + w / 2, y, w, 42))
-            x += w + 40
-        return boxes
+        widths = [group_width(group) for group in self.net.groups]
+        fits = y + STACKED * (len(widths) - 1) + 21 < self.of.bottom + 30
+        down = 1 if fits or self.railed else -1
+        middle = x + max(widths, default=0.0) / 2
+        return [Place(middle, y + down * STACKED * j, w, 42) for j, w in enumerate(widths)]
 
-    def out(self) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
+    def out(self) -> tuple[list[Wired], list[Wired]]:
         """The wires straight to the boxes and between them; and those up to the rail, with the rail."""
         boxes, groups = self.places, self.net.groups
-        straight: list[tuple[int, str]] = []
+        straight: list[Wired] = []
         if not boxes:
             return [], []
         for slot, (lane, output) in enumerate(sorted(self.straight, key=lambda item: -item[0].row)):
@@ -97,8 +96,9 @@ class Readout:
         for a, b, group, following in zip(boxes, boxes[1:], groups, groups[1:], strict=False):
             edges = [Edge(v, k) for v in following.nodes for u, _, k in self.net.graph.in_edges(v, keys=True)
                      if u in group.nodes]
-            straight.append(self.of.free(Route((a.right, a.y)).line(b.left, b.y), edges[0] if edges else None,
-                                      f"from {group.title} to {following.title}"))
+            way = Route((a.x, a.bottom)).line(b.x, b.top) if b.y > a.y else Route((a.x, a.top)).line(b.x, b.bottom)
+            straight.append(self.of.free(way, edges[0] if edges else None,
+                                         f"from {group.title} to {following.title}"))
         return straight, self.risers() if self.railed else []
 
     @cached_property
@@ -111,7 +111,7 @@ class Readout:
         """What a wire out of a layer is, in words."""
         return f"from {self.of.word(lane, output.name)} at t = {output.step} to {self.net.groups[0].title}"
 
-    def risers(self) -> list[tuple[int, str]]:
+    def risers(self) -> list[Wired]:
         """The wires up to the rail, and the rail to the first box."""
         found, xs = [], []
         for lane, output in self.rising:
@@ -138,7 +138,7 @@ class Readout:
                  if (edge := Edge(v, k)) not in straight and u not in inside and step[u]["kind"] == "computed"]
         return edges[0] if len(edges) == 1 else None
 
-    def ends(self) -> list[tuple[int, str]]:
+    def ends(self) -> list[Wired]:
         """The last states, where nobody reads them: loose ends."""
         found = []
         for lane in self.lanes:
@@ -154,19 +154,20 @@ class Readout:
                     route = lane.tile.exits[state].shifted(self.of.left(lane, last), self.of.y[lane.row])
                     route.line(route.end[0] + (-10 if lane.backwards else 10), route.end[1])
                     self.of.drawn.add(NONE)
-                    found.append((-2, paint_wire(route, NONE, self.theme)))
+                    found.append((-2, strand(route, NONE, self.of.scale, self.theme)))
         return found
 
-    def boxes(self) -> tuple[str, float]:
+    def boxes(self) -> tuple[list[Item], float]:
         """The boxes after the last step, and how far to the right the picture reaches."""
-        parts, theme = [], self.theme
+        items: list[Item] = []
+        theme = self.theme
         right = self.of.right + self.of.between * self.goes_on + max(self.of.between / 2 + 26, 42)
         for group, box in zip(self.net.groups, self.places, strict=True):
             end = self.net.graph.nodes[group.nodes[-1]]
             colour = theme.colour(None, end.get("role")) or theme.ink
-            parts.append(element("rect", x=box.left, y=box.top, width=box.w, height=box.h, rx=5, fill=theme.paper,
-                                 stroke=colour, stroke_width=1.8))
-            parts.append(text(box.x, box.y - 3, group.title, font_size="12"))
-            parts.append(text(box.x, box.y + 14, group.note, font_size="12", font_weight="bold"))
+            items += [Box(box.left, box.top, box.w, box.h, 5, fill=theme.paper, stroke=colour, stroke_width=1.8,
+                          key=("glyph", group.nodes[-1])),
+                      Text(box.x, box.y - 3, group.title, 12, "middle"),
+                      Text(box.x, box.y + 14, group.note, 12, "middle", bold=True)]
             right = max(right, box.right + 4)
-        return "".join(parts), right
+        return items, right

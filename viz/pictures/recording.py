@@ -8,11 +8,12 @@ from itertools import groupby
 
 import numpy as np
 
+from viz.errors import need
 from viz.flow.recorder import Recorder
 from viz.layout.geometry import Point, Route
 from viz.render.drawing import Drawing
 from viz.scale import Scale
-from viz.scene.chart import SMALL, Axis, Block, axis_line, column, heading, legend, level_of
+from viz.scene.chart import SMALL, Axis, Block, column, heading, legend, level_of
 from viz.scene.items import Area, Box, Item, Scene, Text, Wire, line, rectangle
 from viz.scene.wires import ALARM, ZERO, Look
 from viz.theme import LEVELS, Theme, mixed, need_theme
@@ -23,13 +24,23 @@ LEFT, WIDEST = 76.0, 900.0
 RIGHT = 116.0  # the room for words on the right
 
 
-def draw_recording(of: Recorder, name: str | None = None, theme: Theme | str | None = None) -> Drawing:
-    """Lag against update; colour is the norm relative to lag 0 of the same update.
+def draw_recording(recorder: Recorder, *, name: str | None = None, theme: Theme | str | None = None) -> Drawing:
+    """Draw a heat map, lag against update, the horizon as a line, and below it the means of the gates.
+
+    Colour is the norm relative to lag 0 of the same update.
+
+    Args:
+        recorder: a `Recorder` that was called with the losses.
+        name: what the net is called in the title.
+        theme: sizes and colours; ``"dark"``, or a `Theme`.
 
     Raises:
+        TypeError: if given something else.
         ValueError: if nothing was recorded.
     """
     theme = need_theme(theme)
+    need("draw_recording", recorder, Recorder, "a viz.Recorder")
+    of = recorder
     if not of.updates:
         raise ValueError("Recorder: nothing was recorded yet; call the recorder with the loss of every update")
     norms = of.norms
@@ -47,7 +58,7 @@ def draw_recording(of: Recorder, name: str | None = None, theme: Theme | str | N
         blocks.append(carry(of.carry, axis, theme))
     if of.gates:
         blocks.append(gates(of, axis, theme))
-    blocks.append(Block(axis_line(axis, 0.0, "update", theme, numbered(of.updates, axis)), wide, 22.0))
+    blocks.append(numbered(of.updates, axis, theme))
     blank = ["Blank: at lag 0 the norm is exactly 0, as in a layer that reads backwards under the loss of the last "
              "step, or not finite."] if np.isnan(left[:, 0]).any() else []
     looks = {ZERO} if (left == 0).any() else set()
@@ -208,8 +219,12 @@ def spaced(wanted: Iterable[float], gap: float) -> list[float]:
     return found
 
 
-def numbered(updates: Sequence[int], axis: Axis) -> list[int | None]:
-    """The numbers of the updates, as many as have room, evenly spaced."""
-    room = max(1, int(axis.width // 64))
-    each = math.ceil(len(updates) / room)
-    return [update if j % each == 0 else None for j, update in enumerate(updates)]
+def numbered(updates: Sequence[int], axis: Axis, theme: Theme) -> Block:
+    """The numbers of the updates, as many as have room."""
+    each = math.ceil(len(updates) / max(1, axis.width // 64))
+    items: list[Item] = [line(axis.left, 0, axis.left + axis.width, 0, stroke=theme.wire)]
+    for j in range(0, len(updates), each):
+        x = axis.left + (j + 0.5) * axis.width / len(updates)
+        items += [line(x, 0, x, 5, stroke=theme.wire), Text(x, 18, str(updates[j]), SMALL, "middle")]
+    items.append(Text(axis.left - 12, 18, "update", SMALL, "end", fill=theme.faint))
+    return Block(items, axis.left + axis.width, 22.0)

@@ -18,10 +18,11 @@ from viz.graph.steps import Edge, Layer
 from viz.graph.trace import norm
 from viz.layout.cell import Tile, gap, lay_out, mirrored
 from viz.layout.geometry import Route
+from viz.numbers import short
 from viz.pictures.glyphs_old import paint_glyphs
 from viz.pictures.wires_old import FORWARDS, PLAIN, Stamps, look, paint_wire, strength
 from viz.render.markup import element, text, title
-from viz.scale import Scale, short
+from viz.scale import Scale
 from viz.theme import Theme
 from viz.typography import shorten
 

@@ -13,19 +13,21 @@ import networkx as nx
 
 from microgradrnn.engine import Node, collector_paused
 from viz.errors import need
+from viz.flow.finding import finding, structure
 from viz.flow.messages import Flow
 from viz.graph.size import MOST_GLYPHS, need_drawable
 from viz.graph.steps import layers, no_steps
 from viz.graph.trace import attributes, trace
-from viz.layout.lanes import Net, net
-from viz.pictures.conveyor import Painter, natural_pitch
+from viz.layout.lanes import Net, pitch_of
+from viz.layout.lanes import net as net_of
+from viz.pictures.conveyor import Painter
 from viz.pictures.graph_without_steps import GraphWithoutSteps, without_steps
-from viz.pictures.legend_old import legend
-from viz.pictures.wires_old import Stamps
+from viz.pictures.legend import anchor_of, flow_legend
 from viz.render.drawing import Drawing
-from viz.render.markup import document, element
 from viz.scale import Scale
-from viz.theme import DEFAULT, Theme, need_theme
+from viz.scene.chart import column, heading
+from viz.scene.items import Scene, Stamps
+from viz.theme import Theme, compact, need_theme
 
 Drawn: TypeAlias = Node | Flow | nx.MultiDiGraph  # what a net is drawn from
 
@@ -35,25 +37,27 @@ def draw_unrolled(
     *,
     flow: Flow | None = None,
     steps: tuple[int, int] | None = None,
-    last: int = 8,
+    last: int | None = None,
     labels: Sequence[object] | Mapping[int, object] | None = None,
     name: str | None = None,
     scale: Scale | None = None,
-    theme: Theme = DEFAULT,
+    theme: Theme | str | None = None,
 ) -> Drawing:
     """Draw an unrolled net, or several below one another, time from left to right.
 
     Args:
         net: the loss (or a graph from `trace`, or a `Flow`); or several of these by name, ``{"lstm": loss, ...}``. They
-            share one scale: the same width and colour mean the same norm in all of them.
+            share one scale: the same width and colour mean the same part of the gradient at the last step.
         flow: from `gradient_flow`, for a single net: then every edge shows the gradient that flowed back along it.
-        steps: the first and the last step to draw; by default the last ``last`` ones (of a layer that runs backwards
-            alone, the first). A decoder's steps count on from its encoder's.
-        last: how many steps to draw, where ``steps`` is not given.
+        steps: the first and the last step to draw. A decoder's steps count on from its encoder's.
+        last: draw the last so many steps (of a layer that runs backwards alone, the first). By default as many steps
+            as fit on the page of the theme: without a flow the last ones; with one some that are spaced, the first
+            and the last among them, so that it can be seen where the gradient vanishes.
         labels: what to write under each step, by step: the characters read, for instance.
-        name: the title.
-        scale: norms to widths and colours; by default the decades of the norms that are drawn.
-        theme: sizes and colours.
+        name: what the net is called; the title says what was found about it.
+        scale: norms to widths and colours; by default the decades of the norms that are drawn, as multiples of the
+            norm of the gradient at lag 0.
+        theme: sizes and colours: a `Theme`, its name, or by default the one that `set_theme` chose.
 
     Returns:
         A `Drawing`. Each unrolled layer is a lane above those it reads, with the wires between them; a layer that runs
@@ -69,30 +73,45 @@ def draw_unrolled(
     >>> import numpy as np
     >>> from microgradrnn import nn
     >>> hs, h = nn.RNN(3, 4, rng=0)(np.ones((5, 1, 3)))
-    >>> draw_unrolled(h.sum(), steps=(2, 4)).svg.startswith("<svg")
-    True
+    >>> draw_unrolled(h.sum(), steps=(2, 4)).scene.title
+    'rnn: the same cell at 5 steps'
     """
+    theme = need_theme(theme)
+    given = theme
+    nets = dict(net) if isinstance(net, Mapping) else {name or "": net}
+    if not nets:
+        raise ValueError("draw_unrolled: no nets to draw")
+    if flow is not None and isinstance(net, Mapping):
+        raise TypeError("draw_unrolled: flow= is for a single net; of several nets give the flows, by name")
     with collector_paused():  # it would walk the growing picture again and again
-        if isinstance(net, Mapping):
-            if not net:
-                raise ValueError("draw_unrolled: no nets to draw")
-            if flow is not None:
-                raise TypeError("draw_unrolled: flow= is for a single net; of several nets give the flows, by name")
-            blocks = [block(one, None, steps, last, labels, title, theme) for title, one in net.items()]
-            return stacked(blocks, scale, theme, name or "side by side")
-        one = block(net, flow, steps, last, labels, name, theme)
-        return stacked([one], scale, theme, name or one.title)
+        most: int | None = None
+        while True:
+            blocks = [block(one, flow, steps, last, labels, title or None, theme, most) for title, one in nets.items()]
+            counts = [len(one.columns) for one in blocks if isinstance(one, Net)]
+            scene = stacked(blocks, scale, theme, name)
+            if not counts or steps is not None or last is not None:
+                break
+            T = max(len(lane.layer.steps) for one in blocks if isinstance(one, Net) for lane in one.lanes)
+            if min(counts) < min(4, T) and theme == given:
+                theme, most = compact(theme), None
+                continue
+            fewer = min(counts) - (scene.width > theme.page and min(counts) == max(counts))
+            if fewer < 1 or fewer == max(counts):
+                break
+            most = fewer  # all nets show the same number of steps, and no more than fit
+    return Drawing.of(scene)
 
 
 def common_scale(flows: Iterable[Flow], *, last: int = 8) -> Scale:
-    """The scale for pictures that are to be compared: the decades of the norms on the last steps of all flows."""
-    return Scale.of(g for flow in flows for g in block(flow, None, None, last, None, None, DEFAULT).norms())
+    """The scale for pictures that are to be compared: the decades of the norms on the last steps of all flows, as
+    multiples of the gradient at lag 0 of each.
+    """
+    return scale_of([block(flow, None, None, last, None, None, need_theme()) for flow in flows])
 
 
-def block(root: Any, flow: Flow | None, steps: tuple[int, int] | None, last: int, labels: Any, name: str | None,
-          theme: Theme) -> Net | GraphWithoutSteps:
+def block(root: Any, flow: Flow | None, steps: tuple[int, int] | None, last: int | None, labels: Any,
+          name: str | None, theme: Theme, most: int | None = None) -> Net | GraphWithoutSteps:  # fmt: skip
     """What is to be drawn: a net, or a graph without time steps."""
-    need_theme(theme)
     if isinstance(root, Flow):
         root, flow = root.graph, root
     if flow is not None:
@@ -105,7 +124,7 @@ def block(root: Any, flow: Flow | None, steps: tuple[int, int] | None, last: int
     if not found:
         need_drawable("draw_unrolled", graph, MOST_GLYPHS)
         return without_steps(graph, flow, name, labels, theme)
-    return net(graph, found, flow, steps, last, labels, name, theme)
+    return net_of(graph, found, flow, steps, last, labels, name, theme, most)
 
 
 def need_same(root: Any, flow: Flow) -> None:
@@ -125,24 +144,48 @@ def need_same(root: Any, flow: Flow) -> None:
                          "viz.gradient_flow of this loss")
 
 
-def stacked(blocks: Sequence[Net | GraphWithoutSteps], scale: Scale | None, theme: Theme, name: str) -> Drawing:
-    """Nets one above another, under one legend; equal steps of all nets stand in one column."""
+def stacked(blocks: Sequence[Net | GraphWithoutSteps], scale: Scale | None, theme: Theme, name: str | None) -> Scene:
+    """Nets one above another, under one title and one legend; equal steps of all nets stand in one column."""
     flow = next((one.flow for one in blocks if one.flow is not None), None)
-    if scale is None:
-        scale = Scale.of(g for one in blocks for g in one.norms()) if flow is not None else Scale()
+    scale = scale or scale_of(blocks)
     nets = [one for one in blocks if isinstance(one, Net)]
-    pitch = max((natural_pitch(one, theme) for one in nets), default=0.0)
-    parts, y, width, stamps = [], theme.margin, 480.0, Stamps()
-    painters = [Painter(one, pitch, scale, theme, stamps) if isinstance(one, Net) else one for one in blocks]
+    pitch = max((pitch_of(one.lanes, theme) for one in nets), default=0.0)
+    stamps, room = Stamps(), theme.page - 2 * theme.margin
+    named = len(blocks) > 1
+    painters = [Painter(one, pitch, own_scale(one, scale), theme, stamps, named) if isinstance(one, Net) else one
+                for one in blocks]
     painted = [one.paint() if isinstance(one, Painter) else one.paint(scale, theme) for one in painters]
+    title, what = said(blocks, name)
+    top = [heading(title, min(room, max([640.0, *(block.width for block in painted)])), theme, what)]
     if flow is not None:
         looks = set().union(*(one.drawn for one in painters))
-        key, height, legend_width = legend(flow, ", ".join(dict.fromkeys(one.T for one in nets)), scale, looks, theme)
-        y += height + 18
-        width = max(width, legend_width + 2 * theme.margin)
-    for markup, w, h in painted:
-        parts.append(element("g", markup, transform=f"translate({theme.margin:g},{y:.1f})"))
-        y, width = y + h + 14, max(width, w + 2 * theme.margin)
-    if flow is not None:
-        parts.insert(0, element("g", key, transform=f"translate({theme.margin:g},{theme.margin:g})"))
-    return document(stamps.finished("".join(parts)), width, y, theme, name)
+        top.append(flow_legend(flow, ", ".join(dict.fromkeys(one.T for one in nets)), scale, looks, room, theme))
+    whole = column([*top, *painted], 18)
+    return Scene([whole.at(theme.margin, theme.margin)], max(whole.width, 448.0) + 2 * theme.margin,
+                 whole.height + 2 * theme.margin, title, what, theme, stamps)
+
+
+def said(blocks: Sequence[Net | GraphWithoutSteps], name: str | None) -> tuple[str, str]:
+    """The title, what the pictures show; and below it how to read them."""
+    found = [finding(one.flow, one.name) if one.flow is not None else structure(one.graph, one.name) for one in blocks]
+    how = "Time runs from left to right." if any(isinstance(one, Net) for one in blocks) else ""
+    if any(one.flow is not None for one in blocks):
+        how = f"{how} The gradient flows back along the wires, from the loss to the inputs and the weights.".strip()
+    sentence = "; ".join([found[0], *(words if words.isupper() else words[:1].lower() + words[1:]
+                                      if words.startswith("The ") else words for words in found[1:])])
+    return (f"{name}: {sentence}" if name and len(blocks) > 1 else sentence), how
+
+
+def scale_of(blocks: Sequence[Net | GraphWithoutSteps]) -> Scale:
+    """The decades of all norms that are drawn, those of each net as multiples of its own gradient at lag 0."""
+    anchors = [anchor_of(one.flow) if one.flow is not None else None for one in blocks]
+    if any(anchor is None for anchor in anchors):
+        return Scale.of(g for one in blocks for g in one.norms())
+    ratios = [g / anchor for one, anchor in zip(blocks, anchors, strict=True) if anchor for g in one.norms()]
+    return Scale.of(ratios, anchor=1.0).anchored(anchors[0] or 1.0)
+
+
+def own_scale(one: Net, scale: Scale) -> Scale:
+    """The scale of one net: the same decades, measured by its own gradient at lag 0."""
+    anchor = anchor_of(one.flow) if one.flow is not None and scale.anchor is not None else None
+    return scale if anchor is None else scale.anchored(anchor)

@@ -11,10 +11,11 @@ import networkx as nx
 from viz.flow.finding import finding
 from viz.flow.messages import Flow
 from viz.graph.steps import recurrent
+from viz.numbers import decimals, short
 from viz.pictures.legend import anchor_of, loss_of, measured
 from viz.pictures.sheet import Field, Sheet, called
 from viz.render.drawing import Drawing
-from viz.scale import Scale, decimals, short
+from viz.scale import Scale
 from viz.scene.chart import Block, column, heading, legend
 from viz.scene.items import Item, Scene, Text
 from viz.scene.wires import FORWARDS, look, off_the_scale, strength

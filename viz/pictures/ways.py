@@ -14,10 +14,11 @@ import numpy as np
 
 from viz.errors import need
 from viz.flow.ways import CARRY, STRAIGHT, Ways
+from viz.numbers import short
 from viz.pictures.legend_old import power_of_ten
 from viz.render.drawing import Drawing
 from viz.render.markup import document, element, heading, text, title
-from viz.scale import Scale, short
+from viz.scale import Scale
 from viz.theme import DEFAULT, Theme, mixed, need_theme
 from viz.typography import text_width
 

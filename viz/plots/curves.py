@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from itertools import cycle
 from typing import Any
 
-from viz.errors import MissingToolError
+from viz.errors import MissingToolError, need
+from viz.flow.compare import Comparison
 from viz.flow.horizon import Horizon
 from viz.flow.messages import Flow, need_flows, profiles
+from viz.flow.ways import CARRY
 from viz.graph.steps import no_steps, recurrent
 
 # Okabe and Ito's colours; the cell state is dashed, to be told from h in grey as well.
 COLOURS = ("#cc79a7", "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9")
+LINES = ("-", "--", "-.")  # of a comparison; dotted is the carry
 DASHES = {"cell": (5.0, 2.0)}
 
 
@@ -75,6 +78,44 @@ def plot_norms(flows: Mapping[str, Flow], *, fraction: float = 0.01, ax: Any = N
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     ax.legend(frameon=False, title=f"● horizon: last lag above {fraction:g} × start (○ at least)", alignment="left")
+    return ax
+
+
+def plot_comparison(comparison: Comparison, *, ax: Any = None) -> Any:
+    """Plot the norm against the lag, a line for each net, and dotted what the carry alone passed on.
+
+    Args:
+        comparison: of `compare_flow`.
+        ax: the Axes to draw on; a new figure by default.
+
+    Returns:
+        The Axes. Zeros and what is not finite cannot stand on a log scale and are left out.
+
+    Raises:
+        MissingToolError: without matplotlib.
+        TypeError: if given something else.
+    """
+    need("plot_comparison", comparison, Comparison, "what viz.compare_flow(nets) returns")
+    if ax is None:
+        ax = need_matplotlib()(figsize=(9, 4.6), layout="constrained").add_subplot()
+    for track, colour, line in zip(comparison.tracks, cycle(COLOURS), cycle(LINES), strict=False):
+        for norms, style in ((track.norms, {"linestyle": line, "linewidth": 2.0, "label": comparison.label(track)}),
+                             (track.parts.get(CARRY, ()), {"linestyle": (0, (1, 1.6)), "linewidth": 1.0})):
+            if any(g > 0 for g in norms):
+                shown = [g if g > 0 and math.isfinite(g) else math.nan for g in norms]
+                ax.plot(track.lags, shown, color=colour, **style)
+        if (last := track.horizon(comparison.fraction)) is not None:
+            ax.plot([last], [track.at(last)], "o", color=colour, markersize=6, **dot(last))
+    ax.set_yscale("log")
+    ax.invert_xaxis()  # as in the drawing: time to the right, the gradient to the left
+    ax.set_xlabel("lag: steps back from the loss")
+    ax.set_ylabel("‖∂L/∂state‖₂, over the whole batch")
+    ax.grid(True, which="major", color="#d3dae1", linewidth=0.6)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    if ax.get_lines():
+        ax.legend(frameon=False, title=f"● last above {comparison.fraction:g} × start (○ at least); "
+                  "dotted: the carry alone")
     return ax
 
 

@@ -17,8 +17,9 @@ from viz.errors import need
 from viz.flow.blame import LocalErrors, Shares
 from viz.flow.jacobians import StepJacobians
 from viz.graph.trace import norm
+from viz.numbers import short
 from viz.plots.curves import COLOURS, need_matplotlib
-from viz.scale import Scale, short
+from viz.scale import Scale
 from viz.theme import DEFAULT
 
 FORWARD, AGAINST = "#0072b2", "#e69f00"  # Okabe and Ito's blue and orange: never red against green

@@ -13,8 +13,10 @@ from microgradrnn.files import write_whole
 from viz.errors import MissingToolError
 from viz.render.svg import svg
 from viz.scene.items import Scene
+from viz.theme import DEFAULT, recoloured
 
 SVG = "{http://www.w3.org/2000/svg}"
+COLOUR = re.compile(r'="(#[0-9a-f]{6})"')
 SHARE = re.compile(r"([\d.]+)%$")
 
 
@@ -89,13 +91,21 @@ class Drawing:
         return bytes(renderPDF.drawToString(page, invariant=1))
 
     def _repr_svg_(self) -> str:
-        return self.svg
+        return adaptive(self.svg) if self.scene is not None and self.scene.theme == DEFAULT else self.svg
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"image/svg+xml": self.svg, "text/plain": repr(self)}
+        return {"image/svg+xml": self._repr_svg_(), "text/plain": repr(self)}
 
     def __repr__(self) -> str:
         return f"Drawing({self.width:.0f} x {self.height:.0f} pixels, {len(self.svg)} characters of SVG)"
+
+
+def adaptive(svg: str) -> str:
+    """A picture of the light theme that is dark where the reader prefers dark pages, as notebooks show it."""
+    used = set(COLOUR.findall(svg))
+    rules = "".join(rule for rule in recoloured().splitlines() if COLOUR.search(rule)[1] in used)  # type: ignore[index]
+    at = svg.index(">") + 1
+    return f"{svg[:at]}<style>@media(prefers-color-scheme:dark){{{rules}}}</style>{svg[at:]}"
 
 
 def put_pieces_together(page: Any) -> None:

@@ -17,7 +17,7 @@ from viz.typography import SMALLER
 FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 MONO = "DejaVu Sans Mono, Menlo, Consolas, Liberation Mono, monospace"
 LOWERED, RAISED = 0.25, -0.32  # of the size
-UNKNOWN = "\0"  # where the picture's own number will stand
+UNKNOWN = "\0"  # stands for the picture's own number; no text can hold it
 
 
 def svg(scene: Scene) -> str:
@@ -78,8 +78,8 @@ class Writer:
         if isinstance(item, Area):
             return element("path", note, d="".join(map(outline, item.outlines)), **self.ink(item))
         if isinstance(item, Use):
-            return element("use", note, href=f"#{self.ids[item.stamp]}", x=(item.x and float(item.x)) or None,
-                           y=(item.y and float(item.y)) or None)
+            place = "".join(f' {side}="{number(at)}"' for side, at in (("x", item.x), ("y", item.y)) if at)
+            return f'<use href="#{self.ids[item.stamp]}"{place}' + (f">{note}</use>" if note else "/>")
         if isinstance(item, Group):
             moved = f"translate({number(item.x)},{number(item.y)})" if item.x or item.y else None
             inner = note + self.all(item.items)

@@ -13,7 +13,8 @@ from itertools import groupby
 from typing import NamedTuple
 
 from viz.layout.geometry import Point, Route
-from viz.scale import Scale, power
+from viz.numbers import power
+from viz.scale import Scale
 from viz.scene.items import Area, Box, Group, Item, Key, Text, Wire, circle, line, rectangle
 from viz.scene.wires import ALARM, NONE, PLAIN, ZERO, Look, look, strand
 from viz.theme import LEVELS, Theme, contrast
@@ -92,15 +93,15 @@ def legend(scale: Scale, heading: str, looks: Collection[Look], notes: Sequence[
         items.append(Text(0, y + 12, words, 12, bold=True))
         y += 17
     y += 6
-    bar, end = ramp(scale, 14.0, y, min(44.0, (width - 40) / max(len(scale.decades) - 1, 1)), theme, wires)
+    bar, end = ramp(scale, 22.0, y, min(44.0, (width - 50) / max(len(scale.decades) - 1, 1)), theme, wires)
     items += bar
     x, low = end + 36, y + 36
     for how, words in WORDS.items():
         if how not in looks:
             continue
         wide = 46 + text_width(words, SMALL)
-        if x + wide > width and x > 14:
-            x, low = 14.0, low + 20
+        if x + wide > width and x > 22:
+            x, low = 22.0, low + 20
         middle = y + 8 if low == y + 36 else low - 8
         items += sample(how, x, middle, scale, theme, wires)
         items.append(Text(x + 46, middle + 4, words, SMALL))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from viz.graph.cells import Glyph
 from viz.layout.cell import Tile, caption
 from viz.layout.geometry import Place
-from viz.scene.formula import lettering
+from viz.scene.chart import SMALL
+from viz.scene.formula import formula_width, lettering
 from viz.scene.items import Box, Item, Key, Text, circle
 from viz.theme import TINT, Theme, mixed
 
@@ -35,3 +36,15 @@ def tile_items(tile: Tile, theme: Theme) -> list[Item]:
     """All glyphs of a tile, in its own coordinates; the key of each is ``("glyph", name)``."""
     return [item for name, glyph in tile.cell.glyphs.items()
             for item in glyph_items(glyph, tile.boxes[name], theme, key=("glyph", name))]
+
+
+def chip_items(x: float, y: float, w: float, words: str, theme: Theme, *, key: Key = None,
+               datum: float | None = None) -> list[Item]:  # fmt: skip
+    """The name of a weight in a pill, from its left edge; y is the middle."""
+    return [Box(x, y - 10, w, 20, 10, fill=theme.paper, stroke=theme.wire, key=key, datum=datum),
+            lettering(x + w / 2, y + 4, words, SMALL)]
+
+
+def chip_width(words: str) -> float:
+    """How wide the pill of a weight is."""
+    return formula_width(words, SMALL) + 18

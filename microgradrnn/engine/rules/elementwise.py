@@ -280,7 +280,7 @@ def where(condition: Any, x: Any, y: Any) -> Any:
 
     No gradient flows into the condition, nor into what was not chosen, whatever happened there:
     ``where(x > 0, log(x), 0)`` is safe. Infinite slopes and NaNs of the branch not taken stay out of the gradient
-    through every operation, in every order of differentiation. (`double_where.py` says how.)
+    through every operation, in every order of differentiation: see `microgradrnn/engine/double_where.py`.
 
     Args:
         condition: a bool, or an array of bools, such as ``x > 0``.

@@ -1,4 +1,4 @@
-"""Recurrent cells: each is its equations (equations.md, section 1), and nothing more.
+"""Recurrent cells: each is its equations (docs/equations.md, section 1), and nothing more.
 
 A cell maps ``(x_t, state) -> state``. Row vectors: x is (B, D), h and c are (B, H). U reads the input, W the previous
 state. No cell knows how to differentiate itself: that is the engine's business, for any cell.

@@ -1,4 +1,4 @@
-"""Long nets folded and rolled up: how long a drawing takes once the flow has been measured, and how large it is.
+"""Long nets, drawn long and rolled up: how long a drawing takes once the flow has been measured, and how large it is.
 
 There is nothing to compare with; the ratios are to what a reader can be asked to wait and to load, 1 s and 1 MB.
 """
@@ -18,7 +18,7 @@ from microgradrnn import nn
 REPEATS = 5
 WAIT, LOAD = 1.0, 1e6  # seconds, bytes
 LENGTHS = (1_000, 10_000)
-PICTURES: dict[str, Callable[[viz.Flow], viz.Drawing]] = {"folded": viz.draw_long, "rolled": viz.draw_rolled}
+PICTURES: dict[str, Callable[[viz.Flow], viz.Drawing]] = {"long": viz.draw_long, "rolled": viz.draw_rolled}
 
 
 def flow(T: int) -> viz.Flow:
@@ -41,9 +41,9 @@ def rows() -> Iterator[Row]:
         for name, draw in PICTURES.items():
             size = len(draw(measured).svg.encode())
             taken = times(partial(draw, measured))
-            yield Row(f"viz.{name}, LSTM, T = {T:,}, after the flow", f"{median(taken) * 1e3:.0f} ms", "1 s",
+            yield Row(f"viz.draw_{name}, LSTM, T = {T:,}, after the flow", f"{median(taken) * 1e3:.0f} ms", "1 s",
                       median(taken) / WAIT, min(taken) / WAIT, 1.0)
-            yield Row(f"viz.{name}, LSTM, T = {T:,}: SVG", f"{size / 1e3:.0f} kB", "1 MB", size / LOAD, bar=1.0)
+            yield Row(f"viz.draw_{name}, LSTM, T = {T:,}: SVG", f"{size / 1e3:.0f} kB", "1 MB", size / LOAD, bar=1.0)
     measured = flow(1_000)
     for by in ("step", "repeat", "module"):
         taken = times(partial(viz.fold, measured.graph, by))
