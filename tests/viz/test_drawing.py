@@ -24,7 +24,7 @@ from viz.graph.steps import layers
 from viz.numbers import decimals, short
 from viz.render.drawing import in_pixels, put_pieces_together
 from viz.scale import Scale
-from viz.theme import CIVIDIS, cividis
+from viz.theme import CIVIDIS, DEFAULT
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = ["</svg><script>alert(1)</script>", '"quoted" & \'single\'', "back\\slash {a|b} <x>", "two\nlines", "🦜🌊",
@@ -158,7 +158,7 @@ def test_zero_and_nan_have_looks_of_their_own() -> None:
 def test_width_and_colour_follow_the_decades() -> None:
     scale = Scale(-8, 2)
     assert [round(scale.width(10.0**d), 3) for d in (-9, -8, -3, 2, 3)] == [0.5, 0.5, 3.25, 6.0, 6.0]
-    assert scale.colour(0.0) == cividis(0)
+    assert scale.colour(0.0) == DEFAULT.magnitude(0)
     assert Scale.of([1e-3, 5e-2, 0.0, math.nan]) == Scale(-3, -1)
     assert Scale.of([1e-300, 1.0]) == Scale(-10, 0)
     assert Scale.of([]) == Scale()
@@ -169,7 +169,7 @@ def test_cividis_gets_lighter_all_the_way() -> None:
         r, g, b = bytes.fromhex(colour[1:])
         return 0.299 * r + 0.587 * g + 0.114 * b
 
-    lights = [light(cividis(x / 100)) for x in range(101)]
+    lights = [light(DEFAULT.magnitude(x / 100)) for x in range(101)]
     assert lights == sorted(lights)
     assert len(CIVIDIS) == 17
 

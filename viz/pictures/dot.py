@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import graphviz
 import networkx as nx
@@ -131,7 +132,7 @@ class Digraph(graphviz.Digraph):  # type: ignore[misc]
 
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> dict[str, str]:
         try:
-            return {"image/svg+xml": self.drawing.svg, "text/plain": str(self.source)}
+            return {"image/svg+xml": self.drawing._repr_svg_(), "text/plain": str(self.source)}
         except MissingToolError:
             return {"text/plain": str(self.source)}
 
@@ -147,8 +148,8 @@ def graphviz_makes(source: str, format: str) -> tuple[bytes, str]:
 
 def size_of(svg: str) -> tuple[float, float]:
     """The width and height that an SVG says it has, in pixels (Graphviz gives points)."""
-    width, height = (float(re.search(rf'<svg[^>]*\b{side}="([\d.]+)', svg)[1])  # type: ignore[index]
-                     for side in ("width", "height"))
+    root = ElementTree.fromstring(svg)
+    width, height = (float(root.get(side, "0").removesuffix("pt")) for side in ("width", "height"))
     return width * 4 / 3, height * 4 / 3
 
 

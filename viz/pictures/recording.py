@@ -201,9 +201,11 @@ def gates(of: Recorder, axis: Axis, theme: Theme) -> Block:
         ends.append((GATES * (1 - last), f"{symbol}  {last:.2f}", symbol, last))
     right = axis.left + axis.width + 10
     spread = spaced([y for y, *_ in sorted(ends)], 15.0)
-    items += [Text(right, y + 4, words, SMALL, bold=True, key=("gate", symbol, "last"), datum=last)
-              for y, (_, words, symbol, last) in zip(spread, sorted(ends), strict=True)]
-    return Block(items, right + widest((words for _, words, *_ in ends), SMALL, bold=True),
+    for y, (height, words, symbol, last) in zip(spread, sorted(ends), strict=True):
+        joint = Route((right - 10, height)).line(right - 4, y).line(right + 8, y)
+        items += [Wire([joint], stroke=theme.colour(symbol, "gate") or theme.ink, stroke_width=2.0),
+                  Text(right + 13, y + 4, words, SMALL, bold=True, key=("gate", symbol, "last"), datum=last)]
+    return Block(items, right + 13 + widest((words for _, words, *_ in ends), SMALL, bold=True),
                  max(GATES, max(spread, default=0.0)) + 6)
 
 

@@ -60,8 +60,9 @@ def called(graph: nx.MultiDiGraph) -> dict[str, tuple[Run, ...]]:
     >>> called(graph)["rnn/t3/h"], called(graph)["a/W"]
     ((('h', 0), ('3', -1)), (('W', 0), (', a', 0)))
     """
-    names = {node: (said["symbol"], said.get("step")) for node, said in graph.nodes(data=True) if "symbol" in said}
-    count = Counter(names.values())
+    names = {node: (said["symbol"], said.get("step")) for node, said in graph.nodes(data=True) if said.get("symbol")}
+    same = {(*name, graph.nodes[node].get("of", node)) for node, name in names.items()}  # a weight at each use is one
+    count = Counter(name[:2] for name in same)
     found = {}
     for node, (symbol, step) in names.items():
         runs = [(symbol, 0)] + ([] if step is None else [(str(step), -1)])

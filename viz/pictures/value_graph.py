@@ -156,8 +156,8 @@ def describe(graph: nx.MultiDiGraph, sheet: Sheet, hidden: int) -> str:
     if len(sheet.rows) > 1:
         words += (f" The graph is wider than the page and stands in {len(sheet.rows)} rows, in the order of computing; "
                   "a dotted pill is a value from another row" +
-                  ("; # numbers what has no name." if any(name[0][0][0] == "#" for name in sheet.names.values()) else
-                   "."))
+                  ("; # numbers what has no name." if any(name[0][0].startswith("#") for name in sheet.names.values())
+                   else "."))
     if hidden:
         words += f" {hidden} number{'s' * (hidden > 1)} found no room: point at the wire."
     return words

@@ -19,9 +19,10 @@ import numpy as np
 from microgradrnn.files import write_whole
 from viz.errors import MissingToolError
 from viz.progress import progress
-from viz.render.drawing import Drawing
+from viz.render.drawing import Drawing, adaptive
 from viz.render.svg import Writer, document, element
 from viz.scene.items import Item, Scene
+from viz.theme import DEFAULT
 
 MOST_PIXELS = 1e9  # of all frames of a GIF: some minutes of painting
 
@@ -171,7 +172,8 @@ class Frames:
         return buffer.getvalue()
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"image/svg+xml": self.svg, "text/plain": repr(self)}
+        shown = adaptive(self.svg) if self.scene.theme == DEFAULT else self.svg
+        return {"image/svg+xml": shown, "text/plain": repr(self)}
 
     def __repr__(self) -> str:
         return (f"Frames({len(self.messages)} messages, {len(self)} frames, {sum(self.seconds):.0f} s, "
