@@ -51,8 +51,8 @@ def draw_recording(recorder: Recorder, *, name: str | None = None, theme: Theme 
     axis = Axis(range(len(of.updates)), LEFT, wide - LEFT - RIGHT)
     found = finding(of, name or "the net")
     blocks = [heading(found, wide, theme, f"Each column is an update, each row a lag: how many steps back. Colour: "
-                      f"‖∂L/∂{of.symbol}‖₂ over the whole batch, as a multiple of that at lag 0. Line: the horizon, the "
-                      f"last lag above {100 * of.fraction:g} %.")]
+                      f"‖∂L/∂{of.symbol}‖₂ over the whole batch, as a multiple of that at lag 0. Line: the horizon, "
+                      f"the last lag above {100 * of.fraction:g} %.")]
     blocks.append(heat(of, left, scale, axis, theme))
     if (of.carry > 0).any():
         blocks.append(carry(of.carry, axis, theme))
@@ -108,7 +108,7 @@ def heat(of: Recorder, left: np.ndarray, scale: Scale, axis: Axis, theme: Theme)
     items.append(Box(axis.left, top, axis.width, HEIGHT, fill=theme.tile))
     for lag in range(left.shape[1]):
         y = top + HEIGHT - (lag + 1) * high
-        items += cells(left[:, lag], axis, y, high, scale, theme, ("heat", lag))
+        items += cells(left[:, lag].tolist(), axis, y, high, scale, theme, ("heat", lag))
     known = [(j, reach) for j in range(len(left)) if (reach := of.horizon(j)) is not None]
     route = horizon_line([(j, top + HEIGHT - (reach + 1) * high) for j, reach in known], axis)
     for colour, width in ((theme.paper, 3.6), (theme.ink, 1.6)) if known else ():
@@ -197,7 +197,8 @@ def gates(of: Recorder, axis: Axis, theme: Theme) -> Block:
             route.line(axis.left + (j + 0.5) * unit, GATES * (1 - mean))
         route.line(axis.left + (points[-1][0] + 1) * unit, GATES * (1 - last))
         items.append(Wire([route], stroke=colour, stroke_width=2.0, key=("gate", symbol), datum=last,
-                          note=f"mean of {symbol} over batch, units and steps: {first:.3f} at first, {last:.3f} at last"))
+                          note=f"mean of {symbol} over batch, units and steps: {first:.3f} at first, {last:.3f} "
+                               "at last"))
         ends.append((GATES * (1 - last), f"{symbol}  {last:.2f}", symbol, last))
     right = axis.left + axis.width + 10
     spread = spaced([y for y, *_ in sorted(ends)], 15.0)

@@ -107,7 +107,11 @@ class Sheet:
         self.pad = 5.0 if self.stacked else 6.0
         if self.stacked:
             self.gap = min(self.gap, 24.0)
-        self.most = max(60.0, (self.room - 34 - 4 * self.gap) / 2)  # two records and an operation fit into a row
+        if self.rankdir == "LR":  # at least one operation with an input and its result fits into a row
+            self.most = max(60.0, (self.room - 34 - 4 * self.gap) / 2)
+        else:  # or, from the top down, one with all its inputs side by side
+            side = max((degree for _, degree in self.graph.in_degree()), default=1) or 1
+            self.most = max(60.0, self.room / side - self.gap)
         self.rows = self.cut()
         for j, row in enumerate(self.rows):
             top = self.height + GAP * (j > 0)

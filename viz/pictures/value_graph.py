@@ -69,8 +69,8 @@ def root_of(graph: nx.MultiDiGraph, name: str | None = None) -> str:
     if name:
         return name
     said = graph.nodes[graph.graph["root"]] if graph.graph.get("root") in graph else {}
-    return shorten(str(said.get("symbol") or said.get("op") and f"the {said['op']}" or said.get("name", "the result")),
-                   40)
+    made = f"the {said['op']}" if "op" in said else said.get("name", "the result")
+    return shorten(str(said.get("symbol") or made), 40)
 
 
 def discovery(graph: nx.MultiDiGraph, gradients: Mapping[str, float], name: str | None = None) -> str:
