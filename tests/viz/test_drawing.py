@@ -538,7 +538,8 @@ def test_the_title_names_what_is_given_with_the_largest_gradient() -> None:
     plain = viz.draw_graph(y).drawing.scene
     assert plain.title == "The multiply is computed from 2 values in 1 operation"
     y.backward()
-    for drawing in (viz.draw_graph(y, name="y").drawing, viz.draw_graph(y, flow=viz.gradient_flow(y), name="y").drawing):
+    for flow in (None, viz.gradient_flow(y)):
+        drawing = viz.draw_graph(y, flow=flow, name="y").drawing
         assert drawing.scene.title == "Of all that y is computed from, a has the largest gradient: −3"
         assert keyed(drawing, "grad")["a",].datum == -3.0
     recurrent = viz.draw_graph(viz.gradient_flow(scalar_rnn(4)), name="my net").drawing.scene
