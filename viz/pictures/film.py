@@ -137,7 +137,10 @@ def in_boxes(root: Node, seed: Any) -> tuple[nx.MultiDiGraph, list[Message], dic
         sent = norms_sent(graph)
         if len(sent) <= MOST and len(graph) < len(flow.graph):
             gradients = {node: Norm(said["gradient"]) for node, said in graph.nodes(data=True) if "gradient" in said}
-            return graph, sent, gradients, f"{len(flow.messages)} messages are too many for a film: {what} is one box."
+            note = f"{len(flow.messages)} messages are too many for a film: {what} is one box."
+            if any(said.get("count", 1) > 1 for *_, said in graph.edges(data=True)):
+                note += " Several messages as one: the root of the sum of their squares; added up, they may cancel."
+            return graph, sent, gradients, note
         fewest = min(fewest, len(sent))
     raise ValueError(f"draw_film: {fewest} messages are too many for a film ({MOST} at most). Name the parts of the "
                      "net, with mg.scope(name), and each is one box; or take fewer steps or units. viz.draw_graph "
