@@ -387,7 +387,7 @@ class Report:
         svgs["compared"] = self.save("gates_against_tanh.svg", compared.svg)
         shades = viz.Scale.of((g for r in results for g in r.heard[-1]), widest=8)
         for r in results:
-            text = viz.draw_text(r.heard, self.corpus.passage, scale=shades, name=f"{r.name}: what it listens to")
+            text = viz.draw_text(r.heard, self.corpus.passage, scale=shades, name=r.name)
             svgs[f"{r.name} text"] = self.save(f"{r.name}_text.svg", text.svg)
         svgs["curves"] = self.curves(flows)
         self.save("flow.json", json.dumps(self.numbers(results), indent=1, ensure_ascii=False, allow_nan=False))

@@ -7,6 +7,7 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,7 +42,7 @@ ALLOWED = {
     "viz.scene": ("viz.scene", "viz.layout", "viz.graph.cells", "viz.numbers", "viz.scale", "viz.theme",
                   "viz.typography"),
     "viz.render": ("viz.render", "viz.scene", "viz.layout.geometry", "viz.theme", "viz.typography", "viz.errors",
-                   "microgradrnn.files"),
+                   "viz.progress", "microgradrnn.files"),
     "viz": ("microgradrnn.engine", "microgradrnn.files", "microgradrnn.terminal", "viz"),
 }
 OURS = ("microgradrnn", "viz", "demos", "tests", "benchmarks")
@@ -121,6 +122,23 @@ def test_the_walk_reaches_every_room() -> None:
     modules = [module for module, _ in sources()]
     for room in ("microgradrnn.engine.rules", "microgradrnn.nn", "microgradrnn.optim", "microgradrnn.data", "viz"):
         assert any(inside(module, room) for module in modules)
+
+
+def test_markup_is_written_in_one_room_only() -> None:
+    """Outside viz/render no string of viz holds an element of SVG or HTML; docstrings may mention them."""
+    element = re.compile(r"</?(svg|g|rect|circle|path|text|tspan|line|title|desc|use|defs|style|animate)\b[^>]*>?")
+    found = []
+    for module, path in sources():
+        if not module.startswith("viz") or module.startswith("viz.render"):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        docs = {id(node.body[0].value) for node in ast.walk(tree)
+                if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and node.body
+                and isinstance(node.body[0], ast.Expr)}
+        found += [f"{path.name}:{node.lineno}: {node.value[:50]!r}" for node in ast.walk(tree)
+                  if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs
+                  and element.search(node.value)]
+    assert not found
 
 
 def test_importing_the_library_loads_nothing_heavy() -> None:

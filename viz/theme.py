@@ -74,9 +74,10 @@ class Theme:
         return f"Theme({', '.join(own)})"
 
     def colour(self, symbol: str | None, role: str | None) -> str | None:
-        """The colour of a glyph; None for those without a role."""
-        if role in ("gate", "candidate") and symbol in self.symbols:
-            return self.symbols[symbol]
+        """The colour of a glyph; None for those without a role. Gates of one kind, i and i2, have one colour."""
+        kind = (symbol or "").rstrip("0123456789_{}")
+        if role in ("gate", "candidate") and kind in self.symbols:
+            return self.symbols[kind]
         return self.roles.get(role or "")
 
     def magnitude(self, x: float) -> str:
@@ -195,7 +196,7 @@ def set_theme(theme: str | Theme = "light", **changes: Any) -> Theme:
     known = [f.name for f in fields(Theme)]
     if unknown := [name for name in changes if name not in known]:
         raise TypeError(f"set_theme: a theme has no {unknown[0]!r}; it has font_size, {', '.join(known)}")
-    chosen = replace(need_theme(theme), **changes)
+    chosen = replace(need_theme(theme), **changes) if changes else need_theme(theme)
     with _LOCK:
         _CHOSEN[:] = [chosen]
     return chosen

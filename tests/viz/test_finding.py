@@ -46,7 +46,8 @@ NETS: dict[str, Any] = {
     "backwards, every": lambda: backwards(True), "encoder-decoder": lambda: encoder_decoder(1),
     "deep encoder-decoder": lambda: encoder_decoder(2), "two cells in one loop": own_stack,
     "shrinks": lambda: scaled(0.5), "grows": lambda: scaled(3.0), "stays": lambda: scaled(1.0),
-    "hardly grows": lambda: scaled(1.001), "mean of states": lambda: nn.mean_over_steps(nn.RNN(3, 4, rng=0)(XS)[0]).sum(),
+    "hardly grows": lambda: scaled(1.001),
+    "mean of states": lambda: nn.mean_over_steps(nn.RNN(3, 4, rng=0)(XS)[0]).sum(),
 }  # fmt: skip
 
 
@@ -73,8 +74,7 @@ def test_every_sentence_is_true_of_the_numbers(name: str) -> None:
     assert ("keeps" in words or "multiplies" in words) is not fed, "nothing is kept where something is added"
     if "keeps all" in words or "as large as" in words:
         assert ratio == pytest.approx(1, abs=0.005)
-    elif found := re.search(r"by ([\d.·⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+) over|keeps ([\d.·⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+(?: %)?) of|is ([\d.·⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+) times",
-                            words):
+    elif found := re.search(r"by (N) over|keeps (N(?: %)?) of|is (N) times".replace("N", "[\\d.·⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+"), words):
         assert number(next(filter(None, found.groups()))) == pytest.approx(ratio, rel=0.06)
     else:
         raise AssertionError(words)
@@ -104,11 +104,11 @@ def test_a_padded_batch_is_counted_from_the_end_of_each_sequence() -> None:
 
 def test_one_step_none_and_nothing() -> None:
     assert "a single step" in finding(viz.gradient_flow(last_loss("rnn", T=1)))
-    assert finding(viz.gradient_flow(tree((1, (2, 3)))), "tree") == "tree: the gradient at each operation"
+    assert "has the largest gradient" in finding(viz.gradient_flow(tree((1, (2, 3)))), "tree")
     assert finding(viz.gradient_flow(scaled(0.0)), "net") == "net keeps exactly nothing of its gradient over 8 steps"
     hs, _ = nn.GRU(3, 4, rng=0)(XS, reverse=True)
-    assert finding(viz.gradient_flow(hs[-1].sum()), "net") == "net: the gradient first arrives 8 steps before the end " \
-                                                             "of the loop"
+    words = finding(viz.gradient_flow(hs[-1].sum()), "net")
+    assert words == "net: the gradient first arrives 8 steps before the end of the loop"
 
 
 def test_of_two_directions_under_the_last_step_the_one_that_runs_forwards_is_meant() -> None:

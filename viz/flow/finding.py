@@ -39,13 +39,13 @@ def finding(flow: Flow, net: str = "") -> str:
     >>> finding(gradient_flow(hs.sum()), "the RNN")
     'The RNN: 8 steps back the gradient is 1.05 times that at lag 0; new gradient comes in on the way'
     """
-    net = net or name_of(flow.graph)
+    net = net or (name_of(flow.graph) if recurrent(flow.graph) else result(flow.graph))
     layer = main_layer(flow)
     profile = main_profile(flow, layer)
     if profile is None or max(profile.lags) == 0:
         single = any(len(one.steps) == 1 for one in layers(flow.graph))
         return capital(f"{net} has a single step: the gradient has no way back to go" if single else
-                       f"{net}: the gradient at each operation")
+                       largest(flow, net))
     where, at = which_layer(flow.graph, layer), ""
     if len(flow.state_names(layer)) > 1:
         at = f" at {profile.state}"
@@ -58,7 +58,7 @@ def finding(flow: Flow, net: str = "") -> str:
         return capital(f"{net}: no gradient arrives at {profile.state}{where}" if first is None else
                        f"{net}: the gradient first arrives {steps(first)} before the end of the loop{where}")
     if lag == 0:
-        return capital(f"{net}: the gradient at each operation")
+        return capital(f"{net}: no lag but 0 is one that all sequences have")
     if not math.isfinite(end):
         return capital(f"the gradient of {net} is no longer finite {steps(lag)} back{where}")
     one = recurrent(flow.graph)[layer]
@@ -68,6 +68,29 @@ def finding(flow: Flow, net: str = "") -> str:
     if is_fed(flow, layer):
         return capital(f"{net}: {steps(lag)} back the gradient{at} is {times(end / start)} that at lag 0{where}{FED}")
     return capital(f"{net} {kept(end / start, at)} over {steps(lag)}{where}")
+
+
+def largest(flow: Flow, net: str) -> str:
+    """Of a graph without a loop: which of all that is given has the largest gradient.
+
+    >>> from microgradrnn import Value
+    >>> from viz.flow.messages import gradient_flow
+    >>> y = Value(2.0, label="a") * Value(3.0, label="b")
+    >>> largest(gradient_flow(y), "y")
+    'Of all that y is computed from, a has the largest gradient: 3'
+    """
+    given = [node for node in flow.graph if not flow.graph.in_degree(node) and flow.gradients.get(node)]
+    if not given:
+        return f"no gradient arrives at anything that {net} is computed from"
+    node = max(given, key=lambda node: flow.gradients[node])
+    name = flow.graph.nodes[node].get("symbol") or flow.graph.nodes[node]["name"]
+    return f"Of all that {net} is computed from, {name} has the largest gradient: {short(flow.gradients[node])}"
+
+
+def result(graph: nx.MultiDiGraph) -> str:
+    """What the result of a graph is called."""
+    said = graph.nodes[graph.graph["root"]]
+    return str(said.get("symbol") or f"the {said.get('op', said['name'])}")
 
 
 def main_layer(flow: Flow) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import cos, radians, sin
 
 from viz.layout.geometry import Point, Route
 from viz.theme import DEFAULT, Theme
@@ -142,11 +143,6 @@ class Text(Item):
         return "".join(words for words, _ in self.runs)
 
     @property
-    def smallest(self) -> float:
-        """The size of its smallest letters that are no sub- or superscripts."""
-        return self.size
-
-    @property
     def width(self) -> float:
         """How wide it is."""
         return sum(text_width(words, self.size * (SMALLER if level else 1), self.bold, self.mono)
@@ -159,8 +155,6 @@ class Text(Item):
         left = self.x - width * {"start": 0.0, "middle": 0.5, "end": 1.0}[self.anchor]
         if not self.turn:
             return left, self.y - up, left + width, self.y + down
-        from math import cos, radians, sin
-
         c, s = cos(radians(self.turn)), sin(radians(self.turn))
         corners = [(dx, dy) for dx in (left - self.x, left - self.x + width) for dy in (-up, down)]
         return around((self.x + c * dx - s * dy, self.y + s * dx + c * dy) for dx, dy in corners)
