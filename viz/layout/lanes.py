@@ -255,7 +255,7 @@ def pitch_of(lanes: Sequence[Lane], theme: Theme) -> float:
     """From one column to the next. In the gap stand a state with its number, and the name of a decoder."""
     names = (line for lane in lanes if lane.after is not None for line in short_lines(lane.label))
     gaps = (gap(lane.tile.cell, theme) for lane in lanes)
-    between = max([62.0, *gaps, *(text_width(line, 11) + 16 for line in names)])
+    between = max([*gaps, *(text_width(line, 11) + 16 for line in names)])
     return cell_width(lanes) + between + 2 * passing(lanes)
 
 

@@ -643,6 +643,6 @@ def tag(x: float, y: float, name: Sequence[Run], g: float, theme: Theme, key: ob
     """
     words = short(g)
     called = Text(x, y - 19, name, theme.size, "middle", italic=True)
-    w = max(text_width(words, SMALL), called.width) + 8
+    w = max(text_width(words, SMALL), called.width) + 6
     return [Box(x - w / 2, y - TAG, w, TAG, 3, fill=theme.paper, stroke=theme.rim), called,
             Text(x, y - 5, words, SMALL, "middle", key=key, datum=g, note=note)]
