@@ -202,9 +202,11 @@ def fitting_columns(graph: nx.MultiDiGraph, lanes: Sequence[Lane], groups: Seque
         tile = lay_out(one_cell(graph, lane.layer, lane.layer.order[-2:]), theme)
         lane.tile = mirrored(tile) if is_backwards(lane.layer) else tile
     boxes = max((group_width(group) for group in groups), default=0.0)
-    others = 2 * theme.margin + (46 if spaced else 84) + passing(lanes) + boxes
+    others = 2 * theme.margin + 46 + passing(lanes) + boxes
     pitch = pitch_of(lanes, theme)
     n = max(1, int((theme.page - others) // pitch))
+    if n < len(have) and not spaced:  # on the left stands how many come before
+        n = max(1, int((theme.page - others - 38) // pitch))
     if spaced and n < len(have):
         n = max(1, int((theme.page - others + BREAK) // (pitch + BREAK)))
     n = min(n, len(have), most or n)
