@@ -78,29 +78,32 @@ def draw_unrolled(
     'rnn: the same cell at 5 steps'
     """
     theme = need_theme(theme)
-    given = theme
     nets = dict(net) if isinstance(net, Mapping) else {name or "": net}
     if not nets:
         raise ValueError("draw_unrolled: no nets to draw")
     if flow is not None and isinstance(net, Mapping):
         raise TypeError("draw_unrolled: flow= is for a single net; of several nets give the flows, by name")
+
+    def attempt(theme: Theme, most: int | None = None) -> tuple[Scene, list[int]]:
+        """The picture with at most so many steps; how many there are in each net that leaves some out, or is too wide."""
+        blocks = [block(one, flow, steps, last, labels, title or None, theme, most) for title, one in nets.items()]
+        counts = [len(one.columns) for one in blocks if isinstance(one, Net)]
+        cut = [len(one.columns) for one in blocks if isinstance(one, Net) and one.left_out]
+        scene = stacked(blocks, scale, theme, name)
+        return scene, cut or (counts if scene.width > theme.page else [])
+
     with collector_paused():  # it would walk the growing picture again and again
-        most: int | None = None
-        while True:
-            blocks = [block(one, flow, steps, last, labels, title or None, theme, most) for title, one in nets.items()]
-            scene = stacked(blocks, scale, theme, name)
-            counts = [len(one.columns) for one in blocks if isinstance(one, Net)]
-            cut = [len(one.columns) for one in blocks if isinstance(one, Net) and one.left_out]
-            if not counts or steps is not None or last is not None:
-                break
-            wide = scene.width > theme.page and max(counts) > 1
-            if (wide or (cut and min(cut) < 4)) and theme == given:
-                theme, most = compact(theme), None
-                continue
-            fewer = min([*cut, max(counts)]) - wide
-            if fewer == max(counts) or (not wide and (not cut or max(cut) == fewer)):
-                break
-            most = fewer  # all nets of which something is left out show the same number of steps
+        scene, cut = attempt(theme)
+        if steps is None and last is None and cut:
+            if min(cut) < 4 or scene.width > theme.page:
+                theme = compact(theme)
+                scene, cut = attempt(theme)
+            fits = scene.width <= theme.page and len(set(cut)) < 2  # all nets that are cut show as many steps
+            for most in range(max(cut, default=1), 0, -1):
+                if fits:
+                    break
+                scene, cut = attempt(theme, most)
+                fits = scene.width <= theme.page and len(set(cut)) < 2
     return Drawing.of(scene)
 
 
