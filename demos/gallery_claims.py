@@ -37,7 +37,7 @@ CLAIMS = [
           hs, h = nn.RNN(3, 8, rng=0)(np.random.default_rng(1).standard_normal((12, 2, 3)))
           loss = nn.cross_entropy(nn.Linear(8, 4, rng=0)(hs), np.ones((12, 2), int), reduction="sum")
           copies = viz.shares(loss)["W"]
-          viz.plot_share_bars(copies)
+          viz.plot_shares(copies)
           """, """
           whole, apart = np.linalg.norm(copies.total), copies.norms.sum()
           assert whole < apart
@@ -138,7 +138,7 @@ CLAIMS = [
           hs, _ = nn.RNN(3, 8, rng=0)(np.random.default_rng(1).standard_normal((12, 2, 3)))
           loss = nn.cross_entropy(nn.Linear(8, 4, rng=0)(hs), np.ones((12, 2), int), reduction="sum")
           errors = viz.local_errors(loss)
-          viz.plot_shares(errors)
+          viz.plot_local_errors(errors)
           """, """
           lag = np.subtract.outer(errors.losses, errors.steps)
           later = errors.norms[lag > 1].sum() / errors.norms.sum()
@@ -158,7 +158,7 @@ CLAIMS = [
           hs, _ = nn.RNN(3, 8, rng=0)(np.random.default_rng(1).standard_normal((15, 2, 3)))
           loss = nn.cross_entropy(nn.Linear(8, 4, rng=0)(hs), np.ones((15, 2), int), reduction="sum")
           lags = viz.shares(loss, by="lag")["W"]
-          viz.plot_share_bars(lags)
+          viz.plot_shares(lags)
           """, """
           first = lags.norms[lags.keys.index(0)] / lags.norms.sum()
           loss.backward()
@@ -188,7 +188,7 @@ CLAIMS = [
           GAIN + """
 cell, hs, loss = net_with(0.5, T=80)
 terms = viz.shares({79: loss}, by="lag")["W"]
-viz.plot_share_bars(terms, log=True)
+viz.plot_shares(terms, log=True)
 """, """
 near, far = (terms.norms[terms.keys.index(lag)] for lag in (0, 50))
 total = np.linalg.norm(terms.total)

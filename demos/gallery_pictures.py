@@ -331,17 +331,17 @@ FLOWS.append(Entry(
 BLAME = [
     Entry("blame", "Who is to blame: ‖δ‖ for every loss and every step",
           "Row t blames the steps k ≤ t; above the diagonal there is no way. The blame fades with t − k.",
-          EVERY + "errors = viz.local_errors(loss)\nviz.plot_shares(errors)", """
+          EVERY + "errors = viz.local_errors(loss)\nviz.plot_local_errors(errors)", """
           assert not np.triu(errors.reached, 1).any()
           lags = errors.by_lag()
           assert lags[0] > lags[5] > lags[15] > 0
           """),
     Entry("shares_step", "The gradient of W, step by step",
           "The shares of the steps add up to the gradient as vectors: {left:.0%} of the sum of their norms is left.",
-          EVERY + 'by_step = viz.shares(loss)\nviz.plot_share_bars(by_step["W"])',
+          EVERY + 'by_step = viz.shares(loss)\nviz.plot_shares(by_step["W"])',
           'left = by_step["W"].cancellation()\nassert left < 1'),
     Entry("shares_lag", "The gradient of W, by lag", "Most of it is from lag 0: {near:.2g}; from lag 10, {far:.1g}.",
-          EVERY + 'by_lag = viz.shares(loss, by="lag")\nviz.plot_share_bars(by_lag["W"], log=True)', """
+          EVERY + 'by_lag = viz.shares(loss, by="lag")\nviz.plot_shares(by_lag["W"], log=True)', """
           share = by_lag["W"]
           near, far = share.norms[share.keys.index(0)], share.norms[share.keys.index(10)]
           assert near == share.norms.max() and far < near / 10

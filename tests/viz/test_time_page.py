@@ -21,7 +21,7 @@ def test_the_example_on_the_page_of_time_runs() -> None:
 
 def test_the_page_names_only_what_there_is() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    for name in ("decay", "ratios", "step_jacobians", "local_errors", "shares", "plot_shares",
-                 "plot_share_bars", "plot_singular_values", "plot_eigenvalues", "plot_transport"):
+    for name in ("decay", "ratios", "step_jacobians", "local_errors", "shares", "plot_local_errors",
+                 "plot_shares", "plot_singular_values", "plot_eigenvalues", "plot_transport"):
         assert f"`{name}(" in text
         assert callable(getattr(viz, name))

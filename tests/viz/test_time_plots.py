@@ -62,7 +62,7 @@ def pixels(ax: Any) -> np.ndarray:
 def test_the_map_of_blame_shows_numbers_zeros_the_future_and_nan_apart(errors: LocalErrors) -> None:
     norms = errors.norms.copy()
     norms[3, 1], norms[4, 2], norms[5, 5], norms[6, 0] = 0, np.nan, 1e3, 1e-30
-    ax = viz.plot_shares(replace(errors, norms=norms), scale=Scale(-8, 2))
+    ax = viz.plot_local_errors(replace(errors, norms=norms), scale=Scale(-8, 2))
     image = pixels(ax)
     assert to_hex(image[3, 1]) == DEFAULT.nothing
     assert to_hex(image[4, 2]) == DEFAULT.alarm
@@ -71,11 +71,11 @@ def test_the_map_of_blame_shows_numbers_zeros_the_future_and_nan_apart(errors: L
     assert {to_hex(image[t, k]) for t in range(T) for k in range(t + 1, T)} == {DEFAULT.tile}
     written = labels(ax).split("\n")
     assert {"no way there", "exactly 0", "NaN or infinite"} <= set(written)
-    assert "NaN or infinite" not in labels(viz.plot_shares(errors))
+    assert "NaN or infinite" not in labels(viz.plot_local_errors(errors))
 
 
 def test_more_blame_is_brighter(errors: LocalErrors) -> None:
-    image = pixels(viz.plot_shares(errors))
+    image = pixels(viz.plot_local_errors(errors))
     shown = image[np.tril_indices(T)] @ [0.299, 0.587, 0.114]
     order = np.argsort(errors.norms[np.tril_indices(T)])
     assert (np.diff(shown[order]) > -0.01).all()
@@ -85,7 +85,7 @@ def test_more_blame_is_brighter(errors: LocalErrors) -> None:
 def test_the_axes_of_the_map_are_the_steps(loss: Any) -> None:
     some = viz.local_errors(loss)
     some = replace(some, losses=some.losses[3:], norms=some.norms[3:], reached=some.reached[3:])
-    ax = viz.plot_shares(some)
+    ax = viz.plot_local_errors(some)
     assert [tick.get_text() for tick in ax.get_yticklabels()] == [str(t) for t in range(3, T)]
     assert [tick.get_text() for tick in ax.get_xticklabels()] == [str(t) for t in range(T)]
 
@@ -99,7 +99,7 @@ def heights(ax: Any, label: str) -> dict[int, float]:
 
 def test_signed_bars_add_up_to_where_the_line_ends(by_lag: dict[str, Shares]) -> None:
     shares = by_lag["W"]
-    ax = viz.plot_share_bars(shares)
+    ax = viz.plot_shares(shares)
     signed = heights(ax, "along the sum")
     if (shares.along() < 0).any():
         signed |= heights(ax, "against it")
@@ -114,7 +114,7 @@ def test_signed_bars_add_up_to_where_the_line_ends(by_lag: dict[str, Shares]) ->
 def test_the_bars_on_a_log_scale_are_the_norms_and_zeros_are_marked(by_lag: dict[str, Shares]) -> None:
     shares = by_lag["W"]  # h_0 = 0: the share of the longest lag is exactly 0
     assert shares.norms[-1] == 0
-    ax = viz.plot_share_bars(shares, log=True)
+    ax = viz.plot_shares(shares, log=True)
     assert ax.get_yscale() == "log"
     assert list(heights(ax, "‖share‖").values()) == pytest.approx(shares.norms[:-1], rel=1e-12)
     assert "exactly 0" in labels(ax)
@@ -125,9 +125,9 @@ def test_of_a_layer_that_sees_one_side_only_that_side_is_drawn() -> None:
     by_lag = viz.shares((hs**2).sum(), by="lag")
     for name, side in (("W", range(T)), ("W_2", range(1 - T, 1))):
         assert by_lag[name].keys == tuple(range(1 - T, T))
-        assert sorted(heights(viz.plot_share_bars(by_lag[name]), "‖share‖")) == list(side)
+        assert sorted(heights(viz.plot_shares(by_lag[name]), "‖share‖")) == list(side)
     both = Shares("w", "lag", (-1, 0, 1), np.array([[1.0], [2.0], [3.0]]), np.zeros(1))
-    assert len(heights(viz.plot_share_bars(both), "‖share‖")) == 3
+    assert len(heights(viz.plot_shares(both), "‖share‖")) == 3
 
 
 def test_the_fan_shows_the_extremes_and_the_radius(jacobians: StepJacobians) -> None:
@@ -162,8 +162,8 @@ def test_every_picture_can_be_drawn_into_given_axes_and_says_its_units(
     errors: LocalErrors, by_lag: dict[str, Shares], jacobians: StepJacobians
 ) -> None:
     pictures: dict[str, Any] = {
-        "over batch and units": lambda ax: viz.plot_shares(errors, ax=ax),
-        "Euclidean norm": lambda ax: viz.plot_share_bars(by_lag["U"], ax=ax),
+        "over batch and units": lambda ax: viz.plot_local_errors(errors, ax=ax),
+        "Euclidean norm": lambda ax: viz.plot_shares(by_lag["U"], ax=ax),
         "singular values of": lambda ax: viz.plot_singular_values(jacobians, ax=ax),
         "log₁₀": lambda ax: viz.plot_transport({"net": jacobians}, ax=ax),
         "eigenvalues of": lambda ax: viz.plot_eigenvalues(jacobians, ax=ax),
@@ -185,14 +185,14 @@ def test_zeros_and_what_is_not_finite_do_not_stop_the_pictures_of_jacobians() ->
 
 
 def test_the_pictures_become_svg_with_text_in_it(errors: LocalErrors) -> None:
-    text = as_svg(viz.plot_shares(errors))
-    assert text == as_svg(viz.plot_shares(errors))
+    text = as_svg(viz.plot_local_errors(errors))
+    assert text == as_svg(viz.plot_local_errors(errors))
     assert "the step of the loss" in text
 
 
 def test_symbols_of_any_kind_can_be_written(errors: LocalErrors, jacobians: StepJacobians) -> None:
     for symbol in ("$", "b_n", "state{", "\\h"):
-        labels(viz.plot_shares(replace(errors, symbol=symbol)))
+        labels(viz.plot_local_errors(replace(errors, symbol=symbol)))
         labels(viz.plot_singular_values(replace(jacobians, states=(symbol,))))
 
 
@@ -209,7 +209,7 @@ def test_titles_say_what_was_found_and_curves_carry_their_names(
 ) -> None:
     row, last = errors.norms[-1], T - 1
     most = int(row.argmax())
-    title = viz.plot_shares(errors).get_title(loc="left").replace("\n", " ")
+    title = viz.plot_local_errors(errors).get_title(loc="left").replace("\n", " ")
     share = short(row[0] / row[most])
     assert title == f"Of the loss at step {last}, step 0 gets {share} times the blame that step {most} gets"
     fan = viz.plot_singular_values(jacobians)
@@ -227,7 +227,7 @@ def test_titles_say_what_was_found_and_curves_carry_their_names(
 def test_plots_follow_the_theme(errors: LocalErrors, by_lag: dict[str, Shares], jacobians: StepJacobians) -> None:
     flow = viz.gradient_flow(nn.RNN(3, 5, rng=0)(np.ones((T, 2, 3)))[1].sum())
     plots: list[Any] = [
-        partial(viz.plot_shares, errors), partial(viz.plot_share_bars, by_lag["W"]),
+        partial(viz.plot_local_errors, errors), partial(viz.plot_shares, by_lag["W"]),
         partial(viz.plot_singular_values, jacobians), partial(viz.plot_transport, {"net": jacobians}),
         partial(viz.plot_eigenvalues, jacobians), partial(viz.plot_norms, {"net": flow}),
         partial(viz.plot_comparison, viz.compare_flow({"net": flow})),

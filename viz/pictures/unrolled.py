@@ -85,7 +85,7 @@ def draw_unrolled(
         raise TypeError("draw_unrolled: flow= is for a single net; of several nets give the flows, by name")
 
     def attempt(theme: Theme, most: int | None = None) -> tuple[Scene, list[int]]:
-        """The picture with at most so many steps; how many there are in each net that leaves some out, or is too wide."""
+        """The picture with at most so many steps, and how many the nets show that leave some out or are too wide."""
         blocks = [block(one, flow, steps, last, labels, title or None, theme, most) for title, one in nets.items()]
         counts = [len(one.columns) for one in blocks if isinstance(one, Net)]
         cut = [len(one.columns) for one in blocks if isinstance(one, Net) and one.left_out]

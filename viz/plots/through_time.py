@@ -25,7 +25,7 @@ from viz.theme import Theme, need_theme
 FORWARD, AGAINST = "#0072b2", "#e69f00"  # Okabe and Ito's blue and orange: never red against green
 
 
-def plot_shares(
+def plot_local_errors(
     errors: LocalErrors, *, scale: Scale | None = None, theme: Theme | str | None = None, ax: Any = None
 ) -> Any:
     """The picture of all local errors: row t, the loss; column k, the step it blames; colour, ‖δ_{t,k}‖₂, logarithmic.
@@ -44,7 +44,7 @@ def plot_shares(
         TypeError: if given something else.
         ImportError: without matplotlib.
     """
-    need("plot_shares", errors, LocalErrors, "what viz.local_errors(loss) returns")
+    need("plot_local_errors", errors, LocalErrors, "what viz.local_errors(loss) returns")
     theme = need_theme(theme)
     ax = axes(ax, (6.4, 5.4), theme)
     from matplotlib.cm import ScalarMappable
@@ -96,7 +96,7 @@ def blamed(errors: LocalErrors) -> str:
             f"{errors.steps[most]} gets")
 
 
-def plot_share_bars(
+def plot_shares(
     shares: Shares, *, log: bool = False, theme: Theme | str | None = None, ax: Any = None
 ) -> Any:
     """The gradient of one parameter as the sum of its shares, by step or by lag: they cancel.
@@ -115,7 +115,7 @@ def plot_share_bars(
         TypeError: if given something else.
         ImportError: without matplotlib.
     """
-    need("plot_share_bars", shares, Shares, "the shares of one parameter, viz.shares(loss)['W']")
+    need("plot_shares", shares, Shares, "the shares of one parameter, viz.shares(loss)['W']")
     theme = need_theme(theme)
     ax = axes(ax, (7.4, 4.4), theme)
     shares = _one_sided(shares)
