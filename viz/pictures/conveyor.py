@@ -20,7 +20,7 @@ from viz.numbers import short
 from viz.pictures.readout import HEAD, Readout
 from viz.scale import Scale
 from viz.scene.chart import SMALL, Block
-from viz.scene.glyphs import chip_items, chip_width, glyph_items
+from viz.scene.glyphs import chip_items, chip_width, glyph_items, highway
 from viz.scene.items import Box, Item, Run, Stamps, Text, circle
 from viz.scene.wires import FORWARDS, NONE, PLAIN, Look, look, strand, strength
 from viz.theme import Theme
@@ -183,8 +183,10 @@ class Painter:
         return bool(self.net.graph.nodes[node].get("norm") == 0)
 
     def back(self, lane: Lane) -> list[Item]:
-        """The ground that a cell stands on."""
-        return [Box(0, 0, lane.tile.width, lane.tile.height, 10, fill=self.theme.tile, stroke=self.theme.rim)]
+        """The ground that a cell stands on, and the band under a carry, which meets that of the next cell."""
+        tile = lane.tile
+        return [Box(0, 0, tile.width, tile.height, 10, fill=self.theme.tile, stroke=self.theme.rim),
+                *highway(tile, self.theme, (self.pitch - tile.width) / 2)]
 
     def look(self, edge: Edge | None) -> Look:
         """How the wire of an edge looks."""
