@@ -74,9 +74,10 @@ class Theme:
         return f"Theme({', '.join(own)})"
 
     def colour(self, symbol: str | None, role: str | None) -> str | None:
-        """The colour of a glyph; None for those without a role."""
-        if role in ("gate", "candidate") and symbol in self.symbols:
-            return self.symbols[symbol]
+        """The colour of a glyph; None for those without a role. Gates of one kind, i and i2, have one colour."""
+        kind = (symbol or "").rstrip("0123456789_{}")
+        if role in ("gate", "candidate") and kind in self.symbols:
+            return self.symbols[kind]
         return self.roles.get(role or "")
 
     def magnitude(self, x: float) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -15,46 +14,70 @@ from microgradrnn import Tensor, Value, mark, nn, scope, tanh
 from tests.viz.nets import last_loss, own_cell, two_layers
 from tests.viz.test_fold import NETS
 from viz.graph.trace import traced
-from viz.pictures.heat_old import Axis, Column
-from viz.pictures.long import draw_long
+from viz.pictures.long import draw_long, telling
 from viz.scale import Scale
+from viz.scene.chart import Axis, Bin
+from viz.scene.items import Area, Box, Item, Scene, Text, Wire
 from viz.theme import DEFAULT, LEVELS
 
-SVG = "{http://www.w3.org/2000/svg}"
 SCALE = Scale(-8, 2)
 COLOURS = {DEFAULT.magnitude(j / LEVELS): j for j in range(LEVELS + 1)} | {DEFAULT.alarm: "alarm"}
+Row = tuple[Box, list[Item]]  # the ground of a row of the heat map, and what is painted on it
 
 
-def rows(drawing: viz.Drawing) -> dict[str, list[ElementTree.Element]]:
+def scene(drawing: viz.Drawing) -> Scene:
+    assert drawing.scene is not None
+    return drawing.scene
+
+
+def rows(drawing: viz.Drawing) -> dict[str, Row]:
     """What is painted of each row of the heat map, by its name; of the same name, the last (the lowest layer)."""
-    found: dict[str, list[ElementTree.Element]] = {}
-    for group in ElementTree.fromstring(drawing.svg).iter(f"{SVG}g"):
-        first, *others = [*group] or [group]
-        if first.tag == f"{SVG}title" and others and others[0].tag == f"{SVG}rect":
-            found[(first.text or "").split(":")[0]] = others
+    found: dict[str, Row] = {}
+    for item, _, _ in scene(drawing).keyed():
+        if isinstance(item.key, tuple) and item.key[0] == "row" and isinstance(item, Box):
+            found[item.key[2]] = item, []
+        elif isinstance(item.key, tuple) and item.key[0] == "heat":
+            found[item.key[2]][1].append(item)
     return found
 
 
-def looks(parts: list[ElementTree.Element], at: float, half: int = 0) -> Any:
+def looks(row: Row, at: float, half: int = 0) -> Any:
     """What is painted at a place of a row: a level of colour, "alarm", "zero" or None. Half 1 is the lower one."""
-    back, *shapes = parts
-    top, height = float(back.get("y", 0)), float(back.get("height", 0))
-    y = top + height * (0.25 + 0.5 * half)
-    for shape in shapes:
-        for a, b, c in re.findall(r"M([\d.]+),([\d.]+)H([\d.]+)", shape.get("d", "")):
-            tall = re.search(r"v([\d.]+)", shape.get("d", ""))
-            inside = float(a) <= at < float(c)
-            if inside and tall and float(b) <= y < float(b) + float(tall[1]):
-                return COLOURS[shape.get("fill", "")]
-            if inside and not tall and abs(float(b) - y) < 0.3 * height:
-                return "zero"
+    ground, items = row
+    y = ground.y + ground.h * (0.25 + 0.5 * half)
+    for item in items:
+        if isinstance(item, Area):
+            for outline in item.outlines:
+                (left, top), (right, bottom) = outline[0], outline[2]
+                if left <= at < right and top <= y < bottom:
+                    return COLOURS[item.fill or ""]
+        elif isinstance(item, Wire):
+            for route in item.routes:
+                if route.start[0] <= at < route.end[0] and abs(route.start[1] - y) < 0.3 * ground.h:
+                    return "zero"
     return None
 
 
 def axis_of(drawing: viz.Drawing, steps: int) -> Axis:
-    """The time axis, read off the background of a row."""
-    back = next(iter(rows(drawing).values()))[0]
-    return Axis(range(steps), float(back.get("x", 0)), float(back.get("width", 0)))
+    """The time axis, read off the ground of a row."""
+    ground, _ = next(iter(rows(drawing).values()))
+    return Axis(range(steps), ground.x, ground.w)
+
+
+def data(drawing: viz.Drawing, kind: str) -> dict[Any, float | None]:
+    """The numbers of all items of a kind, by their keys."""
+    return {item.key[1:]: item.datum for item, _, _ in scene(drawing).keyed(kind)}  # type: ignore[index]
+
+
+def curves(drawing: viz.Drawing) -> list[tuple[str, list[tuple[float, float]]]]:
+    """The curves, in the order of painting: the state, and the points."""
+    return [(item.key[2], [route.start, *(p for piece in route.pieces for p in piece)])  # type: ignore[index]
+            for item, _, _ in scene(drawing).keyed("curve") if isinstance(item, Wire) for route in item.routes]
+
+
+def drawn_steps(drawing: viz.Drawing) -> list[int]:
+    """The steps whose cells are drawn, from left to right, layer by layer."""
+    return [int(found[1]) for found in re.finditer(r"^t = (\d+)(, lag \d+)?$", scene(drawing).words, re.MULTILINE)]
 
 
 def level(x: float, scale: Scale = SCALE) -> int:
@@ -104,10 +127,9 @@ def test_the_curves_are_the_norms_and_stand_over_the_same_time() -> None:
     flow = long_flow()
     drawing = draw_long(flow)
     axis = axis_of(drawing, 40)
-    lines = [e for e in ElementTree.fromstring(drawing.svg).iter(f"{SVG}path") if e.get("stroke-linejoin") == "round"]
-    assert len(lines) == 2
-    for line, state in zip(lines, "ch", strict=True):
-        points = [tuple(map(float, p.split(","))) for p in line.get("d", "")[1:].split("L")]
+    found = curves(drawing)
+    assert [state for state, _ in found] == ["c", "h"]
+    for state, points in found:
         assert [x for x, _ in points] == pytest.approx([axis.x(t + 0.5) for t in range(40)], abs=0.12)
         logs = [math.log10(flow.gradients[f"lstm/t{t}/{state}"]) for t in range(40)]
         slope = np.polyfit([y for _, y in points], logs, 1)
@@ -118,34 +140,103 @@ def test_the_curves_are_the_norms_and_stand_over_the_same_time() -> None:
 def test_ticks_stand_under_their_steps() -> None:
     drawing = draw_long(long_flow())
     axis = axis_of(drawing, 40)
-    ticks = {int(e.text): float(e.get("x", 0)) for e in ElementTree.fromstring(drawing.svg).iter(f"{SVG}text")
-             if e.text and e.text.isdigit()}
-    assert len(ticks) > 10
-    for t, x in ticks.items():
+    (ticks,) = ticks_by_lane(drawing)
+    assert len(ticks) > 6
+    for t, x in ticks:
         assert x == pytest.approx(axis.x(t + 0.5), abs=0.12)
 
 
-def test_four_cells_and_how_many_are_not_drawn() -> None:
-    words = [e.text for e in ElementTree.fromstring(draw_long(last_loss("gru before", 50)).svg).iter(f"{SVG}text")]
-    assert [w for w in words if w and w.startswith("t = ")] == ["t = 0", "t = 1", "t = 48", "t = 49", "t = 2 … 47"]
-    assert "×46" in words
+def test_without_a_flow_the_first_and_the_last_cells_are_drawn_and_how_many_are_not() -> None:
+    drawing = draw_long(last_loss("gru before", 50), cells=4)
+    assert drawn_steps(drawing) == [0, 1, 48, 49]
+    assert data(drawing, "break") == {(1, 48): 46}
+    assert "×46" in scene(drawing).words
 
 
-@pytest.mark.parametrize(("T", "cells"), [(1, 1), (4, 4), (5, 5), (6, 4)])
-def test_a_short_net_is_drawn_whole(T: int, cells: int) -> None:
-    svg = draw_long(last_loss("lstm", T)).svg
-    assert len(re.findall(r">t = \d+</text>", svg)) == cells
-    assert ("×" in re.sub(r">×</text>", "", svg)) == (cells < T)
+def test_with_a_flow_cells_stand_where_the_gradient_changes() -> None:
+    flow = viz.gradient_flow(last_loss("rnn", 150))
+    drawing = draw_long(flow, cells=4)
+    steps = drawn_steps(drawing)
+    assert (len(steps), steps[0], steps[-1]) == (4, 0, 149)
+    sizes = [flow.gradients[f"rnn/t{t}/h"] for t in steps]
+    assert sizes[3] > 10 * sizes[2] > 100 * sizes[1], "each is far below the next"
+    assert data(drawing, "state") == {(f"rnn/t{t}/h",): size for t, size in zip(steps, sizes, strict=True)}
+    assert sum(data(drawing, "break").values()) == 146  # type: ignore[arg-type]
+    lags = [149 - t for t in steps]
+    assert all(f"t = {t}, lag {lag}" in scene(drawing).words for t, lag in zip(steps, lags, strict=True))
+
+
+@pytest.mark.parametrize(("sizes", "n", "lags"), [
+    ([1.0] * 5, 9, [0, 1, 2, 3, 4]), ([1.0], 1, [0]), ([1.0] * 9, 1, [0]), ([1.0] * 9, 2, [0, 8]),
+    ([0.5**k for k in range(1000)], 4, [0, 10, 20, 999]), ([2.0**k for k in range(1000)], 4, [0, 10, 20, 999]),
+    ([1.0, *[0.0] * 99], 3, [0, 1, 99]), ([math.nan] * 21, 3, [0, 10, 20]), ([1.0, *[None] * 20], 3, [0, 10, 20]),
+])  # fmt: skip
+def test_telling_lags(sizes: list[float | None], n: int, lags: list[int]) -> None:
+    assert telling(sizes, min(n, len(sizes))) == lags
+
+
+@pytest.mark.parametrize("T", [3, 30, 300])
+@pytest.mark.parametrize("page", [1280, 830])
+def test_as_many_cells_as_the_page_has_room_for(T: int, page: int) -> None:
+    drawing = draw_long(viz.gradient_flow(last_loss("lstm", T)), theme=viz.Theme(page=page))
+    assert drawing.width == page
+    assert len(drawn_steps(drawing)) == {1280: 3, 830: 2}[page]
+
+
+def test_a_phone_shows_the_charts_alone() -> None:
+    drawing = draw_long(long_flow(), theme=viz.Theme(page=390))
+    assert drawing.width == 390
+    assert not drawn_steps(drawing)
+    assert set(rows(drawing)) >= {"∂L/∂c", "∂L/∂h"}
+
+
+@pytest.mark.parametrize("T", [1, 4])
+def test_a_short_net_is_drawn_whole(T: int) -> None:
+    drawing = draw_long(last_loss("lstm", T), cells=9)
+    assert drawn_steps(drawing) == [*range(T)]
+    assert not data(drawing, "break")
 
 
 def test_numbers_on_the_cells_are_the_flows() -> None:
     flow = long_flow()
-    notes = [e.text for e in ElementTree.fromstring(draw_long(flow).svg).iter(f"{SVG}title")]
-    for t in (1, 39):
-        assert f"from f to f × c at t = {t}: {flow.messages[f'lstm/t{t}/multiply', 0]:.4g}" in notes
-    inside = [flow.messages[e] for e in (("lstm/t38/multiply", 1), ("lstm/t2/multiply", 1))]
-    assert f"from c at t = 37 to f × c at t = 38: {inside[0]:.4g}" in notes
-    assert f"gradient to c: {inside[1]:.4g}, 1 message" in notes
+    drawing = draw_long(flow)
+    edges = data(drawing, "edge")
+    assert len(edges) > 30
+    for edge, size in edges.items():
+        assert size == flow.messages.get(viz.graph.steps.Edge(*edge)), edge
+    for (node,), size in data(drawing, "state").items():
+        assert size == flow.gradients[node]
+    for (_, name, _), size in data(drawing, "last").items():
+        assert size == (flow.arrivals["lstm/t39/c"].carry if name == "carried over"
+                        else flow.gradients[f"lstm/t39/{name[-1]}"])
+
+
+def test_lag_0_counts_as_1_in_colours_and_curves() -> None:
+    """An exploding net does not push its own loss end off the scale."""
+    h: Any = Tensor(np.ones((1, 2)), label="h0")
+    for t in range(200):
+        with scope("exploding", step=t):
+            h = mark(h * 2.0, "h", role="hidden")
+    found = scene(draw_long(viz.gradient_flow((0.001 * h).sum())))
+    assert found.title.startswith("exploding multiplies its gradient by 8.0·10⁵⁹")
+    grey = DEFAULT.change(2 / 3)
+    last = [item for item, _, _ in found.keyed("heat") if isinstance(item, Area)][-1]
+    colours = {item.fill: max(outline[2][0] for outline in item.outlines)
+               for item, _, _ in found.keyed("heat") if isinstance(item, Area)}
+    assert max(colours, key=lambda fill: colours[fill]) == grey, "the right end, lag 0"
+    assert last.fill is not None
+    assert "gradient: its norm, as a multiple of the norm at lag 0 (0.0014)" in found.words
+
+
+def test_curves_that_coincide_share_a_name() -> None:
+    h: Any = Tensor(np.ones((1, 2)), label="h0")
+    for t in range(12):
+        with scope("twice", step=t):
+            c = mark(tanh(h), "c", role="cell")
+            h = mark(c.T.T * 1.0 + 0.0 * c, "h", role="hidden")
+    drawing = draw_long(viz.gradient_flow(h.sum()))
+    names = [item.plain for item, _ in scene(drawing).texts() if item.bold and item.italic]
+    assert names == ["c = h"] or len(names) == 1
 
 
 def test_zero_nan_and_nothing_look_different() -> None:
@@ -155,15 +246,14 @@ def test_zero_nan_and_nothing_look_different() -> None:
     drawing = draw_long(flow)
     axis, parts = axis_of(drawing, 40), rows(drawing)["∂L/∂c"]
     assert [looks(parts, axis.x(t + 0.5)) for t in (10, 11, 12, 13)] == ["alarm", "alarm", "zero", None]
-    assert any("NaN or infinite at 2 steps, first at t = 10" in (e.text or "")
-               for e in ElementTree.fromstring(drawing.svg).iter(f"{SVG}title"))
-    assert drawing.svg.count(">!</text>") == 3, "two steps, and the legend"
+    assert "NaN or infinite at 2 steps, first at t = 10" in parts[0].note
+    assert scene(drawing).words.splitlines().count("!") == 3, "two steps, and the legend"
 
 
 def test_one_nan_makes_its_bin_an_alarm_and_a_zero_shows_below() -> None:
-    assert math.isnan(Column.of([1.0, math.nan, 3.0]).high or 0.0)
-    assert Column.of([0.0, 2.0]) == Column(0.0, 2.0)
-    assert Column.of([None, None]) == Column(None, None)
+    assert math.isnan(Bin.of([1.0, math.nan, 3.0]).high or 0.0)
+    assert Bin.of([0.0, 2.0]) == Bin(0.0, 2.0)
+    assert Bin.of([None, None]) == Bin(None, None)
 
 
 def test_without_a_flow_gates_show_their_mean_and_states_their_size() -> None:
@@ -179,8 +269,8 @@ def test_without_a_flow_gates_show_their_mean_and_states_their_size() -> None:
             data = nodes[f"lstm/t{t}/{name}"].data
             held = data.mean() if name in "ifo" else np.sqrt((data**2).mean())
             assert looks(parts, axis.x(t + 0.5)) == round(min(held, 1.0) * LEVELS), (name, t)
-    assert "Gates: the mean" in drawing.svg
-    assert "Gates: the mean" not in draw_long(viz.trace(loss)).svg, "a graph knows no means"
+    assert "Gates: the mean" in scene(drawing).words
+    assert "Gates: the mean" not in scene(draw_long(viz.trace(loss))).words, "a graph knows no means"
 
 
 def test_states_without_roles_get_rows_too() -> None:
@@ -191,22 +281,19 @@ def test_states_without_roles_get_rows_too() -> None:
 def test_a_layer_that_runs_backwards_has_the_same_time_axis() -> None:
     hs, _ = nn.RNN(3, 4, bidirectional=True, rng=0)(np.random.default_rng(0).standard_normal((20, 2, 3)))
     flow = viz.gradient_flow(hs[0].sum())  # which lies at the end of the way back
-    svg = draw_long(flow).svg
-    captions = re.findall(r">t = (\d+)</text>", svg)
-    assert captions == ["0", "1", "18", "19"] * 2
+    drawing = draw_long(flow, cells=4)
+    steps = drawn_steps(drawing)
+    assert [steps[0], steps[3], steps[4], steps[7]] == [0, 19, 0, 19]
     sizes = [flow.gradients[f"layers.0/backwards/rnn/t{t}/h"] for t in range(20)]
     assert sizes[0] > sizes[19] > 0
-    upper = svg[:svg.index("layer 1, forwards →")]
-    line = re.search(r'<path d="M([^"]*)" fill="none" stroke="#cc79a7"', upper)
-    assert line is not None
-    heights = [float(p.split(",")[1]) for p in line[1].split("L")]
-    assert heights[0] < heights[-1], "most at t = 0"
+    _, points = curves(drawing)[0]
+    assert points[0][0] < points[-1][0]
+    assert points[0][1] < points[-1][1], "most at t = 0"
 
 
 def test_two_layers_stand_one_above_the_other() -> None:
-    drawing = draw_long(two_layers(12))
-    words = [e.text for e in ElementTree.fromstring(drawing.svg).iter(f"{SVG}text")]
-    assert words.count("×8") == 2
+    steps = drawn_steps(draw_long(two_layers(12), cells=4))
+    assert steps == [0, 1, 10, 11] * 2
 
 
 def test_a_skip_over_many_steps_is_not_cut() -> None:
@@ -214,19 +301,18 @@ def test_a_skip_over_many_steps_is_not_cut() -> None:
     for t in range(60):
         with scope("skip", step=t):
             past.append(mark(past[-1] * 0.5 + past[-7] * 0.25, "h", role="hidden"))
-    svg = draw_long(viz.gradient_flow(past[-1].sum())).svg
-    notes = [e.text or "" for e in ElementTree.fromstring(svg).iter(f"{SVG}title")]
-    assert any(note.startswith("from h at t = 52 to") and "t = 59" in note for note in notes)
+    flow = viz.gradient_flow(past[-1].sum())
+    edges = data(draw_long(flow), "edge")
+    assert edges["skip/t59/multiply_2", 0] == flow.messages[viz.graph.steps.Edge("skip/t59/multiply_2", 0)]
 
 
 @pytest.mark.parametrize("name", NETS)
 def test_every_net_is_drawn_with_each_state_named_once_a_cell(name: str) -> None:
     loss = NETS[name]()
-    for drawing in (viz.draw_rolled(loss), viz.draw_rolled(viz.gradient_flow(loss), beside=True)):
-        assert ElementTree.fromstring(drawing.svg).tag == f"{SVG}svg"
-    for drawing in (draw_long(loss), draw_long(viz.gradient_flow(loss))):
-        words = [e for e in ElementTree.fromstring(drawing.svg).iter(f"{SVG}text") if e.get("font-style") == "italic"]
-        where = [(float(e.get("x", 0)), float(e.get("y", 0))) for e in words if len(e)]
+    for drawing in (viz.draw_rolled(loss), viz.draw_rolled(viz.gradient_flow(loss), beside=True),
+                    draw_long(loss), draw_long(viz.gradient_flow(loss))):
+        where = [(item.x + x, item.y + y) for item, x, y in scene(drawing).walk()
+                 if isinstance(item, Text) and item.italic and len(item.runs) > 1 and item.runs[1][1] < 0]
         assert where
         for j, (x, y) in enumerate(where):
             assert all(abs(x - a) > 20 or abs(y - b) > 10 for a, b in where[:j]), "two names in one place"
@@ -239,7 +325,7 @@ def test_ten_thousand_steps_stay_small() -> None:
             h = mark((h * 0.9997).tanh() + 1e-3, "h", role="hidden")
     drawing = draw_long(viz.gradient_flow(h))
     assert len(drawing.svg) < 200_000
-    assert "A column is" in drawing.svg
+    assert "A column is" in scene(drawing).words
 
 
 def test_the_same_program_draws_the_same() -> None:
@@ -258,18 +344,16 @@ def test_what_cannot_be_folded_is_refused() -> None:
 def ticks_by_lane(drawing: viz.Drawing) -> list[list[tuple[int, float]]]:
     """The ticks under each lane, from the top down: the number, and where it stands."""
     found: dict[float, list[tuple[int, float]]] = {}
-    for e in ElementTree.fromstring(drawing.svg).iter(f"{SVG}text"):
-        if e.text and e.text.isdigit() and e.get("text-anchor") == "middle" and not len(e):
-            found.setdefault(float(e.get("y", 0)), []).append((int(e.text), float(e.get("x", 0))))
-    return list(found.values())
+    for item, _ in scene(drawing).texts():
+        if item.plain.isdecimal() and item.anchor == "middle" and item.key is None and not item.bold:
+            found.setdefault(item.y, []).append((int(item.plain), item.x))
+    return [ticks for ticks in found.values() if len(ticks) > 2]
 
 
 def spans(drawing: viz.Drawing, name: str) -> list[tuple[float, float]]:
     """Where the rows of this name begin and end, from the top lane down."""
-    groups = [[*e] for e in ElementTree.fromstring(drawing.svg).iter(f"{SVG}g")]
-    backs = [parts[1] for parts in groups if len(parts) > 1 and (parts[0].text or "").split(":")[0] == name
-             and parts[1].tag == f"{SVG}rect"]
-    return [(float(e.get("x", 0)), float(e.get("x", 0)) + float(e.get("width", 0))) for e in backs]
+    return [(item.x, item.x + item.w) for item, _, _ in scene(drawing).keyed("row")
+            if isinstance(item, Box) and item.key[2] == name]  # type: ignore[index]
 
 
 def translation(T: int, U: int, layers: int = 1) -> Any:
@@ -294,11 +378,10 @@ def test_a_decoder_stands_after_its_encoder() -> None:
     assert [t for t, _ in encoder] == [*range(0, 40, 5)]
     for ticks, offset in ((decoder, 40), (encoder, 0)):
         assert all(x == pytest.approx(axis.x(t + offset + 0.5), abs=0.12) for t, x in ticks)
-    lines = [e.get("d", "")[1:].split("L") for e in ElementTree.fromstring(drawing.svg).iter(f"{SVG}path")
-             if e.get("stroke-linejoin") == "round"]
+    lines = [points for _, points in curves(drawing)]
     assert [len(points) for points in lines] == [25, 25, 40, 40]
-    assert float(lines[0][0].split(",")[0]) == pytest.approx(axis.x(40.5), abs=0.12)
-    assert "T = 40 + 25" in drawing.svg
+    assert lines[0][0][0] == pytest.approx(axis.x(40.5), abs=0.12)
+    assert "T = 40 + 25" in scene(drawing).words
 
 
 def test_the_layers_of_a_stack_share_their_time() -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from typing import Any
-from xml.etree import ElementTree
 
 import networkx as nx
 import numpy as np
@@ -15,13 +13,14 @@ import pytest
 import viz
 from microgradrnn import Tensor, Value, mark, nn, scope, tanh
 from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
-from tests.viz.svgs import of, wording
 from viz.folding.contract import members
 from viz.folding.roll import roll
-from viz.pictures.rolled import draw_rolled
-from viz.typography import text_width
-
-SVG = "{http://www.w3.org/2000/svg}"
+from viz.graph.steps import layers
+from viz.numbers import short
+from viz.pictures.rolled import Loop, draw_rolled
+from viz.pictures.row import Row
+from viz.scene.items import Scene, Wire
+from viz.theme import DEFAULT, Theme
 
 
 def both_ways(T: int = 7) -> Any:
@@ -99,9 +98,9 @@ def test_backwards_in_time_the_delay_is_negative() -> None:
 
 
 def test_a_skip_has_a_loop_of_its_own() -> None:
-    delays = sorted(said["delay"] for _, _, said in roll(skipping()).edges(data=True) if said.get("delay"))
-    assert delays == [1, 3]
-    assert sorted(boxes(draw_rolled(skipping()))) == ["t−1", "t−3"]
+    found = sorted(said["delay"] for _, _, said in roll(skipping()).edges(data=True) if said.get("delay"))
+    assert found == [1, 3]
+    assert sorted(delays(draw_rolled(skipping()))) == [1, 3]
 
 
 def test_messages_of_all_steps_are_taken_together() -> None:
@@ -122,31 +121,41 @@ def test_a_folded_graph_can_be_rolled() -> None:
 
 
 # ---------------------------------------------------------------------------------------------- the picture
-def boxes(drawing: viz.Drawing) -> list[str]:
-    """What is written on the loops."""
-    words = [e.text or "" for e in ElementTree.fromstring(drawing.svg).iter(f"{SVG}text")]
-    return [word for word in words if re.fullmatch(r"t[−+]\d+", word)]
+def scene(drawing: viz.Drawing) -> Scene:
+    assert drawing.scene is not None
+    return drawing.scene
 
 
-def titles(drawing: viz.Drawing) -> list[str]:
-    return [e.text or "" for e in ElementTree.fromstring(drawing.svg).iter(f"{SVG}title")]
+def delays(drawing: viz.Drawing) -> list[float | None]:
+    """What is written on the loops, from the top down."""
+    return [item.datum for item, _, _ in scene(drawing).keyed("delay")]
+
+
+def data(drawing: viz.Drawing, kind: str) -> dict[Any, float | None]:
+    """The numbers of all items of a kind, by their keys."""
+    return {item.key[1:]: item.datum for item, _, _ in scene(drawing).keyed(kind)}  # type: ignore[index]
+
+
+def captions(drawing: viz.Drawing) -> list[str]:
+    """What is written under the cells, from left to right."""
+    return [words for words in scene(drawing).words.splitlines() if words.startswith("t = ")]
 
 
 @pytest.mark.parametrize(("name", "loops"), [
-    ("lstm", ["t−1", "t−1"]), ("gru before", ["t−1"]), ("rnn", ["t−1"]), ("own", ["t−1", "t−1"]),
-    ("two layers", ["t−1"] * 4), ("both ways", ["t+1", "t−1"]), ("one step", []),
-])
-def test_every_state_has_a_loop(name: str, loops: list[str]) -> None:
+    ("lstm", [1, 1]), ("gru before", [1]), ("rnn", [1]), ("own", [1, 1]), ("two layers", [1] * 4), ("both ways", [1] * 2),
+    ("one step", []),
+])  # fmt: skip
+def test_every_state_has_a_loop(name: str, loops: list[int]) -> None:
     for beside in (False, True):
-        assert boxes(draw_rolled(NETS[name](), beside=beside)) == loops
+        assert delays(draw_rolled(NETS[name](), beside=beside)) == loops
+
+
+def test_a_layer_that_runs_backwards_reads_what_comes_later() -> None:
+    words = scene(draw_rolled(both_ways())).words.splitlines()
+    assert [word for word in words if word in ("t+1", "t−1")] == ["t+1", "t−1"]
 
 
 def test_a_loop_leaves_the_cell_and_comes_back_on_the_other_side() -> None:
-    from viz.graph.steps import layers
-    from viz.pictures.rolled import Loop
-    from viz.pictures.row import Row
-    from viz.theme import DEFAULT
-
     graph = viz.trace(both_ways())
     for layer in layers(graph):
         loop = Loop(Row.of(graph, layer, None, layer.order, DEFAULT))
@@ -163,28 +172,54 @@ def test_a_loop_leaves_the_cell_and_comes_back_on_the_other_side() -> None:
             assert min(math.dist(box, p) for p in points) < 40, "the delay stands on the loop"
 
 
-def test_numbers_in_the_rolled_picture_are_those_of_the_rolled_graph() -> None:
+def test_a_line_shows_the_mean_message_of_all_steps() -> None:
     flow = viz.gradient_flow(all_losses("lstm", 9))
+    drawing = draw_rolled(flow)
+    sizes = [flow.messages[f"lstm/t{t}/multiply", 1] for t in range(1, 9)]
+    inner, outer = data(drawing, "edge"), data(drawing, "sent")
+    assert inner["lstm", "multiply", 1] == pytest.approx(math.sqrt(sum(g * g for g in sizes) / 8), rel=1e-12)
     (said,) = [said for u, v, said in roll(flow).edges(data=True) if (u, v) == ("lstm/c", "lstm/multiply")]
-    assert f"from c to f × c: {said['message']:.4g}, 8 messages taken together" in titles(draw_rolled(flow))
+    assert inner["lstm", "multiply", 1] == pytest.approx(said["message"] / math.sqrt(said["count"]), rel=1e-12)
     (out,) = [said for u, v, said in roll(flow).edges(data=True) if (u, v) == ("lstm/h", "lstm/stack")]
-    assert f"gradient to h: {out['message']:.4g}, 9 messages taken together" in titles(draw_rolled(flow))
+    assert outer["h",] == pytest.approx(out["message"] / 3, rel=1e-12)
 
 
-def test_beside_it_the_first_steps_show_their_own_messages() -> None:
+def test_a_carry_that_keeps_everything_looks_like_lag_0_at_any_length() -> None:
+    def adding(T: int) -> viz.Flow:
+        h: Any = Tensor(np.ones((1, 2)), label="h0")
+        for t in range(T):
+            with scope("sum", step=t):
+                h = mark(h + np.full((1, 2), t), "h", role="cell")
+        return viz.gradient_flow(h.sum())
+
+    for T in (5, 50):
+        flow = adding(T)
+        anchor = flow.gradients[f"sum/t{T - 1}/h"]
+        (size,) = [g for g in data(draw_rolled(flow), "edge").values() if g is not None]
+        assert size == pytest.approx(anchor)
+
+
+def test_the_title_is_the_finding_and_takes_the_name() -> None:
+    flow = viz.gradient_flow(last_loss("rnn", 30))
+    share = flow.profile().norms[-1] / flow.profile().norms[0]
+    said = f"{100 * share:.2g} %" if share >= 1e-4 else short(share)
+    assert scene(draw_rolled(flow, name="mine")).title == f"mine keeps {said} of its gradient over 29 steps"
+    assert scene(draw_rolled(last_loss("rnn", 30))).title == "rnn: the same cell at 30 steps"
+
+
+@pytest.mark.parametrize("page", [1280, 830])
+def test_beside_it_the_first_steps_show_their_own_messages(page: int) -> None:
     flow = viz.gradient_flow(last_loss("rnn", 9))
-    drawing = draw_rolled(flow, beside=True, steps=2)
-    words = [e.text for e in ElementTree.fromstring(drawing.svg).iter(f"{SVG}text")]
-    assert {"t = 0", "t = 1", "⋯ 7 more"} <= set(words)
-    assert "t = 2" not in words
-    message = flow.messages["rnn/t1/z", 0]
-    assert any(note.endswith(f"at t = 1: {message:.4g}") for note in titles(drawing))
+    drawing = draw_rolled(flow, beside=True, steps=2, theme=Theme(page=page))
+    assert captions(drawing) == ["t = 0", "t = 1"]
+    assert "⋯ 7 more" in scene(drawing).words
+    assert drawing.width <= page
+    assert data(drawing, "edge")["rnn/t1/z", 0] == flow.messages["rnn/t1/z", 0]
+    assert data(drawing, "state") == {(f"rnn/t{t}/h",): flow.gradients[f"rnn/t{t}/h"] for t in (0, 1)}
 
 
 def test_beside_a_backwards_cell_stand_the_last_steps_in_the_order_of_time() -> None:
-    svg = draw_rolled(both_ways(9), beside=True, steps=2).svg
-    words = [e.text for e in ElementTree.fromstring(svg).iter(f"{SVG}text")]
-    assert [w for w in words if w and w.startswith("t = ")] == ["t = 7", "t = 8", "t = 0", "t = 1"]
+    assert captions(draw_rolled(both_ways(9), beside=True, steps=2)) == ["t = 7", "t = 8", "t = 0", "t = 1"]
 
 
 def test_zero_and_nan_have_looks_of_their_own() -> None:
@@ -193,9 +228,11 @@ def test_zero_and_nan_have_looks_of_their_own() -> None:
         if edge.consumer.endswith("/h"):
             flow.messages[edge] = 0.0
     flow.messages[next(e for e in flow.messages if e.consumer == "rnn/t4/z" and e.k == 0)] = math.nan
-    svg = draw_rolled(flow).svg.split("exactly zero", 1)[1].split("NaN or infinite", 1)[1]  # below the legend
-    assert svg.count('stroke-dasharray="1.5 3.5"') == 1
-    assert svg.count('stroke="#d55e00"') == 1
+    found = scene(draw_rolled(flow))
+    wires = {item.key: item for item, _, _ in found.keyed("edge") if isinstance(item, Wire)}
+    assert [key for key, wire in wires.items() if wire.dashes] == [("edge", "rnn", "h", 0)]
+    assert [key for key, wire in wires.items() if wire.stroke == DEFAULT.alarm] == [("edge", "rnn", "z", 0)]
+    assert {"exactly zero", "NaN or infinite"} <= set(found.words.splitlines())
 
 
 def test_what_cannot_be_rolled_is_refused() -> None:
@@ -208,9 +245,29 @@ def test_what_cannot_be_rolled_is_refused() -> None:
         draw_rolled(last_loss("rnn"), steps=0)
 
 
-def test_no_line_of_the_legend_is_cut_by_the_edge() -> None:
-    drawing = draw_rolled(viz.gradient_flow(both_ways(3)))
-    for text, x, _ in of(drawing.svg, "text"):
-        if text.get("text-anchor") is None:
-            size = float(text.get("font-size", 13))
-            assert x + float(text.get("x", 0)) + 0.93 * text_width(wording(text), size) <= drawing.width
+# ---------------------------------------------------------------------------------------------- rows of cells
+def test_connections_that_skip_steps_pass_over_the_cells_in_lanes_of_their_own() -> None:
+    graph = viz.trace(skipping(9))
+    (layer,) = layers(graph)
+    row = Row.of(graph, layer, None, layer.order, DEFAULT)
+    over = {step: lane for (_, step), lane in row.lanes.items()}
+    assert sorted(over) == [3, 4, 5, 6, 7, 8]
+    for step, lane in over.items():
+        assert all(lane != over[other] for other in (step + 1, step + 2) if other in over), "they overlap in time"
+    drawn = scene(viz.draw_long(skipping(9), cells=9))
+    extents = [(item, *item.extent) for item, _, _ in drawn.keyed("edge") if isinstance(item, Wire)]
+    captions_at = min(text[1] for item, text in drawn.texts() if item.plain == "t = 0")
+    arcs = [item for item, left, _, right, _ in extents if right - left > 2 * row.tile.width]
+    assert len(arcs) == 6
+    assert all(bottom < captions_at for _, _, _, _, bottom in extents)
+
+
+def test_a_cell_draws_only_stubs_to_cells_that_are_not_drawn() -> None:
+    flow = viz.gradient_flow(last_loss("lstm", 40))
+    found = scene(viz.draw_long(flow, cells=3))
+    shown = {int(words[4:].split(",")[0]) for words in found.words.splitlines() if words.startswith("t = ")}
+    (middle,) = shown - {0, 39}
+    sent = {item.key[1]: item.datum for item, _, _ in found.keyed("sent")}  # type: ignore[index]
+    assert sent[f"lstm/t{middle}/c"] == flow.messages[f"lstm/t{middle + 1}/multiply", 1]
+    edges = data(viz.draw_long(flow, cells=3), "edge")
+    assert edges[f"lstm/t{middle}/multiply", 1] == flow.messages[f"lstm/t{middle}/multiply", 1]

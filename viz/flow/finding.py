@@ -55,7 +55,7 @@ def kept(share: float) -> str:
     """
     if share == 0:
         return "keeps exactly nothing of its gradient"
-    if share > 1.005:
+    if share >= 1.05:
         return f"multiplies its gradient by {short(share)}"
     if share > 0.995:
         return "keeps all of its gradient"

@@ -39,9 +39,11 @@ from viz.graph.steps import (
     layer_of,
     need_alike,
     nothing_handed_on,
+    once,
     recurrent,
     state_roles,
     state_symbols,
+    unchanged,
 )
 from viz.graph.trace import attributes, norm, traced
 from viz.progress import progress
@@ -181,7 +183,7 @@ class Flow:
         """Everything by name; from now on the computation itself may be forgotten."""
         passed, self._passed = self._passed, None
         assert passed is not None
-        with collector_paused():
+        with collector_paused(), unchanged():
             return named(passed)
 
     def __getattr__(self, name: str) -> Any:
@@ -216,6 +218,9 @@ class Flow:
         Raises:
             ValueError: if the graph has no such layer or state, or its steps hand on different ones.
         """
+        return once(("profile", state, layer), lambda: self._profile(state, layer), self)
+
+    def _profile(self, state: str | None, layer: int) -> Profile:
         one = layer_of(self.graph, layer, "profile")
         name = self._name_of_state(one, state)
         need_alike(self.graph, one, name, "profile")
@@ -225,19 +230,17 @@ class Flow:
         if (parts := self._by_own_lag(one, name)) is not None:
             norms = [norm(row) for row in parts.total]
             return Profile(symbol, tuple(one.lags())[: len(norms)], tuple(range(len(norms))), tuple(norms))
-        return Profile(
-            symbol,
-            tuple(lags),
-            tuple(lags.values()),
-            tuple(self.gradients.get(ids[step], 0.0) for step in lags),
-        )
+        gradients = self.gradients
+        return Profile(symbol, tuple(lags), tuple(lags.values()), tuple(gradients.get(ids[step], 0.0) for step in lags))
 
     def running(self, layer: Layer) -> dict[int, np.ndarray] | None:
         """Of a padded batch: which sequences take each step of a layer. None if all take all of them."""
+        if not self.sequences:
+            return None
         states_of = state_symbols(self.graph, layer).keys()
         arrive: dict[int, np.ndarray] = {}
         declared: dict[int, Any] = {}
-        B = max((len(one.total) for one in self.sequences.values()), default=0)
+        B = max(len(one.total) for one in self.sequences.values())
         for step, names in layer.steps.items():
             arrive[step] = np.zeros(B, bool)
             for node in (names[name] for name in states_of if name in names):

@@ -17,11 +17,15 @@ from typing import Any
 
 import networkx as nx
 
+from viz.graph.equations import ATOM, BESIDE, PRODUCT, SUM
 from viz.graph.steps import Layer, handed_on, has_several_steps, input_leaves, state_symbols, uses, weight_names
 
 PLUMBING = {"getitem", "reshape", "transpose", "astype", "index_update"}  # they move numbers about, and change none
 POINTWISE = {"multiply": "×", "add": "+", "subtract": "−", "divide": "÷"}
 SIGNS = {"sigmoid": "σ"}
+UNNAMED = "·"  # what comes in along the wire, where it has no name
+HELD = {"multiply": (ATOM, ATOM), "add": (SUM, SUM), "subtract": (SUM, PRODUCT), "divide": (ATOM, ATOM)}
+LONGEST, LONGEST_NOTE = 12, 40  # characters of an operand, on a glyph and where the pointer rests
 SLICES = re.compile(r"index=\(?(slice\([^()]*\)(, )?)+\)?")  # rows or columns side by side, none picked by number
 
 
@@ -34,6 +38,12 @@ class Glyph:
     label: str
     symbol: str | None = None
     role: str | None = None
+    scaling: bool = False  # a box that joins something with a plain number, entry by entry
+
+    @property
+    def entrywise(self) -> bool:
+        """Is it a sum or product entry by entry, through which a carry may go?"""
+        return self.shape == "circle" or self.scaling
 
 
 @dataclass(frozen=True)
@@ -73,18 +83,29 @@ class Cell:
         else the shortest way there is (the simple RNN's, through its matrix and tanh).
         """
         ways = [way for state in self.states for way in [self.way(state)] if way]
-        carries = [way for way in ways if all(self.glyphs[name].shape == "circle" for name in way)]
+        carries = [way for way in ways if all(self.glyphs[name].entrywise for name in way)]
         by_role = {"cell": 0, "hidden": 1}
         return min(carries or ways, key=lambda way: (by_role.get(self.glyphs[way[-1]].role or "", 2), len(way)),
                    default=[])
 
+    def carry(self) -> list[str]:
+        """The main line, if a state gets along it through sums and products entry by entry alone."""
+        line = self.main_line()
+        return line if all(self.glyphs[name].entrywise for name in line) else []
+
     def way(self, state: str) -> list[str]:
-        """The shortest way through one step from a state to itself; circles only, if that is possible."""
+        """The shortest way through one step from a state to itself; entry by entry, if that is possible."""
+        return self.way_from(state, 1) or self.way_from(state, max((wire.delay for wire in self.wires), default=1))
+
+    def way_from(self, state: str, longest: int) -> list[str]:
+        """The same, over wires from at most so many steps before."""
         graph: nx.DiGraph = nx.DiGraph()
         graph.add_nodes_from(self.glyphs)
         for wire in self.wires:
+            if wire.delay > longest:
+                continue
             source = ("last", wire.source) if wire.recurrent else wire.source
-            graph.add_edge(source, wire.target, weight=1 if self.glyphs[wire.target].shape == "circle" else 100)
+            graph.add_edge(source, wire.target, weight=1 if self.glyphs[wire.target].entrywise else 100)
         try:
             return list(nx.shortest_path(graph, ("last", state), state, weight="weight")[1:])
         except (nx.NetworkXNoPath, nx.NodeNotFound):
@@ -160,6 +181,9 @@ class _Folder:
         self.uses = uses(graph)
         self.inputs = input_leaves(graph, self.uses)
         self.several = has_several_steps(graph)
+        self.now = 0  # the turn of the step whose glyphs are being named
+        self.skipping = {self.where[u][1] for v, (step, _) in self.where.items() for u in graph.predecessors(v)
+                         if u in self.where and self.turn[step] - self.turn[self.where[u][0]] > 1}
         self.weights: set[str] = set()
         self.borrowed: set[str] = set()
         self._constant: dict[str, bool] = {}
@@ -242,8 +266,10 @@ class _Folder:
         """A slice, in this step, of something that lies outside: the input of the step."""
         if self.said(node)["kind"] in ("leaf", "parameter"):
             return node in self.where
-        return (self.is_plumbing(node) and all(u not in self.where for u in self.graph.predecessors(node))
-                and self.said(node)["op"] != "index_update" and not self.is_weight(node))
+        of = list(self.graph.predecessors(node))
+        named = "symbol" in self.said(node) and any(self.said(u)["kind"] != "computed" for u in of)  # a row of E
+        return (self.said(node)["op"] in PLUMBING - {"index_update"} and node not in self.states and not named
+                and all(u not in self.where for u in of) and not self.is_weight(node))
 
     def origin(self, node: str) -> str:
         """Back through slices and reshapes to what they were taken from."""
@@ -328,7 +354,8 @@ class _Folder:
 
     def glyph(self, node: str) -> Glyph:
         said = self.said(node)
-        name, symbol, role = self.where[node][1], said.get("symbol"), said.get("role")
+        step, name = self.where[node]
+        self.now, symbol, role = self.turn[step], said.get("symbol"), said.get("role")
         if self.is_input(node):
             label = self.prepared(node) if said["kind"] == "computed" else self.names.get(node, "x")
             return Glyph(name, "input", label, symbol, role)
@@ -338,10 +365,11 @@ class _Folder:
         fixed = [self.is_weight(u) or (self.is_plain(u) and self.said(u).get("shape") == "()") for u in operands]
         if said["op"] in POINTWISE:
             if any(fixed):
-                a, b = (self.word(u) for u in operands)
+                a, b = (self.word(u, needed=needed) for u, needed in zip(operands, HELD[said["op"]], strict=True))
                 if said["op"] == "add" and any(self.is_affine(self.origin(u)) for u in operands):
                     a, b = "", b if fixed[1] else a  # the other has a box of its own, which says what it is
-                return Glyph(name, "box", f"{a} {POINTWISE[said['op']]} {b}".strip(), symbol, role)
+                scaling = any(map(self.is_plain, operands))
+                return Glyph(name, "box", f"{a} {POINTWISE[said['op']]} {b}".strip(), symbol, role, scaling)
             return Glyph(name, "circle", POINTWISE[said["op"]], symbol, role)
         return Glyph(name, "box", SIGNS.get(said["op"], said["op"]), symbol, role)
 
@@ -351,17 +379,19 @@ class _Folder:
         before = self.said(source)
         if "step" in before or before.get("op") not in ("matmul", "affine", "add"):
             return "x"
-        return "x" if all(self.is_affine(v) for v in self.readers(node)) else self.word(node)
+        return "x" if all(self.is_affine(v) for v in self.readers(node)) else self.word(source)
 
     def words(self, node: str, glyph: Glyph) -> str:
         """What a glyph is, in a few words, for someone who points at it."""
         if glyph.symbol or glyph.name in self.symbols:
             return glyph.symbol or self.symbols[glyph.name]
-        if glyph.shape == "circle":
-            return f" {glyph.label} ".join(self.word(u) for _, u in self.operands(node))
         if glyph.shape == "input" or " " in glyph.label:
             return glyph.label
-        return f"{glyph.label}({', '.join(self.word(u) for _, u in self.operands(node))})"
+        self.now = self.turn[self.where[node][0]]
+        op, operands = self.said(node)["op"], [u for _, u in self.operands(node)]
+        words = [self.word(u, needed=needed, longest=LONGEST_NOTE)
+                 for u, needed in zip(operands, HELD.get(op, [SUM] * len(operands)), strict=True)]
+        return f" {glyph.label} ".join(words) if glyph.shape == "circle" else f"{glyph.label}({', '.join(words)})"
 
     def wires(self, step: int) -> Iterable[Wire]:
         for node in self.drawn(step):
@@ -399,36 +429,46 @@ class _Folder:
                 self._near[node] |= {u} if self.said(u)["kind"] == "parameter" else self.nearby_parameters(u)
         return self._near[node]
 
-    def text(self, node: str, *, top: bool = False, depth: int = 6) -> str:
+    def text(self, node: str, *, top: bool = False) -> str:
         """How the equations write a node, as far as symbols allow."""
+        return self.written(node, top)[0]
+
+    def written(self, node: str, top: bool = False, depth: int = 6) -> tuple[str, int]:
+        """How the equations write a node, and how strongly that holds together."""
         said, called = self.said(node), self.called(node, top)
         if called is not None:
-            return called
+            return called, ATOM
         if depth == 0:
-            return str(said["op"])
-        op = said["op"]
+            return self.unnamed(node), ATOM
+        op, operands = str(said["op"]), [u for _, u in self.operands(node)]
         if op in ("matmul", "affine", "add"):
-            return " + ".join(words for _, words in sorted(self.terms(node, top, depth), key=lambda term: term[0]))
-        parts = [self.text(u, depth=depth - 1) for _, u in self.operands(node)]
+            terms = [words for _, words in sorted(self.terms(node, top, depth), key=lambda term: term[0])]
+            return " + ".join(terms), SUM if len(terms) > 1 else BESIDE
         if op in PLUMBING:
-            return f"{parts[0]}ᵀ" if op == "transpose" and self.is_weight(node) else parts[0]
-        if op == "multiply":
-            return f"({parts[0]}⊙{parts[1]})"
-        if op == "subtract":
-            return f"({' − '.join(parts)})"
-        return f"{SIGNS.get(op, op)}({parts[0]})" if len(parts) == 1 else str(op)
+            if op == "transpose" and self.is_weight(node):
+                return f"{self.held(operands[0], ATOM, depth)}ᵀ", ATOM
+            return self.written(operands[0], depth=depth - 1)
+        if op in HELD and len(operands) == 2:
+            a, b = (self.held(u, needed, depth) for u, needed in zip(operands, HELD[op], strict=True))
+            return {"multiply": (f"{a}⊙{b}", PRODUCT), "subtract": (f"{a} − {b}", SUM)}.get(op, (f"{a} / {b}", PRODUCT))
+        return (f"{SIGNS.get(op, op)}({self.held(operands[0], SUM, depth)})" if len(operands) == 1 else op), ATOM
+
+    def held(self, node: str, needed: int, depth: int) -> str:
+        """An operand, in brackets where something around it would tear it apart."""
+        words, holds = self.written(node, depth=depth - 1)
+        return f"({words})" if holds < needed else words
 
     def called(self, node: str, top: bool = False) -> str | None:
         """A node's name, where it has one; None, if its operation is to be written out."""
         said = self.said(node)
         if "symbol" in said and not top:
-            return str(said["symbol"])
+            return self.dated(node, str(said["symbol"]))
         if said["kind"] == "constant":
             return f"{said['value']:g}" if "value" in said and said["shape"] == "()" else self.first_state(node) or "x"
         if not top and node in self.where:
             name = self.where[node][1]
             if node in self.states and name in self.symbols:
-                return self.symbols[name]
+                return self.dated(node, self.symbols[name])
             if self.is_input(node) and all(self.said(u)["kind"] != "computed" for u in self.graph.predecessors(node)):
                 return self.names.get(node, "x")
         if said["kind"] in ("leaf", "parameter"):
@@ -439,22 +479,43 @@ class _Folder:
             return "x"  # whatever was worked out before the steps, they read it as their input
         return None
 
+    def dated(self, node: str, symbol: str) -> str:
+        """The symbol of a state; with its step, if other steps than the last one are read too: ``h_{t-3}``."""
+        if node not in self.where or self.where[node][1] not in self.skipping:
+            return symbol
+        ago = self.now - self.turn[self.where[node][0]]
+        return f"{symbol}_{{t-{ago}}}" if ago > 0 else symbol
+
+    def unnamed(self, node: str) -> str:
+        """What is written for a node that has no name, and is too long to be written out."""
+        op = str(self.said(self.origin(node))["op"])
+        sign = op in HELD or op in ("matmul", "affine") or op in PLUMBING
+        return UNNAMED if sign else f"{SIGNS.get(op, op)}({UNNAMED})"
+
     def terms(self, node: str, top: bool, depth: int) -> Iterable[tuple[int, str]]:
         """What a sum adds up, each with its place in the usual order: what x adds, what the state adds, biases."""
         operands = [u for _, u in self.operands(node)]
         op = self.said(node).get("op") if depth and self.called(node, top) is None else None
         if op in ("matmul", "affine"):
-            product = " ".join(self.word(u, depth) for u in operands[:2])
+            product = " ".join(self.word(u, depth, needed) for u, needed in zip(operands, (BESIDE, ATOM), strict=False))
             yield max(self.is_from_a_step(u) for u in operands[:2]), product
             operands = operands[2:]
         elif op in PLUMBING and op != "transpose":
             operands = operands[:1]
         elif op != "add":
             fixed = self.is_weight(self.origin(node)) or (self.is_plain(node) and self.said(node)["shape"] == "()")
-            yield 2 if fixed else int(self.is_from_a_step(node)), self.text(node, top=top, depth=depth)
+            yield 2 if fixed else int(self.is_from_a_step(node)), self.word(node, depth + 1, PRODUCT, LONGEST_NOTE)
             return
         for u in operands:
-            yield from self.terms(u, False, depth - 1)
+            if self.is_a_circle(self.origin(u)):
+                yield int(self.is_from_a_step(u)), self.word(u, depth, PRODUCT)
+            else:
+                yield from self.terms(u, False, depth - 1)
+
+    def is_a_circle(self, node: str) -> bool:
+        """Is it a sum or product entry by entry, drawn by itself? What reads it does not write it out."""
+        return (node in self.where and self.said(node).get("op") in POINTWISE and not self.is_affine(node)
+                and not self.is_weight(node))
 
     def is_from_a_step(self, node: str) -> bool:
         """Computed in this step or in the one before it, or the first state? Not what is read from outside, x."""
@@ -485,8 +546,8 @@ class _Folder:
         read = [u for v in first if self.is_product(v) for k, u in self.operands(v) if k == 0 and self.is_plain(u)]
         return read[0] if len(read) > 1 else None
 
-    def word(self, node: str, depth: int = 6) -> str:
-        """A node in at most twelve characters: as the equations write it, else the name of its operation."""
-        words = self.text(node, depth=depth - 1)
-        said = self.said(self.origin(node))
-        return words if len(words) <= 12 or "op" not in said else SIGNS.get(said["op"], str(said["op"]))
+    def word(self, node: str, depth: int = 6, needed: int = SUM, longest: int = LONGEST) -> str:
+        """A node in few characters: as the equations write it, else the name of its operation."""
+        words = self.held(node, needed, depth)
+        whole = len(words) <= longest and (UNNAMED not in words or longest > LONGEST)
+        return words if whole or "op" not in self.said(self.origin(node)) else self.unnamed(node)

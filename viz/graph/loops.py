@@ -220,7 +220,8 @@ def align(graph: nx.MultiDiGraph, loop: Loop) -> None:
     The step with the most nodes is the pattern. Other steps lack some of it: the first, for its state is a plain array;
     the last, for no loss reads all of it.
     """
-    forms = {step: _form(graph, nodes) for step, nodes in loop.steps.items()}
+    read = dict(graph.reverse(copy=False).adjacency())
+    forms = {step: _form(graph, read, nodes) for step, nodes in loop.steps.items()}
     pattern = max(loop.steps, key=lambda step: len(loop.steps[step]))
     names, first = _own_places(graph, loop, pattern), next(iter(loop.steps))
     loop.places |= zip(loop.steps[pattern], names, strict=True)
@@ -245,11 +246,11 @@ def align(graph: nx.MultiDiGraph, loop: Loop) -> None:
             loop.places[node] = place
 
 
-def _form(graph: nx.MultiDiGraph, nodes: list[str]) -> tuple[Any, ...]:
+def _form(graph: nx.MultiDiGraph, read: dict[str, dict[str, Any]], nodes: list[str]) -> tuple[Any, ...]:
     """The kinds of the nodes of a step, and which of them read which: the operands are numbered as the nodes are."""
     number = {node: j for j, node in enumerate(nodes)}
-    return tuple((_kind(graph, node), sorted((k, number[u]) for u, keys in graph.pred[node].items() if u in number
-                                             for k in keys)) for node in nodes)
+    return tuple((_kind(graph, node), sorted([(k, number[u]) for u, keys in read[node].items() if u in number
+                                              for k in keys])) for node in nodes)
 
 
 def _kind(graph: nx.MultiDiGraph, node: str) -> tuple[Any, ...]:

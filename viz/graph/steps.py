@@ -8,16 +8,20 @@ the products and sums that it goes through show what is carried.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 import networkx as nx
 
 from viz.graph.identities import at_every_step
 from viz.graph.loops import Loop, Place, loops
+
+T = TypeVar("T")
 
 HIDDEN = "a checkpoint hides the steps inside it; unroll without checkpoint= to look at them"
 FROZEN = (
@@ -80,7 +84,7 @@ class Layer:
 
     def lags(self) -> dict[int, int]:
         """For each step, how many steps of the loop lie between it and the last; the last step first."""
-        return {step: lag for lag, step in enumerate(reversed(self.steps))}
+        return once("lags", lambda: {step: lag for lag, step in enumerate(reversed(self.steps))}, self)
 
     @property
     def youngest(self) -> dict[str, str]:
@@ -89,7 +93,7 @@ class Layer:
 
     def step_of(self) -> dict[str, int]:
         """For each node its step."""
-        return {node: step for step, ids in self.steps.items() for node in ids.values()}
+        return once("step_of", lambda: {node: step for step, ids in self.steps.items() for node in ids.values()}, self)
 
 
 Circles = list[tuple[Loop, list[set[Place]]]]  # the loops, each with its circles
@@ -105,13 +109,53 @@ class Reading:
 
 
 READINGS: WeakKeyDictionary[nx.MultiDiGraph, tuple[int, Reading]] = WeakKeyDictionary()
+UNCHANGED: ContextVar[dict[Hashable, Any] | None] = ContextVar("UNCHANGED", default=None)
+
+
+@contextmanager
+def unchanged() -> Iterator[None]:
+    """Within this block nobody changes a graph: what has been found out about one is not asked again.
+
+    To see whether a graph is still the same takes a look at all of it, and a picture asks a dozen times.
+    """
+    if UNCHANGED.get() is not None:
+        yield
+        return
+    token = UNCHANGED.set({})
+    try:
+        yield
+    finally:
+        UNCHANGED.reset(token)
+
+
+def once(key: Hashable, found: Callable[[], T], *about: object) -> T:
+    """What ``found`` finds; within `unchanged`, asked for a second time, what it found before.
+
+    Args:
+        key: what is found out.
+        found: finds it.
+        about: the objects it is about; they are the same if they are identical.
+    """
+    known = UNCHANGED.get()
+    if known is None:
+        return found()
+    whole = (key, *map(id, about))
+    if whole not in known:
+        known[whole] = found(), about  # what is kept alive keeps its id
+    result: T = known[whole][0]
+    return result
 
 
 def reading(graph: nx.MultiDiGraph) -> Reading:
     """The time of a graph, read once for each graph that is not changed in between."""
+    return once("reading", lambda: _reading(graph), graph)
+
+
+def _reading(graph: nx.MultiDiGraph) -> Reading:
     wanted = ("kind", "op", "symbol", "role", "path", "step", "params", "shape", "same")
     now = hash((tuple((node, *map(said.get, wanted)) for node, said in graph.nodes(data=True)),
-                tuple(graph.edges(keys=True)), graph.graph.get("root")))
+                tuple((u, v, *keys) for u, read in graph.adjacency() for v, keys in read.items()),
+                graph.graph.get("root")))
     known = READINGS.get(graph)
     if known is None or known[0] != now:
         flat = flattened(graph)
@@ -719,6 +763,10 @@ def _handed_by_step(graph: nx.MultiDiGraph, layer: Layer, inside: Iterable[str] 
 
 def _states_by_step(graph: nx.MultiDiGraph, layer: Layer) -> dict[int, set[str]]:
     """The names of the states that each step hands to another."""
+    return once("states", lambda: _states_now(graph, layer), graph, layer)
+
+
+def _states_now(graph: nx.MultiDiGraph, layer: Layer) -> dict[int, set[str]]:
     sums = running_sums(graph)
     on_circle = [node for ids in layer.steps.values() for name, node in ids.items()
                  if node not in sums and (name in layer.circle or not layer.circle)]

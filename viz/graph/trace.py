@@ -17,6 +17,7 @@ key, unique among the edges into one node. ``x * x`` has two edges.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import networkx as nx
@@ -98,8 +99,10 @@ def named(nodes: list[Node]) -> tuple[dict[Node, str], dict[Node, str]]:
     names: dict[Node, str] = {}
     taken: set[str] = set()
     used: dict[str, int] = {}
+    scope, where = None, ""
     for node in nodes:
-        where = place(node)
+        if node.scope is not scope:  # those of one step have the same, one after another
+            scope, where = node.scope, place(node)
         base = name = node.symbol or (node.op.name if node.op is not None else kind(node))
         while where + name in taken:
             used[where + base] = used.get(where + base, 1) + 1
@@ -153,10 +156,16 @@ def summary(data: Any) -> dict[str, Any]:
     data = getattr(data, "data", data) if isinstance(data, Node) else data
     if not isinstance(data, np.ndarray):
         return {"shape": "()", "dtype": type(data).__name__, "value": float(data), "norm": abs(float(data))}
-    said: dict[str, Any] = {"shape": str(data.shape), "dtype": str(data.dtype), "norm": norm(data)}
+    said: dict[str, Any] = {"shape": written(data.shape), "dtype": written(data.dtype), "norm": norm(data)}
     if data.size == 1:
         said["value"] = float(data.item())
     return said
+
+
+@lru_cache(maxsize=1024)
+def written(what: Any) -> str:
+    """The shape, or dtype, as text: a few of them, asked for at every node."""
+    return str(what)
 
 
 def add_constant(graph: nx.MultiDiGraph, consumer: str, k: int, arg: Any) -> str:

@@ -11,6 +11,7 @@ so that none runs through a box.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from viz.layout.geometry import Place, Route, apart
 from viz.theme import Theme
 from viz.typography import shorten, text_width
 
+SUBSCRIPT = re.compile(r"_\{([^{}]*)\}")
+LEADING, HANGING, SINKING = 1, 2, 3  # on a level, from left to right, after all else
 
 @dataclass
 class Tile:
@@ -84,8 +87,8 @@ def size(glyph: Glyph, theme: Theme) -> tuple[float, float]:
     if glyph.shape == "circle":
         return 2 * theme.radius, 2 * theme.radius
     if glyph.shape == "input":
-        return max(26.0, text_width(caption(glyph), theme.size) + 16), 20
-    return max(36.0, text_width(caption(glyph), theme.size) + 16), theme.box_height
+        return max(26.0, caption_width(glyph, theme) + 16), 20
+    return max(36.0, caption_width(glyph, theme) + 16), theme.box_height
 
 
 def caption(glyph: Glyph) -> str:
@@ -93,7 +96,16 @@ def caption(glyph: Glyph) -> str:
     named = glyph.symbol is not None and glyph.shape == "box"
     equals = " = " if named and " " in glyph.label else " "
     words = f"{glyph.symbol}{equals}{glyph.label}" if named else glyph.label
-    return shorten(words, 12 if glyph.shape == "input" else 30)
+    longest = 12 if glyph.shape == "input" else 34
+    words = words.strip()
+    cut = shorten(words, longest + len(words) - len(SUBSCRIPT.sub(r"\1", words)))
+    before, half, after = cut.rpartition("_{")
+    return f"{before}…" if half and cut.endswith("…") and "}" not in after else cut  # no half a subscript
+
+
+def caption_width(glyph: Glyph, theme: Theme) -> float:
+    """How wide that is, on the safe side: subscripts are smaller."""
+    return text_width(SUBSCRIPT.sub(r"\1", caption(glyph)), theme.size)
 
 
 def gap(cell: Cell, theme: Theme) -> float:
@@ -119,6 +131,7 @@ class _Layout:
         self.level = self._levels()
         self.top = max(self.level.values(), default=0)
         self.size = {name: size(glyph, theme) for name, glyph in cell.glyphs.items()}
+        self.source = {wire.edge: wire.source for wire in cell.wires}
         self.chains: dict[tuple[str, int], list[str]] = {}  # the gaps each long wire goes through, lowest level first
         self.rows: dict[int, list[str]] = defaultdict(list)
         self.x: dict[str, float] = {}
@@ -173,7 +186,8 @@ class _Layout:
         self.rows[self.top].sort(key=lambda name: self.line.index(name) if name in self.line else -1)
         self.neighbours: dict[str, list[str]] = defaultdict(list)
         self.segments: list[tuple[str, str]] = []  # from a level to the next above
-        self.right: dict[str, int] = dict.fromkeys(self.after, 1)  # they stay on the right of everything
+        self.right = {name: LEADING for name in self.cell.glyphs if self._leads_to_what_hangs(name)}
+        self.right |= dict.fromkeys(self.after, HANGING)
         for wire in self.cell.wires:
             first = 0 if wire.recurrent else self.level[wire.source]
             last = self.level[wire.target]
@@ -181,7 +195,11 @@ class _Layout:
                 continue
             if wire.recurrent and wire.target in self.line and wire.source == self.main:
                 continue
-            gaps = [self._gap(level, wire) for level in range(first + 1, last)]
+            if first > last and wire.target in self.after:  # down past what hangs between: nothing is ordered by it
+                self.chains[wire.edge] = [self._gap(level, wire, HANGING) for level in range(last + 1, first)]
+                continue
+            side = LEADING if self.right.get(wire.target) else 0
+            gaps = [self._gap(level, wire, side) for level in range(first + 1, last)]
             self.chains[wire.edge] = gaps
             chain = [*([] if wire.recurrent else [wire.source]), *gaps, wire.target]
             for a, b in pairwise(chain):
@@ -189,11 +207,17 @@ class _Layout:
                 self.neighbours[b].append(a)
                 self.segments.append((a, b))
         for state in self._sinking():
-            gaps = [self._gap(level, state, side=2) for level in range(1, self.level[state])]
+            gaps = [self._gap(level, state, SINKING) for level in range(1, self.level[state])]
             for a, b in zip([*reversed(gaps)], [state, *reversed(gaps)], strict=False):
                 self.neighbours[a].append(b)
         # Of what is on the main line and wired to nothing else, the one before it, beside which it stands.
         self.beside = {b: a for a, b in pairwise(self.line) if not self.neighbours[b]}
+
+    def _leads_to_what_hangs(self, name: str) -> bool:
+        """Does all that is computed from it hang on the end of the main line?"""
+        return (name not in self.line and self.cell.glyphs[name].shape != "input"
+                and not nx.descendants(self.graph, name).isdisjoint(self.after)
+                and nx.descendants(self.graph, name).isdisjoint(self.line))
 
     def _gap(self, level: int, owner: Wire | str, side: int = 0) -> str:
         name = f"\0{level}/{owner}"
@@ -210,7 +234,7 @@ class _Layout:
     def _order(self) -> None:
         """Barycentres, from the top down and back up, a few times; the order with the fewest crossings is kept."""
         for name in self._sinking():
-            self.right.setdefault(name, 1)
+            self.right[name] = max(self.right.get(name, 0), HANGING)
         best: tuple[int, dict[int, list[str]]] | None = None
         for sweep in range(12):
             place = {name: j / max(len(row) - 1, 1) for row in self.rows.values() for j, name in enumerate(row)}
@@ -254,7 +278,8 @@ class _Layout:
         for row in self.rows.values():
             for j, name in enumerate(row):
                 self.x[name] = 60.0 * j
-        loose = {name for name in self.x if self.right.get(name) and (name in self.after or "\0" in name)}
+        loose = {name for name in self.x
+                 if self.right.get(name, 0) >= HANGING and (name in self.after or "\0" in name)}
         for _ in range(60):
             for level in sorted(self.rows):
                 row = [name for name in self.rows[level] if name not in loose]
@@ -293,11 +318,13 @@ class _Layout:
 
     def _straighten(self) -> None:
         """Gaps of one wire to one x, wherever the other things on those levels leave room."""
-        for gaps in self.chains.values():
+        for edge, gaps in self.chains.items():
             if not gaps:
                 continue
-            ends = [other for gap in (gaps[0], gaps[-1]) for other in self.neighbours[gap]]
-            for x in [self.x[name] for name in reversed(ends)]:
+            ends = [self.x[other] for gap in (gaps[0], gaps[-1]) for other in self.neighbours[gap]]
+            if not ends:  # down past what hangs
+                ends = [max(self.x[gap] for gap in gaps), self.x[self.source[edge]]]
+            for x in reversed(ends):
                 if all(self._fits(gap, x) for gap in gaps):
                     self.x.update(dict.fromkeys(gaps, x))
                     break
@@ -401,15 +428,33 @@ class _Layout:
         a, b = self.boxes[wire.source], self.boxes[wire.target]
         la, lb = self.level[wire.source], self.level[wire.target]
         if la == lb:
-            return Route((a.right, a.y)).line(b.left, b.y)
+            between = [box for box in self.boxes.values() if box.y == a.y and a.right < box.x < b.left]
+            if not between:
+                return Route((a.right, a.y)).line(b.left, b.y)
+            over = min(box.top for box in (*between, a, b)) - 7  # over what stands between
+            route = Route((a.x, a.top)).corner(a.x + 10, over, 7, level_first=False).line(b.left - 16, over)
+            return route.corner(b.left - 9, over + 7, 7, level_first=True).corner(b.left, b.y, 7, level_first=False)
         if la > lb:
-            if wire.source == self.main:
-                return Route((a.right, a.y)).corner(b.x, b.top, 12, level_first=True)
-            return Route((a.x, a.bottom)).rise(b.x, b.top)
+            return self._fall(wire, a, b)
         x, gaps = ports[wire.edge], self.chains[wire.edge]
         aim = self.x[gaps[0]] if gaps else x
         start = min(max(aim, a.left + 10), a.right - 10) if a.w > 30 else a.x
         return self._climb(Route((start, a.top)), gaps, wire, x)
+
+    def _fall(self, wire: Wire, a: Place, b: Place) -> Route:
+        """Down to what hangs on the end of the main line; past what hangs between, and into its right side."""
+        half, gaps = self.theme.box_height / 2, self.chains.get(wire.edge, [])
+        if not gaps:
+            if wire.source == self.main:
+                return Route((a.right, a.y)).corner(b.x, b.top, 12, level_first=True)
+            return Route((a.x, a.bottom)).rise(b.x, b.top)
+        x = self.x[gaps[-1]]
+        route = Route((a.right, a.y)).corner(x, a.y + 12, 12, level_first=True) if wire.source == self.main else Route(
+            (a.x, a.bottom))
+        for gap in reversed(gaps):
+            y = self.y[self._level_of(gap)]
+            route.rise(self.x[gap], y - half).line(self.x[gap], y + half)
+        return route.corner(b.right, b.y, 10, level_first=False)
 
     def _climb(self, route: Route, gaps: list[str], wire: Wire, x: float) -> Route:
         half = self.theme.box_height / 2

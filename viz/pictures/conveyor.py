@@ -19,7 +19,7 @@ from viz.numbers import short
 from viz.pictures.readout import HEAD, Readout
 from viz.scale import Scale
 from viz.scene.chart import SMALL, Block
-from viz.scene.glyphs import chip_items, chip_width, glyph_items, tile_items
+from viz.scene.glyphs import badge, chip_items, chip_width, glyph_items, tile_items
 from viz.scene.items import Box, Group, Item, Stamps, Text, circle
 from viz.scene.wires import FORWARDS, NONE, PLAIN, Look, look, strand, strength
 from viz.theme import Theme
@@ -543,11 +543,3 @@ class Painter:
 def drawn(found: Iterable[Wired]) -> list[Item]:
     """The strongest on top."""
     return [item for _, items in sorted(found, key=lambda wired: wired[0]) for item in items]
-
-
-def badge(x: float, y: float, g: float, theme: Theme, key: object, note: str) -> list[Item]:
-    """A number in a frame, centred: the norm of the whole gradient at a state."""
-    words = short(g)
-    w = text_width(words, SMALL) + 8
-    return [Box(x - w / 2, y, w, 16, 3, fill=theme.paper, stroke=theme.rim),
-            Text(x, y + 12, words, SMALL, "middle", key=key, datum=g, note=note)]

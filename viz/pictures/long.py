@@ -1,4 +1,4 @@
-"""A long net as a picture: not sixteen thousand boxes, but the first cells, the last cells, and between them a number.
+"""A long net as a picture: not sixteen thousand boxes, but a few cells from where the gradient changes.
 
 Below the cells, over one time axis, what a thousand boxes would not show: a heat map with a row for the cell path, each
 gate, the candidate and the hidden state, and the norms at the states as curves on a log scale.
@@ -7,8 +7,9 @@ gate, the candidate and the hidden state, and the norms at the states as curves 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import networkx as nx
@@ -16,23 +17,41 @@ import numpy as np
 
 from microgradrnn.engine import Node
 from microgradrnn.engine.allocator import collector_paused
+from viz.flow.finding import finding, structure
 from viz.flow.messages import Flow
-from viz.graph.steps import Layer, layers, no_steps, state_roles
+from viz.graph.steps import Layer, layers, no_steps, state_roles, unchanged
 from viz.graph.trace import traced
 from viz.layout.lanes import labelled, offsets
 from viz.numbers import short
-from viz.pictures.heat_old import Axis, Column, curve, heat_row, look, shape, time_ticks
-from viz.pictures.legend_old import loss_of, off_the_scale, power_of_ten, wedge
-from viz.pictures.row import Row, backwards
-from viz.pictures.wires_old import ALARM, ZERO, Look, Stamps
+from viz.pictures.legend import anchor_of, loss_of, measured
+from viz.pictures.row import STUB, Row, backwards, kinds
 from viz.render.drawing import Drawing
-from viz.render.markup import document, element, heading, text, title
 from viz.scale import Scale
-from viz.theme import DEFAULT, LEVELS, Theme, need_theme
-from viz.typography import shorten
+from viz.scene.chart import (
+    SMALL,
+    Axis,
+    Bin,
+    Block,
+    axis_line,
+    curve,
+    decade_lines,
+    heading,
+    heat_row,
+    legend,
+    level,
+    paragraph,
+    sample,
+)
+from viz.scene.items import Area, Box, Item, Scene, Stamps, Text, line
+from viz.scene.wires import ALARM, ZERO, off_the_scale
+from viz.theme import LEVELS, Theme, need_theme
+from viz.typography import fitting, shorten, widest, wrapped
 
 ROLES = ("cell", "gate", "candidate", "hidden")  # the rows, from the top
-LEFT, RIGHT, HEIGHT, PLOT, MIDDLE = 128.0, 92.0, 20.0, 150.0, 190.0
+HEIGHT, PLOT = 20.0, 150.0  # of a row of the heat map, and of the curves
+LABEL = 104.0  # the widest name of a row
+NUMBER = 66.0  # room on the right, for 1.3·10⁻¹²
+DECADES = 10.0  # where a gradient that has changed by more is, is of no interest
 CARRIED = "carried over"
 
 
@@ -40,22 +59,23 @@ def draw_long(
     net: Node | nx.MultiDiGraph | Flow,
     *,
     flow: Flow | None = None,
-    cells: int = 2,
+    cells: int | None = None,
     name: str | None = None,
     scale: Scale | None = None,
-    theme: Theme = DEFAULT,
+    theme: Theme | str | None = None,
 ) -> Drawing:
-    """Draw a long net: the first and the last cells, and all steps as heat maps and curves.
+    """Draw a long net: a few cells, and all steps as heat maps and curves.
 
     Args:
         net: the loss, a graph from `trace`, or a `Flow`.
-        flow: from `gradient_flow`: then colours and curves show norms of gradients. Without one they show what the
-            cells hold: of gates the mean, which says how far they are open (of a graph, which knows no means, the
+        flow: from `gradient_flow`: then the cells stand where the gradient changes, from the last step to the first,
+            and colours and curves show norms of gradients. Without one the first and the last cells are drawn, and what
+            the cells hold: of gates the mean, which says how far they are open (of a graph, which knows no means, the
             root mean square), of the others the root mean square; as curves the norms of the states.
-        cells: how many cells to draw at either end; all, if the net has one more than twice as many or fewer.
-        name: the title.
-        scale: norms of gradients to widths and colours; by default the decades of what is drawn.
-        theme: sizes and colours.
+        cells: how many cells to draw of each layer; by default up to four, as many as the page has room for.
+        name: what the net is called.
+        scale: norms of gradients to widths and colours; by default multiples of the norm at lag 0.
+        theme: the name of a theme, or a `Theme`; by default the one that `set_theme` chose.
 
     Returns:
         A `Drawing`, the last layer on top. A decoder stands to the right of its encoder, each with its own step
@@ -69,17 +89,18 @@ def draw_long(
     >>> import numpy as np
     >>> from microgradrnn import nn
     >>> hs, h = nn.RNN(3, 4, rng=0)(np.ones((1000, 1, 3)))
-    >>> "×996" in draw_long(h.sum()).svg
-    True
+    >>> drawing = draw_long(h.sum(), cells=4)
+    >>> drawing.scene.title, "×996" in drawing.scene.words
+    ('rnn: the same cell at 1000 steps', True)
     """
-    need_theme(theme)
-    if cells < 1:
-        raise ValueError(f"draw_long: cells is how many to draw at either end, at least 1; got {cells}")
-    with collector_paused():
-        return _drawn(net, flow, cells, name, scale, theme)
+    theme = need_theme(theme)
+    if cells is not None and cells < 1:
+        raise ValueError(f"draw_long: cells is how many to draw, at least 1; got {cells}")
+    with collector_paused(), unchanged():
+        return Drawing.of(_scene(net, flow, cells, name or "", scale, theme))
 
 
-def _drawn(root: Any, flow: Flow | None, cells: int, name: str | None, scale: Scale | None, theme: Theme) -> Drawing:
+def _scene(root: Any, flow: Flow | None, cells: int | None, name: str, scale: Scale | None, theme: Theme) -> Scene:
     nodes: dict[str, Node] = {}
     if isinstance(root, Flow):
         root, flow = root.graph, root
@@ -96,33 +117,38 @@ def _drawn(root: Any, flow: Flow | None, cells: int, name: str | None, scale: Sc
     labels = labelled([layer.path for layer in found], [backwards(layer) for layer in found])
     lanes = [Lane.of(graph, layer, flow, nodes, cells, theme, label, offset)
              for layer, label, offset in zip(found, labels, offsets(graph, found), strict=True)]
-    measure = Gradients.of(lanes, flow, scale) if flow is not None else Values.of(lanes, bool(nodes))
+    margin = theme.margin
+    width = max(theme.page, *(lane.strip_width() + 2 * margin for lane in lanes))
+    left = margin + max(lane.label_width() for lane in lanes) + 22
     steps = sorted({step + lane.offset for lane in lanes for step in lane.layer.steps})
-    axis = Axis(steps, LEFT, max(900.0, *(lane.strip_width() for lane in lanes)))
-    stamps = Stamps()
-    called = name or f"{_called(found)}, T = {_lengths(lanes)}"
-    parts, y = [heading(theme.margin, 28, called)[0]], 44.0
-    markup, height = measure.legend(axis, theme)
-    parts.append(element("g", markup, transform=f"translate({theme.margin:g},{y:g})"))
-    y += height + 16
+    axis = Axis(steps, left, width - left - NUMBER)
+    measure = Gradients.of(lanes, flow, scale) if flow is not None else Values.of(lanes, bool(nodes))
+    title = structure(graph, name) if flow is None else finding(flow, name)
+    inner = width - 2 * margin
+    blocks = [heading(title, inner, theme, _subtitle(lanes)), measure.legend(axis, inner, theme)]
+    stamps, items, y = Stamps(), list[Item](), margin
+    for block in blocks:
+        items.append(block.at(margin, y))
+        y += block.height + 14
     for lane in reversed(lanes):
-        markup, height = lane.paint(axis, y, measure, stamps)
-        parts.append(markup)
+        drawn, height = lane.items(axis, y, width, measure, stamps)
+        items += drawn
         y += height + 24
-    return document(stamps.finished("".join(parts)), LEFT + axis.width + RIGHT, y, theme, called)
+    summary = " ".join([_subtitle(lanes) + ".", *(f"{row.words(lane.label)}." for lane in lanes for row in lane.norms)])
+    return Scene(items, width, y, title, summary, theme, stamps)
 
 
-def _called(found: list[Layer]) -> str:
-    """What all layers together are called: the last parts of their paths."""
-    return " and ".join(filter(None, list(dict.fromkeys(layer.path.split("/")[-1] for layer in found))[:3])) or "net"
-
-
-def _lengths(lanes: list[Lane]) -> str:
-    """How many steps there are: ``1000``; of an encoder and its decoder ``40 + 25``."""
+def _subtitle(lanes: list[Lane]) -> str:
+    """What is drawn, in a line."""
     steps: dict[int, set[int]] = {}
     for lane in lanes:
         steps.setdefault(lane.offset, set()).update(lane.layer.steps)
-    return " + ".join(str(len(steps[offset])) for offset in sorted(steps))
+    T = " + ".join(str(len(steps[offset])) for offset in sorted(steps))
+    drawn = len(lanes[-1].row.shown)
+    if not drawn:
+        return f"T = {T}: every step over one axis of time"
+    cells = f"{drawn} of its cells" if drawn < len(lanes[-1].layer.steps) else "its cells"
+    return f"T = {T}: {cells}, the same weights in each, and below them every step over one axis of time"
 
 
 # ---------------------------------------------------------------------------------------------- what is shown
@@ -136,18 +162,18 @@ class Quantity:
     values: dict[int, float | None]
     state: bool
 
-    def along(self, axis: Axis, offset: int) -> list[Column]:
+    def along(self, axis: Axis, offset: int) -> list[Bin]:
         """The columns of the heat map, of a layer whose steps stand so much later on the axis."""
         return axis.binned([self.values.get(step - offset) for step in axis.steps])
 
-    def words(self) -> str:
+    def words(self, lane: str = "") -> str:
         """The largest and the smallest, for someone who points at the row."""
         there = {step: x for step, x in self.values.items() if x is not None and math.isfinite(x)}
         strange = [step for step, x in self.values.items() if x is not None and not math.isfinite(x)]
-        said = f"{self.label}: "
+        said = f"{lane}, {self.label}: " if lane else f"{self.label}: "
         if there:
             top, low = max(there, key=lambda s: there[s]), min(there, key=lambda s: there[s])
-            said += f"largest {there[top]:.4g} at t = {top}, smallest {there[low]:.4g} at t = {low}"
+            said += f"largest {short(there[top])} at t = {top}, smallest {short(there[low])} at t = {low}"
         if strange:
             said += f"; NaN or infinite at {len(strange)} steps, first at t = {min(strange)}"
         return said
@@ -160,41 +186,40 @@ class Gradients:
     flow: Flow
     scale: Scale
     curves: Scale
-    looks: set[Look]
-    lowest: int  # the decade of the smallest number, be it on the scale of colours or below it
+    looks: Collection[Any]
+    carried: bool
 
     @classmethod
     def of(cls, lanes: list[Lane], flow: Flow, scale: Scale | None) -> Gradients:
         """The scale of what is drawn."""
         drawn = [x for lane in lanes for row in lane.rows for x in row.values.values() if x is not None]
-        drawn += [g for lane in lanes if lane.row is not None for g in lane.row.norms()]
+        drawn += [g for lane in lanes for g in lane.row.norms()]
         states = [x for lane in lanes for row in lane.norms for x in row.values.values() if x is not None]
-        return cls(flow, scale or Scale.of(drawn), Scale.of(states, widest=330), off_the_scale(drawn),
-                   Scale.of(drawn, widest=330).low)
+        anchor = anchor_of(flow) if scale is None else scale.anchor
+        return cls(flow, scale or Scale.of(drawn, anchor=anchor), Scale.of(states, anchor=anchor, widest=330),
+                   off_the_scale(drawn), any(row.label == CARRIED for lane in lanes for row in lane.rows))
 
     def place(self, x: float) -> float:
         """Where on the scale of colours."""
         return self.scale.place(x)
 
+    def shade(self, place: float, theme: Theme) -> str:
+        """The colour there."""
+        return self.scale.shade(place, theme)
+
     @property
     def curve_heading(self) -> str:
         """What the curves show."""
-        return "norm of the gradient at each state, log scale"
+        return measured(self.curves, "gradient at each state")
 
-    def legend(self, axis: Axis, theme: Theme) -> tuple[str, float]:
+    def legend(self, axis: Axis, width: float, theme: Theme) -> Block:
         """The scale, and what is measured."""
-        T = len(axis.steps)
-        notes = [f"The gradient of {loss_of(self.flow)} (T = {T} step{'s' * (T > 1)}), over the whole batch. Lines in "
-                 "the cells: the message along each edge.",
-                 "Heat map: the norm of the gradient at each quantity; the number on the right is that of the last "
-                 "step. No colour: no gradient arrives.",
-                 f"“{CARRIED}”: the part that comes straight from the next step's state, through products and sums "
-                 "alone."]
-        if self.lowest < self.scale.low:
-            notes[2] += " Darkest: the lowest number of the scale, or less"
-            notes[2] += "; the curves go on." if self.curves.low < self.scale.low else "."
-        heading = "norm of the gradient (Euclidean, log scale)"
-        return wedge(self.scale, heading, self.looks, notes + binning(axis), theme)[:2]
+        notes = [f"The gradient of {loss_of(self.flow)}, over the whole batch. A wire shows the message along it, a "
+                 "number in a frame the whole gradient at a state, a row of colours the gradient at a quantity at each "
+                 "step; the number on its right is that of the last step. No colour: no gradient arrives.",
+                 *([f"“{CARRIED}”: the part of the row above that comes straight from the next step's state, through "
+                    "products and sums alone."] if self.carried else []), *binning(axis)]
+        return legend(self.scale, measured(self.scale, "gradient"), self.looks, notes, width, theme)
 
 
 @dataclass
@@ -204,7 +229,8 @@ class Values:
     top: float
     curves: Scale
     means: bool
-    looks: set[Look]
+    looks: Collection[Any]
+    curve_heading = "norm of each state (log scale)"
 
     @classmethod
     def of(cls, lanes: list[Lane], means: bool) -> Values:
@@ -218,40 +244,40 @@ class Values:
         norms = (x for lane in lanes for row in lane.norms for x in row.values.values() if x is not None)
         return cls(top, Scale.of(norms, widest=330), means, off_the_scale(held))
 
+    @property
+    def scale(self) -> Scale:
+        """That of the wires, which show no gradient here."""
+        return self.curves
+
     def place(self, x: float) -> float:
         """Where on the scale of colours."""
-        return x / self.top
+        return min(x / self.top, 1.0)
 
-    @property
-    def curve_heading(self) -> str:
-        """What the curves show."""
-        return "norm of each state, log scale"
+    def shade(self, place: float, theme: Theme) -> str:
+        """The colour there."""
+        return theme.magnitude(place)
 
-    def legend(self, axis: Axis, theme: Theme) -> tuple[str, float]:
+    def legend(self, axis: Axis, width: float, theme: Theme) -> Block:
         """The scale, and what is shown."""
+        items: list[Item] = [Text(0, 12, "what the cells hold (linear scale)", 12, bold=True)]
         unit, y = 3.4, 24.0
-        parts = [text(0, 12, "what the cells hold (linear scale)", anchor="start", font_size="12", font_weight="bold")]
-        for j in range(LEVELS + 1):
-            parts.append(element("rect", x=14 + j * unit, y=y, width=unit + 0.3, height=14.0,
-                                 fill=theme.magnitude(j / LEVELS)))
+        items += [Box(14 + j * unit, y, unit + 0.3, 14, fill=theme.magnitude(j / LEVELS), crisp=True)
+                  for j in range(LEVELS + 1)]
+        end = 14 + unit * (LEVELS + 1)
         for share in (0.0, 0.5, 1.0):
-            x = 14 + share * unit * (LEVELS + 1)
-            parts.append(element("line", x1=x, y1=y + 14, x2=x, y2=y + 19, stroke=theme.wire))
-            parts.append(text(x, y + 31, f"{share * self.top:g}", font_size="11"))
-        x = 14 + unit * (LEVELS + 1) + 30
-        if ZERO in self.looks:
-            parts.append(shape(look(0.0, self.place), f"M{x},{y + 7}h40", theme))
-            parts.append(text(x + 46, y + 11, "exactly zero", anchor="start", font_size="11"))
-            x += 140
-        if ALARM in self.looks:
-            parts.append(element("rect", x=x, y=y, width=40, height=14, fill=theme.alarm))
-            parts.append(text(x + 48, y + 11, "NaN or infinite", anchor="start", font_size="11"))
+            x = 14 + share * (end - 14)
+            items += [line(x, y + 14, x, y + 19, stroke=theme.wire),
+                      Text(x, y + 31, f"{share * self.top:g}", SMALL, "middle")]
+        low = y
+        for how, words in ((ZERO, "exactly zero"), (ALARM, "NaN or infinite")):
+            if how in self.looks:
+                items += sample(how, end + 34, low + 7, self.curves, theme, wires=False)
+                items.append(Text(end + 80, low + 11, words, SMALL))
+                low += 20
         said = "Gates: the mean, 0 shut and 1 open. Others: the" if self.means else "The"
-        notes = [f"{said} root mean square, over all units and the whole batch; {self.top:g} or more is lightest.",
-                 *binning(axis)]
-        for j, words in enumerate(notes):
-            parts.append(text(0, y + 52 + 16 * j, words, anchor="start", font_size="11", fill=theme.faint))
-        return "".join(parts), y + 52 + 16 * len(notes) - 10
+        notes = paragraph([f"{said} root mean square, over all units and the whole batch; {self.top:g} or more is "
+                           "lightest.", *binning(axis)], width, theme)
+        return Block([*items, notes.at(0, y + 42)], width, y + 42 + notes.height)
 
 
 def binning(axis: Axis) -> list[str]:
@@ -265,7 +291,7 @@ def binning(axis: Axis) -> list[str]:
 # ---------------------------------------------------------------------------------------------- one layer
 @dataclass
 class Lane:
-    """One layer: its cells at either end, its rows, the norms of its states. Columns are steps plus ``offset``."""
+    """One layer: some of its cells, its rows, the norms of its states. Columns are steps plus ``offset``."""
 
     layer: Layer
     row: Row
@@ -276,16 +302,15 @@ class Lane:
     offset: int = 0
 
     @classmethod
-    def of(cls, graph: nx.MultiDiGraph, layer: Layer, flow: Flow | None, nodes: Mapping[str, Node], cells: int,
+    def of(cls, graph: nx.MultiDiGraph, layer: Layer, flow: Flow | None, nodes: Mapping[str, Node], cells: int | None,
            theme: Theme, label: str = "", offset: int = 0) -> Lane:
         """All that is drawn of a layer."""
-        order = layer.order
-        shown = order if len(order) <= 2 * cells + 1 else order[:cells] + order[-cells:]
-        row = Row.of(graph, layer, flow, shown, theme)
+        of_each_kind = kinds(layer)
+        row = Row.of(graph, layer, flow, [], theme, fitting=of_each_kind)
         symbols = row.tile.cell.symbols
         rows, norms = [], []
         gradients, arrivals = (flow.gradients, flow.arrivals) if flow is not None else ({}, {})
-        for name, symbol, role in quantities(graph, layer, shown, symbols):
+        for name, symbol, role in quantities(graph, layer, of_each_kind, symbols):
             ids = {step: v for step, inside in layer.steps.items() if (v := inside.get(name)) is not None}
             state = name in symbols or role in ("cell", "hidden")
             if flow is not None:
@@ -303,127 +328,201 @@ class Lane:
                     norms.append(Quantity(symbol, symbol, role, sizes, True))
         if flow is not None:
             norms = [row for row in rows if row.state]
-        return cls(layer, row, rows, norms, flow, label, offset)
+        lane = cls(layer, row, rows, norms, flow, label, offset)
+        row.shown = lane.chosen(min(cells or lane.room(theme), len(layer.steps)))
+        return lane
+
+    # -- cells
+    def gap(self, a: int, b: int) -> float:
+        """How far apart two cells stand: less, where one follows on the other."""
+        follows = abs(self.row.turn[a] - self.row.turn[b]) == 1
+        return self.row.theme.between + (0.0 if follows else 12 + STUB)
+
+    def room(self, theme: Theme) -> int:
+        """How many cells the page has room for, four at most."""
+        row, width = self.row, theme.page - 2 * theme.margin
+        T = len(self.layer.steps)
+        if row.width(T) <= width:
+            return min(T, 5)
+        fits = int((width - STUB + 12 + STUB) // (row.tile.width + row.theme.between + 12 + STUB))
+        return min(fits, 4)
+
+    def chosen(self, n: int) -> list[int]:
+        """The steps whose cells are drawn, in the order of time."""
+        order = self.layer.order
+        if n >= len(order):
+            return sorted(order)
+        if self.flow is None:
+            return sorted(order[: (n + 1) // 2] + order[len(order) - n // 2:])
+        state = next((row for row in self.rows if row.state), None)
+        sizes = [None if state is None else state.values.get(step) for step in reversed(order)]
+        return sorted(order[len(order) - 1 - lag] for lag in telling(sizes, n))
 
     def strip_width(self) -> float:
         """How wide the cells are, side by side."""
-        n, folds = len(self.row.shown), len(self.row.shown) < len(self.layer.steps)
-        return n * (self.row.tile.width + self.row.theme.between) + (MIDDLE if folds else 0.0)
+        shown, row = self.row.shown, self.row
+        if not shown:
+            return 0.0
+        gaps = sum(self.gap(a, b) for a, b in pairwise(shown))
+        return STUB + gaps + len(shown) * row.tile.width + row.theme.between
+
+    def lefts(self, axis: Axis, width: float) -> dict[int, float]:
+        """The left edge of each cell, above where the layer runs, if there is room."""
+        row, (a, b), margin = self.row, self.span(axis), self.row.theme.margin
+        wide = self.strip_width()
+        x = min(max((a + b - wide) / 2, margin), width - margin - wide)
+        x += STUB if row.way > 0 else row.theme.between
+        found: dict[int, float] = {}
+        for j, step in enumerate(row.shown):
+            x += self.gap(row.shown[j - 1], step) + row.tile.width if j else 0.0
+            found[step] = x
+        return found
+
+    def breaks(self, lefts: Mapping[int, float], y: float) -> list[Item]:
+        """⋯ and how many cells are not drawn, between those that are."""
+        row, theme, found = self.row, self.row.theme, list[Item]()
+        for a, b in pairwise(row.shown):
+            if more := abs(row.turn[a] - row.turn[b]) - 1:
+                left, right = lefts[a] + row.tile.width, lefts[b]
+                dots = left + theme.between + 6 if row.way > 0 else right - theme.between - 6
+                main = row.tile.exits[row.tile.main].end[1] if row.tile.main else row.tile.height / 2
+                found += [Text(dots, y + row.head + main + 5, "⋯", 14, "middle", fill=theme.faint),
+                          Text((left + right) / 2, y + row.head + row.tile.height + 17, f"×{more}", 12, "middle",
+                               bold=True, key=("break", a, b), datum=more, note=f"{more} more of the same cell")]
+        return found
+
+    def guides(self, axis: Axis, lefts: Mapping[int, float], y1: float, y2: float) -> list[Item]:
+        """From each cell to its column."""
+        found: list[Item] = []
+        for step, x in lefts.items():
+            a, b = axis.edges(axis.column(step + self.offset))
+            found.append(Area([[(x, y1), (x + self.row.tile.width, y1), (b, y2), (a, y2)]], fill=self.row.theme.tile,
+                              stroke=self.row.theme.rim, stroke_width=0.6))
+        return found
+
+    def caption(self, step: int) -> str:
+        """Which step a cell is, and how far before the last one."""
+        lag = len(self.layer.steps) - 1 - self.row.turn[step]
+        return f"t = {step}" if self.flow is None else f"t = {step}, lag {lag}"
+
+    # -- rows and curves
+    def label_width(self) -> float:
+        """How wide the names of the rows are."""
+        return min(widest((row.label for row in self.rows), 12), LABEL)
 
     def span(self, axis: Axis) -> tuple[float, float]:
         """Where on the axis the layer runs: the left edge of its first column and the right edge of its last."""
-        steps = self.layer.steps
-        return axis.x(axis.column(min(steps) + self.offset)), axis.x(axis.column(max(steps) + self.offset) + 1)
+        first, last = min(self.layer.steps), max(self.layer.steps)
+        return axis.edges(axis.column(first + self.offset))[0], axis.edges(axis.column(last + self.offset))[1]
 
-    def paint(self, axis: Axis, y: float, measure: Gradients | Values, stamps: Stamps) -> tuple[str, float]:
+    def items(self, axis: Axis, y: float, width: float, measure: Gradients | Values,
+              stamps: Stamps) -> tuple[list[Item], float]:
         """The cells, the heat map, the curves and the time axis, from y down; and how high it all is."""
-        theme, tile, start = self.row.theme, self.row.tile, y
-        parts = []
+        theme, row, start = self.row.theme, self.row, y
+        found: list[Item] = []
         if self.label:
-            parts.append(text(theme.margin, y + 14, self.label, anchor="start", font_weight="bold"))
+            found.append(Text(theme.margin, y + 14, fitting(self.label, width - 2 * theme.margin, 13, bold=True), 13,
+                              bold=True, key=("lane", self.label)))
             y += 28
-        lefts = self.lefts(axis, theme)
-        parts.append(self.guides(axis, lefts, y + tile.height + 24, y + tile.height + 62))
-        scale = measure.scale if isinstance(measure, Gradients) else measure.curves
-        parts.append(self.row.paint(lefts, y, scale, stamps))
-        parts.append(self.middle(lefts, y))
-        y += tile.height + 62
-        for row in self.rows:
-            parts.append(self.heat(row, axis, y, measure))
+        if row.shown:
+            lefts = self.lefts(axis, width)
+            found += self.guides(axis, lefts, y + row.height, y + row.height + 38)
+            found += row.items(lefts, y, measure.scale, stamps, self.caption)
+            found += self.breaks(lefts, y)
+            y += row.height + 38
+        for one in self.rows:
+            found += self.heat(one, axis, y, measure)
             y += HEIGHT + 3
-        y += 26
+        y += 11 + 15 * len(self.over_curves(axis, measure))
         if self.norms:
-            parts.append(self.curves(axis, y, measure))
+            found += self.curves(axis, y, measure)
             y += PLOT + 4
         own = self.layer.steps
-        parts.append(time_ticks(axis, y, theme, [t if (t := step - self.offset) in own else None
-                                                 for step in axis.steps]))
-        return "".join(parts), y + 24 - start
+        found += axis_line(axis, y, "t", theme, [t if (t := step - self.offset) in own else None
+                                                 for step in axis.steps])
+        return found, y + 24 - start
 
-    def lefts(self, axis: Axis, theme: Theme) -> dict[int, float]:
-        """The left edge of each cell, above where the layer runs: the first ones on the left, the last on the right."""
-        shown, pitch = self.row.shown, self.row.tile.width + theme.between
-        a, b = self.span(axis)
-        room = max(b - a, self.strip_width())
-        start = min(max((a + b - room) / 2, axis.left), axis.left + axis.width - room)
-        free = room - len(shown) * pitch
-        if len(shown) == len(self.layer.steps):
-            return {step: start + free / 2 + theme.between / 2 + j * pitch for j, step in enumerate(shown)}
-        half, start = len(shown) // 2, start + theme.between / 2
-        return {step: start + j * pitch + (free if j >= half else 0.0) for j, step in enumerate(shown)}
+    def heat(self, one: Quantity, axis: Axis, y: float, measure: Gradients | Values) -> list[Item]:
+        """One row, its name, and the number of its last step."""
+        theme, key, (a, b) = self.row.theme, ("heat", self.label, one.label, one.symbol), self.span(axis)
+        found: list[Item] = [Text(axis.left - 20, y + HEIGHT / 2 + 4.5, fitting(one.label, LABEL, 12), 12, "end")]
+        if colour := theme.colour(one.symbol, one.role):
+            found.append(Box(axis.left - 14, y, 6, HEIGHT, fill=colour))
+        found.append(Box(a, y, b - a, HEIGHT, fill=theme.tile, note=one.words(), key=("row", *key[1:])))
+        found += heat_row(one.along(axis, self.offset), axis, y, HEIGHT, measure.place,
+                          lambda place: measure.shade(place, theme), theme, key=key, note=one.words())
+        last = one.values.get(max(self.layer.steps))
+        if last is not None:
+            found.append(Text(b + 8, y + HEIGHT / 2 + 4, short(last), SMALL, fill=theme.faint, key=("last", *key[1:]),
+                              datum=last))
+        return found
 
-    def middle(self, lefts: Mapping[int, float], y: float) -> str:
-        """⋯ and how many cells are not drawn."""
-        shown, tile, theme = self.row.shown, self.row.tile, self.row.theme
-        more = len(self.layer.steps) - len(shown)
-        if not more:
-            return ""
-        a, b = shown[len(shown) // 2 - 1], shown[len(shown) // 2]
-        x, mid = (lefts[a] + tile.width + lefts[b]) / 2, y + tile.height / 2
-        between = [step for step in sorted(self.layer.steps) if a < step < b]
-        return "".join([
-            text(x, mid - 12, "⋯", font_size="30", fill=theme.faint),
-            text(x, mid + 18, f"×{more}", font_size="22", font_weight="bold"),
-            text(x, mid + 38, "the same cell and weights", font_size="11", fill=theme.faint),
-            text(x, y + tile.height + 17, f"t = {between[0]} … {between[-1]}", font_size="12", fill=theme.faint),
-        ])
+    def over_curves(self, axis: Axis, measure: Gradients | Values) -> list[str]:
+        """The heading of the curves, in lines."""
+        return wrapped(measure.curve_heading, axis.width + NUMBER - 16, 12, bold=True)
 
-    def guides(self, axis: Axis, lefts: Mapping[int, float], y1: float, y2: float) -> str:
-        """From each cell to its column."""
-        parts = []
-        for step, x in lefts.items():
-            j = axis.column(step + self.offset)
-            points = [(x, y1), (x + self.row.tile.width, y1), (axis.x(j + 1), y2), (axis.x(j), y2)]
-            d = "M" + "L".join(f"{a:.1f},{b:.1f}" for a, b in points) + "z"
-            parts.append(element("path", d=d, fill=self.row.theme.tile, stroke=self.row.theme.rim, stroke_width=0.6))
-        return "".join(parts)
-
-    def heat(self, row: Quantity, axis: Axis, y: float, measure: Gradients | Values) -> str:
-        """One row, its name, and its two ends."""
-        theme = self.row.theme
-        colour = theme.colour(row.symbol, row.role)
-        chip = element("rect", x=LEFT - 14, y=y, width=6, height=HEIGHT, fill=colour) if colour else ""
-        a, b = self.span(axis)
-        body = element("rect", x=a, y=y, width=b - a, height=HEIGHT, fill=theme.tile)
-        body += heat_row(row.along(axis, self.offset), axis, y, HEIGHT, measure.place, theme)
-        last = row.values.get(max(self.layer.steps))
-        return "".join([
-            text(LEFT - 20, y + HEIGHT / 2 + 4.5, shorten(row.label, 14), anchor="end", font_size="12"), chip,
-            element("g", title(row.words()) + body),
-            text(b + 8, y + HEIGHT / 2 + 4, "" if last is None else short(last), anchor="start",
-                 font_size="11", fill=theme.faint),
-        ])
-
-    def curves(self, axis: Axis, y: float, measure: Gradients | Values) -> str:
+    def curves(self, axis: Axis, y: float, measure: Gradients | Values) -> list[Item]:
         """The norms at the states, on a log scale."""
         theme, scale = self.row.theme, measure.curves
-        top, floor = y + 8, y + PLOT - 14
-
-        def height(x: float) -> float:
-            return floor - 8 - scale.place(x) * (floor - 8 - top)
-
-        parts = [text(axis.left, y - 2, measure.curve_heading, anchor="start", font_size="12", font_weight="bold")]
-        apart = next(s for s in (1, 2, 5, 10, 20, 50, 100) if (scale.high - scale.low) / s <= 6)
-        for decade in scale.decades:
-            if decade % apart == 0:
-                h = height(10.0**decade)
-                parts.append(element("line", x1=axis.left, y1=h, x2=axis.left + axis.width, y2=h, stroke=theme.rim,
-                                     stroke_width=0.7))
-                parts.append(power_of_ten(axis.left - 4, h + 4, decade, anchor="end", font_size="11", fill=theme.faint))
-        ends: list[tuple[float, str, str]] = []
-        for j, row in enumerate(self.norms):
-            colour = theme.colour(row.symbol, row.role) or (theme.ink, theme.wire, theme.faint)[j % 3]
-            columns = row.along(axis, self.offset)
-            dashes = "6 3" if row.role == "cell" else None
-            parts.append(element("g", title(row.words()) + curve(columns, axis, height, floor, colour, dashes, theme)))
-            last = next((c.high for c in reversed(columns) if c.high and math.isfinite(c.high)), None)
-            ends.append((floor if last is None else height(last), row.symbol, colour))
+        top, tall = y + 12, PLOT - 36
+        found: list[Item] = [Text(axis.left, y - 2 - 15 * j, words, 12, bold=True)
+                             for j, words in enumerate(reversed(self.over_curves(axis, measure)))]
+        found += decade_lines(scale, top, tall, axis.left, axis.left + axis.width, theme)
+        ends: dict[str, tuple[float, str]] = {}
+        drawn: dict[tuple[float | None, ...], str] = {}
+        for j, one in enumerate(self.norms):
+            colour = theme.colour(one.symbol, one.role) or (theme.ink, theme.wire, theme.faint)[j % 3]
+            bins = one.along(axis, self.offset)
+            found += curve(bins, axis, lambda x: level(scale, x, top, tall), top + tall + 10, colour, theme,
+                           dashes="6 3" if one.role == "cell" else None, key=("curve", self.label, one.symbol),
+                           note=one.words())
+            path = tuple(None if b.high is None else float(f"{b.high:.2e}") for b in bins)
+            called = shorten(one.symbol, 8)
+            if path in drawn:  # the same line: one name for both
+                first = drawn[path]
+                height, shade = ends.pop(first)
+                called = drawn[path] = f"{first} = {called}"
+                ends[called] = height, shade
+                continue
+            drawn[path] = called
+            last = next((b.high for b in reversed(bins) if b.high and math.isfinite(b.high)), None)
+            ends[called] = top + tall + 10 if last is None else level(scale, last, top, tall), colour
         at = -math.inf
-        for h, symbol, colour in sorted(ends):
-            at = max(h + 4, at + 14)
-            parts.append(text(self.span(axis)[1] + 8, at, shorten(symbol, 8), anchor="start", font_size="12",
-                              font_style="italic", font_weight="bold", fill=colour))
-        return "".join(parts)
+        for called, (height, colour) in sorted(ends.items(), key=lambda end: end[1][0]):
+            at = max(height + 4, at + 14)
+            found.append(Text(self.span(axis)[1] + 8, at, fitting(called, NUMBER - 10, 12, bold=True), 12, bold=True,
+                              italic=True, fill=colour))
+        return found
+
+
+def telling(sizes: list[float | None], n: int) -> list[int]:
+    """The lags that show where a gradient changes: the first and the last, and between them round numbers at which
+    equal parts of the way have been gone, in decades; equally far apart, where it hardly changes.
+
+    >>> telling([0.9**lag for lag in range(150)], 4)
+    [0, 50, 100, 149]
+    >>> telling([0.1**lag for lag in range(150)], 4), telling([1.0] * 11, 3)
+    ([0, 3, 7, 149], [0, 5, 10])
+    """
+    last, start = len(sizes) - 1, sizes[0]
+    if n < 2:
+        return [0][:n]
+    way = [0.0]
+    for size in sizes[1:]:
+        gone = 0.0
+        if start and math.isfinite(start) and size is not None:
+            gone = abs(math.log10(size) - math.log10(start)) if 0 < size < math.inf else DECADES
+        way.append(max(way[-1], min(gone, DECADES)))
+    found = {0, last}
+    for j in range(1, n - 1):
+        share = j / (n - 1)
+        lag = next(k for k, gone in enumerate(way) if gone >= share * way[-1]) if way[-1] > 1 else share * last
+        lag = round(lag, 1 - len(str(int(lag))))
+        found.add(int(lag))
+    spare = (lag for lag in range(last) if lag not in found)
+    while len(found) < n:
+        found.add(next(spare))
+    return sorted(found)
 
 
 def quantities(graph: nx.MultiDiGraph, layer: Layer, shown: Iterable[int],

@@ -121,7 +121,7 @@ def ramp(scale: Scale, x: float, y: float, unit: float, theme: Theme, wires: boo
         tall = Scale.width_at(place) if wires else 12.0
         items.append(Box(x + j * unit / 8, y + 8 - tall / 2, unit / 8 + 0.3, tall, fill=scale.shade(place, theme),
                          crisp=not wires))
-    every = next(n for n in (1, 2, 5, 10, 20, 50, 100) if n * unit >= 30)
+    every = next(n for n in (1, 2, 5, 10, 20, 50, 100) if n * unit >= 40)  # room for ≤ 10⁻¹⁰
     for j, decade in enumerate(scale.decades):
         at = x + j * unit
         items.append(line(at, y + 15, at, y + 19, stroke=theme.wire))

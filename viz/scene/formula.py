@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import accumulate, takewhile
 from typing import Any
 
 from viz.scene.items import Run, Text
@@ -29,6 +30,28 @@ def runs(formula: str) -> list[Run]:
 def formula_width(formula: str, size: float, bold: bool = False) -> float:
     """How wide a formula is drawn."""
     return sum(text_width(part, size * SMALLER if level else size, bold) for part, level in runs(brief(formula)))
+
+
+def wrapped_formula(words: str, size: float, room: float) -> list[str]:
+    """A formula in lines that fit a width, broken where that does least harm: at a + outside parentheses, if any.
+
+    >>> wrapped_formula("a ⊙ (b + c) + d ⊙ e", 10.0, 90.0)
+    ['a ⊙ (b + c)', '+ d ⊙ e']
+    """
+    lines: list[str] = []
+    while formula_width(words, size) > room and (at := best_break(words, size, room)):
+        lines, words = [*lines, words[:at]], words[at + 1 :]
+    return [*lines, words]
+
+
+def best_break(words: str, size: float, room: float) -> int:
+    """The space at which the first line of a formula ends; 0 if it has none."""
+    depth = list(accumulate((c in "([") - (c in ")]") for c in words))
+    braces = list(accumulate((c == "{") - (c == "}") for c in words))
+    spaces = [k for k, c in enumerate(words) if c == " " and k and not braces[k]]
+    fit = list(takewhile(lambda k: formula_width(words[:k], size) <= room, spaces)) or spaces[:1]
+    rank = {"+": 0, "−": 0, "⊙": 1}
+    return min(fit, key=lambda k: (depth[k], rank.get(words[k + 1 : k + 2], 2), -k), default=0)
 
 
 def brief(formula: str) -> str:
