@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 import viz
-from demos.gradient_page import MAIN, Versions, page, unique, versions
+from demos.gradient_page import Versions, page, unique, versions
 from demos.gradient_words import Cell, Result, sentence, table, verdict
 from demos.lesson import Parser, as_lines, names_from, natural, positive, progress
 from microgradrnn import Tensor, nn, no_grad, optim
@@ -47,6 +47,7 @@ HORIZON = 0.01  # the part of the gradient at lag 0 that a horizon is measured b
 PIXELS = 96  # an inch, in browsers
 SHOWN = 2  # steps of one net that are drawn in full
 RATE = 2e-2
+COLUMN = viz.Theme(page=830)  # of the files: as wide as a column of text
 
 
 class TroubleError(Exception):
@@ -251,9 +252,9 @@ class Report:
         self.save("index.html", page(results, self.pictures, self.corpus.before, passage, target, self.options))
 
     def draw(self, name: str, file: str, make: Callable[..., viz.Drawing], *, dark: bool = False) -> None:
-        """Draw a picture for the page, and save it; ``make`` takes the theme."""
+        """Draw a picture for the page, and for a file of its own; ``make`` takes the theme."""
         self.pictures[name] = versions(lambda theme: make(theme=theme).svg, dark=dark)
-        self.save(f"{file}.svg", self.pictures[name][MAIN])
+        self.save(f"{file}.svg", make(theme=COLUMN).svg)
 
     def save(self, name: str, text: str) -> None:
         """Write a file."""
@@ -282,7 +283,7 @@ class Report:
             if str(error) not in self.notes:
                 self.notes.append(str(error))
             return {}
-        self.save("norm_against_lag.svg", found[MAIN])
+        self.save("norm_against_lag.svg", draw(COLUMN))
         return found
 
     def numbers(self, results: Sequence[Result]) -> dict[str, Any]:

@@ -20,8 +20,6 @@ VERSIONS = {
     "wide": replace(DEFAULT, page=WIDE), "narrow": replace(DEFAULT, page=NARROW),
     "wide dark": replace(DARK, page=WIDE), "narrow dark": replace(DARK, page=NARROW),
 }
-MAIN = "wide"  # the version that is also written to a file of its own
-
 Versions = Mapping[str, str]  # SVG, by the name of the version
 
 

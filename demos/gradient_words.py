@@ -12,6 +12,7 @@ from typing import Any
 
 import viz
 from viz.flow.compare import geometric, listed, mean_factor
+from viz.flow.ways import CARRY
 from viz.numbers import short
 
 LAGS = (10, 50, 100)  # where the table and the sentences read the norms
@@ -133,15 +134,14 @@ def sentence(r: Result) -> str:
 
 def came_by(r: Result) -> str:
     """How much of the gradient was carried over directly, and how much came another way."""
-    arrivals = [a for a in r.flow.split(r.longest.state) if 1 <= a.lag <= 50 and a.carry + a.rest > 0]
-    if not arrivals:
+    shares = [found for j, lag in enumerate(r.track.lags) if 1 <= lag <= 50 and (found := r.track.shares(j))]
+    if not shares:
         return ""
-    if not any(a.carry > 0 for a in arrivals):
-        through = "gates and candidate" if r.cell.gates else "the matrix and the tanh of each step"
-        return f" All that arrives at {r.longest.state} from the step after came through {through}."
-    direct, other = two_shares(statistics.median(a.carry / (a.carry + a.rest) for a in arrivals))
-    return (f" Of what arrives at {r.longest.state} from the step after, {direct} was carried over directly and "
-            f"{other} came through gates and candidate (median over {steps(len(arrivals))}, by norm).")
+    if not r.track.gated:
+        return f" All that arrives at {r.track.state} from the step after came through the matrix and the tanh."
+    direct, other = two_shares(statistics.median(found.get(CARRY, 0.0) for found in shares))
+    return (f" Of what arrives at {r.track.state} from the step after, {direct} was carried over directly and "
+            f"{other} came through gates and candidate (median over {steps(len(shares))}, by norm).")
 
 
 def two_shares(share: float) -> tuple[str, str]:
