@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from viz.plots.curves import COLOURS, need_matplotlib
+from viz.plots.axes import COLOURS, need_matplotlib
 from viz.theme import DEFAULT
 
 LINES = ("-", "--", ":", "-.")  # told apart in grey as well

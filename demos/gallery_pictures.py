@@ -193,11 +193,11 @@ UNROLLED = [
     Entry("rolled", "Rolled up", "One cell, and what it hands on goes round in a loop with a delay of one step.",
           LAST.replace("{net}", "LSTM") + "viz.draw_rolled(loss)", "assert viz.roll(loss).number_of_nodes() < 40"),
     Entry("rolled_beside", "Rolled up, and unrolled beside it",
-          "The same cell twice; colours on the loop show all {T} steps taken together.",
+          "The same cell twice; colours on the loop show the mean message of all {T} steps.",
           LAST.replace("{net}", "GRU") + "flow = viz.gradient_flow(loss)\nviz.draw_rolled(flow, beside=True, steps=2)",
           "T = len(flow.profile('h').steps)"),
     Entry("long", "A thousand steps",
-          "The first two cells, the last two, ×996 between; below, every step: ‖∂L/∂c‖ 999 steps back is {left:.0e} of "
+          "Three cells, from where the gradient changes; below, every step: ‖∂L/∂c‖ 999 steps back is {left:.0e} of "
           "what it is at the last.", """
           xs = np.random.default_rng(1).standard_normal((1000, 1, 3))
           hs, _ = nn.LSTM(3, 8, forget_bias=5.0, rng=0)(xs)
@@ -206,7 +206,7 @@ UNROLLED = [
           """, """
           profile = flow.profile("c")
           left = profile.at(999) / profile.at(0)
-          assert "×996" in picture.svg
+          assert "lag 999" in picture.svg
           """),
     Entry("two_nets", "Several nets on one scale",
           "Width and colour mean the same in both: the LSTM's last state to its first, {lstm:.1g} of the gradient; the "

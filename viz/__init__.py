@@ -40,6 +40,7 @@ from viz.theme import DARK, Theme, set_theme
 
 # What the results of viz.flow are drawn by: they hold numbers and know no picture.
 Comparison.painter, Recorder.painter, Ways.painter = draw_comparison, draw_recording, draw_ways
+Equations.painter = draw_cell
 
 __all__ = [
     "DARK", "Arrival", "Comparison", "Decay", "Drawing", "Equations", "Flow", "Frames", "Horizon", "LocalErrors",

@@ -196,7 +196,7 @@ def set_theme(theme: str | Theme = "light", **changes: Any) -> Theme:
     known = [f.name for f in fields(Theme)]
     if unknown := [name for name in changes if name not in known]:
         raise TypeError(f"set_theme: a theme has no {unknown[0]!r}; it has font_size, {', '.join(known)}")
-    chosen = replace(need_theme(theme), **changes)
+    chosen = replace(need_theme(theme), **changes) if changes else need_theme(theme)
     with _LOCK:
         _CHOSEN[:] = [chosen]
     return chosen

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 import viz
-from microgradrnn import Tensor, nn, scope
+from microgradrnn import Tensor, mark, nn, scope
 from tests.viz.nets import all_losses, last_loss, own_cell
-from viz.flow.compare import Track, geometric, verdict
-from viz.numbers import short
-from viz.pictures.comparison import WAYS, columns, reach
-from viz.theme import DARK
+from tests.viz.scenes import data, scene_of, thickness
+from viz.flow.compare import Comparison, Track, geometric, verdict
+from viz.pictures.comparison import WAYS, columns, draw_comparison, reach
+from viz.scene.items import Box, Wire
+from viz.theme import DARK, DEFAULT
 
 SEED = np.random.default_rng(0)
 XS = SEED.standard_normal((60, 2, 3))
@@ -198,21 +199,21 @@ def track(net: str, norms: list[float], carry: bool = False) -> Track:
 
 def test_every_number_in_the_verdict_is_the_one_measured() -> None:
     said = verdict([track("a", [2.0, 0.1, 0.01, 0.005]), track("b", [1.0, 0.5, 0.25, 1e-7], carry=True)])
-    assert said.startswith("3 steps back, 0.25 % of the gradient is left in a and 1.0e-7 in b.")
+    assert said.startswith("3 steps back, 0.25 % of the gradient is left in a and 10⁻⁷ in b.")
     assert "But a is last above 1 % at lag 1, sooner than b, at lag 2." in said
     assert "Gates or not, b forgets faster than a" in said
 
 
 @pytest.mark.parametrize(("tracks", "words"), [
-    ([track("a", [1.0, 3.0])], "1 step back, the norm is, relative to lag 0, 3 in a."),
+    ([track("a", [1.0, 3.0])], "1 step back, the gradient, as a multiple of lag 0, is 3 in a."),
     ([track("a", [1.0, 0.0])], "1 step back, exactly nothing of the gradient is left in a."),
     ([track("a", [1.0, math.inf]), track("b", [1.0, 0.0])],
-     "the norm is, relative to lag 0, exactly 0 in b and not finite in a."),
+     "the gradient, as a multiple of lag 0, is exactly 0 in b and not finite in a."),
     ([replace(track("a", [1.0, 0.5, 0.25]), lags=(0, 2, 4)), track("b", [1.0, 0.5, 0.25, 0.125])],
      "2 steps back, 50 % of the gradient is left in a and 25 % in b."),
     ([track("a", [1.0]), track("b", [1.0, 0.5])], "There is a single step in a, so there is nothing further back"),
     ([replace(track("a", [1.0, 0.5]), lags=(0, 2)), track("b", [1.0, 0.5])], "no lag in common but 0"),
-    ([track("a", [1e-300, 1e300]), track("b", [1e300, 1e-300])], "more than 1e308 in a and less than 1e-307 in b."),
+    ([track("a", [1e-300, 1e300]), track("b", [1e300, 1e-300])], "more than 10³⁰⁸ in a and less than 10⁻³⁰⁷ in b."),
     ([track("a", [0.0, 0.0]), track("b", [1.0, 0.5])], "No gradient starts in a."),
     ([track("a", [0.0, 3.0, 1.0]), track("b", [1.0, 0.5])], "the first gradient is at lag 1."),
     ([track("a", [1.0])], "There is a single step, so the gradient has no way back to go."),
@@ -239,35 +240,51 @@ def test_a_loss_of_every_step_is_not_taken_for_what_is_left_of_one() -> None:
 
 
 # ------------------------------------------------------------------------------------------------ the drawing
-def bars(svg: str, net: str) -> dict[int, str]:
-    """What the bars of a net say, by lag."""
-    found = re.findall(rf"<title>{net}, lag (\d+): ([^<]+)</title>", svg)
-    return {int(lag): said for lag, said in found}
-
-
-def test_the_drawing_says_every_norm_and_the_verdict() -> None:
+def test_the_drawing_shows_every_norm_and_factor_and_its_title_is_the_verdict() -> None:
     found = viz.compare_flow({"rnn": rnn(), "lstm": lstm(1.0)})
-    svg = found.draw().svg
-    ET.fromstring(svg)
+    scene = scene_of(found.draw())
+    sizes, factors, horizons = (data(scene, kind) for kind in ("size", "factor", "horizon"))
     for one in found.tracks:
-        said = bars(svg, one.net)
-        assert list(said) == list(one.lags)
-        assert said[7] == short(one.norms[7])
-    plain = " ".join(re.findall(r"<text [^>]*>([^<]*)</text>", svg))
-    assert found.verdict in plain
+        assert [sizes[one.net, lag] for lag in one.lags] == list(one.norms)
+        assert [factors[one.net, lag] for lag in one.lags[1:]] == one.factors()
+        last = one.horizon()
+        assert last is not None
+        assert horizons.get((one.net,)) == (None if last.open else last)
+    assert len(sizes) == sum(len(one.lags) for one in found.tracks)
+    assert found.verdict.startswith(scene.title + ".")
+    assert scene.summary.startswith(found.verdict)
+    assert found.verdict in scene.words.replace("\n", " ").replace(scene.title, scene.title + ".")
+    named = scene_of(found.draw(name="Both nets"))
+    assert named.title == f"Both nets: {found.finding}"
+    assert "Both nets" in named.words
 
 
-def test_heights_of_the_ways_are_their_shares() -> None:
+def test_each_net_hangs_on_its_own_lag_0_however_much_another_explodes() -> None:
+    line, wild = track("line", [3.0 * 0.5**lag for lag in range(100)]), track("wild", [4.5**lag for lag in range(100)])
+    alone, beside = (scene_of(draw_comparison(Comparison(tracks, 0.01)))
+                     for tracks in ((line, replace(line, net="other")), (line, wild)))
+    for scene in (alone, beside):
+        bars = {item.key: item for item, _, _ in scene.keyed("size") if isinstance(item, Box)}
+        start = bars["size", "line", 0]
+        assert start.fill == DEFAULT.change(2 / 3), "1 has the same look in every picture"
+        heights = [bars["size", "line", lag].h for lag in range(100)]
+        assert heights == sorted(heights, reverse=True)
+        assert heights[0] > 1.5 * heights[20] > 20, "six decades below is well seen"
+    high = {item.key: item for item, _, _ in beside.keyed("size") if isinstance(item, Box)}
+    assert high["size", "wild", 0].fill == DEFAULT.change(2 / 3)
+    assert high["size", "wild", 99].fill == DEFAULT.change(1.0)
+    assert high["size", "wild", 99].datum == 4.5**99
+    assert "may go on beyond it" in beside.words
+    assert "10⁶⁴ at lag 99" in beside.words
+
+
+def test_thicknesses_of_the_ways_are_their_shares() -> None:
     found = viz.compare_flow({"lstm": lstm(1.0, T=6)})
     (one,) = found.tracks
-    stacks = re.findall(r"<g><title>lag (\d+): [^<]*</title>(.*?)</g>", found.draw().svg)
-    assert len(stacks) == 6
-    for lag, markup in stacks:
-        heights = {fill: float(h) for h, fill in re.findall(r'height="([\d.]+)" fill="(#\w+)"', markup)}
-        shares = one.shares(int(lag))
-        if int(lag):
-            assert heights["#56b4e9"] == pytest.approx(WAYS * shares["carry"], abs=0.06)
-            assert heights["#e69f00"] == pytest.approx(WAYS * shares["o"], abs=0.06)
+    bands = thickness(scene_of(found.draw()), "lstm")
+    for way, drawn in bands.items():
+        assert drawn == pytest.approx([WAYS * one.shares(j)[way] for j in range(6)], abs=1e-9)
+    assert set(bands) == set(one.parts)
 
 
 def test_more_lags_than_pixels_share_columns_that_keep_the_extremes() -> None:
@@ -275,22 +292,28 @@ def test_more_lags_than_pixels_share_columns_that_keep_the_extremes() -> None:
     norms[501] = 1e-6
     found = columns(track("a", norms), 3)
     assert len(found) == 334
-    assert sum(column.last - column.first + 1 for column in found) == 1000
-    (dip,) = [column for column in found if column.low < 1]
+    assert sum(column.last - column.first + 1 for column in found.values()) == 1000
+    (dip,) = [column for column in found.values() if column.low < 1]
     assert (dip.low, dip.high) == (1e-6, 1.0)
     assert dip.first <= 501 <= dip.last
+    scene = scene_of(draw_comparison(Comparison((track("a", norms * 10),), 0.01)))
+    assert 1e-6 in data(scene, "size").values()
 
 
 def test_zero_and_infinite_norms_look_different_and_are_explained() -> None:
     found = viz.compare_flow({"a": rnn(T=5)})
     odd = replace(found, tracks=(replace(found.tracks[0], norms=(1.0, 0.5, math.inf, 1.0, 0.0)),))
-    svg = odd.draw().svg
-    assert bars(svg, "a")[2] == "not finite"
-    assert "#d55e00" in svg
-    assert "stroke-dasharray" in svg
-    assert "Dots: exactly zero." in svg
-    assert "#d55e00" not in found.draw().svg
-    assert "Dots" not in found.draw().svg
+    scene, plain = scene_of(odd.draw()), scene_of(found.draw())
+    items = {item.key: item for item, _, _ in scene.keyed("size")}
+    zero, wild = items["size", "a", 4], items["size", "a", 2]
+    assert isinstance(zero, Wire)
+    assert zero.dashes
+    assert isinstance(wild, Box)
+    assert wild.fill == DEFAULT.alarm
+    assert wild.note == "a, lag 2: not finite"
+    for words in ("exactly zero", "NaN or infinite"):
+        assert words in scene.words
+        assert words not in plain.words
 
 
 def test_names_are_escaped_and_the_dark_theme_has_its_own_paper() -> None:
@@ -305,6 +328,16 @@ def test_one_step_and_own_loops_are_drawn() -> None:
         ET.fromstring(viz.compare_flow(nets).draw().svg)
 
 
+@pytest.mark.parametrize(("gains", "cut"), [((0.9, 0.9, 0.9), False), ((0.9, 1e-3, 0.9), True)])
+def test_a_comparison_says_whether_bars_are_cut(gains: tuple[float, ...], cut: bool) -> None:
+    h: Any = Tensor(np.ones((1, 2)))
+    for t in range(30):
+        with scope("net", step=t):
+            h = mark(h @ Tensor(np.eye(2) * gains[t % 3]), "h", role="hidden")
+    said = scene_of(viz.compare_flow({"net": h.sum()}).draw()).words
+    assert ("Bars and line stop at × 8 and ÷ 8." in said) is cut
+
+
 # ------------------------------------------------------------------------------------------------ curves
 def test_the_curves_are_the_tracks_on_a_log_scale() -> None:
     pytest.importorskip("matplotlib")
@@ -316,7 +349,9 @@ def test_the_curves_are_the_tracks_on_a_log_scale() -> None:
     assert "‖∂L/∂state‖₂" in ax.get_ylabel()
     assert "steps back" in ax.get_xlabel()
     lines = {line.get_label(): line for line in ax.get_lines()}
-    np.testing.assert_allclose(lines["lstm: c"].get_ydata(), found.tracks[1].norms)
+    np.testing.assert_allclose(lines["lstm: c"].get_ydata(), np.array(found.tracks[1].norms) / found.tracks[1].norms[0])
+    assert {"lstm: c", "rnn: h"} <= {text.get_text() for text in ax.texts}, "curves carry their names"
+    assert ax.get_title(loc="left").replace("\n", " ") == found.finding
     own = Figure().add_subplot()
     assert viz.plot_comparison(found, ax=own) is own
     assert len(own.get_lines()) == len(ax.get_lines())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import html
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,11 @@ import pytest
 
 import viz
 from microgradrnn import Tensor, grad, nn, no_grad
+from tests.viz.legible import faults
+from tests.viz.scenes import data, scene_of
 from viz.flow import connectivity as memory
-from viz.theme import DARK
+from viz.scene.items import Area, Box, Text, Wire, moved, overlap
+from viz.theme import DARK, DEFAULT
 
 K = 5
 
@@ -141,47 +144,97 @@ def test_nets_that_give_no_logits_or_differ_from_copy_to_copy_are_refused() -> N
 
 
 # ------------------------------------------------------------------------------------------------ pictures
-def texts(drawing: viz.Drawing) -> list[str]:
-    return [html.unescape(words) for words in re.findall(r"<text [^>]*>([^<]*)</text>", drawing.svg)]
-
-
 def test_the_right_answer_is_boxed_and_line_ends_and_tabs_can_be_seen() -> None:
     C = np.tril(np.full((6, 6), 0.1))
     drawing = viz.draw_text(C, "a\tb\n<x>", [5, 2])
     ET.fromstring(drawing.svg)
-    assert {"⇥", "⏎", "<", ">"} <= set(texts(drawing))
-    boxes = re.findall(r'rx="2" [^>]*stroke-width="1.8"/><text [^>]*>([^<]+)</text>', drawing.svg)
-    assert [html.unescape(b) for b in boxes] == [">", "⏎"]
+    scene = scene_of(drawing)
+    letters = "".join(text.plain for text, _ in scene.texts() if text.mono)
+    assert {"⇥", "⏎", "<", ">"} <= set(letters)
+    boxes = [moved(item.extent, x, y) for item, x, y in scene.keyed("answer") if isinstance(item, Box)]
+    bold = [(text.plain, extent) for text, extent in scene.texts() if text.bold and text.mono]
+    assert [words for words, _ in bold] == [">", "⏎"]
+    assert all(overlap(box, extent) for box, (_, extent) in zip(boxes, bold, strict=True))
 
 
 def test_zero_and_what_is_not_finite_look_different_from_small_numbers() -> None:
     C = np.tril(np.full((4, 4), 1e-3))
     C[3, 1], C[3, 2] = 0.0, np.nan
-    small = viz.draw_text(np.tril(np.full((4, 4), 1e-3)), "abcde").svg
-    svg = viz.draw_text(C, "abcde").svg
-    assert (svg.count("stroke-dasharray"), small.count("stroke-dasharray")) == (2, 0)  # one of them in the legend
-    assert "#d55e00" in svg
-    assert "#d55e00" not in small
+    small, odd = (scene_of(viz.draw_text(one, "abcde")) for one in (np.tril(np.full((4, 4), 1e-3)), C))
+    items = {item.key: item for item, _, _ in odd.keyed("heat")}
+    zero, strange = items["heat", 3, 1], items["heat", 3, 2]
+    assert isinstance(zero, Wire)
+    assert zero.dashes
+    assert isinstance(strange, Box)
+    assert strange.fill == DEFAULT.alarm
+    for words in ("exactly zero", "NaN or infinite"):
+        assert words in odd.words
+        assert words not in small.words
 
 
 def test_colours_are_those_of_the_numbers() -> None:
     C = np.tril(np.ones((3, 3)))
     C[2] = [1e-4, 1e-2, 1.0]
     scale = viz.Scale(-4, 0)
-    svg = viz.draw_text(C, "abcd", scale=scale).svg
-    for k, word in enumerate("abc"):
-        shade = re.search(rf'fill="(#\w+)"[^>]*><title>\'{word}\' \(step {k}\): ([^,]+),', svg)
-        assert shade
-        assert shade[1] == viz.Theme().magnitude(scale.place(C[2, k]))
-        assert float(shade[2]) == C[2, k]
+    scene = scene_of(viz.draw_text(C, "abcd", scale=scale))
+    assert data(scene, "heat") == {(2, k): C[2, k] for k in range(3)}
+    for item, _, _ in scene.keyed("heat"):
+        assert isinstance(item, Box)
+        assert item.fill == viz.Theme().magnitude(scale.place(item.datum or 0.0))
 
 
 def test_words_are_tokens_too_and_long_texts_are_broken_into_lines() -> None:
     words = ["gradient", "flows", "back"] * 30 + ["."]
-    drawing = viz.draw_text(np.tril(np.ones((90, 90))), words, width=700)
-    heights = {float(y) for y in re.findall(r'<text [^>]*y="([\d.]+)"[^>]*>flows', drawing.svg)}
-    assert len(heights) > 3
-    assert max(float(x) for x in re.findall(r'<text x="([\d.]+)"[^>]*>(?:flows|back|gradient)', drawing.svg)) < 700
+    scene = scene_of(viz.draw_text(np.tril(np.ones((90, 90))), words, theme=replace(DEFAULT, page=700)))
+    found = [extent for text, extent in scene.texts() if text.plain in words]
+    assert len(found) == 91
+    assert len({top for _, top, _, _ in found}) > 3
+    assert max(right for _, _, right, _ in found) < 700
+
+
+def test_each_letter_stands_on_its_own_ground() -> None:
+    """East Asian letters are two columns wide, a mark without a letter gets a circle, and words are one text."""
+    for text in ("春眠不覺曉處處聞啼鳥", "e\u0301a, the net", "now and then"):
+        scene = scene_of(viz.draw_text(np.tril(np.ones((len(text) - 1,) * 2)), text))
+        assert faults(scene) == []
+        grounds = [moved(item.extent, x, y) for item, x, y in scene.keyed("heat") if isinstance(item, Box)]
+        letters = [(one.plain, extent) for one, extent in scene.texts() if one.mono and not one.bold]
+        for words, (left, _, right, _) in letters:
+            under = [ground for ground in grounds if ground[0] < right - 1 and ground[2] > left + 1]
+            assert len(under) == (1 if not words.isascii() else len(words))
+            assert left >= min(ground[0] for ground in under) - 1
+            assert right <= max(ground[2] for ground in under) + 1
+    assert "◌\u0301" in [text.plain for text, _ in scene_of(viz.draw_text(np.ones((2, 2)), "a\u0301b")).texts()]
+
+
+def test_a_long_text_is_cut_and_many_predictions_are_and_the_picture_says_so() -> None:
+    T = 3000
+    C = np.tril(np.full((T, T), 0.25))
+    drawing = viz.draw_text(C, ("to be or " * T)[:T + 1], range(100, T, 100))
+    scene = scene_of(drawing)
+    assert len(drawing.svg) < 3e6
+    shown = {t for t, _ in data(scene, "heat")}
+    assert len(shown) == 12
+    words = scene.words.replace("\n", " ")
+    assert "The first 12 of 29 predictions are drawn." in words
+    assert ("201 characters before those drawn for “e” (step 1200) are left out; the strongest of them has 0.25."
+            in words)
+    assert sum(t == 1200 for t, _ in data(scene, "heat")) == 1000
+
+
+def test_the_title_says_what_the_net_listens_to() -> None:
+    C = np.tril(np.full((4, 4), 1e-3))
+    C[3] = [0.0, 5.0, 0.1, 0.2]
+    scene = scene_of(viz.draw_text(C, "abcde", name="GRU"))
+    assert scene.title == "Before “e”, GRU listens most to “b”, 3 characters back"
+    assert "the last 3 characters" in scene_of(viz.draw_text(C, "abcde")).words
+    nothing = scene_of(viz.draw_text(np.zeros((2, 2)), "abc")).title
+    assert nothing == "Before “c”, the net listens to nothing: all strengths are exactly zero"
+    assert "“d”: 90 % of the strength lies in the last 3 characters" in scene_of(viz.draw_text_map(C, "abcde")).title
+
+
+def area(outline: Any) -> float:
+    return float((outline[2][0] - outline[0][0]) * (outline[2][1] - outline[0][1]))
 
 
 def test_the_map_has_a_square_for_each_pair_and_the_text_along_both_axes() -> None:
@@ -191,11 +244,29 @@ def test_the_map_has_a_square_for_each_pair_and_the_text_along_both_axes() -> No
     text = "the quick brown fox j"
     drawing = viz.draw_text_map(C, text)
     ET.fromstring(drawing.svg)
-    squares = sum(d.count("M") for d in re.findall(r'<path d="([^"]+)"[^>]*crispEdges', drawing.svg))
-    assert squares == T * (T + 1) // 2 - 1
-    letters = [word for word in texts(drawing) if len(word) == 1]
-    assert "".join(letters[0:2 * T:2]) == text[:-1].replace(" ", "␣")
-    assert "".join(letters[1:2 * T:2]) == text[1:].replace(" ", "␣")
+    scene = scene_of(drawing)
+    outlines = [outline for item, _, _ in scene.keyed("heat") if isinstance(item, Area) for outline in item.outlines]
+    assert sum(map(area, outlines)) == pytest.approx(18.0**2 * (T * (T + 1) // 2 - 1))
+    (zero,) = [item for item, _, _ in scene.keyed("zero") if isinstance(item, Wire)]
+    assert len(zero.routes) == 1
+    for kind, words in (("read", text[:-1]), ("answer", text[1:])):
+        letters = [item.plain for item, _, _ in scene.keyed(kind) if isinstance(item, Text)]
+        assert "".join(letters) == words.replace(" ", "␣")
+
+
+def test_the_map_of_a_long_text_fits_its_page_and_shows_the_largest() -> None:
+    T = 900
+    C = np.tril(np.full((T, T), 1e-6))
+    C[700, 20] = 1.0
+    text = "the quick brown fox " * 45 + "j"
+    for page in (1280, 830, 390):
+        scene = scene_of(viz.draw_text_map(C, text, theme=replace(DEFAULT, page=page)))
+        assert scene.width <= page
+        assert faults(scene) == []
+        assert "A square is the largest of" in scene.words.replace("\n", " ")
+        (bright,) = [item for item, _, _ in scene.keyed("heat") if item.key == ("heat", DEFAULT.magnitude(1.0))]
+        assert isinstance(bright, Area)
+        assert len(bright.outlines) == 1
 
 
 def test_a_dark_theme_has_its_own_paper_and_ink() -> None:
@@ -204,7 +275,6 @@ def test_a_dark_theme_has_its_own_paper_and_ink() -> None:
     C[2, 0] = 0  # a letter on the paper itself
     for picture in (viz.draw_text(C, "abcd", theme=dark), viz.draw_text_map(C, "abcd", theme=dark)):
         assert dark.paper in picture.svg
-        assert "#ffffff" not in picture.svg
         assert "#1f2933" not in picture.svg
 
 

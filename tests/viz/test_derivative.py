@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from itertools import combinations
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,11 @@ import pytest
 import microgradrnn as mg
 import viz
 from microgradrnn import Tensor, nn, softmax, where
-from tests.viz.svgs import of, points, shapes, wording
-from tests.viz.test_geometry import solid, written
+from tests.viz.legible import faults
 from tests.viz.test_hostile import LABELS, check_svg
-from viz.pictures.derivative import Derivation, Line, halves, symbols, typeset, wrapped
-from viz.pictures.formula_old import formula_width, pieces
+from viz.pictures.derivative import Derivation, Line, halves, symbols, typeset
+from viz.scene.formula import formula_width, runs, wrapped_formula
+from viz.scene.items import Scene, Text, Wire
 from viz.theme import DARK, DEFAULT, Theme
 
 
@@ -83,7 +82,17 @@ def rows(equations: Any) -> dict[str, list[str]]:
 
 def plain(words: str) -> str:
     """A formula as it is read: without the marks of subscripts, and without white space."""
-    return re.sub(r"\s", "", "".join(part for part, _ in pieces(typeset(words))))
+    return re.sub(r"\s", "", "".join(part for part, _ in runs(typeset(words))))
+
+
+def drawn(equations: Any, **options: Any) -> Scene:
+    scene = viz.draw_derivative(equations, **options).scene
+    assert scene is not None
+    return scene
+
+
+def wording(scene: Scene) -> list[str]:
+    return [text.plain for text, _ in scene.texts()]
 
 
 # ------------------------------------------------------------------------------------------ what belongs to what
@@ -173,61 +182,52 @@ def test_a_symbol_and_its_cotangent_have_one_colour(name: str, left: str, colour
 @pytest.mark.parametrize("name", EQUATIONS)
 def test_the_picture_holds_every_equation(name: str) -> None:
     equations = EQUATIONS[name]()
-    said = re.sub(r"\s", "", "".join(wording(e) for e, _, _ in of(viz.draw_derivative(equations).svg, "text")))
+    said = re.sub(r"\s", "", "".join(wording(drawn(equations))))
     for left, right in (*equations.forward, *equations.backward):
         assert f"{plain(left)}={plain(right)}" in said
 
 
+@pytest.mark.parametrize("page", [1280, 830, 390])
 @pytest.mark.parametrize("name", EQUATIONS)
-def test_nothing_overlaps_and_nothing_is_cut(name: str) -> None:
-    check_geometry(viz.draw_derivative(EQUATIONS[name](), name=name))
+def test_everything_can_be_read_on_a_slide_in_a_column_and_on_a_phone(name: str, page: int) -> None:
+    scene = drawn(EQUATIONS[name](), theme=replace(DEFAULT, page=page))
+    assert not faults(scene)
+    for item, x, y in scene.keyed("arrow"):
+        assert isinstance(item, Wire)
+        assert all(0 <= x + a <= scene.width and 0 <= y + b <= scene.height for a, b in item.routes[0].points())
 
 
-def check_geometry(drawing: viz.Drawing) -> None:
-    boxes, texts = solid(drawing.svg), written(drawing.svg)
-    for (_, box), (e, _, _) in zip(texts, of(drawing.svg, "text"), strict=True):
-        box.x -= box.w / 2 if e.get("text-anchor") == "end" else 0.0  # `written` knows of the middle and the start
-    assert not [(a, b) for a, b in combinations(boxes, 2) if a.overlaps(b)]
-    for words, where_ in texts:
-        assert where_.left >= -1, words
-        assert where_.right <= drawing.width + 1, words
-        assert 0 <= where_.top <= where_.bottom <= drawing.height, words
-        for box in boxes:
-            if box.overlaps(where_):
-                assert box.left - 0.5 <= where_.left, f"{words!r} does not fit its frame"
-                assert where_.right <= box.right + 0.5, f"{words!r} does not fit its frame"
-    assert not [(a[0], b[0]) for a, b in combinations(texts, 2) if a[1].overlaps(b[1])], "texts overlap"
-    for e, dx, dy in shapes(drawing.svg):
-        for x, y in points(e.get("d", "")):
-            assert 0 <= x + dx <= drawing.width
-            assert 0 <= y + dy <= drawing.height
+def rows_of(scene: Scene) -> dict[str, tuple[float, float]]:
+    """The upper and lower edge of each row, by the symbol that its line computes."""
+    return {item.key[1]: (y + item.extent[1], y + item.extent[3])  # type: ignore[index,attr-defined]
+            for item, _, y in scene.keyed("row")}
 
 
 def test_the_lines_beside_a_line_are_in_its_row() -> None:
-    svg = viz.draw_derivative(EQUATIONS["LSTM"]()).svg
-    bands = [(dy + float(e.get("y", 0)), float(e.get("height", 0))) for e, _, dy in of(svg, "rect", fill=DEFAULT.tile)]
+    scene = drawn(EQUATIONS["LSTM"]())
+    bands = rows_of(scene)
     assert len(bands) == 8
 
-    def row(words: str) -> int:
-        y = next(float(e.get("y", 0)) for e, _, _ in of(svg, "text") if wording(e) == words)
-        return next(k for k, (top, height) in enumerate(bands) if top < y < top + height)
+    def row(words: str) -> str:
+        (middle,) = [(top + low) / 2 for text, (_, top, _, low) in scene.texts() if text.plain == words]
+        return next(left for left, (top, low) in bands.items() if top < middle < low)
 
-    assert row("= ft ⊙ ct−1 + it ⊙ gt") == row("= dct ⊙ ft") == row("= dct ⊙ ct−1") == 6
-    assert row("= ot ⊙ tanh(ct)") == row("= dht ⊙ tanh(ct)") == 7
+    assert row("= ft ⊙ ct−1 + it ⊙ gt") == row("= dct ⊙ ft") == row("= dct ⊙ ct−1") == "c_t"
+    assert row("= ot ⊙ tanh(ct)") == row("= dht ⊙ tanh(ct)") == "h_t"
 
 
 def test_the_derivative_is_read_upwards() -> None:
-    svg = viz.draw_derivative(EQUATIONS["LSTM"]()).svg
-    heights = {wording(e): float(e.get("y", 0)) for e, _, _ in of(svg, "text", font_weight="bold")}
-    in_time = ["dct", "dot", "dzo,t", "dzt", "dht−1"]
+    scene = drawn(EQUATIONS["LSTM"]())
+    heights = {item.key[1]: item.y for item, _, _ in scene.keyed("symbol") if isinstance(item, Text)}  # type: ignore
+    in_time = ["dc_t", "do_t", "dz_{o,t}", "dz_t", "dh_{t-1}"]
     assert [heights[name] for name in in_time] == sorted((heights[name] for name in in_time), reverse=True)
-    (down, up) = (points(e.get("d", "")) for e, _, _ in of(svg, "path", fill="none"))
-    assert down[0][1] < down[-1][1]
-    assert up[0][1] > up[-1][1]
+    ways = {item.key[1]: item.routes[0] for item, _, _ in scene.keyed("arrow")}  # type: ignore[index,attr-defined]
+    assert ways["down"].start[1] < ways["down"].end[1]
+    assert ways["up"].start[1] > ways["up"].end[1]
 
 
 def test_the_picture_says_what_d_means_and_explains_its_signs_only() -> None:
-    words = [wording(e) for e, _, _ in of(viz.draw_derivative(EQUATIONS["RNN"]()).svg, "text")]
+    words = wording(drawn(EQUATIONS["RNN"]()))
     assert "dht is ∂L/∂ht, the cotangent of ht: how the loss L changes when ht changes a little." in words
     assert "product entry by entry" in words
     assert "hidden state" in words
@@ -235,33 +235,35 @@ def test_the_picture_says_what_d_means_and_explains_its_signs_only() -> None:
 
 
 def test_a_condition_passes_no_gradient() -> None:
-    words = [wording(e) for e, _, _ in of(viz.draw_derivative(EQUATIONS["choice"]()).svg, "text")]
-    assert words.count("a condition: no gradient flows through it") == 1
+    assert wording(drawn(EQUATIONS["choice"]())).count("a condition: no gradient flows through it") == 1
 
 
 def test_a_sum_passes_its_cotangent_on() -> None:
     assert rows(EQUATIONS["additive"]())["h_t"] == ["dh_{t-1}"]
     given = Given([("g_t", "tanh(x_t)"), ("h_t", "h_{t-1} + g_t")], [("dx_t", "dh_t ⊙ (1 − g_t²)")])
-    words = [wording(e) for e, _, _ in of(viz.draw_derivative(given).svg, "text")]
-    assert "a sum: each term has the same cotangent, dht" in words
+    assert "a sum: each term has the same cotangent, dht" in " ".join(wording(drawn(given)))
 
 
-def test_the_title_is_that_which_is_given() -> None:
-    drawing = viz.draw_derivative(EQUATIONS["LSTM"](), name="Long short-term memory")
-    assert ">Long short-term memory</text>" in drawing.svg
+@pytest.mark.parametrize(("name", "said"), [
+    ("LSTM", "a step back multiplies the gradient of c by f; no matrix is on that way"),
+    ("GRU before", "a step back multiplies the gradient of h by z; no matrix is on that way"),
+    ("MGU", "a step back multiplies the gradient of h by 1 − f; no matrix is on that way"),
+    ("additive", "a step back hands on the gradient of h; no matrix is on that way"),
+    ("RNN", "a step back sends the gradient of h through a matrix"),
+    ("deep", "23 lines, and 29 of their derivative"),
+])
+def test_the_title_says_how_the_gradient_gets_to_the_step_before(name: str, said: str) -> None:
+    scene = drawn(EQUATIONS[name](), name="the net")
+    assert scene.title == f"The net: {said}"
+    assert scene.title.replace(" ", "") == "".join(
+        text.plain for text, _ in scene.texts() if text.key == ("title",)).replace(" ", "")
+    assert "dh" in scene.summary or "dy" in scene.summary
 
 
 @pytest.mark.parametrize("theme", [DEFAULT, DARK])
 def test_all_colours_are_those_of_the_theme(theme: Theme) -> None:
     svg = viz.draw_derivative(EQUATIONS["LSTM"](), theme=theme).svg
     assert set(re.findall(r"#[0-9a-f]{6}", svg)) <= set(theme.colours.values())
-
-
-def test_a_slide_is_wide_enough_and_text_is_large_enough() -> None:
-    for name in ("RNN", "LSTM", "GRU before", "MGU"):
-        drawing = viz.draw_derivative(EQUATIONS[name]())
-        assert drawing.width < 900
-        assert all(float(e.get("font-size", DEFAULT.size)) >= 11 for e, _, _ in of(drawing.svg, "text"))
 
 
 def test_it_is_saved(tmp_path: Path) -> None:
@@ -272,7 +274,7 @@ def test_it_is_saved(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------ formulas
 def test_long_formulas_are_wrapped_and_lose_nothing() -> None:
     long = " + ".join(f"a_{{{k},t}} ⊙ (b + c_t²)" for k in range(40))
-    lines = wrapped(long, 13, 300)
+    lines = wrapped_formula(typeset(long), 13, 300)
     assert len(lines) > 5
     assert all(formula_width(line, 13) <= 300 for line in lines)
     assert " ".join(lines) == typeset(long)
@@ -280,7 +282,7 @@ def test_long_formulas_are_wrapped_and_lose_nothing() -> None:
 
 
 def test_a_formula_without_a_gap_is_one_line() -> None:
-    assert wrapped("x" * 500, 13, 300) == ["x" * 500]
+    assert wrapped_formula("x" * 500, 13, 300) == ["x" * 500]
 
 
 # ------------------------------------------------------------------------------------------------ bad input
@@ -294,10 +296,10 @@ def test_hostile_labels_are_text(label: str) -> None:
 
 
 def test_signs_of_markup_are_read_as_they_are() -> None:
-    drawing = viz.draw_derivative(Given([("y", "where(a < b, a & b, <c>)")], [("da", "dy & <b>")]), name="a < b & c")
-    words = [wording(e) for e, _, _ in of(drawing.svg, "text")]
-    assert {"= where(a < b, a & b, <c>)", "= dy & <b>", "a < b & c"} <= set(words)
-    check_geometry(drawing)
+    scene = drawn(Given([("y", "where(a < b, a & b, <c>)")], [("da", "dy & <b>")]), name="a < b & c")
+    assert {"= where(a < b, a & b, <c>)", "= dy & <b>"} <= set(wording(scene))
+    assert scene.title.startswith("A < b & c: ")
+    assert not faults(scene)
 
 
 @pytest.mark.parametrize(("given", "said"), [
@@ -316,8 +318,8 @@ def test_no_equations_cannot_be_drawn() -> None:
         viz.draw_derivative(Given())
 
 
-def test_title_and_theme_are_checked() -> None:
-    with pytest.raises(TypeError, match=r"draw_derivative, name: expected a title \(text\), got int"):
+def test_name_and_theme_are_checked() -> None:
+    with pytest.raises(TypeError, match=r"draw_derivative, name: expected a name \(text\), got int"):
         viz.draw_derivative(Given([("y", "x")]), name=3)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"theme is a viz\.Theme"):
-        viz.draw_derivative(Given([("y", "x")]), theme="dark")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="theme: there is no 'night'"):
+        viz.draw_derivative(Given([("y", "x")]), theme="night")

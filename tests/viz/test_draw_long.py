@@ -168,7 +168,7 @@ def test_with_a_flow_cells_stand_where_the_gradient_changes() -> None:
 
 @pytest.mark.parametrize(("sizes", "n", "lags"), [
     ([1.0] * 5, 9, [0, 1, 2, 3, 4]), ([1.0], 1, [0]), ([1.0] * 9, 1, [0]), ([1.0] * 9, 2, [0, 8]),
-    ([0.5**k for k in range(1000)], 4, [0, 10, 20, 999]), ([2.0**k for k in range(1000)], 4, [0, 10, 20, 999]),
+    ([0.5**k for k in range(1000)], 4, [0, 10, 20, 999]), ([2.0**k for k in range(1000)], 4, [0, 300, 700, 999]),
     ([1.0, *[0.0] * 99], 3, [0, 1, 99]), ([math.nan] * 21, 3, [0, 10, 20]), ([1.0, *[None] * 20], 3, [0, 10, 20]),
 ])  # fmt: skip
 def test_telling_lags(sizes: list[float | None], n: int, lags: list[int]) -> None:
@@ -229,14 +229,13 @@ def test_lag_0_counts_as_1_in_colours_and_curves() -> None:
 
 
 def test_curves_that_coincide_share_a_name() -> None:
-    h: Any = Tensor(np.ones((1, 2)), label="h0")
+    a: Any = Tensor(np.ones((1, 2)), label="a0")
+    b: Any = Tensor(np.ones((1, 2)), label="b0")
     for t in range(12):
-        with scope("twice", step=t):
-            c = mark(tanh(h), "c", role="cell")
-            h = mark(c.T.T * 1.0 + 0.0 * c, "h", role="hidden")
-    drawing = draw_long(viz.gradient_flow(h.sum()))
-    names = [item.plain for item, _ in scene(drawing).texts() if item.bold and item.italic]
-    assert names == ["c = h"] or len(names) == 1
+        with scope("two", step=t):
+            a, b = mark(tanh(b * 0.9), "a", role="hidden"), mark(tanh(a * 0.9), "b", role="hidden")
+    drawing = draw_long(viz.gradient_flow((a + b).sum()))
+    assert [item.plain for item, _ in scene(drawing).texts() if item.bold and item.italic] == ["a = b"]
 
 
 def test_zero_nan_and_nothing_look_different() -> None:

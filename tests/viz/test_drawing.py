@@ -398,22 +398,6 @@ def test_plots_need_matplotlib_and_say_so(monkeypatch: pytest.MonkeyPatch) -> No
         plots.plot_norms({"rnn": viz.gradient_flow(last_loss("rnn"))})
 
 
-def test_the_plot_draws_one_curve_a_state_and_returns_its_figure() -> None:
-    pytest.importorskip("matplotlib")
-    from matplotlib.figure import Figure
-
-    from viz.plots import curves as plots
-
-    ax = Figure().add_subplot()
-    flow = viz.gradient_flow(last_loss("lstm"))
-    assert plots.plot_norms({"lstm": flow}, ax=ax) is ax
-    curves = {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
-    assert set(curves) == {"lstm: c", "lstm: h"}
-    assert tuple(curves["lstm: c"].get_ydata()) == flow.profile("c").norms
-    assert ax.get_yscale() == "log"
-    ET.fromstring(plots.as_svg(ax))
-
-
 # ------------------------------------------------------------------------------------------------ refusals
 def test_wrong_arguments_are_refused() -> None:
     loss = last_loss("rnn")
@@ -524,13 +508,3 @@ def test_numbers_too_small_for_four_decimals_are_not_written_as_zero() -> None:
     svg = viz.draw_graph(y).drawing.svg
     assert {"data 1.00e-9", "data -2.00e6", "grad -2.00e6"} <= set(re.findall(r">([^<>]+)</text>", svg))
     assert "-0.0000" not in viz.draw_graph(Value(-0.0)).drawing.svg
-
-
-@pytest.mark.parametrize(("gains", "cut"), [((0.9, 0.9, 0.9), False), ((0.9, 1e-3, 0.9), True)])
-def test_a_comparison_says_whether_bars_are_cut(gains: tuple[float, ...], cut: bool) -> None:
-    h: Any = Tensor(np.ones((1, 2)))
-    for t in range(30):
-        with scope("net", step=t):
-            h = mark(h @ Tensor(np.eye(2) * gains[t % 3]), "h", role="hidden")
-    said = [wording(e) for e, *_ in of(viz.compare_flow({"net": h.sum()}).draw().svg, "text")]
-    assert ("Bars and line stop at × 8 and ÷ 8." in said) is cut

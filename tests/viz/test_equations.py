@@ -378,3 +378,30 @@ def test_two_gates_of_one_name_are_told_apart() -> None:
     found = equations(step, x=np.ones((1, D)), state=np.ones((1, D)))
     assert [line.left for line in found.lines] == ["a", "a_2", "h_t"]
     assert found.lines[-1].right == "a ⊙ h_{t-1} + a_2 ⊙ x"
+
+
+# ------------------------------------------------------------------------------------------------- in a notebook
+def test_a_notebook_shows_equations_typeset() -> None:
+    said = equations(nn.LSTMCell(D, H, rng=0))._repr_latex_()
+    assert said.startswith(r"$$\begin{aligned} i &= \sigma(x\ U_{i}\ +\ h_{t-1}\ W_{i}\ +\ b_{i}) \\ ")
+    assert said.endswith(r"h_{t} &= o\ \odot\ \tanh(c_{t}) \end{aligned}$$")
+
+
+@pytest.mark.parametrize("symbol", ["a$b", "50%", "x_{y", "}", "\\input", "a&b", "#1", "net_input"])
+def test_names_from_outside_are_no_commands_of_latex(symbol: str) -> None:
+    def step(x: Any, h: Any) -> Any:
+        return mark(tanh(mark(x @ A, symbol) + h @ R), "h")
+
+    said = equations(step, np.ones((1, D)), np.ones((1, H)))._repr_latex_()
+    inner = said.removeprefix(r"$$\begin{aligned}").removesuffix(r"\end{aligned}$$")
+    bare = re.sub(r"\\(backslash|mathrm|tanh|odot|top|hat|sim|.)", "", inner.replace(r"\\", ""))
+    assert not set("$%#\\") & set(bare)
+    assert bare.count("&") == inner.count("&=") == 2
+    assert bare.count("{") == bare.count("}")
+
+
+def test_equations_draw_the_cell() -> None:
+    found = equations(nn.GRUCell(D, H, rng=0))
+    drawing = found.draw(name="GRU", theme="dark")
+    assert drawing.scene.title.startswith("GRU multiplies its state h by z")
+    assert drawing.scene.theme.paper == "#14181d"

@@ -17,7 +17,7 @@ from tests.viz.test_rolled import skipping
 from viz.theme import Theme
 
 NAMES = {"short": None, "long": "a long short-term memory with a large bias of its forget gates, trained for a week",
-         "Chinese": "門控循環單元與長短期記憶網路之比較門控循環單元與長短期記憶網路之比較門控循環單元與長短期記憶網路之比較"}
+         "Chinese": 3 * "門控循環單元與長短期記憶網路之比較"}
 
 
 def stacked(T: int) -> Any:

@@ -16,7 +16,7 @@ import viz
 from microgradrnn import Tensor, Value, mark, nn, scope
 from viz.graph.identities import identities, without_identities
 from viz.graph.reachable import reachable
-from viz.graph.steps import READINGS, layers, recurrent
+from viz.graph.steps import READINGS, layers, recurrent, unchanged
 
 XS = np.random.default_rng(0).normal(size=(5, 2, 3))
 
@@ -242,6 +242,18 @@ def test_reading_the_time_of_a_graph_does_not_keep_it_alive() -> None:
         del graph
         gc.collect()
         assert alive() is None
+
+
+def test_within_unchanged_a_graph_is_read_once_and_after_it_anew() -> None:
+    graph = viz.trace(loss_of(Wrapped()))
+    with unchanged():
+        before = layers(graph)
+        (state,) = [node for node, said in graph.nodes(data=True) if said.get("step") == 1 and said["name"] == "h"]
+        step = graph.nodes[state].pop("step")
+        assert layers(graph) is before
+    assert layers(graph) is not before
+    graph.nodes[state]["step"] = step
+    assert layers(graph) == before
 
 
 @pytest.mark.parametrize("T", [3, 5])

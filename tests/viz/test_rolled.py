@@ -142,8 +142,8 @@ def captions(drawing: viz.Drawing) -> list[str]:
 
 
 @pytest.mark.parametrize(("name", "loops"), [
-    ("lstm", [1, 1]), ("gru before", [1]), ("rnn", [1]), ("own", [1, 1]), ("two layers", [1] * 4), ("both ways", [1] * 2),
-    ("one step", []),
+    ("lstm", [1, 1]), ("gru before", [1]), ("rnn", [1]), ("own", [1, 1]), ("two layers", [1] * 4),
+    ("both ways", [1] * 2), ("one step", []),
 ])  # fmt: skip
 def test_every_state_has_a_loop(name: str, loops: list[int]) -> None:
     for beside in (False, True):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,10 @@ import viz
 from microgradrnn import nn
 from viz.flow.blame import LocalErrors, Shares
 from viz.flow.jacobians import StepJacobians
+from viz.numbers import short
 from viz.plots.curves import as_svg
 from viz.scale import Scale
-from viz.theme import DEFAULT
+from viz.theme import DARK, DEFAULT
 
 pytest.importorskip("matplotlib")
 from matplotlib.colors import to_hex, to_rgb
@@ -65,7 +68,7 @@ def test_the_map_of_blame_shows_numbers_zeros_the_future_and_nan_apart(errors: L
     assert to_hex(image[4, 2]) == DEFAULT.alarm
     assert to_hex(image[5, 5]) == "#fee838"
     assert to_hex(image[6, 0]) == "#00224e"
-    assert {to_hex(image[t, k]) for t in range(T) for k in range(t + 1, T)} == {"#e9edf1"}
+    assert {to_hex(image[t, k]) for t in range(T) for k in range(t + 1, T)} == {DEFAULT.tile}
     written = labels(ax).split("\n")
     assert {"no way there", "exactly 0", "NaN or infinite"} <= set(written)
     assert "NaN or infinite" not in labels(viz.plot_shares(errors))
@@ -105,7 +108,7 @@ def test_signed_bars_add_up_to_where_the_line_ends(by_lag: dict[str, Shares]) ->
     assert sum(signed.values()) == pytest.approx(line.get_ydata()[-1], rel=1e-12)
     assert line.get_ydata()[-1] == pytest.approx(np.linalg.norm(shares.total), rel=1e-12)
     assert np.abs(list(heights(ax, "‖share‖").values())) == pytest.approx(shares.norms, rel=1e-12)
-    assert f"{shares.cancellation():.0%} is left" in ax.get_title(loc="left")
+    assert ax.get_title(loc="left").startswith(f"{100 * shares.cancellation():.0f} % of the shares is left")
 
 
 def test_the_bars_on_a_log_scale_are_the_norms_and_zeros_are_marked(by_lag: dict[str, Shares]) -> None:
@@ -199,3 +202,58 @@ def test_jacobians_are_said_to_be_of_one_sequence() -> None:
     plane = viz.plot_eigenvalues(jacobians)
     for words in (fan.get_ylabel(), curves.get_ylabel(), plane.get_xlabel()):
         assert words.endswith("of one sequence")
+
+
+def test_titles_say_what_was_found_and_curves_carry_their_names(
+    errors: LocalErrors, by_lag: dict[str, Shares], jacobians: StepJacobians
+) -> None:
+    row, last = errors.norms[-1], T - 1
+    most = int(row.argmax())
+    title = viz.plot_shares(errors).get_title(loc="left").replace("\n", " ")
+    share = short(row[0] / row[most])
+    assert title == f"Of the loss at step {last}, step 0 gets {share} times the blame that step {most} gets"
+    fan = viz.plot_singular_values(jacobians)
+    grows = int((jacobians.singular_values()[:, 0] > 1).sum())
+    assert fan.get_title(loc="left").startswith(f"{grows} of {T - 1} steps" if grows else "No step can stretch")
+    assert {text.get_text() for text in fan.texts} == {"largest", "median", "smallest", "spectral radius"}
+    transport = viz.plot_transport({"a": jacobians, "b": jacobians})
+    assert "a = b (coincide)" in {text.get_text() for text in transport.texts}
+    assert f"a multiplies a gradient by {short(float(np.exp(jacobians.lyapunov(1)[0])))} a step" in \
+        transport.get_title(loc="left").replace("\n", " ")
+    inside = int((np.abs(jacobians.eigenvalues()) < 1).sum())
+    assert viz.plot_eigenvalues(jacobians).get_title(loc="left").startswith(f"{inside} of {5 * (T - 1)} eigenvalues")
+
+
+def test_plots_follow_the_theme(errors: LocalErrors, by_lag: dict[str, Shares], jacobians: StepJacobians) -> None:
+    flow = viz.gradient_flow(nn.RNN(3, 5, rng=0)(np.ones((T, 2, 3)))[1].sum())
+    plots: list[Any] = [
+        partial(viz.plot_shares, errors), partial(viz.plot_share_bars, by_lag["W"]),
+        partial(viz.plot_singular_values, jacobians), partial(viz.plot_transport, {"net": jacobians}),
+        partial(viz.plot_eigenvalues, jacobians), partial(viz.plot_norms, {"net": flow}),
+        partial(viz.plot_comparison, viz.compare_flow({"net": flow})),
+    ]
+    try:
+        for plot in plots:
+            viz.set_theme("dark", font_size=20)
+            ax = plot()
+            assert to_hex(ax.figure.get_facecolor()) == to_hex(ax.get_facecolor()) == DARK.paper
+            assert to_hex(ax.xaxis.label.get_color()) == DARK.ink
+            assert ax.xaxis.label.get_fontsize() == 15, "20 pixels"
+            assert to_hex(plot(theme="light").get_facecolor()) == DEFAULT.paper
+            with pytest.raises(ValueError, match="there is no 'night'"):
+                plot(theme="night")
+    finally:
+        viz.set_theme()
+
+
+def test_the_norms_are_plotted_one_curve_a_state_each_from_1_on() -> None:
+    flow = viz.gradient_flow(nn.LSTM(3, 5, rng=0)(np.random.default_rng(0).standard_normal((T, 2, 3)))[1][0].sum())
+    ax = Figure().add_subplot()
+    assert viz.plot_norms({"lstm": flow}, ax=ax) is ax
+    curves = {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
+    assert set(curves) == {"lstm: c", "lstm: h"} == {text.get_text() for text in ax.texts}
+    norms = np.array(flow.profile("c").norms)
+    np.testing.assert_allclose(np.asarray(curves["lstm: c"].get_ydata()), norms / norms[0])
+    assert ax.get_yscale() == "log"
+    assert ax.get_title(loc="left").startswith("lstm keeps ")
+    ET.fromstring(as_svg(ax))

@@ -49,6 +49,13 @@ def starts(track: Track) -> bool:
     return 0 in track.lags and 0 < track.norms[track.lags.index(0)] < math.inf
 
 
+def number(words: str) -> Fraction:
+    """What is written with a power of ten: 1.3·10⁻⁷."""
+    mantissa, power = re.fullmatch(r"(?:([\d.]+)·?)??(?:10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))?", words).groups()  # type: ignore[union-attr]
+    exponent = int((power or "⁰").translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")))
+    return Fraction(mantissa or 1) * Fraction(10) ** exponent
+
+
 def is_amount(words: str, left: Fraction | None) -> bool:
     """Do these words say that much?"""
     if left is None or words == "not finite":
@@ -56,10 +63,10 @@ def is_amount(words: str, left: Fraction | None) -> bool:
     if words in ("exactly 0", "exactly nothing"):
         return left == 0
     if words.startswith("less than "):
-        return 0 < left < Fraction(words[10:])
+        return 0 < left < number(words[10:])
     if words.startswith("more than "):
-        return left > Fraction(words[10:])
-    said = Fraction(words.removesuffix(" %")) / (100 if words.endswith(" %") else 1)
+        return left > number(words[10:])
+    said = number(words.removesuffix(" %")) / (100 if words.endswith(" %") else 1)
     return said > 0 and abs(said - left) <= Fraction(6, 100) * left
 
 
@@ -130,8 +137,8 @@ class Case:
                 assert 0 in kept
                 continue
             mean = math.exp(math.fsum(map(math.log, kept)) / len(kept))
-            assert float(m[1]) == pytest.approx(mean, rel=0.06, abs=0.00501)
-            assert (float(m[1]) > 0) == (mean > 0)
+            assert float(number(m[1])) == pytest.approx(mean, rel=0.06, abs=0.00501)
+            assert (number(m[1]) > 0) == (mean > 0)
         return True
 
     def forgets(self, nets: str, plain: str) -> bool:
@@ -175,7 +182,7 @@ SENTENCES = {
     "No gradient starts at any of these states, so there is nothing to follow.": Case.nothing,
     "There is a single step(?: in ([^,]+(?:, \\w)?))?, so .+": Case.single,
     "These nets have no lag in common but 0, so there is nothing further back to compare.": Case.no_common,
-    "(\\d+) steps? back, (the norm is, relative to lag 0, )?(.+)\\.": Case.how_much,
+    "(\\d+) steps? back, (the gradient, as a multiple of lag 0, is )?(.+)\\.": Case.how_much,
     "New gradient comes in at earlier steps(?: of (.+))? too, not only at the last\\.": Case.fed,
     "The carry alone keeps (.+) \\(geometric mean\\)\\.": Case.keeps,
     "Gates or not, (.+) forgets? faster than (\\w), which has no carry\\.": Case.forgets,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import doctest
+import math
 import random
-import re
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -17,8 +17,11 @@ from microgradrnn import Tensor, Value, grad, mark, nn, scope, sigmoid, sqrt, ta
 from microgradrnn.engine.backward import reverse
 from microgradrnn.nn.scalar import GRUNeuron, LSTMNeuron, RNNNeuron
 from tests.viz.nets import last_loss, own_cell
+from tests.viz.scenes import data, scene_of, thickness
 from viz.flow.ways import RULES
 from viz.graph.reachable import reachable
+from viz.pictures.ways import BANDS, cut, draw_ways
+from viz.scene.items import Wire
 
 CELLS: dict[str, Any] = {
     "rnn": lambda: nn.RNNCell(3, 4, rng=0),
@@ -475,14 +478,18 @@ def test_the_picture_names_every_class_and_its_bands_fill_the_column(by: str) ->
     found = viz.ways(loss_of(unrolled("lstm", 12)[0]), by=by)
     drawing = found.draw(name="a < b")
     assert "a &lt; b" in drawing.svg
-    words = re.sub("<[^>]*>", "\n", drawing.svg)
+    scene = scene_of(drawing)
+    words = scene.words
     for symbol in ("i", "f", "g", "o") if by in ("first", "last") else ():
         assert f"{found.colours[symbol][1]} {symbol}" in words
     assert ("9 others" in words) == (by == "set")
-    paths = re.findall(r'd="(M[^"]*Z)"[^>]*crispEdges', drawing.svg)
-    heights = [[float(y) for y in re.findall(r",([\d.]+)H", d)] for d in paths]
-    for column in range(12):
-        assert sum(h[column] - h[-1 - column] for h in heights) == pytest.approx(150, abs=0.11 * len(heights))
+    shown = cut(found, 1000)
+    bands = thickness(scene, "")
+    for name, drawn in bands.items():
+        assert drawn == pytest.approx(list(BANDS * shown.shares(name)), abs=1e-9)
+    assert np.sum(list(bands.values()), axis=0) == pytest.approx([BANDS] * len(found.lags))
+    most = max(shown.parts, key=lambda name: shown.norms[name][-1])
+    assert f"{shown.shares(most)[-1]:.0%}".replace("%", " %") in scene.title
 
 
 def test_the_picture_says_zero_and_infinity_as_they_are() -> None:
@@ -491,8 +498,11 @@ def test_the_picture_says_zero_and_infinity_as_they_are() -> None:
         part[4] = 0.0
     found.parts["z"][2, 0, 0] = np.inf
     drawing = viz.draw_ways(viz.Ways("h", "first", found.steps, found.lags, found.parts, found.whole))
-    assert ">!</text>" in drawing.svg
-    assert "stroke-dasharray=\"1.5 3\"" in drawing.svg
+    scene = scene_of(drawing)
+    gaps = data(scene, "gap")
+    assert gaps["", 4] == 0
+    assert math.isnan(gaps["", 2] or 0.0)
+    assert "!" in scene.words.split("\n")
     assert "nan" not in drawing.svg
     with pytest.raises(ValueError, match="nothing to draw"):
         viz.draw_ways({})
@@ -541,11 +551,11 @@ def test_two_cells_that_feed_each_other_are_one_layer_with_two_states() -> None:
 
 def test_the_picture_of_a_net_without_a_carry_does_not_speak_of_the_carry_alone() -> None:
     hs, _ = nn.RNN(3, 4, rng=0)(np.random.default_rng(0).standard_normal((6, 2, 3)))
-    svg = viz.ways((hs**2).sum()).draw().svg
-    assert "carry alone" not in svg
-    assert "never: carried, or straight from the loss" in svg
+    words = scene_of(viz.ways((hs**2).sum()).draw()).words
+    assert "carry alone" not in words
+    assert "never: carried, or straight from the loss" in words
     short, _ = nn.RNN(3, 4, rng=0)(np.ones((2, 1, 3)))
-    assert "1 step back the largest part" in viz.ways(short.sum()).draw().svg
+    assert scene_of(viz.ways(short.sum()).draw()).title.startswith("1 step back, ")
 
 
 def test_the_curves_of_a_state_without_lag_0_stand_at_their_own_lags() -> None:
@@ -554,9 +564,34 @@ def test_the_curves_of_a_state_without_lag_0_stand_at_their_own_lags() -> None:
                      found.whole[1:])
     places = {}
     for name, one in (("all", found), ("later", later)):
-        drawn = viz.draw_ways(one).svg
-        assert f"at lag {one.lags[0]}" in drawn
-        paths = re.findall(r'<path d="M([\d.]+),[^"]*"[^>]*stroke-width="2.4"', drawn)
-        places[name] = float(paths[0])
+        scene = scene_of(viz.draw_ways(one))
+        assert f"at lag {one.lags[0]}" in scene.words
+        (thick,) = [item for item, _, _ in scene.keyed("curve") if isinstance(item, Wire) and item.stroke_width > 2]
+        places[name] = thick.routes[0].start[0]
     unit = places["all"] - places["later"]
     assert unit > 10
+
+
+def test_curves_carry_their_names_and_those_that_coincide_share_theirs() -> None:
+    h: Any = Tensor(np.ones((1, 4)), requires_grad=True)
+    for t in range(9):
+        with scope("line", step=t):
+            h = mark(h * 0.5 + np.ones((1, 4)), "h", role="hidden")
+    found = viz.ways(h.sum(), by="first")
+    assert list(found.parts) == ["carry"]
+    words = scene_of(draw_ways(found)).words
+    (name,) = [line for line in words.split("\n") if line.startswith("carry = ")]
+    assert name == "carry = sum of norms = gradient (coincide)"
+    hs, _ = nn.LSTM(3, 4, rng=0)(np.random.default_rng(0).standard_normal((9, 2, 3)))
+    named = {item.key[2] for item, _, _ in scene_of(viz.ways(hs[-1].sum()).draw()).keyed("name")}  # type: ignore[index]
+    assert {"carry", "i", "f", "g"} <= named
+
+
+def test_curves_are_measured_by_the_gradient_at_lag_0() -> None:
+    hs, _ = nn.LSTM(3, 4, rng=0)(np.random.default_rng(0).standard_normal((9, 2, 3)))
+    loss = hs[-1].sum()
+    one, other = (scene_of(viz.ways(loss * factor).draw()) for factor in (1.0, 1e40))
+    drawn = [[item.routes for item, _, _ in scene.keyed("curve") if isinstance(item, Wire)] for scene in (one, other)]
+    for a, b in zip(*drawn, strict=True):
+        places = [[p for route in routes for p in route.points()] for routes in (a, b)]
+        np.testing.assert_allclose(*places, atol=1e-6)

@@ -21,6 +21,8 @@ from viz.graph.steps import Edge, layer_of, no_steps, recurrent, states
 from viz.graph.trace import trace
 from viz.numbers import short
 
+LONGEST = 32  # of a name in a sentence, in characters
+
 
 @dataclass(frozen=True)
 class Track:
@@ -47,6 +49,11 @@ class Track:
     def at(self, lag: int) -> float | None:
         """The norm at a lag; None if the net does not reach that far back."""
         return dict(zip(self.lags, self.norms, strict=True)).get(lag)
+
+    @property
+    def one(self) -> float:
+        """The norm that counts as 1 in pictures: see `one_of`."""
+        return one_of(self.lags, self.norms)
 
     def left(self, lag: int) -> float | None:
         """The norm at a lag, as a part of that at lag 0; None where there is no such number."""
@@ -81,6 +88,18 @@ class Track:
         return any(x != 0 for x in self.parts.get(CARRY, ()))
 
 
+def one_of(lags: Sequence[int], norms: Sequence[float]) -> float:
+    """The norm that counts as 1: that at lag 0. Where none starts there, it is the largest.
+
+    >>> one_of((0, 1), (2.0, 8.0)), one_of((0, 1, 2), (0.0, 8.0, 4.0)), one_of((0,), (0.0,))
+    (2.0, 8.0, 1.0)
+    """
+    start = dict(zip(lags, norms, strict=True)).get(0)
+    if start and math.isfinite(start):
+        return start
+    return max((g for g in norms if 0 < g < math.inf), default=1.0)
+
+
 def ratio(after: float, before: float) -> float:
     """after / before; NaN where that is no number."""
     return after / before if before > 0 and math.isfinite(before) and math.isfinite(after) else math.nan
@@ -97,7 +116,7 @@ def geometric(factors: Sequence[float]) -> float:
         return math.nan
     if 0.0 in known or math.inf in known:
         return 0.0 if 0.0 in known else math.inf
-    return 2 ** (sum(map(math.log2, known)) / len(known))
+    return 2 ** (sum(map(math.log2, known)) / len(known)) if len(known) > 1 else known[0]
 
 
 @dataclass(frozen=True)
@@ -121,6 +140,11 @@ class Comparison(Drawable):
         """What the numbers say, in words."""
         return verdict(self.tracks, self.fraction)
 
+    @property
+    def finding(self) -> str:
+        """The first sentence of the verdict: the title of pictures."""
+        return sentences(self.tracks, self.fraction)[0].removesuffix(".")
+
     def records(self) -> list[dict[str, Any]]:
         """One dict for each net and step, ready for ``pandas.DataFrame``.
 
@@ -135,10 +159,6 @@ class Comparison(Drawable):
                              "factor": factors[j], "kept": kept[j],
                              **{f"by {way}": part[j] for way, part in track.parts.items()}})
         return rows
-
-    def label(self, track: Track) -> str:
-        """A net and its state."""
-        return f"{track.net}: {track.state}"
 
 
 def compare_flow(
@@ -253,11 +273,15 @@ def verdict(tracks: Sequence[Track], fraction: float = 0.01) -> str:
     >>> verdict([fast, slow])
     '2 steps back, 81 % of the gradient is left in b and 25 % in a.'
     """
+    return " ".join(sentences(tracks, fraction))
+
+
+def sentences(tracks: Sequence[Track], fraction: float) -> list[str]:
+    """The verdict, sentence by sentence; the first says most."""
     if not any(any(track.norms) for track in tracks):
-        return "No gradient starts at any of these states, so there is nothing to follow."
+        return ["No gradient starts at any of these states, so there is nothing to follow."]
     known = [track for track in tracks if track.left(0)]
-    others = [no_start(track) for track in tracks if track not in known]
-    return " ".join(filter(None, [what_is_left(known, fraction) if known else "", *others]))
+    return [*(what_is_left(known, fraction) if known else ()), *(no_start(t) for t in tracks if t not in known)]
 
 
 def no_start(track: Track) -> str:
@@ -276,27 +300,29 @@ def no_start(track: Track) -> str:
     return words + "."
 
 
-def what_is_left(known: Sequence[Track], fraction: float) -> str:
+def what_is_left(known: Sequence[Track], fraction: float) -> list[str]:
     """The sentences on tracks that have a finite start: of the furthest lag that all of them have."""
     lag = max(set.intersection(*(set(track.lags) for track in known)))
     if lag == 0:
         short_ones = [quoted(track.net) for track in known if max(track.lags) == 0]
         if len(short_ones) == len(known):
-            return "There is a single step, so the gradient has no way back to go."
-        return (f"There is a single step in {listed(short_ones)}" if short_ones else
-                "These nets have no lag in common but 0") + ", so there is nothing further back to compare."
+            return ["There is a single step, so the gradient has no way back to go."]
+        why = (f"There is a single step in {listed(short_ones)}" if short_ones else
+               "These nets have no lag in common but 0")
+        return [f"{why}, so there is nothing further back to compare."]
     ranked = sorted(known, key=lambda track: -1.0 if (left := track.left(lag)) is None else left, reverse=True)
     fed = [quoted(track.net) for track in ranked if track.fed]
     shares = [track.left(lag) for track in ranked]
     relative = bool(fed) or any(share is None or share > 1 for share in shares)
-    start, of = ("the norm is, relative to lag 0, ", "") if relative else ("", " of the gradient is left")
+    start, of = ("the gradient, as a multiple of lag 0, is ", "") if relative else ("", " of the gradient is left")
     said = [f"{amount(track, lag, short if relative else percent)}{of * (j == 0)} in {quoted(track.net)}"
             for j, track in enumerate(ranked)]
-    words = f"{lag} step{'s' * (lag > 1)} back, {start}{listed(said)}."
+    words = [f"{lag} step{'s' * (lag > 1)} back, {start}{listed(said)}."]
     if fed:
         of = f" of {listed(fed)}" if len(fed) < len(known) else ""
-        words += f" New gradient comes in at earlier steps{of} too, not only at the last."
-    return words + what_carries(ranked, lag) + ("" if fed else faster(ranked, lag) + sooner(ranked, lag, fraction))
+        words.append(f"New gradient comes in at earlier steps{of} too, not only at the last.")
+    more = [] if fed else [faster(ranked, lag), sooner(ranked, lag, fraction)]
+    return [*words, *filter(None, [what_carries(ranked, lag), *more])]
 
 
 def amount(track: Track, lag: int, written: Callable[[float], str]) -> str:
@@ -305,10 +331,10 @@ def amount(track: Track, lag: int, written: Callable[[float], str]) -> str:
     if share is None:
         return "not finite"
     if share == math.inf:
-        return "more than 1e308"
+        return "more than 10³⁰⁸"
     if track.at(lag) == 0:
         return "exactly nothing" if written is percent else "exactly 0"
-    return written(share) if share > 1e-307 else "less than 1e-307"  # below, digits are lost
+    return written(share) if share > 1e-307 else "less than 10⁻³⁰⁷"  # below, digits are lost
 
 
 def what_carries(ranked: Sequence[Track], lag: int) -> str:
@@ -322,7 +348,7 @@ def what_carries(ranked: Sequence[Track], lag: int) -> str:
             size = mean_factor(mean) if mean else "exactly 0"
             over = f" over {len(known)} of its {len(kept)} steps" if len(known) < len(kept) else ""
             said.append(f"{size}{' of it a step' * (not said)} in {quoted(track.net)}{over}")
-    return f" The carry alone keeps {listed(said)} (geometric mean)." if said else ""
+    return f"The carry alone keeps {listed(said)} (geometric mean)." if said else ""
 
 
 def mean_factor(mean: float) -> str:
@@ -344,7 +370,7 @@ def faster(ranked: Sequence[Track], lag: int) -> str:
             if track.gated and (left := track.left(lag)) is not None and left < 0.99 * most]
     if not nets:
         return ""
-    return (f" Gates or not, {listed(nets)} forget{'s' * (len(nets) == 1)} faster than {quoted(plain.net)}, which has "
+    return (f"Gates or not, {listed(nets)} forget{'s' * (len(nets) == 1)} faster than {quoted(plain.net)}, which has "
             "no carry.")
 
 
@@ -357,7 +383,7 @@ def sooner(ranked: Sequence[Track], lag: int, fraction: float) -> str:
         for b in ranked[j + 1 :]:
             hb, more, less = b.horizon(fraction), a.left(lag), b.left(lag)
             if hb is not None and ha < hb and more is not None and less is not None and more > less:
-                return (f" But {quoted(a.net)} is last above {100 * fraction:g} % at lag {ha}, sooner than "
+                return (f"But {quoted(a.net)} is last above {100 * fraction:g} % at lag {ha}, sooner than "
                         f"{quoted(b.net)}, at lag {int(hb)}{' or later' * hb.open}.")
     return ""
 
@@ -375,6 +401,8 @@ def percent(share: float) -> str:
 
 def quoted(net: str) -> str:
     """The name of a net as part of a sentence."""
+    if len(net) > LONGEST:
+        net = net[:LONGEST - 1] + "…"
     return net if net.isalnum() else f"“{net}”"
 
 

@@ -8,9 +8,10 @@ slices that each gate reads are followed back into the weights, and named after 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,6 +20,10 @@ from viz.graph.probe import Probe, probe
 
 SUM, PRODUCT, BESIDE, ATOM = range(4)  # how strongly an expression holds together
 WRITTEN = {"sigmoid": "σ"}
+NAME = re.compile(r"[^\W\d]\w*?(?:_\{([^{}]*)\}|_([^\W_]))?(?!\w)")  # with its subscript
+LATEX = {"σ": r"\sigma", "tanh": r"\tanh", "exp": r"\exp", "log": r"\log"}
+LATEX_SIGNS = {" ": r"\ ", "⊙": r"\odot", "−": "-", "ᵀ": r"^{\top}", "\\": r"\backslash ", "^": r"\hat{}",
+               "~": r"\sim ", "{": r"\{", "}": r"\}", "_": r"\_", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%"}
 Cut = tuple[int, int, int]  # axis (-1 or -2), from, to
 
 
@@ -76,7 +81,7 @@ class Equation:
 
 @dataclass(frozen=True, repr=False)
 class Equations:
-    """The result of `equations`: prints as one line an equation.
+    """The result of `equations`: prints as one line an equation, and is typeset in a notebook.
 
     Attributes:
         lines: in the order of computation.
@@ -91,9 +96,38 @@ class Equations:
     unread: tuple[tuple[str, int, int], ...]
     probe: Probe
     text: Callable[[Expr], str]
+    painter: ClassVar[Callable[..., Any]]  # filled in when `viz` is imported
+
+    def draw(self, **options: Any) -> Any:
+        """The picture of the cell, a `Drawing`: by `viz.draw_cell`, which says what ``name=`` and ``theme=`` are."""
+        return type(self).painter(self.probe, **options)
 
     def __repr__(self) -> str:
         return "\n".join(map(str, self.lines))
+
+    def _repr_latex_(self) -> str:
+        lines = r" \\ ".join(f"{latex(line.left)} &= {latex(line.right)}" for line in self.lines)
+        return rf"$$\begin{{aligned}} {lines} \end{{aligned}}$$"
+
+
+def latex(words: str) -> str:
+    r"""A formula as LaTeX.
+
+    >>> print(latex("z ⊙ h_{t-1} + tanh(x W1)"))
+    z\ \odot\ h_{t-1}\ +\ \tanh(x\ \mathrm{W1})
+    """
+    def escaped(part: str) -> str:
+        return "".join(LATEX_SIGNS.get(c, c) for c in part)
+
+    found, end = "", 0
+    for name in NAME.finditer(words):
+        sub = name[1] or name[2]
+        base = name[0].split("_{")[0] if name[1] else name[0][:-2] if name[2] else name[0]
+        found += escaped(words[end:name.start()])
+        found += LATEX.get(base) or (base if len(base) == 1 else rf"\mathrm{{{escaped(base)}}}")
+        found += f"_{{{escaped(sub)}}}" if sub else ""
+        end = name.end()
+    return found + escaped(words[end:])
 
 
 def equations(cell: Callable[[Any, Any], Any] | Probe, x: Any = None, state: Any = None) -> Equations:

@@ -47,7 +47,7 @@ HOW = "One step: states come in on the left and leave on the right; the input co
 
 
 def draw_cell(
-    cell: Callable[[Any, Any], Any],
+    cell: Callable[[Any, Any], Any] | Probe,
     x: Any = None,
     *,
     state: Any = None,
@@ -63,7 +63,8 @@ def draw_cell(
     from one step to the next.
 
     Args:
-        cell: a cell of `nn`, a `Module`, or any function ``(x, state) -> state``.
+        cell: a cell of `nn`, a `Module`, or any function ``(x, state) -> state``; or the two steps that `equations`
+            ran, its ``probe``.
         x: an example of its input, where the cell has no length ``D``: an array (B, D), or a list of numbers.
         state: an example of its first state, where it has no ``initial_state``.
         flow: True draws the gradient that flows back through the cell when it is 1 at every entry of the output; an
@@ -83,7 +84,8 @@ def draw_cell(
     'GRUCell multiplies its state h by z and adds to it: no matrix is on the way'
     """
     theme = need_theme(theme)
-    step = probe(cell, x, state, seed=None if flow is True or flow is False else flow, rng=rng)
+    step = cell if isinstance(cell, Probe) else probe(
+        cell, x, state, seed=None if flow is True or flow is False else flow, rng=rng)
     shown = None if flow is False else gradient_flow(step.whole)
     shape = "×".join(map(str, np.shape(step.after[0].data)))
     entering = (f"1 enters at every entry of the output {step.symbols[0]}{f' ({shape})' * bool(shape)}" if flow is True
@@ -93,7 +95,7 @@ def draw_cell(
 
 def type_name(cell: Any, step: Probe) -> str:
     """What a cell is called: its class, the name of a function."""
-    return step.name if hasattr(cell, "__name__") else type(cell).__name__
+    return step.name if isinstance(cell, Probe) or hasattr(cell, "__name__") else type(cell).__name__
 
 
 def message(parts: CellParts, flow: Flow, wire: Wire) -> float | None:

@@ -8,19 +8,20 @@ from those of the lines that read its symbol, and ``dh`` names the symbol ``h``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, takewhile
+from itertools import accumulate
 from typing import Any, Protocol
 
 from viz.errors import need
-from viz.layout.geometry import Route
-from viz.pictures.formula_old import formula, formula_width
+from viz.flow.finding import capital
 from viz.render.drawing import Drawing
-from viz.render.markup import arrowhead, document, element, heading, path, text
-from viz.render.markup import title as tooltip
-from viz.theme import DEFAULT, TINT, Theme, mixed, need_theme
+from viz.scene.chart import Block, column, heading
+from viz.scene.formula import formula, formula_width, wrapped_formula
+from viz.scene.items import Box, Item, Scene, Text, line
+from viz.scene.wires import arrowhead
+from viz.theme import TINT, Theme, mixed, need_theme
 from viz.typography import shorten, text_width
 
 Line = tuple[str, str]  # left and right of the equals sign
@@ -40,7 +41,7 @@ SMALL, SMALL_LINE, KEY_LINE = 12.0, 17.0, 23.0
 LONGEST = 90  # characters of a line
 
 FORWARDS = "forwards: the step", "Read downwards: a line uses what is above it."
-BACKWARDS = "backwards: its derivative", "Read upwards: a line uses what is below it or on the left."
+BACKWARDS = "backwards: its derivative", "Read upwards: a line uses what is below it or in the step."
 EACH_ROW = "Each row: a line of the step, and what the chain rule gets from it. A sum collects from several rows."
 NOTHING = "no line of its own"
 SAME = "a sum: each term has the same cotangent"
@@ -60,15 +61,16 @@ class HasEquations(Protocol):
         """(left, right) of each equation of the derivative, in the order in which they are computed."""
 
 
-def draw_derivative(equations: HasEquations, *, name: str | None = None, theme: Theme = DEFAULT) -> Drawing:
+def draw_derivative(equations: HasEquations, *, name: str | None = None,
+                    theme: Theme | str | None = None) -> Drawing:  # fmt: skip
     """Draw the equations of a step and those of its derivative, each beside the line that it comes from.
 
     Args:
         equations: what ``.equations()`` of a compiled function returns, or any object with ``forward`` and
             ``backward``: lists of (left, right), in the order of computation. The notation is that of
             `microgradrnn.compiler`: ``h_{t-1}``, ``z_{i,t}``, and ``dh_t`` for the cotangent of ``h_t``.
-        name: the title.
-        theme: sizes and colours.
+        name: what the step is called; the title says what its derivative is.
+        theme: sizes and colours: a `Theme`, its name, or by default the one that `set_theme` chose.
 
     Raises:
         TypeError: if there are no such lists.
@@ -76,12 +78,12 @@ def draw_derivative(equations: HasEquations, *, name: str | None = None, theme: 
 
     >>> class Square:
     ...     forward, backward = [("y", "x²")], [("dx", "2 dy ⊙ x")]
-    >>> draw_derivative(Square(), name="a square").svg.count(">dx</text>")
-    1
+    >>> draw_derivative(Square(), name="a square").scene.title
+    'A square: 1 line, and 1 of its derivative'
     """
-    need_theme(theme)
-    need("draw_derivative, name", name, (str, type(None)), "a title (text)")
-    return _Painter(Derivation(*halves(equations)), name or "A step and its derivative", theme).paint()
+    theme = need_theme(theme)
+    need("draw_derivative, name", name, (str, type(None)), "a name (text)")
+    return Drawing.of(_Painter(Derivation(*halves(equations)), name or "", theme).scene())
 
 
 def halves(equations: HasEquations) -> tuple[list[Line], list[Line]]:
@@ -136,6 +138,17 @@ def primal(left: str) -> str:
     """
     inner = left.removeprefix("d")
     return inner[1:-1] if inner.startswith("(") and inner.endswith(")") else inner
+
+
+def terms(words: str) -> list[str]:
+    """The terms of a sum, outside of all brackets.
+
+    >>> terms("dh_t ⊙ z_t + d(a + b) ⊙ r_t")
+    ['dh_t ⊙ z_t', 'd(a + b) ⊙ r_t']
+    """
+    depth = [*accumulate((c in "([") - (c in ")]") for c in words)]
+    cuts = [k for k in range(len(words)) if words.startswith(" + ", k) and not depth[k]]
+    return [words[a:b] for a, b in zip([0, *(k + 3 for k in cuts)], [*cuts, len(words)], strict=True)]
 
 
 @dataclass(frozen=True)
@@ -257,6 +270,24 @@ class Derivation:
         at = "".join(parts(symbol)[1][-1:])
         return "t-1" if at in ("t-1", "prev") else "t" if at == "t" else ""
 
+    def finding(self, name: str) -> str:
+        """How the gradient of a state gets to the step before, in one sentence."""
+        before = {parts(primal(left))[0]: right for left, right in self.backward
+                  if left in self.last and self.since(primal(left)) == "t-1"}
+        for state, right in before.items():
+            for term in terms(right):
+                factors = [factor for factor in term.split(" ⊙ ") if parts(factor)[0] != f"d{state}"]
+                if "ᵀ" not in term and len(factors) < len(term.split(" ⊙ ")) and " d" not in f" {' '.join(factors)}":
+                    by = re.sub(r"_(\{[^}]*\}|\w)", "", " ⊙ ".join(factors)).strip("()")
+                    does = f"multiplies the gradient of {state} by {by}" if by else f"hands on the gradient of {state}"
+                    return capital(f"{name}: a step back {does}; no matrix is on that way" if name else
+                                   f"a step back {does}; no matrix is on that way")
+        n, m = len(self.forward), len(self.backward)
+        said = (f"a step back sends the gradient of {' and '.join(before)} through a matrix"
+                if before and any("ᵀ" in right for _, right in self.backward) else
+                f"{n} line{'s' * (n > 1)}, and {m or 'none'} of {'its' if n == 1 else 'their'} derivative")
+        return capital(f"{name}: {said}" if name else said)
+
     # ------------------------------------------------------------------------------------------------ roles
     @cached_property
     def states(self) -> set[str]:
@@ -305,44 +336,20 @@ def typeset(words: str) -> str:
     return SUBSCRIPT.sub(r"_{\1}", words)
 
 
-def wrapped(words: str, size: float, room: float) -> list[str]:
-    """A formula in lines that fit a width, broken where that does least harm: at a + outside parentheses, if any.
-
-    >>> wrapped("a ⊙ (b + c) + d ⊙ e", 10.0, 90.0)
-    ['a ⊙ (b + c)', '+ d ⊙ e']
-    """
-    words = typeset(words)
-    lines: list[str] = []
-    while formula_width(words, size) > room and (at := best_break(words, size, room)):
-        lines, words = [*lines, words[:at]], words[at + 1 :]
-    return [*lines, words]
-
-
-def best_break(words: str, size: float, room: float) -> int:
-    """The space at which the first line of a formula ends; 0 if it has none."""
-    depth = list(accumulate((c in "([") - (c in ")]") for c in words))
-    braces = list(accumulate((c == "{") - (c == "}") for c in words))
-    spaces = [k for k, c in enumerate(words) if c == " " and k and not braces[k]]
-    fit = list(takewhile(lambda k: formula_width(words[:k], size) <= room, spaces)) or spaces[:1]
-    rank = {"+": 0, "−": 0, "⊙": 1}
-    return min(fit, key=lambda k: (depth[k], rank.get(words[k + 1 : k + 2], 2), -k), default=0)
-
-
 def listed(names: Iterable[str], words: str) -> list[str]:
     """A line that says what some symbols are; none without symbols."""
     joined = ", ".join(names)
     return [f"{typeset(joined)}: {words}"] if joined else []
 
 
-def written(x: float, y: float, words: str, size: float, **attributes: Any) -> str:
+def written(x: float, y: float, words: str, size: float, anchor: str = "start", **look: Any) -> Text:
     """One line of a formula; if it is very long it is cut, and whole where the pointer rests."""
     seen = shorten(words, LONGEST)
-    markup = formula(x, y, seen, size=size, **attributes)
-    return markup if seen == words else element("g", tooltip(words) + markup)
+    return formula(x, y, seen, size, anchor, **({} if seen == words else {"note": words}), **look)
 
 
 def width_of(words: str, size: float) -> float:
-    """About how wide `written` draws it."""
+    """How wide `written` draws it."""
     return formula_width(shorten(words, LONGEST), size)
 
 
@@ -402,6 +409,7 @@ class Column:
     x: float
     left: float
     right: float
+    room: float  # for the right-hand sides, before they are wrapped
 
     @property
     def sign(self) -> float:
@@ -420,138 +428,181 @@ class _Painter:
     def __init__(self, found: Derivation, name: str, theme: Theme) -> None:
         self.found, self.name, self.theme, self.size = found, name, theme, theme.size
         self.above, self.below = found.ends()
+        self.items: list[Item] = []
+        self.y = 0.0
         entries = self.key_entries()
         half = (len(entries) + 1) // 2
         self.keys = entries[:half], entries[half:]
-        self.step = self.column(theme.margin + ARROW, found.forward, LEFT_ROOM, FORWARDS, 0)
-        self.back = self.column(self.step.end + GUTTER, found.backward, RIGHT_ROOM, BACKWARDS, 1)
-        self.left, self.right = self.step.x - PAD, self.back.end + PAD  # the edges of a row
-        self.body: list[str] = []
-        self.y = 0.0
+        page = theme.page - 2 * theme.margin - ARROW - PAD
+        for k in range(15):
+            self.stacked, share = k >= 7, 1 - 0.1 * (k % 7)
+            self.step = self.column(ARROW, found.forward, share * LEFT_ROOM, FORWARDS, 0)
+            x = ARROW if self.stacked else self.step.end + GUTTER
+            self.back = self.column(x, found.backward, share * RIGHT_ROOM, BACKWARDS, 1)
+            if self.back.end <= page:
+                break  # the widest that fits the page
+        self.sides = self.step, self.back
+        self.left, self.right = self.step.x - PAD, max(side.end for side in self.sides) + PAD  # the edges of a row
+
+    def beside(self, draw: Callable[[int, float], float]) -> float:
+        """Both sides, each drawn from a y downwards: side by side, or stacked. Gives the y of the lowest end."""
+        first = draw(0, self.y)
+        return max(first, draw(1, first + PAD if self.stacked else self.y))
 
     def column(self, x: float, lines: list[Line], room: float, head: tuple[str, str], side: int) -> Column:
-        """A column as wide as what stands in it."""
+        """A column as wide as what stands in it, where there is room for that."""
         left = max((self.chip_width(a) for a, _ in lines), default=0.0)
         right = max((self.right_width(b, room) for _, b in lines), default=0.0)
-        words = [width_of(line, SMALL) for end in (self.above, self.below) for line in end[side]]
-        if side == 1:
-            words += [width_of(remark(line), SMALL) for line, row in zip(self.found.forward, self.found.rows,
-                                                                           strict=True) if not row]
-        words += [self.signs_width(side) + width_of(meaning, SMALL) for _, meaning in self.keys[side]]
-        widest = max(*words, text_width(head[0], self.size) * 1.08, text_width(head[1], SMALL))
-        return Column(x, left, max(right, widest - left - 6) + PAD)
+        most = left + 6 + max(room, right)
+        words = [line for end in (self.above, self.below) for line in end[side]]
+        words += [remark(line) for line, row in zip(self.found.forward, self.found.rows, strict=True)
+                  if side == 1 and not row]
+        widths = [width_of(typeset(line), SMALL) for line in words]
+        widths += [self.signs_width(side) + width_of(meaning, SMALL) for _, meaning in self.keys[side]]
+        widths += [text_width(head[0], self.size, bold=True)]
+        return Column(x, left, max(right, min(max(widths), most) - left - 6) + PAD, room)
 
     def chip_width(self, left: str) -> float:
         """How wide the symbol on the left of an equation is, with its frame."""
-        return width_of(typeset(left), self.size) * 1.08 + 10
+        return formula_width(shorten(typeset(left), LONGEST), self.size, bold=True) + 10
 
     def right_width(self, right: str, room: float) -> float:
         """How wide the right of an equation is, wrapped."""
-        return max(width_of(line, self.size) + INDENT for line in wrapped(right, self.size, room))
+        return max(width_of(f"= {line}", self.size) + INDENT * bool(k)
+                   for k, line in enumerate(self.lines(right, room))) + 6
 
-    def paint(self) -> Drawing:
+    def lines(self, right: str, room: float) -> list[str]:
+        """The right of an equation, wrapped."""
+        return wrapped_formula(typeset(right), self.size, room)
+
+    def scene(self) -> Scene:
         """The whole picture."""
-        theme, margin = self.theme, self.theme.margin
-        markup, reach = heading(margin, 30, self.name)
-        self.body += [markup, formula(margin, 53, self.example(), size=self.size)]
-        self.body.append(text(margin, 73, EACH_ROW, anchor="start", font_size=SMALL))
-        self.y = 106
-        for column, (head, how) in ((self.step, FORWARDS), (self.back, BACKWARDS)):
-            self.body.append(text(column.x, self.y, head, anchor="start", font_size=self.size, font_weight="bold"))
-            self.body.append(text(column.x, self.y + 17, how, anchor="start", font_size=SMALL, fill=theme.faint))
-        self.y = top = self.y + 30
+        theme, found = self.theme, self.found
+        self.heads()
+        top = self.y
         self.end(self.above)
-        for line, lines in zip(self.found.forward, self.found.rows, strict=True):
-            self.row(line, lines)
+        for equation, lines in zip(found.forward, found.rows, strict=True):
+            self.row(equation, lines)
         self.end(self.below)
-        self.arrow(theme.margin + 7, top, self.y)
+        self.arrow(7, top, self.y)
         self.arrow(self.right + ARROW - 7, self.y, top)
         self.key()
-        intro = max(formula_width(self.example(), self.size), text_width(EACH_ROW, SMALL))
-        width = max(self.right + ARROW, reach, margin + intro) + margin
-        return document("".join(self.body), width, self.y + margin, theme, self.name)
+        title = found.finding(self.name)
+        summary = (f"{title}. The step: {'; '.join(map(' = '.join, found.forward))}. Its derivative: "
+                   f"{'; '.join(map(' = '.join, found.backward)) or 'none'}.")
+        width = self.right + ARROW
+        whole = column([heading(title, width, theme), self.intro(width),
+                        Block(self.items, width, self.y)], 12)
+        return Scene([whole.at(theme.margin, theme.margin)], max(whole.width, width) + 2 * theme.margin,
+                     whole.height + 2 * theme.margin, title, summary, theme)
 
-    def example(self) -> str:
-        """What d means, said of a cotangent of the picture."""
+    def heads(self) -> None:
+        """What the two columns are."""
+        def draw(number: int, y: float) -> float:
+            side, (head, how) = self.sides[number], (FORWARDS, BACKWARDS)[number]
+            self.items.append(Text(side.x, y + 12, head, self.size, bold=True))
+            for words in wrapped_formula(how, SMALL, side.end - side.x):
+                y += SMALL_LINE
+                self.items.append(Text(side.x, y + 12, words, SMALL, fill=self.theme.faint))
+            return y + 12
+
+        self.y = self.beside(draw) + 12
+
+    def intro(self, width: float) -> Block:
+        """What d means, said of a cotangent of the picture, and how to read it."""
         names = [*self.found.seeds.values()] or symbols(self.found.forward[-1][0]) or ["h"]
         h = shorten(typeset(names[-1]), 24)
-        return f"d{h} is ∂L/∂{h}, the cotangent of {h}: how the loss L changes when {h} changes a little."
+        means = f"d{h} is ∂L/∂{h}, the cotangent of {h}: how the loss L changes when {h} changes a little."
+        said = [words for text in (means, EACH_ROW) for words in wrapped_formula(text, SMALL, width)]
+        items: list[Item] = [formula(0, 12 + SMALL_LINE * k, words, SMALL, fill=self.theme.faint)
+                             for k, words in enumerate(said)]
+        return Block(items, max(formula_width(words, SMALL) for words in said), SMALL_LINE * len(said))
 
     def arrow(self, x: float, start: float, stop: float) -> None:
         """A long arrow beside the columns."""
         way = 1.0 if stop > start else -1.0
-        line = path(Route((x, start)).line(x, stop - 6 * way))
-        self.body += [element("path", d=line, fill="none", stroke=self.theme.wire, stroke_width=1.6),
-                      arrowhead((x, stop), (0.0, way), 10, fill=self.theme.wire)]
+        self.items += [line(x, start, x, stop - 6 * way, stroke=self.theme.wire, stroke_width=1.6,
+                            key=("arrow", "down" if way > 0 else "up")),
+                       arrowhead((x, stop), (0.0, way), 10, fill=self.theme.wire)]
 
-    def end(self, sides: tuple[list[str], list[str]]) -> None:
+    def end(self, words: tuple[list[str], list[str]]) -> None:
         """What the columns start from and end with."""
-        height = 2 * PAD + SMALL_LINE * max(map(len, sides))
-        for column, lines in zip((self.step, self.back), sides, strict=True):
-            for k, line in enumerate(lines):
-                bold = "bold" if k == 0 else None
-                self.body.append(written(column.x, self.y + PAD + SMALL_LINE * k + 12, line, SMALL, font_weight=bold,
-                                         fill=self.theme.faint if bold else None))
-        self.y += height + BETWEEN
+        def draw(number: int, y: float) -> float:
+            side = self.sides[number]
+            for k, said in enumerate(words[number]):
+                for part in wrapped_formula(typeset(said), SMALL, side.end - side.x):
+                    self.items.append(written(side.x, y + PAD + 12, part, SMALL, bold=k == 0,
+                                              fill=self.theme.faint if k == 0 else None))
+                    y += SMALL_LINE
+            return y + 2 * PAD
 
-    def row(self, line: Line, lines: list[Line]) -> None:
+        self.y = self.beside(draw) + BETWEEN
+
+    def row(self, equation: Line, lines: list[Line]) -> None:
         """A line of the step and, beside it, what backpropagation gets from it: the first of them at the bottom."""
-        columns = ((self.step, LEFT_ROOM, [line]), (self.back, RIGHT_ROOM, lines[::-1]))
-        heights = [sum(self.height(right, room) for _, right in part) or LINE for _, room, part in columns]
-        height = max(heights) + 2 * PAD
-        self.body.append(element("rect", x=self.left, y=self.y, width=self.right - self.left, height=height, rx=6,
-                                 fill=self.theme.tile))
-        for (column, room, part), own in zip(columns, heights, strict=True):
-            y = self.y + (height - own) / 2
+        parts = [equation], lines[::-1]
+        said = [] if lines else wrapped_formula(typeset(remark(equation)), SMALL, self.back.end - self.back.x)
+        heights = [sum(self.height(right, side.room) for _, right in part) or SMALL_LINE * len(said) + 8
+                   for side, part in zip(self.sides, parts, strict=True)]
+        height = (sum(heights) if self.stacked else max(heights)) + 2 * PAD
+        self.items.append(Box(self.left, self.y, self.right - self.left, height, 6, fill=self.theme.tile,
+                              key=("row", equation[0])))
+        y = self.y + PAD
+        for side, part, own in zip(self.sides, parts, heights, strict=True):
+            if not self.stacked:
+                y = self.y + (height - own) / 2
             for left, right in part:
-                self.equation(column, room, left, right, y + LINE / 2 + 4.5)
-                y += self.height(right, room)
-            if not part:
-                self.body.append(written(column.x, y + LINE / 2 + 4, remark(line), SMALL, fill=self.theme.faint))
+                self.equation(side, left, right, y + LINE / 2 + 4.5)
+                y += self.height(right, side.room)
+        self.items += [written(self.back.x, y + 4 + SMALL_LINE * k + 12, words, SMALL, fill=self.theme.faint)
+                       for k, words in enumerate(said)]
         self.y += height + BETWEEN
 
     def height(self, right: str, room: float) -> float:
         """How high an equation is."""
-        return LINE + WRAPPED * (len(wrapped(right, self.size, room)) - 1)
+        return LINE + WRAPPED * (len(self.lines(right, room)) - 1)
 
-    def equation(self, column: Column, room: float, left: str, right: str, y: float) -> None:
+    def equation(self, side: Column, left: str, right: str, y: float) -> None:
         """One equation, its sign of equality where the others of the column have theirs."""
         width = self.chip_width(left)
-        self.chip(column.sign - 6 - width, y, width, left, self.found.role_of(left))
-        first, *rest = wrapped(right, self.size, room)
-        self.body.append(written(column.sign, y, f"= {first}", self.size))
-        self.body += [written(column.sign + INDENT, y + WRAPPED * (k + 1), more, self.size)
-                      for k, more in enumerate(rest)]
+        self.chip(side.sign - 6 - width, y, width, left, self.found.role_of(left))
+        first, *rest = self.lines(right, side.room)
+        self.items.append(written(side.sign, y, f"= {first}", self.size, key=("equation", left)))
+        self.items += [written(side.sign + INDENT, y + WRAPPED * (k + 1), more, self.size, key=("equation", left))
+                       for k, more in enumerate(rest)]
 
     def chip(self, x: float, y: float, width: float, words: str, of: tuple[str, str] | None) -> None:
         """A symbol, in a frame of the colour of a role."""
         colour = self.theme.colour(*of) if of else None
+        where, anchor = (x + width / 2, "middle") if colour else (x + width - 4, "end")
         if colour and of:
-            self.body.append(element("rect", x=x, y=y - 4.5 - CHIP / 2, width=width, height=CHIP,
-                                     rx=CHIP / 2 if of[1] == "input" else 4.0,
-                                     fill=mixed(self.theme.paper, colour, TINT), stroke=colour, stroke_width=1.1))
-            self.body.append(written(x + width / 2, y, typeset(words), self.size, anchor="middle", font_weight="bold"))
-        else:
-            self.body.append(written(x + width - 4, y, typeset(words), self.size, anchor="end", font_weight="bold"))
+            self.items.append(Box(x, y - 4.5 - CHIP / 2, width, CHIP, CHIP / 2 if of[1] == "input" else 4.0,
+                                  fill=mixed(self.theme.paper, colour, TINT), stroke=colour, stroke_width=1.1))
+        self.items.append(written(where, y, typeset(words), self.size, anchor, bold=True, key=("symbol", words)))
 
     # -- the key
     def key(self) -> None:
         """The colours and signs that are in the picture, and what they mean."""
         self.y += 26
-        self.body.append(text(self.step.x, self.y, "what is what", anchor="start", font_size=SMALL, font_weight="bold",
-                              fill=self.theme.faint))
-        for side, column in enumerate((self.step, self.back)):
-            for k, (sign, meaning) in enumerate(self.keys[side]):
-                y = self.y + KEY_LINE * (k + 1) + 2
+        self.items.append(Text(self.step.x, self.y, "what is what", SMALL, bold=True, fill=self.theme.faint))
+
+        def draw(number: int, y: float) -> float:
+            side, indent = self.sides[number], self.signs_width(number)
+            for sign, meaning in self.keys[number]:
+                y += KEY_LINE
                 if isinstance(sign, str):
-                    self.body.append(written(column.x, y, sign, SMALL))
+                    self.items.append(written(side.x, y + 2, sign, SMALL))
                 else:
-                    x = column.x
+                    x = side.x
                     for letter in sign:
-                        self.chip(x, y, self.chip_width(letter), letter, (letter, self.found.roles[letter]))
+                        self.chip(x, y + 2, self.chip_width(letter), letter, (letter, self.found.roles[letter]))
                         x += self.chip_width(letter) + 4
-                self.body.append(written(column.x + self.signs_width(side), y, meaning, SMALL))
-        self.y += KEY_LINE * len(self.keys[0])
+                for k, words in enumerate(wrapped_formula(meaning, SMALL, side.end - side.x - indent)):
+                    y += SMALL_LINE * bool(k)
+                    self.items.append(written(side.x + indent, y + 2, words, SMALL))
+            return y
+
+        self.y = self.beside(draw) + 8
 
     def signs_width(self, side: int) -> float:
         """How far from the signs on one side of the key their meanings stand."""

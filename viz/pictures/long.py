@@ -28,6 +28,7 @@ from viz.pictures.row import STUB, Row, backwards, kinds
 from viz.render.drawing import Drawing
 from viz.scale import Scale
 from viz.scene.chart import (
+    READABLE,
     SMALL,
     Axis,
     Bin,
@@ -51,7 +52,7 @@ ROLES = ("cell", "gate", "candidate", "hidden")  # the rows, from the top
 HEIGHT, PLOT = 20.0, 150.0  # of a row of the heat map, and of the curves
 LABEL = 104.0  # the widest name of a row
 NUMBER = 66.0  # room on the right, for 1.3·10⁻¹²
-DECADES = 10.0  # where a gradient that has changed by more is, is of no interest
+DECADES = 10.0  # below that, scales tell no two gradients apart
 CARRIED = "carried over"
 
 
@@ -125,7 +126,7 @@ def _scene(root: Any, flow: Flow | None, cells: int | None, name: str, scale: Sc
     measure = Gradients.of(lanes, flow, scale) if flow is not None else Values.of(lanes, bool(nodes))
     title = structure(graph, name) if flow is None else finding(flow, name)
     inner = width - 2 * margin
-    blocks = [heading(title, inner, theme, _subtitle(lanes)), measure.legend(axis, inner, theme)]
+    blocks = [heading(title, inner, theme, _subtitle(lanes)), measure.legend(axis, min(inner, READABLE), theme)]
     stamps, items, y = Stamps(), list[Item](), margin
     for block in blocks:
         items.append(block.at(margin, y))
@@ -502,7 +503,7 @@ def telling(sizes: list[float | None], n: int) -> list[int]:
     >>> telling([0.9**lag for lag in range(150)], 4)
     [0, 50, 100, 149]
     >>> telling([0.1**lag for lag in range(150)], 4), telling([1.0] * 11, 3)
-    ([0, 3, 7, 149], [0, 5, 10])
+    ([0, 4, 7, 149], [0, 5, 10])
     """
     last, start = len(sizes) - 1, sizes[0]
     if n < 2:
@@ -511,8 +512,9 @@ def telling(sizes: list[float | None], n: int) -> list[int]:
     for size in sizes[1:]:
         gone = 0.0
         if start and math.isfinite(start) and size is not None:
-            gone = abs(math.log10(size) - math.log10(start)) if 0 < size < math.inf else DECADES
-        way.append(max(way[-1], min(gone, DECADES)))
+            change = math.log10(size) - math.log10(start) if 0 < size < math.inf else -DECADES
+            gone = abs(max(change, -DECADES))
+        way.append(max(way[-1], gone))
     found = {0, last}
     for j in range(1, n - 1):
         share = j / (n - 1)

@@ -24,7 +24,7 @@ from viz.pictures.legend import anchor_of, loss_of, measured
 from viz.pictures.row import Row, Stroke, backwards, kinds
 from viz.render.drawing import Drawing
 from viz.scale import Scale
-from viz.scene.chart import SMALL, Block, heading, legend
+from viz.scene.chart import READABLE, SMALL, Block, heading, legend
 from viz.scene.formula import LETTER, runs
 from viz.scene.glyphs import tile_items
 from viz.scene.items import Box, Group, Item, Scene, Stamps, Text
@@ -103,7 +103,7 @@ def _scene(graph: nx.MultiDiGraph, flow: Flow | None, steps: int, name: str, sca
         inner = min(inner, max(pitch, 640.0))
     blocks = [heading(title, inner, theme, summary)]
     if flow is not None:
-        blocks.append(_legend(scale, flow, drawn, steps, inner, theme))
+        blocks.append(_legend(scale, flow, drawn, steps, min(inner, READABLE), theme))
     blocks += [_layer(loop, pitch, steps, inner, scale, stamps) for loop in reversed(loops)]
     items: list[Item] = []
     y = margin

@@ -2,57 +2,74 @@
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 import numpy as np
 
-from viz.pictures.legend_old import power_of_ten
+from viz.layout.geometry import Point, Route
+from viz.numbers import short
 from viz.render.drawing import Drawing
-from viz.render.markup import document, element, heading, text, title
 from viz.scale import Scale
-from viz.theme import DEFAULT, Theme, need_theme
-from viz.typography import shorten, text_width
+from viz.scene.chart import SMALL, Block, column, heading, ink_on, legend
+from viz.scene.items import Area, Box, Item, Scene, Text, Wire, line, rectangle
+from viz.scene.wires import off_the_scale
+from viz.theme import Theme, need_theme
+from viz.typography import MONO, cells, shorten, text_width
 
-MONO = "DejaVu Sans Mono, Menlo, Consolas, Liberation Mono, monospace"
+SIZE, ROW, BETWEEN = 13.0, 21.0, 3.0  # of letters, of their grounds, between two lines
+LONGEST, MOST = 1000, 12  # characters before a prediction, and predictions, in one picture
+TOKEN = 24  # columns of the longest word
+FINEST, LARGEST = 4.0, 820.0  # of the map: the smallest square, and the widest map
+DECADES = 8
 
 
 def draw_text(
-    strengths: np.ndarray, words: str | Sequence[str], steps: Iterable[int] | None = None, *, width: float = 900,
-    scale: Scale | None = None, name: str = "what the net listens to", theme: Theme = DEFAULT,
+    strengths: np.ndarray, words: str | Sequence[str], steps: Iterable[int] | None = None, *,
+    scale: Scale | None = None, name: str | None = None, theme: Theme | str | None = None,
 ) -> Drawing:  # fmt: skip
     """The text itself, each character shaded by how much the prediction of the boxed one depends on it.
+
+    Of a long text the last thousand characters before a prediction are drawn, and of many predictions the first twelve;
+    a line below says what is left out.
 
     Args:
         strengths: (T, T), from `connectivity`.
         words: T + 1 characters (or words): the T that were read, and the last to be predicted. The answer at step t
             is the one that follows it, ``words[t + 1]``.
         steps: which predictions to show, one paragraph each; by default the last.
-        width: in pixels, where lines are broken.
         scale: norms to colours; by default the decades of what is shown.
-        name: the title.
-        theme: sizes and colours.
+        name: what the net is called.
+        theme: a name or a `Theme`; by default that of `set_theme`. Lines are broken at its page.
 
     Raises:
         ValueError: if sizes do not fit, or a step is not there.
 
-    >>> draw_text(np.tril(np.ones((3, 3))), "abcd").svg.count(">d</text>")
-    1
+    >>> draw_text(np.tril(np.ones((3, 3))), "abcd", name="GRU").scene.title
+    'Before “d”, GRU listens most to “a”, 3 characters back'
     """
-    need_theme(theme)
+    theme = need_theme(theme)
     tokens, C = checked("draw_text", strengths, words)
-    shown = [len(C) - 1] if steps is None else [int(t) for t in steps]
-    if not shown or not all(0 <= t < len(C) for t in shown):
-        raise ValueError(f"draw_text: steps lie in 0..{len(C) - 1}, got {shown}")
-    scale = scale or Scale.of((g for t in shown for g in C[t]), widest=8)
-    parts = [heading(16, 28, name)[0]]
-    y, right = 44.0, 0.0
-    for t in shown:
-        said, edge, y = paragraph(tokens, C[t], t, y, width, scale, theme)
-        parts.append(said)
-        y, right = y + 18, max(right, edge)
-    drawn = np.concatenate([C[t, : t + 1] for t in shown])
-    markup, y = legend(scale, drawn, y + 4, theme, "‖∂ logit of the boxed one / ∂x‖₂")
-    return document("".join([*parts, markup]), max(right + 16, 620.0), y, theme, name)
+    asked = [len(C) - 1] if steps is None else [int(t) for t in steps]
+    if not asked or not all(0 <= t < len(C) for t in asked):
+        raise ValueError(f"draw_text: steps lie in 0..{len(C) - 1}, got {asked}")
+    shown = asked[:MOST]
+    scale = scale or Scale.of((g for t in shown for g in C[t]), widest=DECADES)
+    width = theme.page - 2 * theme.margin
+    blocks = [passage(tokens, C[t], t, width, scale, theme) for t in shown]
+    notes = [before for t in shown if (before := left_out(tokens, C[t], t))]
+    if len(asked) > MOST:
+        notes.append(f"The first {MOST} of {len(asked)} predictions are drawn.")
+    drawn = np.concatenate([C[t, :extent(C[t], t)] for t in shown])
+    title = listens(tokens, C, shown[-1], name or "the net")
+    what = f"how much the right answer, in a box, depends on each {kind(tokens)} read: ‖∂ logit / ∂x‖₂ (log scale)"
+    key = legend(scale, what, off_the_scale(drawn.tolist()), notes, width, theme, wires=False)
+    block = column([heading(title, width, theme, reaches(C, shown, tokens)), *blocks, key], gap=16)
+    return Drawing.of(Scene([block.at(theme.margin, theme.margin)], block.width + 2 * theme.margin,
+                            block.height + 2 * theme.margin, title, f"{reaches(C, shown, tokens)} Shown is {what}.",
+                            theme))
 
 
 def checked(who: str, strengths: np.ndarray, words: str | Sequence[str]) -> tuple[list[str], np.ndarray]:
@@ -66,77 +83,144 @@ def checked(who: str, strengths: np.ndarray, words: str | Sequence[str]) -> tupl
     return tokens, C
 
 
-def paragraph(tokens: list[str], row: np.ndarray, t: int, y: float, width: float, scale: Scale,
-              theme: Theme) -> tuple[str, float, float]:
-    """One prediction: what was read before it, shaded, and the right answer in a box; its right and lower edges."""
-    size, height, x, left = 13.0, 21.0, 16.0, 16.0
-    single = all(len(token) == 1 for token in tokens)
-    unit = size * 0.66
-    last = max(t + 1, max((k for k in range(len(row)) if row[k] > 0), default=0))  # a net may read backwards too
-    parts, right = [], left
-    for k in range(last + 1):
-        shown = visible(tokens[k])
-        wide = unit * max(len(shown), 1) + (0 if single else 6)
-        if x + wide > width - 16 and x > left:
-            x, y = left, y + height + 3
-        middle = x + wide / 2
+# ------------------------------------------------------------------------------------------------ in words
+def kind(tokens: Sequence[str]) -> str:
+    """What one token is called."""
+    return "character" if all(len(token) == 1 for token in tokens) else "word"
+
+
+def quoted(token: str) -> str:
+    """A token as part of a sentence."""
+    return f"“{'␣' if token == ' ' else shorten(token, TOKEN)}”"
+
+
+def listens(tokens: Sequence[str], C: np.ndarray, t: int, net: str) -> str:
+    """What the prediction at a step depends on most."""
+    row = C[t]
+    there = np.isfinite(row)
+    before = f"Before {quoted(tokens[t + 1])}"
+    if not there.any():
+        return f"{before}, nothing that {net} listens to is finite"
+    most = int(np.argmax(np.where(there, row, -1.0)))
+    if row[most] == 0:
+        return f"{before}, {net} listens to nothing: all strengths are exactly zero"
+    back = t + 1 - most
+    place = f"{back} {kind(tokens)}{'s' * (back > 1)} back" if back > 0 else f"{-back} ahead" if back else "the answer"
+    return f"{before}, {net} listens most to {quoted(tokens[most])}, {place}"
+
+
+def span(row: np.ndarray, t: int) -> int | None:
+    """How many steps, the last ones read, hold nine tenths of the sum of strengths; None without a finite sum.
+
+    >>> span(np.array([1.0, 0.0, 9.0]), 2), span(np.zeros(3), 2)
+    (1, None)
+    """
+    past = row[t::-1]
+    whole = float(past.sum())
+    return int(np.searchsorted(np.cumsum(past), 0.9 * whole)) + 1 if 0 < whole < math.inf else None
+
+
+def reaches(C: np.ndarray, steps: Iterable[int], tokens: Sequence[str]) -> str:
+    """How far back nine tenths of the strength reach, over some predictions."""
+    found = sorted(n for t in steps if (n := span(C[t], t)) is not None)
+    if not found:
+        return ""
+    few, most = found[0], found[-1]
+    many = f"{few} to {most}" if few < most else f"{few}"
+    of = f", over {len(found)} predictions" if len(found) > 1 else ""
+    return f"90 % of the strength lies in the last {many} {kind(tokens)}{'s' * (most > 1)} read{of}."
+
+
+def left_out(tokens: Sequence[str], row: np.ndarray, t: int) -> str:
+    """What stands before the part that is drawn; empty if nothing does."""
+    n = start_of(t)
+    if not n:
+        return ""
+    return (f"{n} {kind(tokens)}s before those drawn for {quoted(tokens[t + 1])} (step {t}) are left out; the "
+            f"strongest of them has {short(float(row[:n].max()))}.")
+
+
+# ------------------------------------------------------------------------------------------------ one prediction
+def start_of(t: int) -> int:
+    """The first step that is drawn before a prediction."""
+    return max(0, t + 1 - LONGEST)
+
+
+def extent(row: np.ndarray, t: int) -> int:
+    """Up to which step tokens are drawn: past the prediction only where the net listens, as it reads backwards too."""
+    return max(t + 1, int(np.flatnonzero(row)[-1]) + 1 if row.any() else 0)
+
+
+def passage(tokens: Sequence[str], row: np.ndarray, t: int, width: float, scale: Scale, theme: Theme) -> Block:
+    """One prediction: what was read before it, shaded, and the right answer in a box."""
+    padding = 0.0 if kind(tokens) == "character" else 6.0
+    items: list[Item] = []
+    letters: list[tuple[str, float, float, float, str]] = []  # text, x, width, baseline and ink
+    x = y = right = 0.0
+    last = min(max(extent(row, t), t + 2), start_of(t) + 2 * LONGEST)
+    for k in range(start_of(t), last):
+        shown = shorten(tokens[k], TOKEN)
+        wide = SIZE * MONO * max(cells(shown), 1) + padding
+        room = wide + (6 if k == t + 1 else 0)
+        if x + room > width and x > 0:
+            x, y = 0.0, y + ROW + BETWEEN
         if k == t + 1:
-            parts.append(element("rect", x=x + 2, y=y, width=wide + 2, height=height, rx=2, fill=theme.paper,
-                                 stroke=theme.ink, stroke_width=1.8))
-            parts.append(text(middle + 3, y + 15, shown if shown != " " else "␣", font_family=MONO, font_weight="bold"))
-            x += 6
+            items.append(Box(x + 2, y, wide + 2, ROW, 2, fill=theme.paper, stroke=theme.ink, stroke_width=1.8,
+                             key=("answer", t)))
+            letters.append((shown if shown != " " else "␣", x + 3, wide, y + 15, ""))
         elif k < len(row):
-            note = title(f"{tokens[k]!r} (step {k}): {row[k]:.4g}, for {tokens[t + 1]!r} (step {t})")
-            parts.append(cell(note, row[k], x, y, wide, height, scale, theme))
-            if shown != " ":
-                ink = theme.ink if row[k] == 0 else ink_on(ground(row[k], scale, theme))
-                parts.append(text(middle, y + 15, shown, font_family=MONO, fill=ink))
-        x += wide
+            items.append(ground(float(row[k]), x, y, wide, scale, theme, ("heat", t, k),
+                                f"{shown} (step {k}): {short(float(row[k]))}, for {quoted(tokens[t + 1])} (step {t})"))
+            fill = shade(float(row[k]), scale, theme)
+            letters.append((shown, x, wide, y + 15, theme.ink if fill is None else ink_on(fill)))
+        x += room
         right = max(right, x)
         if tokens[k].endswith("\n"):
-            x, y = left, y + height + 3
-    return "".join(parts), right, y + height + (0 if x > left else -height - 3)
+            x, y = 0.0, y + ROW + BETWEEN
+    return Block(items + list(runs(letters, padding)), right, y + ROW - (ROW + BETWEEN) * (x == 0))
 
 
-def visible(token: str) -> str:
-    r"""A token as it is drawn: line ends, tabs and control characters can be seen.
+def runs(letters: Sequence[tuple[str, float, float, float, str]], padding: float) -> Iterator[Text]:
+    """Letters that follow each other, on one line and in one ink, as one text each; at most a word.
 
-    >>> visible("\n"), visible("\t"), visible("a")
-    ('⏎', '⇥', 'a')
+    Letters are a little narrower than the grounds that they stand on, in some fonts more than in others. In the middle
+    of its grounds a word is never far off.
     """
-    return shorten(token, 24)
+    def together(one: tuple[int, tuple[str, float, float, float, str]]) -> tuple[object, ...]:
+        j, (shown, _, _, y, ink) = one
+        plain = len(shown) == 1 and cells(shown) == 1 and not padding and ink and shown.isascii()
+        return (y, ink, shown == " ") if plain else (j,)
+
+    for _, run in groupby(enumerate(letters), together):
+        found = [letter for _, letter in run]
+        words = "".join(letter[0] for letter in found)
+        if words.strip():
+            (_, left, _, y, ink), (_, x, wide, _, _) = found[0], found[-1]
+            yield Text((left + x + wide) / 2, y, words, SIZE, "middle", bold=not ink, mono=True, fill=ink or None)
 
 
-def cell(note: str, g: float, x: float, y: float, width: float, height: float, scale: Scale, theme: Theme) -> str:
-    """The ground of one character. Exactly zero has none, but dots; what is not finite is vermillion."""
+def shade(g: float, scale: Scale, theme: Theme) -> str | None:
+    """The colour of a number; None for zero."""
+    return None if g == 0 else scale.colour(g, theme) if math.isfinite(g) else theme.alarm
+
+
+def ground(g: float, x: float, y: float, wide: float, scale: Scale, theme: Theme, key: tuple[object, ...],
+           note: str) -> Item:  # fmt: skip
+    """What one token stands on. Exactly zero has no ground, but dots; what is not finite is vermillion."""
     if g == 0:
-        return element("line", note, x1=x + 1.5, y1=y + height - 1.5, x2=x + width - 0.5, y2=y + height - 1.5,
-                       stroke=theme.nothing, stroke_width=1.4, stroke_dasharray="1.5 2")
-    return element("rect", note, x=x, y=y, width=width + 0.2, height=height, fill=ground(g, scale, theme),
-                   shape_rendering="crispEdges")
-
-
-def ink_on(colour: str) -> str:
-    """Black or white, whichever can be read on the colour.
-
-    >>> ink_on("#fee838"), ink_on("#00224e")
-    ('#111111', '#ffffff')
-    """
-    red, green, blue = bytes.fromhex(colour[1:])
-    return "#ffffff" if 0.299 * red + 0.587 * green + 0.114 * blue < 128 else "#111111"
-
-
-def ground(g: float, scale: Scale, theme: Theme) -> str:
-    """The colour of a number that is not zero."""
-    return theme.magnitude(scale.place(g)) if np.isfinite(g) else theme.alarm
+        return line(x + 1.5, y + ROW - 1.5, x + wide - 0.5, y + ROW - 1.5, stroke=theme.nothing, stroke_width=1.4,
+                    dashes="1.5 2", key=key, datum=0.0, note=note)
+    return Box(x, y, wide + 0.2, ROW, fill=shade(g, scale, theme), crisp=True, key=key, datum=g, note=note)
 
 
 # ------------------------------------------------------------------------------------------------ all pairs
 def draw_text_map(
-    strengths: np.ndarray, words: str | Sequence[str], *, scale: Scale | None = None,
-    name: str = "which step listens to which", theme: Theme = DEFAULT,
+    strengths: np.ndarray, words: str | Sequence[str], *, scale: Scale | None = None, name: str | None = None,
+    theme: Theme | str | None = None,
 ) -> Drawing:  # fmt: skip
     """All pairs of steps as a heat map, the text along both axes: a row for each answer, a column for each step read.
+
+    Of a long text a square is the largest of several pairs, and only every so often a piece of the text is written.
 
     Args:
         strengths, words, scale, name, theme: as in `draw_text`.
@@ -144,73 +228,86 @@ def draw_text_map(
     Raises:
         ValueError: if sizes do not fit.
 
-    >>> draw_text_map(np.tril(np.ones((3, 3))), "abcd").svg.count(">d</text>")
-    1
+    >>> draw_text_map(np.tril(np.ones((3, 3))), "abcd").scene.title
+    'The net listens back furthest at “d”: 90 % of the strength lies in the last 3 characters'
     """
-    need_theme(theme)
+    theme = need_theme(theme)
     tokens, C = checked("draw_text_map", strengths, words)
-    scale = scale or Scale.of(C[C > 0].tolist(), widest=8)
-    T = len(C)
-    unit = min(max(820.0 / T, 6.0), 18.0)
-    rim = 8 + max(text_width(visible(token), min(unit, 13.0)) for token in tokens)
-    left, top = 16 + rim, 62 + rim
-    said = "a row for each right answer, top down; a column for each step read, from the left"
-    parts = [heading(16, 28, name)[0],
-             text(16, 48, said, anchor="start", font_size="12", fill=theme.faint),
-             element("rect", x=left, y=top, width=unit * T, height=unit * T, fill=theme.tile)]
-    parts.extend(squares(C, left, top, unit, scale, theme))
-    size = f"{min(unit, 13.0):.1f}"
-    for k in range(T):
-        here, there = (visible(token) if token != " " else "␣" for token in tokens[k:k + 2])
-        x, y = left + (k + 0.5) * unit, top + (k + 0.5) * unit + 0.35 * unit
+    scale = scale or Scale.of(C[C > 0].tolist(), widest=DECADES)
+    T, width = len(C), theme.page - 2 * theme.margin
+    room = min(LARGEST, width - 60)
+    apart = SMALL + 3 if room / T < SMALL + 2 else 0.0  # of labels, where there is no room for all
+    longest = 14 if apart else TOKEN
+    called = [label(tokens, k, longest, bool(apart)) for k in range(T + 1)]
+    rim = 10 + max(text_width(words, SMALL, mono=True) for words in called)
+    room = min(LARGEST, width - rim)
+    per = max(1, math.ceil(T * FINEST / room))
+    unit = min(room / math.ceil(T / per), 18.0)
+    n = math.ceil(T / per)
+    said = [f"A row for each right answer, from the top; a column for each {kind(tokens)} read, from the left."]
+    if not C[np.triu_indices(T, 1)].any():
+        said.append("Empty: not read yet.")
+    if per > 1:
+        said.append(f"A square is the largest of {per} × {per} pairs.")
+    items: list[Item] = [Box(rim, rim, unit * n, unit * n, fill=theme.tile), *squares(C, per, rim, unit, scale, theme)]
+    every = max(1, math.ceil(apart / (unit / per)))
+    for k in range(0, T, every):
+        at = rim + (k + 0.5) * unit / per
+        here, there = called[k], called[k + 1]
         if len(here) == 1:
-            parts.append(text(x, top - 5, here, font_size=size, font_family=MONO))
+            items.append(Text(at, rim - 6, here, SMALL, "middle", mono=True, key=("read", k)))
         else:
-            parts.append(text(0, 0, here, anchor="start", font_size=size, font_family=MONO,
-                              transform=f"translate({x + 0.35 * unit:.1f},{top - 5:.1f}) rotate(-90)"))
-        parts.append(text(left - 5, y, there, anchor="end", font_size=size, font_family=MONO))
-    drawn = C[np.tril_indices(T)]  # what lies ahead is simply not read yet
-    markup, bottom = legend(scale, drawn, top + unit * T + 18, theme, "‖∂ logit of the right answer / ∂x‖₂",
-                            "" if C[np.triu_indices(T, 1)].any() else "; empty: not read yet")
-    return document("".join([*parts, markup]), max(left + unit * T + 16, 620.0), bottom, theme, name)
+            items.append(Text(at + 4, rim - 6, here, SMALL, mono=True, turn=-90, key=("read", k)))
+        items.append(Text(rim - 6, at + 4, there, SMALL, "end", mono=True, key=("answer", k)))
+    title = furthest(tokens, C, name or "the net")
+    drawn = C[np.tril_indices(T)].tolist()  # what lies ahead is simply not read yet
+    key = legend(scale, "how much the score of the right answer depends on what was read: ‖∂ logit / ∂x‖₂ (log scale)",
+                 off_the_scale(drawn), (), width, theme, wires=False)
+    block = column([heading(title, width, theme, " ".join(said)), Block(items, rim + unit * n, rim + unit * n), key],
+                   gap=16)
+    return Drawing.of(Scene([block.at(theme.margin, theme.margin)], block.width + 2 * theme.margin,
+                            block.height + 2 * theme.margin, title,
+                            f"{reaches(C, range(T), tokens)} {' '.join(said)}", theme))
 
 
-def squares(C: np.ndarray, left: float, top: float, unit: float, scale: Scale, theme: Theme) -> Iterator[str]:
-    """The squares, one path for each colour: a rectangle apiece would be a megabyte for 150 steps."""
-    paths: dict[str, list[str]] = {}
-    dots = ""
-    for (t, k), g in np.ndenumerate(C):
-        if g == 0:
-            if k <= t:  # what lies ahead is simply not read yet: there the ground shows
-                dots += f"M{left + (k + 0.5) * unit - 0.7:.1f},{top + (t + 0.5) * unit:.1f}h1.4"
-            continue
-        square = f"M{left + k * unit:.1f},{top + (t + 0.5) * unit:.1f}h{unit:.1f}"
-        paths.setdefault(ground(float(g), scale, theme), []).append(square)
-    for colour, d in paths.items():
-        yield element("path", d="".join(d), stroke=colour, stroke_width=unit + 0.3, shape_rendering="crispEdges")
+def label(tokens: Sequence[str], k: int, longest: int, piece: bool) -> str:
+    """What stands at a step: its token; or, where not all have room, its number and a piece of the text."""
+    if not piece:
+        return "␣" if tokens[k] == " " else shorten(tokens[k], longest)
+    around = "".join(tokens[k:k + longest]) if kind(tokens) == "character" else tokens[k]
+    return f"{k} {shorten(around, longest)}"
+
+
+def furthest(tokens: Sequence[str], C: np.ndarray, net: str) -> str:
+    """Where the net listens furthest back."""
+    found = {t: n for t in range(len(C)) if (n := span(C[t], t)) is not None}
+    if not found:
+        return f"No prediction of {net} has a finite strength but zero"
+    t = max(found, key=found.__getitem__)
+    net = net[:1].upper() + net[1:] if net.startswith("the ") else net
+    return (f"{net} listens back furthest at {quoted(tokens[t + 1])}: 90 % of the strength lies in the last {found[t]} "
+            f"{kind(tokens)}{'s' * (found[t] > 1)}")
+
+
+def squares(C: np.ndarray, per: int, rim: float, unit: float, scale: Scale, theme: Theme) -> Iterator[Item]:
+    """The squares, those of one colour together, and those that follow each other in a row as one."""
+    T = len(C)
+    n = math.ceil(T / per)
+    padded = np.zeros((n * per, n * per))
+    padded[:T, :T] = C
+    largest = padded.reshape(n, per, n, per).max(axis=(1, 3))  # NaN wins
+    areas: dict[str, list[list[Point]]] = defaultdict(list)
+    dots = []
+    for t, row in enumerate(largest):
+        y = rim + t * unit
+        for colour, run in groupby(enumerate(row), lambda one: shade(float(one[1]), scale, theme)):
+            js = [j for j, _ in run]
+            if colour is not None:
+                areas[colour].append(rectangle(rim + js[0] * unit, y, rim + (js[-1] + 1) * unit, y + unit))
+            else:  # what lies ahead is simply not read yet: there the ground shows
+                dots += [Route((rim + (j + 0.5) * unit - 0.7, y + unit / 2)).line(rim + (j + 0.5) * unit + 0.7,
+                                                                               y + unit / 2) for j in js if j <= t]
+    for colour, outlines in areas.items():
+        yield Area(outlines, fill=colour, crisp=True, key=("heat", colour))
     if dots:
-        yield element("path", d=dots, stroke=theme.nothing, stroke_width=1.4)
-
-
-def legend(scale: Scale, values: np.ndarray, y: float, theme: Theme, what: str, more: str = "") -> tuple[str, float]:
-    """The colours, decade by decade, and how zero and NaN look, if they are there. Returns the lower edge too."""
-    left, unit = 34.0, 52.0
-    parts = [text(16, y + 10, f"colour: {what}, log scale{more}", anchor="start", font_size="12")]
-    y += 20
-    decades = scale.high - scale.low
-    for j in range(8 * decades):
-        parts.append(element("rect", x=left + j * unit / 8, y=y, width=unit / 8 + 0.3, height=12.0,
-                             fill=theme.magnitude(scale.place(10 ** (scale.low + (j + 0.5) / 8))),
-                             shape_rendering="crispEdges"))
-    for j, decade in enumerate(scale.decades):
-        parts.append(power_of_ten(left + j * unit, y + 27, decade, "≤ " * (j == 0), font_size="11"))
-    x = left + unit * decades + 24
-    if (values == 0).any():
-        parts.append(element("line", x1=x, y1=y + 11, x2=x + 14, y2=y + 11, stroke=theme.nothing, stroke_width=1.4,
-                             stroke_dasharray="1.5 2"))
-        parts.append(text(x + 20, y + 10, "exactly zero", anchor="start", font_size="11"))
-        x += 116
-    if not np.isfinite(values).all():
-        parts.append(element("rect", x=x, y=y, width=14, height=12, fill=theme.alarm))
-        parts.append(text(x + 20, y + 10, "NaN or infinite", anchor="start", font_size="11"))
-    return "".join(parts), y + 42
+        yield Wire(dots, stroke=theme.nothing, stroke_width=1.4, key=("zero",), datum=0.0)

@@ -8,25 +8,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from statistics import median
 
 import numpy as np
 
 from viz.errors import need
+from viz.flow.compare import one_of
 from viz.flow.ways import CARRY, STRAIGHT, Ways
 from viz.numbers import short
-from viz.pictures.legend_old import power_of_ten
 from viz.render.drawing import Drawing
-from viz.render.markup import document, element, heading, text, title
 from viz.scale import Scale
-from viz.theme import DEFAULT, Theme, mixed, need_theme
-from viz.typography import text_width
+from viz.scene.chart import (
+    SMALL,
+    Axis,
+    Bin,
+    Block,
+    apart,
+    axis_line,
+    chips,
+    column,
+    curve,
+    decade_lines,
+    heading,
+    level,
+    paragraph,
+    stacked_shares,
+)
+from viz.scene.items import Box, Item, Scene, Text, line
+from viz.theme import Theme, mixed, need_theme
+from viz.typography import fitting
 
-LEFT, TOP, BANDS, CURVES, WIDE = 84.0, 58.0, 150.0, 130.0, 760.0
-LEGEND = 350.0
+LEFT, BANDS, CURVES, GAP = 80.0, 150.0, 140.0, 20.0
+NAMES, WIDE = 290.0, 760.0  # room for the names of curves on the right; on a narrower page they stand below
 SPARE = ("#d55e00", "#f0e442", "#009e73", "#e69f00", "#0072b2", "#999999")
 NEVER = "carried, or straight from the loss"  # a path that made no step back yet has not left the carry
 MOST = 8  # bands of their own; what is smaller is drawn as one
+DECADES = 14  # at most
+TIMES = {"0": "never", "1": "once", "2": "twice", "3+": "three times or more"}
 HEADINGS = {
     "first": "how it first left the carry", "last": "how it came from the step after", "set": "all ways it used",
     "number": "how often it left the carry",
@@ -34,16 +54,15 @@ HEADINGS = {
 
 
 def draw_ways(
-    ways: Ways | Mapping[str, Ways], *, lags: int = 1000, name: str = "by which ways the gradient came",
-    theme: Theme = DEFAULT,
-) -> Drawing:  # fmt: skip
+    ways: Ways | Mapping[str, Ways], *, lags: int = 1000, name: str | None = None, theme: Theme | str | None = None
+) -> Drawing:
     """Draw the shares of the classes of paths over time, and the norms below.
 
     Args:
-        ways: from `viz.ways`; or several by the name of the net, under one scale.
+        ways: from `viz.ways`; or several by the name of the net, on the same axes.
         lags: how many steps back to draw.
-        name: the title.
-        theme: sizes and colours.
+        name: the title; by default what is to be seen.
+        theme: a name or a `Theme`; by default that of `set_theme`.
 
     Raises:
         TypeError: if these are no ways.
@@ -52,27 +71,32 @@ def draw_ways(
     >>> from microgradrnn import nn
     >>> from viz.flow.ways import ways
     >>> hs, _ = nn.LSTM(3, 5, rng=0)(np.ones((7, 2, 3)))
-    >>> draw_ways(ways(hs.sum())).svg.startswith("<svg")
-    True
+    >>> draw_ways(ways(hs.sum())).scene.title
+    '6 steps back, 72 % of ∂L/∂c never left the carry'
     """
-    need_theme(theme)
-    panels = dict(ways) if isinstance(ways, Mapping) else {"": ways}
-    for panel in panels.values():
-        need("draw_ways", panel, Ways, "what viz.ways(loss) returns, or a dict of them by the name of the net")
-    panels = {net: cut(panel, lags) for net, panel in panels.items()}
-    if not any(panel.parts for panel in panels.values()):
+    theme = need_theme(theme)
+    given = dict(ways) if isinstance(ways, Mapping) else {"": ways}
+    for one in given.values():
+        need("draw_ways", one, Ways, "what viz.ways(loss) returns, or a dict of them by the name of the net")
+    nets = {str(net): cut(one, lags) for net, one in given.items()}
+    if not any(one.parts for one in nets.values()):
         raise ValueError("draw_ways: nothing to draw: no gradient reaches any state")
-    every = (x for panel in panels.values() for norms in (panel.sum_of_norms, *panel.norms.values()) for x in norms)
-    scale = Scale.of(every, widest=14)
-    furthest = max(panel.lags[-1] for panel in panels.values())
-    unit = WIDE / (furthest + 1)
-    body = [heading(16, 28, name)[0]]
-    y = TOP
-    for net, panel in panels.items():
-        bands, h = drawn_panel(net, panel, y, unit, scale, theme)
-        body.append(bands)
-        y += h
-    return document("".join(body), LEFT + WIDE + LEGEND, y, theme, name)
+    width = theme.page - 2 * theme.margin
+    scales = [Scale.of((x for norms in (one.sum_of_norms, *one.norms.values()) for x in norms),
+                       anchor=one_of(one.lags, tuple(one.whole_norms)), widest=DECADES) for one in nets.values()]
+    scale = Scale(min(one.low for one in scales), min(max(one.high for one in scales), DECADES), 1.0)
+    axis = Axis(range(max(one.lags[-1] for one in nets.values()) + 1), LEFT,
+                width - LEFT - (NAMES if theme.page >= WIDE else 14.0), leftwards=True)
+    found = [finding(one, net) for net, one in nets.items()]
+    title = "; ".join(found[:2]) + (f"; and {len(found) - 2} more nets" if len(found) > 2 else "")
+    panels = [Panel(net, one, axis, scale, width, theme) for net, one in nets.items()]
+    said = " ".join(f"{words}. {cancelled(one)}" for words, one in zip(found, nets.values(), strict=True))
+    notes = paragraph(notes_on(panels), width, theme)
+    block = column([heading(name or title, width, theme, said if name else cancelled(next(iter(nets.values())))
+                            if len(nets) == 1 else ""), *(panel.block() for panel in panels), notes], gap=18)
+    return Drawing.of(Scene([block.at(theme.margin, theme.margin)], theme.page, block.height + 2 * theme.margin,
+                            f"{name}: {title}" if name else title, f"{said} Above, shares of the sum of the norms of "
+                            "the parts; below, the norms.", theme))
 
 
 def cut(ways: Ways, lags: int) -> Ways:
@@ -88,140 +112,43 @@ def cut(ways: Ways, lags: int) -> Ways:
                 initial=ways.initial and n == len(ways.lags))
 
 
-def drawn_panel(
-    net: str, ways: Ways, y: float, unit: float, scale: Scale, theme: Theme
-) -> tuple[str, float]:
-    """Bands, curves, axis and legend of one net; and their height."""
-    paint = colours(ways, theme)
-    right = LEFT + WIDE
-    parts = []
-    if net:
-        parts.append(text(16, y + 4, f"{net}: ∂L/∂{ways.state}", anchor="start", font_weight="bold"))
-        y += 16
-    parts.append(element("rect", x=LEFT, y=y, width=WIDE, height=BANDS, fill=theme.tile))
-    for share, height in (("100 %", 0.0), ("50 %", BANDS / 2), ("0", BANDS)):
-        parts.append(text(LEFT - 8, y + height + 4, share, anchor="end", font_size="11", fill=theme.faint))
-    parts.append(bands(ways, y, unit, right, paint, theme))
-    low = y + BANDS + 18
-    parts.append(element("rect", x=LEFT, y=low, width=WIDE, height=CURVES, fill=theme.tile))
-    every = max(1, math.ceil(len(scale.decades) / 7))
-    for decade in scale.decades:
-        if (decade - scale.high) % every == 0:
-            height = low + CURVES * (1 - scale.place(10.0**decade))
-            parts.append(element("path", d=f"M{LEFT},{height:.1f}H{right}", stroke=theme.rim, stroke_width=0.8))
-            parts.append(power_of_ten(LEFT - 8, height + 4, decade, anchor="end", font_size="11", fill=theme.faint))
-    for name in ways.parts:
-        parts.append(curve(ways, ways.norms[name], low, unit, right, scale, stroke=paint[name], stroke_width=1.3))
-    parts.append(curve(ways, ways.sum_of_norms, low, unit, right, scale, stroke=theme.ink, stroke_width=1.4,
-                       stroke_dasharray="4 3"))
-    parts.append(curve(ways, ways.whole_norms, low, unit, right, scale, stroke=theme.ink, stroke_width=2.4))
-    for j in np.flatnonzero(~np.isfinite(ways.sum_of_norms)):
-        parts.append(text(right - (ways.lags[j] + 0.5) * unit, low + 14, "!", fill=theme.alarm, font_weight="bold"))
-    parts.append(axis(ways, low + CURVES, unit, right, theme))
-    parts.append(legend(ways, y, low, right + 16, scale, paint, theme))
-    return "".join(parts), low + CURVES + 66 - y + (16 if net else 0)
-
-
-def bands(ways: Ways, y: float, unit: float, right: float, paint: Mapping[str, str], theme: Theme) -> str:
-    """One band a class, each column as high as its share; its name where it is thickest."""
+# ------------------------------------------------------------------------------------------------ in words
+def finding(ways: Ways, net: str = "") -> str:
+    """Which class is the largest, as far back as there is a gradient."""
+    of = f"∂L/∂{fitting(ways.state, 120, 16)}" + (f" in {fitting(net, 300, 16)}" if net else "")
     together = ways.sum_of_norms
-    drawn = np.isfinite(together) & (together > 0)
-    lower, parts, names = np.zeros(len(together)), [], []
-    for name in ways.parts:
-        upper = lower + np.where(drawn, ways.shares(name), 0.0)
-        parts.append(element("path", title(said(name, ways)), d=outline(lower, upper, ways.lags, y, unit, right),
-                             fill=paint[name], stroke=theme.paper, stroke_width=0.8,  # bands part in grey too
-                             shape_rendering="crispEdges"))
-        thick, middle = label_place(upper - lower, math.ceil((text_width(name, 13) + 8) / unit))
-        if thick * BANDS > 15:
-            place = (lower[middle] + upper[middle]) / 2
-            names.append(text(right - (ways.lags[middle] + 0.5) * unit, y + BANDS * place + 4, name, font_size="12",
-                              font_weight="bold", stroke=theme.paper, stroke_width="3", paint_order="stroke"))
-        lower = upper
-    for lag, whole in zip(ways.lags, together, strict=True):
-        if not whole > 0 or not math.isfinite(whole):
-            x = right - (lag + 0.5) * unit
-            colour = theme.nothing if whole == 0 else theme.alarm
-            parts.append(element("path", d=f"M{x:.1f},{y}V{y + BANDS}", stroke=colour, stroke_dasharray="1.5 3"))
-    return "".join(parts + names)
-
-
-def outline(lower: np.ndarray, upper: np.ndarray, lags: Sequence[int], y: float, unit: float, right: float) -> str:
-    """Along the upper edge to the left, and back along the lower one."""
-    there = [f"{right - lag * unit:.1f},{y + BANDS * u:.1f}H{right - (lag + 1) * unit:.1f}"
-             for lag, u in zip(lags, upper, strict=True)]
-    back = [f"{right - (lag + 1) * unit:.1f},{y + BANDS * u:.1f}H{right - lag * unit:.1f}"
-            for lag, u in zip(lags[::-1], lower[::-1], strict=True)]
-    return "M" + "L".join(there + back) + "Z"
-
-
-def label_place(thickness: np.ndarray, width: int) -> tuple[float, int]:
-    """How thick a band is where a label of so many columns fits best, and the middle column of that place."""
-    width = min(width, len(thickness))
-    windows = [float(thickness[j : j + width].min()) for j in range(len(thickness) - width + 1)]
-    best = max(range(len(windows)), key=windows.__getitem__)
-    return windows[best], best + width // 2
-
-
-def curve(ways: Ways, norms: np.ndarray, y: float, unit: float, right: float, scale: Scale, **style: object) -> str:
-    """Norms against lags, log scale; a zero or a non-finite number breaks the line, as does what lies too low."""
-    d, down = "", False
-    for lag, size in zip(ways.lags, norms, strict=True):
-        if not 10.0**scale.low <= size < math.inf:
-            down = False
-            continue
-        d += f"{'L' if down else 'M'}{right - (lag + 0.5) * unit:.1f},{y + CURVES * (1 - scale.place(float(size))):.1f}"
-        if not down:
-            d += "h0.1"
-        down = True
-    return element("path", d=d, fill="none", stroke_linejoin="round", stroke_linecap="round", **style) if d else ""
-
-
-def axis(ways: Ways, y: float, unit: float, right: float, theme: Theme) -> str:
-    """The lags, from the loss on the right backwards; and in one sentence what is to be seen."""
-    furthest = ways.lags[-1]
-    step = next(s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10**9) if furthest / s <= 14)
-    parts = [text(right - (lag + 0.5) * unit, y + 16, lag, font_size="11") for lag in range(0, furthest + 1, step)]
-    parts.append(text(16, y + 16, "steps back", anchor="start", font_size="11", fill=theme.faint))
-    parts.append(text(16, y + 38, verdict(ways), anchor="start", font_size="12"))
-    return "".join(parts)
-
-
-def verdict(ways: Ways) -> str:
-    """What is to be seen, from the numbers."""
-    alive = [j for j, size in enumerate(ways.sum_of_norms) if 0 < size < math.inf]
+    alive = [j for j, size in enumerate(together) if 0 < size < math.inf]
     if not alive:
-        return f"No finite gradient but 0 reaches {ways.state}."
+        return f"no finite gradient but 0 reaches {of}"
     last = alive[-1]
     most = max(ways.parts, key=lambda name: float(ways.norms[name][last]))
-    whole, together = ways.whole_norms, ways.sum_of_norms
-    left = median(float(whole[j] / together[j]) for j in alive)
     lag = ways.lags[last]
-    return (f"{lag} step{'s' * (lag != 1)} back the largest part is “{said(most, ways)}”, "
-            f"{ways.shares(most)[last]:.0%} of the sum of norms. ‖∂L/∂{ways.state}‖ is "
-            f"{short(float(whole[last]))} there, {short(float(whole[0]))} at lag {ways.lags[0]}. "
-            f"Norm of sum / sum of norms: {left:.2f} (median).")
+    share = f"{ways.shares(most)[last]:.0%}".replace("%", " %")
+    return f"{lag} step{'s' * (lag != 1)} back, {share} of {of} {done(most, ways)}"
 
 
-def legend(ways: Ways, y: float, low: float, x: float, scale: Scale, paint: Mapping[str, str], theme: Theme) -> str:
-    """The classes in the order of the bands, and the two curves."""
-    parts = [text(x, y + 10, f"{HEADINGS[ways.by]}:", anchor="start", font_size="12", font_weight="bold")]
-    for j, name in enumerate(ways.parts):
-        top = y + 20 + 17 * j
-        parts.append(element("rect", x=x, y=top, width=14.0, height=12.0, fill=paint[name]))
-        parts.append(text(x + 22, top + 10, said(name, ways), anchor="start", font_size="12"))
-    parts.append(text(x, low + 26, "‖part‖, in its colour", anchor="start", font_size="12", fill=theme.faint))
-    for j, (words, width, dashes) in enumerate((("norm of the sum: the gradient", 2.4, None),
-                                                ("sum of the norms: more where parts cancel", 1.4, "4 3"))):
-        top = low + 44 + 18 * j
-        parts.append(element("path", d=f"M{x},{top}h22", stroke=theme.ink, stroke_width=width, stroke_dasharray=dashes))
-        parts.append(text(x + 28, top + 4, words, anchor="start", font_size="12"))
-    parts.append(text(x, low + 92, "Euclidean norms, over the whole batch", anchor="start", font_size="12",
-                      fill=theme.faint))
-    if any(0 < size < 10.0**scale.low for norms in ways.norms.values() for size in norms):
-        parts.append(text(x, low + 110, "smaller ones lie below the axis: not drawn", anchor="start", font_size="12",
-                          fill=theme.faint))
-    return "".join(parts)
+def done(name: str, ways: Ways) -> str:
+    """What the paths of a class did, as the end of a sentence."""
+    if ways.by == "number":
+        return f"left the carry {said(name, ways)}" if name != "0" else "never left the carry"
+    if name == CARRY:
+        return "was carried over from the step after" if ways.by == "last" else "never left the carry"
+    if name == STRAIGHT:
+        return "came straight, from its own step or above"
+    verb = {"first": "first left the carry by", "last": "came from the step after by", "set": "used"}[ways.by]
+    return f"{verb} {fitting(said(name, ways), 300, 16)}"
+
+
+def cancelled(ways: Ways) -> str:
+    """How large the gradient is at both ends, and how much of its parts cancels."""
+    whole, together = ways.whole_norms, ways.sum_of_norms
+    alive = [j for j, size in enumerate(together) if 0 < size < math.inf]
+    if not alive:
+        return ""
+    left = median(float(whole[j] / together[j]) for j in alive)
+    return (f"Its norm is {short(float(whole[0]))} at lag {ways.lags[0]} and {short(float(whole[alive[-1]]))} at lag "
+            f"{ways.lags[alive[-1]]}; shares are of the sum of the norms of all parts, of which "
+            f"{100 * left:.0f} % (median) is left when they are added.")
 
 
 def said(name: str, ways: Ways) -> str:
@@ -231,31 +158,166 @@ def said(name: str, ways: Ways) -> str:
     if name == STRAIGHT:
         return "straight: from its own step, or above"
     if ways.by == "number":
-        return {"0": f"never: {NEVER}", "1": "once", "2": "twice", "3+": "three times or more"}.get(name, name)
+        return f"never: {NEVER}" if name == "0" else TIMES[name]
     symbol, role = ways.colours.get(name, (None, None))
     return f"{role} {symbol}" if role else name.replace("+", " + ")
+
+
+def notes_on(panels: Sequence[Panel]) -> list[str]:
+    """What strips and lines mean, below all panels."""
+    low = any(0 < size < 10.0**panel.own.low * (panel.own.anchor or 1) for panel in panels
+              for norms in panel.ways.norms.values() for size in norms)
+    return [
+        "Above: each class of paths as a share of the sum of the norms of all parts. Below: Euclidean norms over the "
+        "whole batch, as multiples of the gradient's own at lag 0, which counts as 1 (log scale). The thick line is "
+        "the gradient, the norm of the sum of all parts; the dashed one is the sum of their norms. Where they differ, "
+        "parts cancel.",
+        *(["Norms that lie below the axis are not drawn."] if low else []),
+    ]
+
+
+# ------------------------------------------------------------------------------------------------ one net
+@dataclass(frozen=True)
+class Panel:
+    """Draws one net."""
+
+    net: str
+    ways: Ways
+    axis: Axis
+    scale: Scale
+    width: float
+    theme: Theme
+
+    @cached_property
+    def own(self) -> Scale:
+        """The scale, measured by this net's norm at lag 0."""
+        return self.scale.anchored(one_of(self.ways.lags, tuple(self.ways.whole_norms)))
+
+    def block(self) -> Block:
+        """Bands, curves, axis and names."""
+        ways, theme = self.ways, self.theme
+        paint = colours(ways, theme)
+        side = theme.page >= WIDE
+        right = LEFT + self.axis.width
+        items: list[Item] = []
+        top = 0.0
+        if self.net:
+            words = f"{fitting(self.net, self.width - 150, 14, bold=True)}: ∂L/∂{fitting(ways.state, 90, 14)}"
+            items.append(Text(0, 14, words, 14, bold=True, key=("net", self.net)))
+            top += 26
+        key = chips([(paint[name], said(name, ways)) for name in ways.parts],
+                    NAMES - 26 if side else self.width, theme)
+        if side:
+            key = column((chips([(paint[name], said(name, ways))], NAMES - 26, theme) for name in ways.parts), gap=0)
+        what = Text(right + 16 if side else 0, top + 12, f"{HEADINGS[ways.by]}:", 12, bold=True)
+        items += [what, key.at(right + 16 if side else 0, top + 22)]
+        if not side:
+            top += 30 + key.height
+        items += self.bands(top, paint)
+        low = top + max(BANDS, key.height + 22 if side else 0.0) + GAP
+        items += self.curves(low, paint, side)
+        items += axis_line(self.axis, low + CURVES + 4, "steps back", theme)
+        return Block(items, self.width, low + CURVES + 26)
+
+    def values(self, numbers: np.ndarray) -> list[float | None]:
+        """Numbers of lags, one for each step of the axis."""
+        by_lag = dict(zip(self.ways.lags, map(float, numbers), strict=True))
+        return [by_lag.get(lag) for lag in self.axis.steps]
+
+    def bands(self, top: float, paint: Mapping[str, str]) -> list[Item]:
+        """One band a class, each column as high as its share; its name where it is thickest."""
+        ways, theme, axis = self.ways, self.theme, self.axis
+        items: list[Item] = [Box(LEFT, top, axis.width, BANDS, fill=theme.tile)]
+        items += [Text(LEFT - 8, top + BANDS * (1 - share) + 4, f"{100 * share:g} %" if share else "0", SMALL, "end",
+                       fill=theme.faint) for share in (1.0, 0.5, 0.0)]
+        together = self.values(ways.sum_of_norms)
+        steps = {name: self.values(ways.shares(name)) for name in ways.parts}
+        shares: list[dict[str, float]] = []
+        for start in range(0, len(together), axis.per):
+            there = [j for j in range(start, min(start + axis.per, len(together)))
+                     if 0 < (together[j] or 0.0) < math.inf]
+            shares.append({name: float(np.mean([steps[name][j] for j in there])) for name in steps} if there else {})
+            strange = [x for x in together[start:start + axis.per] if x is not None]
+            if not there and strange:
+                x, zero = axis.x(start // axis.per + 0.5), not any(strange)
+                items.append(line(x, top, x, top + BANDS, stroke=theme.nothing if zero else theme.alarm,
+                                  dashes="1.5 3", key=("gap", self.net, axis.steps[start]),
+                                  datum=0.0 if zero else math.nan, note="exactly zero" if zero else "not finite"))
+        names = {name: fitting(TIMES.get(name, name), 150, SMALL) for name in ways.parts}
+        return items + stacked_shares(shares, list(ways.parts), axis, top, BANDS, dict(paint), theme, names,
+                                      lane=self.net)
+
+    def curves(self, top: float, paint: Mapping[str, str], side: bool) -> list[Item]:
+        """The norms of all parts, of the sum, and their sum."""
+        ways, theme, axis, own = self.ways, self.theme, self.axis, self.own
+        items: list[Item] = [Box(LEFT, top, axis.width, CURVES, fill=theme.tile)]
+        items += decade_lines(own, top, CURVES, LEFT, LEFT + axis.width, theme)
+        floor = 10.0**own.low * (own.anchor or 1.0)
+        lines: list[tuple[str, np.ndarray, str, float, str | None]] = []
+        lines += [(name, ways.norms[name], paint[name], 1.5, None) for name in ways.parts]
+        lines += [("sum of norms", ways.sum_of_norms, theme.ink, 1.5, "4 3"),
+                  ("gradient", ways.whole_norms, theme.ink, 2.6, None)]
+
+        def height(norm: float) -> float:
+            return level(own, norm, top, CURVES)
+
+        named: list[tuple[str, np.ndarray, float, str]] = []
+        for name, norms, colour, width, dashes in lines:
+            bins = axis.binned([None if 0 < (x or 0) < floor else x for x in self.values(norms)])
+            items += curve(bins, axis, height, top + CURVES - 2, colour, theme, dashes=dashes, width=width,
+                           key=("curve", self.net, name), note=name)
+            first = next((j for j, one in enumerate(bins) if shown(one)), None)
+            if first is not None:
+                named.append((name, norms, height(bins[first].high or 0.0), colour))
+        return items + (self.names(named, top) if side else [])
+
+    def names(self, named: Sequence[tuple[str, np.ndarray, float, str]], top: float) -> list[Item]:
+        """The names of curves, on the right; those that coincide share theirs."""
+        groups: list[list[tuple[str, np.ndarray, float, str]]] = []
+        for one in named:
+            same = next((group for group in groups if coincide(group[0][1], one[1])), None)
+            groups.append([one]) if same is None else same.append(one)
+        groups.sort(key=lambda group: group[0][2])
+        right = LEFT + self.axis.width
+        items: list[Item] = []
+        places = apart([group[0][2] for group in groups], top + 2, top + CURVES, 15)
+        for group, place in zip(groups, places, strict=True):
+            words = " = ".join(TIMES.get(name, name) for name, *_ in group) + (" (coincide)" if len(group) > 1 else "")
+            items += [line(right, group[0][2], right + 18, place, stroke=group[-1][3], stroke_width=1.0),
+                      Text(right + 22, place + 4, fitting(words, NAMES - 28, SMALL), SMALL,
+                           key=("name", self.net, group[0][0]))]
+        return items
+
+
+def shown(one: Bin) -> bool:
+    """Has a column a point on a log axis?"""
+    return one.high is not None and one.high > 0 and math.isfinite(one.high)
+
+
+def coincide(one: np.ndarray, other: np.ndarray) -> bool:
+    """Do two curves lie on each other, as far as can be seen?"""
+    return bool(np.allclose(one, other, rtol=0.02, atol=0.0, equal_nan=True))
 
 
 def colours(ways: Ways, theme: Theme) -> dict[str, str]:
     """A colour for each class: that of its role; of several ways, a mixture; none twice."""
     single = {name: theme.colour(*marks) or theme.roles["candidate"] for name, marks in ways.colours.items()}
-    ways_used = dict.fromkeys(way for name in ways.parts for way in name.split("+"))
     if ways.by == "number":
         return {"0": theme.roles["cell"]} | {str(k): theme.magnitude(k / 4) for k in (1, 2)} | {
             "3+": theme.magnitude(0.9)}
     found: dict[str, str] = {CARRY: theme.roles["cell"], STRAIGHT: theme.nothing}
-    for way in ways_used:
+    for way in dict.fromkeys(way for name in ways.parts for way in name.split("+")):
         if way not in found:
             wished = single.get(way, theme.roles["candidate"])
             taken = set(found.values())
             found[way] = wished if wished not in taken else next((c for c in SPARE if c not in taken), theme.wire)
     for name in ways.parts:
-        if name not in found:
+        if name.endswith(" others"):
+            found[name] = theme.rim
+        elif name not in found:
             first, *rest = name.split("+")
             colour = found[first]
             for j, way in enumerate(rest):
                 colour = mixed(colour, found[way], 1 / (j + 2))
             found[name] = colour
-        if name.endswith(" others"):
-            found[name] = theme.rim
     return {name: found[name] for name in ways.parts}

@@ -18,9 +18,10 @@ from viz.scale import Scale
 from viz.scene.items import Area, Box, Group, Item, Key, Text, Wire, circle, line, rectangle
 from viz.scene.wires import ALARM, NONE, PLAIN, ZERO, Look, look, strand
 from viz.theme import LEVELS, Theme, contrast
-from viz.typography import text_width, widest, wrapped
+from viz.typography import fitting, text_width, widest, wrapped
 
 SMALL = 11.0  # no text is smaller than this
+READABLE = 960.0  # lines of it are no wider
 WORDS: dict[Look, str] = {ZERO: "exactly zero", ALARM: "NaN or infinite", NONE: "no gradient flows here",
                           PLAIN: "several edges: no norm of its own"}
 
@@ -130,6 +131,27 @@ def ramp(scale: Scale, x: float, y: float, unit: float, theme: Theme, wires: boo
             items.append(Text(at, y + 32, less + power(decade), SMALL, "middle", bold=scale.anchor is not None
                               and decade == 0))
     return items, x + unit * spans
+
+
+def chips(colours: Iterable[tuple[str, str]], width: float, theme: Theme) -> Block:
+    """What colours stand for: a small square and a name each, in as many lines as they need.
+
+    Args:
+        colours: pairs of a colour and what it stands for.
+        width: where lines are broken.
+        theme: of the rim of each square.
+    """
+    items: list[Item] = []
+    x = y = right = 0.0
+    for colour, words in colours:
+        words = fitting(words, width - 18, SMALL)
+        wide = 18 + text_width(words, SMALL)
+        if x + wide > width and x > 0:
+            x, y = 0.0, y + 18
+        items += [Box(x, y + 2, 12, 12, 2, fill=colour, stroke=theme.wire, stroke_width=0.6),
+                  Text(x + 18, y + 12, words, SMALL)]
+        right, x = max(right, x + wide), x + wide + 14
+    return Block(items, right, y + 18 if items else 0.0)
 
 
 def sample(how: Look, x: float, y: float, scale: Scale, theme: Theme, wires: bool) -> list[Item]:
@@ -311,21 +333,21 @@ def level_of(value: float | None, place: Callable[[float], float]) -> Look:
 
 
 def curve(bins: Sequence[Bin], axis: Axis, height: Callable[[float], float], floor: float, colour: str, theme: Theme,
-          *, dashes: str | None = None, key: Key = None, note: str = "") -> list[Item]:  # fmt: skip
+          *, dashes: str | None = None, width: float = 1.8, key: Key = None, note: str = "") -> list[Item]:  # fmt: skip
     """A line through the columns; a band from the smallest to the largest where a column is several steps.
 
     Args:
         bins, axis: what is shown, and where.
         height: gives the y of a value.
         floor: where zeros are marked. NaN and infinity are marked with an exclamation mark.
-        colour, dashes: of the line.
+        colour, dashes, width: of the line.
     """
     items: list[Item] = []
     start = 0
     for there, run in groupby(one.high is not None and one.high > 0 and math.isfinite(one.high) for one in bins):
         n = len(list(run))
         if there:
-            items += stretch(bins, range(start, start + n), axis, height, floor, colour, dashes, key, note)
+            items += stretch(bins, range(start, start + n), axis, height, floor, colour, dashes, width, key, note)
         start += n
     for j, one in enumerate(bins):
         how = look(one.high, Scale())
@@ -338,17 +360,40 @@ def curve(bins: Sequence[Bin], axis: Axis, height: Callable[[float], float], flo
 
 
 def stretch(bins: Sequence[Bin], run: Sequence[int], axis: Axis, height: Callable[[float], float], floor: float,
-            colour: str, dashes: str | None, key: Key, note: str) -> list[Item]:  # fmt: skip
+            colour: str, dashes: str | None, width: float, key: Key, note: str) -> list[Item]:  # fmt: skip
     """A piece of a curve without gaps."""
     over = [(axis.x(j + 0.5), height(high)) for j in run if (high := bins[j].high) is not None]
     if len(over) == 1:
         return [circle(*over[0], 2.4, fill=colour, key=key, note=note)]
-    drawn = Wire([polyline(over)], stroke=colour, stroke_width=1.8, dashes=dashes, key=key, note=note)
+    drawn = Wire([polyline(over)], stroke=colour, stroke_width=width, dashes=dashes, key=key, note=note)
     if axis.per == 1:
         return [drawn]
     under = [(axis.x(j + 0.5), height(low) if low else floor) for j in reversed(run)
              if (low := bins[j].low) is not None]
     return [Area([[*over, *under]], fill=colour, opacity=0.25), drawn]
+
+
+def apart(places: Sequence[float], low: float, high: float, gap: float = 15.0) -> list[float]:
+    """Places for labels, as near as may be to those that are wished for (in order), none nearer to the next than a gap.
+
+    >>> apart([10, 12, 50], 0, 100)
+    [3.5, 18.5, 50.0]
+    >>> apart([98, 99], 0, 100)
+    [85.0, 100.0]
+    """
+    groups: list[list[float]] = []  # of each group of labels that touch: the wished place of its first, and how many
+    for place in places:
+        groups.append([place, 1])
+        while len(groups) > 1 and groups[-2][0] + gap * groups[-2][1] > groups[-1][0]:
+            first, n = groups[-2]
+            later, m = groups.pop()
+            groups[-1] = [(first * n + (later - gap * n) * m) / (n + m), n + m]
+    found = [first + gap * j for first, n in groups for j in range(int(n))]
+    for j in reversed(range(len(found))):
+        found[j] = min(found[j], high - gap * (len(found) - 1 - j))
+    for j in range(len(found)):
+        found[j] = max(found[j], low + gap * j)
+    return found
 
 
 def polyline(points: Sequence[Point]) -> Route:
