@@ -25,12 +25,14 @@ import numpy as np
 
 import viz
 from demos.gradient_page import Versions, page, unique, versions
-from demos.gradient_words import Cell, Result, sentence, table, verdict
+from demos.gradient_words import Cell, Result, left_over, sentence, table, verdict
 from demos.lesson import Parser, as_lines, names_from, natural, positive, progress
 from microgradrnn import Tensor, nn, no_grad, optim
 from microgradrnn.data import standard_library, windows
 from microgradrnn.files import write_whole
 from microgradrnn.terminal import command
+from viz.plots.axes import INCH, dressed, need_matplotlib
+from viz.plots.curves import as_svg
 
 CELLS = {cell.kind: cell for cell in (
     Cell("rnn", "tanh RNN", "tanh RNN", nn.RNN),
@@ -44,7 +46,6 @@ BATCH = 16
 EMBEDDING = 32
 PASSAGE = 150  # characters read before the one whose loss is differentiated
 HORIZON = 0.01  # the part of the gradient at lag 0 that a horizon is measured by
-PIXELS = 96  # an inch, in browsers
 SHOWN = 2  # steps of one net that are drawn in full
 RATE = 2e-2
 COLUMN = viz.Theme(page=830)  # of the files: as wide as a column of text
@@ -247,7 +248,7 @@ class Report:
             self.draw("together", "side_by_side", partial(viz.draw_unrolled, flows, labels=passage, scale=scale))
         compared = viz.Comparison(tuple(r.track for r in results), HORIZON)
         self.draw("compared", "gates_against_tanh", compared.draw, dark=True)
-        self.pictures["curves"] = self.curves(flows)
+        self.pictures["curves"] = self.curves(flows, left_over(results))
         self.save("flow.json", json.dumps(self.numbers(results), indent=1, ensure_ascii=False, allow_nan=False))
         self.save("index.html", page(results, self.pictures, self.corpus.before, passage, target, self.options))
 
@@ -266,16 +267,13 @@ class Report:
         if path not in self.written:
             self.written.append(path)
 
-    def curves(self, flows: dict[str, viz.Flow]) -> Versions:
+    def curves(self, flows: dict[str, viz.Flow], title: str) -> Versions:
         """The plot, if matplotlib is there."""
-        from viz.plots.curves import as_svg
-
         def draw(theme: viz.Theme) -> str:
-            from matplotlib.figure import Figure
-
-            size = min(theme.page, 900) / PIXELS, 440 / PIXELS
-            ax = Figure(figsize=size, facecolor=theme.paper, layout="constrained").add_subplot()
-            return unique(as_svg(viz.plot_norms(flows, theme=theme, ax=ax)), f"{theme.page:.0f}{theme.paper[1:]}-")
+            size = min(theme.page, 900) / INCH, 440 / INCH
+            ax = need_matplotlib()(figsize=size, facecolor=theme.paper, layout="constrained").add_subplot()
+            viz.plot_norms(flows, theme=theme, ax=ax).set_xlabel("lag: steps back from the loss")
+            return unique(as_svg(dressed(ax, title, theme)), f"{theme.page:.0f}{theme.paper[1:]}-")
 
         try:
             found = versions(draw, dark=True)
