@@ -42,7 +42,7 @@ ALLOWED = {
     "viz.scene": ("viz.scene", "viz.layout", "viz.graph.cells", "viz.numbers", "viz.scale", "viz.theme",
                   "viz.typography"),
     "viz.render": ("viz.render", "viz.scene", "viz.layout.geometry", "viz.theme", "viz.typography", "viz.errors",
-                   "microgradrnn.files"),
+                   "viz.progress", "microgradrnn.files"),
     "viz": ("microgradrnn.engine", "microgradrnn.files", "microgradrnn.terminal", "viz"),
 }
 OURS = ("microgradrnn", "viz", "demos", "tests", "benchmarks")

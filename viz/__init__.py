@@ -25,7 +25,7 @@ from viz.pictures.cell import draw_cell
 from viz.pictures.comparison import draw_comparison
 from viz.pictures.derivative import draw_derivative
 from viz.pictures.dot import draw_dot, draw_graph
-from viz.pictures.film import Frames, draw_film
+from viz.pictures.film import draw_film
 from viz.pictures.long import draw_long
 from viz.pictures.recording import draw_recording
 from viz.pictures.rolled import draw_rolled
@@ -35,6 +35,7 @@ from viz.pictures.ways import draw_ways
 from viz.plots.curves import plot_comparison, plot_norms
 from viz.plots.through_time import plot_eigenvalues, plot_share_bars, plot_shares, plot_singular_values, plot_transport
 from viz.render.drawing import Drawing
+from viz.render.film import Frames
 from viz.scale import Scale
 from viz.theme import DARK, Theme, set_theme
 

@@ -25,6 +25,7 @@ import networkx as nx
 import viz
 from microgradrnn.engine import Node
 from microgradrnn.terminal import command
+from viz.theme import THEMES, need_theme
 
 PICTURES = (".svg", ".png", ".pdf")
 FILES = {  # for each kind of picture, what it is written as
@@ -34,7 +35,6 @@ FILES = {  # for each kind of picture, what it is written as
 FINISHED = "as it was returned"  # what is said in place of a kind, where the function returns a picture
 DATA = (".json", ".graphml")
 FOLDS = ("step", "repeat", "module")
-THEMES = {"light": viz.Theme(), "dark": viz.DARK}
 
 
 class TroubleError(Exception):
@@ -112,13 +112,14 @@ def graph_of(root: Any, options: argparse.Namespace) -> nx.MultiDiGraph:
 
 def picture(root: Any, options: argparse.Namespace) -> Any:
     """What has `save`: a drawing, a `Digraph`, a film."""
-    theme, kind, name = THEMES[options.theme], options.kind, options.name
+    theme, kind, name = need_theme(options.theme), options.kind, options.name
     if kind == "cell":
         return viz.draw_cell(root, flow=options.flow, name=name, theme=theme)
     if kind == "graph":
-        return viz.draw_graph(graph_of(root, options), theme=theme)
+        flow = viz.gradient_flow(root) if options.flow and not options.fold else None
+        return viz.draw_graph(graph_of(root, options) if flow is None else root, flow=flow, name=name, theme=theme)
     if kind == "film":
-        return viz.draw_film(root, theme=theme)
+        return viz.draw_film(root, speed=options.speed or 1.0, name=name, theme=theme)
     flow = viz.gradient_flow(root) if options.flow else None
     words = {"rolled": "steps", "long": "cells"}.get(kind, "steps" if isinstance(options.steps, tuple) else "last")
     more: dict[str, Any] = {} if options.steps is None else {words: options.steps}
@@ -194,7 +195,7 @@ def kind_for(root: Any, paths: Sequence[str], options: argparse.Namespace) -> st
 def jobs(root: Any, options: argparse.Namespace) -> list[argparse.Namespace]:
     """What is to be done: the options for each kind of picture, with the files it goes to. Data are of another kind."""
     if isinstance(getattr(root, "drawing", root), (viz.Drawing, viz.Frames)):
-        given = [f"--{name}" for name in ("kind", "fold", "flow", "steps", "name") if getattr(options, name)]
+        given = [f"--{name}" for name in ("kind", "fold", "flow", "steps", "name", "speed") if getattr(options, name)]
         given += ["--theme"] * (options.theme != "light")
         if given:
             raise TroubleError(f"{', '.join(given)}: the function returned a finished picture, which is only saved")
@@ -225,8 +226,10 @@ def check(options: argparse.Namespace) -> None:
         raise TroubleError(f"--steps goes with --kind unrolled, rolled and long, not with {kind}")
     if isinstance(options.steps, tuple) and kind != "unrolled":
         raise TroubleError(f"--steps: for {kind} how many, not from where to where")
-    if options.name and kind in ("graph", "film", "data"):
-        raise TroubleError(f"--name goes with the other kinds, not with {kind}")
+    if options.name and kind == "data":
+        raise TroubleError("--name goes with the other kinds, not with data")
+    if options.speed and kind != "film":
+        raise TroubleError(f"--speed goes with --kind film, not with {kind}")
     if options.flow and kind == "film":
         raise TroubleError("--flow: a film always shows the gradient")
 
@@ -260,7 +263,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--flow", action="store_true", help="draw the gradient on every edge")
     p.add_argument("--steps", type=steps, help="how many steps, or which: 8, 3..7")
     p.add_argument("--theme", choices=list(THEMES), default="light", help="default: light")
-    p.add_argument("--name", help="the title")
+    p.add_argument("--name", help="what the net is called in the title")
+    p.add_argument("--speed", type=float, help="of a film: 2 is twice as fast, 0.5 half as fast")
     return p
 
 

@@ -35,8 +35,8 @@ class Neuron(Module):
     """
 
     def __init__(self, nin: int, nonlin: bool = True) -> None:
-        self.w = [Value(random.uniform(-1, 1)) for _ in range(nin)]
-        self.b = Value(0)
+        self.w = [mark(Value(random.uniform(-1, 1)), f"w{j}", role="parameter") for j in range(nin)]
+        self.b = mark(Value(0), "b", role="parameter")
         self.nonlin = nonlin
 
     def __call__(self, x: Sequence[Any]) -> Any:
@@ -62,7 +62,10 @@ class Layer(Module):
         self.neurons = [Neuron(nin, **options) for _ in range(nout)]
 
     def __call__(self, x: Sequence[Any]) -> Any:
-        out = [n(x) for n in self.neurons]
+        out = []
+        for j, neuron in enumerate(self.neurons):
+            with scope(f"neurons.{j}"):
+                out.append(neuron(x))
         return out[0] if len(out) == 1 else out
 
     def __repr__(self) -> str:
@@ -85,8 +88,9 @@ class MLP(Module):
         self.layers = [Layer(sizes[i], sizes[i + 1], nonlin=i != len(nouts) - 1) for i in range(len(nouts))]
 
     def __call__(self, x: Any) -> Any:
-        for layer in self.layers:
-            x = layer(x)
+        for j, layer in enumerate(self.layers):
+            with scope(f"layers.{j}"):
+                x = layer(x)
         return x
 
     def __repr__(self) -> str:

@@ -201,7 +201,8 @@ def test_the_graph_that_is_written_is_the_traced_one(nets: Path) -> None:
     ("my_nets:recurrent --kind rolled --steps 1..2", "--steps: for rolled how many, not from where to where"),
     ("my_nets:recurrent --kind graph --steps 3", "--steps goes with --kind unrolled, rolled and long, not with graph"),
     ("my_nets:recurrent --kind long --fold step", "--fold goes with --kind graph and data, not with long"),
-    ("my_nets:loss --name x", "--name goes with the other kinds, not with graph"),
+    ("my_nets:loss --name x --kind data --out x.json", "--name goes with the other kinds, not with data"),
+    ("my_nets:loss --speed 2", "--speed goes with --kind film, not with graph"),
     ("my_nets:loss --kind film --flow", "--flow: a film always shows the gradient"),
     ("my_nets:recurrent --out my_nets.py/x.svg", "my_nets.py: is a file, not a folder"),
 ])

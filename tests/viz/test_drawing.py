@@ -17,6 +17,7 @@ import pytest
 
 import viz
 from microgradrnn import Tensor, Value, mark, nn, scope
+from tests.viz.legible import faults
 from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
 from tests.viz.svgs import of, pointing, wording
 from viz.graph.cells import one_cell
@@ -24,7 +25,7 @@ from viz.graph.steps import layers
 from viz.numbers import decimals, short
 from viz.render.drawing import in_pixels, put_pieces_together
 from viz.scale import Scale
-from viz.theme import CIVIDIS, cividis
+from viz.theme import CIVIDIS, DEFAULT
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = ["</svg><script>alert(1)</script>", '"quoted" & \'single\'', "back\\slash {a|b} <x>", "two\nlines", "🦜🌊",
@@ -36,7 +37,15 @@ def parsed(drawing: viz.Drawing) -> ET.Element:
 
 
 def words(drawing: viz.Drawing) -> list[str]:
-    return ["".join(e.itertext()) for e in parsed(drawing).iter(SVG + "text")]
+    """Everything that is written."""
+    assert drawing.scene is not None
+    return drawing.scene.words.split("\n")
+
+
+def keyed(drawing: viz.Drawing, kind: str) -> dict[Any, Any]:
+    """The items of one kind, by the rest of their keys."""
+    assert drawing.scene is not None
+    return {item.key[1:]: item for item, _, _ in drawing.scene.keyed(kind)}  # type: ignore[index]
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -45,9 +54,12 @@ def test_every_cell_is_drawn_with_its_symbols(name: str, with_flow: bool) -> Non
     loss = last_loss(name, T=12)
     drawing = viz.draw_unrolled(loss, flow=viz.gradient_flow(loss) if with_flow else None)
     said = words(drawing)
-    assert [f"t = {t}" for t in range(4, 12)] == [w for w in said if w.startswith("t = ")]
+    steps = [int(w.split(",")[0][4:]) for w in said if w.startswith("t = ")]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 11
+    assert steps[0] == 0 or not with_flow, "the step where the gradient has vanished"
     assert "h11" in said
-    assert "⋯ 4" in said
+    assert any(w.startswith("⋯") for w in said)
     assert any(w.startswith("L = ") for w in said)
     assert sum(w.startswith("W 4×") for w in said) == 1, "weights are named once, not once a step"
 
@@ -75,9 +87,10 @@ def test_own_cells_layers_and_graphs_without_steps_are_drawn() -> None:
 
 
 def test_a_loss_on_every_step_is_seen_at_every_step() -> None:
-    flow = viz.gradient_flow(all_losses("lstm"))
-    edges = re.findall(r"<title>from h at t = (\d) to [a-z]", viz.draw_unrolled(flow).svg)
-    assert sorted(set(edges)) == list("012345")
+    drawing = viz.draw_unrolled(viz.gradient_flow(all_losses("lstm")))
+    shown = {w.split(",")[0][4:] for w in words(drawing) if w.startswith("t = ")}
+    assert len(shown) > 1
+    assert shown <= set(re.findall(r"<title>from h at t = (\d) to [a-z]", drawing.svg))
 
 
 def test_a_skip_over_time_is_drawn() -> None:
@@ -158,7 +171,7 @@ def test_zero_and_nan_have_looks_of_their_own() -> None:
 def test_width_and_colour_follow_the_decades() -> None:
     scale = Scale(-8, 2)
     assert [round(scale.width(10.0**d), 3) for d in (-9, -8, -3, 2, 3)] == [0.5, 0.5, 3.25, 6.0, 6.0]
-    assert scale.colour(0.0) == cividis(0)
+    assert scale.colour(0.0) == DEFAULT.magnitude(0)
     assert Scale.of([1e-3, 5e-2, 0.0, math.nan]) == Scale(-3, -1)
     assert Scale.of([1e-300, 1.0]) == Scale(-10, 0)
     assert Scale.of([]) == Scale()
@@ -169,7 +182,7 @@ def test_cividis_gets_lighter_all_the_way() -> None:
         r, g, b = bytes.fromhex(colour[1:])
         return 0.299 * r + 0.587 * g + 0.114 * b
 
-    lights = [light(cividis(x / 100)) for x in range(101)]
+    lights = [light(DEFAULT.magnitude(x / 100)) for x in range(101)]
     assert lights == sorted(lights)
     assert len(CIVIDIS) == 17
 
@@ -177,7 +190,7 @@ def test_cividis_gets_lighter_all_the_way() -> None:
 def test_what_is_compared_has_one_scale() -> None:
     flows = {name: viz.gradient_flow(last_loss(name, T=9)) for name in ("rnn", "lstm")}
     together = viz.draw_unrolled(flows)
-    assert sum(w.startswith("gradient sent along each edge") for w in words(together)) == 1
+    assert sum(w.startswith("message along each wire") for w in words(together)) == 1
     scale = viz.common_scale(flows.values())
     assert together.svg == viz.draw_unrolled(flows, scale=scale).svg
     ids = re.findall(r' id="([^"]+)"', together.svg)
@@ -201,7 +214,7 @@ def test_a_flow_shows_gradients_where_grad_is_still_zero_and_can_be_drawn_alone(
         assert "x | data 3.0000 | ‖grad‖ 3 " in source
         assert "y | data -4.0000 | ‖grad‖ 3 " in source
         assert "grad 0.0000" not in source
-    assert "‖grad‖ 3<" in viz.draw_graph(flow).drawing.svg
+    assert "‖grad‖ 3" in words(viz.draw_graph(flow).drawing)
     z.backward()
     assert "x | data 3.0000 | grad -3.0000" in viz.draw_graph(z, flow=flow).source
     with pytest.raises(TypeError, match=r"draw_graph: flow is what viz.gradient_flow\(loss\) returns, got Value"):
@@ -228,7 +241,8 @@ def test_an_edge_says_in_words_what_it_joins() -> None:
 def test_the_legend_stands_above_the_nets_and_the_logits_are_no_gate() -> None:
     drawing = viz.draw_unrolled(viz.gradient_flow(last_loss("lstm")))
     said = words(drawing)
-    assert next(j for j, w in enumerate(said) if w.startswith("gradient sent along")) < said.index("t = 0")
+    first = [next(j for j, w in enumerate(said) if w.startswith(what)) for what in ("message along each wire", "t = ")]
+    assert first == sorted(first)
     assert "linear (logits)" in said
     assert "o (2, 5)" not in said
 
@@ -257,7 +271,7 @@ def leaf_loop(T: int = 4, scoped: bool = True) -> Any:
 
 def test_weights_without_marks_are_named_on_the_rail_and_are_no_inputs() -> None:
     said = words(viz.draw_unrolled(viz.gradient_flow(leaf_loop())))
-    assert said.count("x") == 1, "the one input, in the cell that is stamped"
+    assert said.count("x") == 4, "the one input of each step"
     assert "x W1ᵀ + h W2 + b" in said
     assert [w.split("  ")[0] for w in said if "∂L/∂" in w] == ["W1 4×3", "W2 8×4", "b 4"]
 
@@ -430,12 +444,107 @@ def test_draw_draws_folded_graphs() -> None:
     said = words(viz.draw_graph(viz.fold(loss, by="step", repeat=1)).drawing)
     assert {"lstm/t0", "lstm/t1..t6", "6 × 14 nodes", "6 edges"} <= set(said)
     small = viz.fold(loss, by="step", repeat=1, flow=flow)
-    said = words(viz.draw_graph(small).drawing)
-    sent = [short(g) for _, _, g in small.edges(data="message") if g is not None]
+    drawing = viz.draw_graph(small).drawing
+    sent = {(v, k): g for _, v, k, g in small.edges(keys=True, data="message") if g is not None}
     assert sent
-    assert set(sent) <= set(said)
-    assert f"‖grad‖ {short(small.nodes['W']['gradient'])}" in said
+    assert {edge: wire.datum for edge, wire in keyed(drawing, "edge").items() if wire.datum is not None} == sent
+    assert {edge: text.datum for edge, text in keyed(drawing, "message").items()} == sent
+    assert keyed(drawing, "grad")["W",].datum == small.nodes["W"]["gradient"]
     assert "lstm/t1..t6" in viz.draw_graph(small).source
+
+
+# ------------------------------------------------------------------------------------------------ graphs of values
+def scalar_rnn(T: int) -> Value:
+    """A simple RNN of one unit."""
+    w, u, h = Value(0.7, label="w"), Value(-0.4, label="u"), Value(0.3, label="h0")
+    for t in range(T):
+        with scope("rnn", step=t):
+            h = mark((w * h + u * (0.5 + t % 3)).tanh(), "h", role="hidden")
+    return h
+
+
+@pytest.mark.parametrize("T", [3, 40])
+def test_every_number_in_a_graph_of_values_is_that_of_the_flow(T: int) -> None:
+    root = scalar_rnn(T)
+    flow = viz.gradient_flow(root)
+    drawing = viz.draw_graph(root, flow=flow).drawing
+    graph = viz.trace(root)
+    assert {node: text.datum for (node,), text in keyed(drawing, "data").items()} == dict(graph.nodes(data="value"))
+    assert {node: text.datum for (node,), text in keyed(drawing, "grad").items()} == flow.gradients
+    assert {edge: text.datum for edge, text in keyed(drawing, "message").items()} == flow.messages
+    assert {edge for edge, wire in keyed(drawing, "edge").items() if wire.datum is None} == {
+        (v, k) for _, v, k in graph.edges(keys=True)} - flow.messages.keys()
+
+
+@pytest.mark.parametrize("rankdir", ["LR", "TB"])
+def test_a_graph_wider_than_the_page_is_cut_into_rows_and_nothing_is_lost(rankdir: str) -> None:
+    y = sum((scalar_rnn(12) for _ in range(5)), Value(0.0))
+    drawing = viz.draw_graph(y, rankdir=rankdir).drawing
+    graph = viz.trace(y)
+    assert len(graph) > 300
+    assert drawing.width <= 1280
+    boxes, names = keyed(drawing, "glyph"), keyed(drawing, "name")
+    assert {key for (key,) in boxes if not isinstance(key, tuple)} == set(graph)
+    assert set(keyed(drawing, "edge")) == {(v, k) for _, v, k in graph.edges(keys=True)}
+    pills = keyed(drawing, "again")
+    assert pills
+    for (node, _), pill in pills.items():
+        assert pill.plain == names[node,].plain, "a pill says what its record says"
+    assert re.search(r"wider than the page and stands in \d+ rows", drawing.scene.summary)
+
+
+def test_rows_end_where_time_steps_end() -> None:
+    drawing = viz.draw_graph(scalar_rnn(5), theme=viz.Theme(page=1200)).drawing
+    last = {key: box.y for (key,), box in keyed(drawing, "glyph").items() if str(key).endswith("/h")}
+    assert len(set(last.values())) == 5
+    again = {node for node, _ in keyed(drawing, "again")}
+    assert again == {"w", "u", *(f"rnn/t{t}/h" for t in range(4))}, "no half of a step is read in another row"
+
+
+def test_numbers_on_wires_hide_nothing_and_each_stands_at_its_own_wire() -> None:
+    x = Tensor(np.ones((2, 2)), label="x")
+    y = x
+    for _ in range(3):
+        y = y * y + x * x
+    flow = viz.gradient_flow(y.sum())
+    drawing = viz.draw_graph(flow).drawing
+    assert not faults(drawing.scene)
+    wires = keyed(drawing, "edge")
+    for edge, text in keyed(drawing, "message").items():
+        near = min(math.hypot(text.x - px, text.y - 4 - py) for px, py in wires[edge].routes[0].points(40))
+        assert near < 16
+    assert len(keyed(drawing, "message")) == len(flow.messages)
+
+
+def test_the_title_names_what_is_given_with_the_largest_gradient() -> None:
+    a, b = Value(2.0, label="a"), Value(-3.0, label="b")
+    y = a * b
+    plain = viz.draw_graph(y).drawing.scene
+    assert plain.title == "The multiply is computed from 2 values in 1 operation"
+    y.backward()
+    for flow in (None, viz.gradient_flow(y)):
+        drawing = viz.draw_graph(y, flow=flow, name="y").drawing
+        assert drawing.scene.title == "Of all that y is computed from, a has the largest gradient: −3"
+        assert keyed(drawing, "grad")["a",].datum == -3.0
+    recurrent = viz.draw_graph(viz.gradient_flow(scalar_rnn(4)), name="my net").drawing.scene
+    assert recurrent.title.startswith("my net keeps ")
+
+
+def test_weights_of_the_same_name_say_whose_they_are() -> None:
+    net = nn.scalar.MLP(2, [2, 1])
+    root = net([Value(1.0, label="x1"), Value(-2.0, label="x2")])
+    drawing = viz.draw_graph(root).drawing
+    said = [text.plain for text in keyed(drawing, "name").values()]
+    own = [w for w in said if w.startswith(("w", "b"))]
+    assert len(own) == len(set(own)) == len(net.parameters())
+    assert {"w0, layers.0/neurons.1", "b, layers.1/neurons.0"} <= set(own)
+    assert {said["kind"] for _, said in viz.trace(root).nodes(data=True) if said["name"].startswith("x")} == {"leaf"}
+
+
+def test_states_carry_their_step_and_their_number_is_that_of_the_step() -> None:
+    names = keyed(viz.draw_graph(scalar_rnn(3)).drawing, "name")
+    assert {names[f"rnn/t{t}/h",].plain for t in range(3)} == {"h0", "h1", "h2"}
+    assert list(names["rnn/t2/h",].words) == [("h", 0), ("2", -1)]
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -450,18 +559,13 @@ def test_draw_shows_zero_and_nan_with_looks_of_their_own(factor: float, look: st
 
 def test_draw_does_not_run_words_out_of_their_fields() -> None:
     drawing = viz.draw_graph(Value(2.0, label="a" * 500) * Value(-1e-30, label="wwwwwwwwwwwwwwwwwwwwwwwwwww")).drawing
-    from viz.typography import text_width
-
-    groups = [g for g in parsed(drawing).iter(SVG + "g") if g.find(SVG + "rect") is not None]
-    assert len(groups) == 4
-    for group in groups:
-        box = group.find(SVG + "rect")
-        assert box is not None
-        left, right = float(box.get("x") or 0), float(box.get("x") or 0) + float(box.get("width") or 0)
-        for e in group.iter(SVG + "text"):
-            half = text_width(e.text or "", 11) / 2
-            assert left <= float(e.get("x") or 0) - half
-            assert float(e.get("x") or 0) + half <= right
+    boxes = keyed(drawing, "glyph")
+    fields = [item for what in ("name", "data", "grad") for item in keyed(drawing, what).items()]
+    assert len(fields) == 8
+    for (node,), text in fields:
+        left, top, right, bottom = boxes[node,].extent
+        assert left <= text.extent[0] < text.extent[2] <= right
+        assert top <= text.extent[1] < text.extent[3] <= bottom
 
 
 def test_arrows_point_forwards_with_the_values_and_back_with_the_messages() -> None:
@@ -505,6 +609,8 @@ def test_numbers_too_small_for_four_decimals_are_not_written_as_zero() -> None:
     a = Value(1e-9, label="a")
     y = a * Value(-2e6)
     y.backward()
-    svg = viz.draw_graph(y).drawing.svg
-    assert {"data 1.00e-9", "data -2.00e6", "grad -2.00e6"} <= set(re.findall(r">([^<>]+)</text>", svg))
-    assert "-0.0000" not in viz.draw_graph(Value(-0.0)).drawing.svg
+    drawing = viz.draw_graph(y).drawing
+    assert {"data 10⁻⁹", "data -2.00·10⁶", "grad -2.00·10⁶"} <= set(words(drawing))
+    assert keyed(drawing, "data")["a",].datum == 1e-9
+    assert keyed(drawing, "grad")["a",].datum == -2e6
+    assert "-0.0000" not in words(viz.draw_graph(Value(-0.0)).drawing)

@@ -16,9 +16,10 @@ import pytest
 
 import viz
 from microgradrnn import Tensor, Value, grad, mark, scope
+from microgradrnn.nn import scalar
 from tests.viz.nets import last_loss
 from tests.viz.svgs import pointing
-from viz.pictures.film import ARRIVAL, STOPS
+from viz.pictures.film import ARRIVAL, MOST, STOPS
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -34,7 +35,24 @@ def scalar_rnn(T: int = 3) -> tuple[Value, list[Value]]:
 
 
 def words(drawing: viz.Drawing) -> list[str]:
-    return ["".join(e.itertext()) for e in ET.fromstring(drawing.svg).iter(SVG + "text")]
+    """Everything that is written."""
+    assert drawing.scene is not None
+    return drawing.scene.words.split("\n")
+
+
+def keyed(drawing: viz.Drawing, kind: str) -> dict[Any, Any]:
+    """The items of one kind, by the rest of their keys."""
+    assert drawing.scene is not None
+    return {item.key[1:]: item for item, _, _ in drawing.scene.keyed(kind)}  # type: ignore[index]
+
+
+def story(drawing: viz.Drawing) -> list[str]:
+    """What is told in a frame: what happens, and its numbers; the lines of each put together."""
+    assert drawing.scene is not None
+    said = ["", ""]
+    for item, _, _ in drawing.scene.keyed("story"):
+        said[item.key[1]] += f" {item.plain}"  # type: ignore[index, attr-defined]
+    return [line.strip() for line in said]
 
 
 def test_every_message_is_upstream_times_local_and_sums_are_the_gradients() -> None:
@@ -74,50 +92,91 @@ def test_an_array_is_summed_message_by_message() -> None:
 def test_values_come_first_and_then_one_message_after_the_other() -> None:
     root, _ = scalar_rnn(T=2)
     film = viz.draw_film(root)
-    nodes = viz.trace(root)
-    computed = sum(said["kind"] == "computed" for _, said in nodes.nodes(data=True))
-    first = words(film[0])
-    assert first.count("data") == computed, "nothing is computed yet"
-    assert not [w for w in first if w.startswith("grad ")]
-    seed = film.stills[computed + 1]
-    assert [w for w in words(film[seed]) if w.startswith("grad ")] == ["grad 1.0000", "grad of h = 1.0000"]
+    computed = sum(said["kind"] == "computed" for _, said in viz.trace(root).nodes(data=True))
+    nothing = [text for text in keyed(film[0], "data").values() if text.plain == "data"]
+    assert len(nothing) == computed, "nothing is computed yet"
+    assert all(text.datum is None for text in keyed(film[0], "grad").values())
+    seed = film[film.stills[computed + 1]]
+    assert [text.datum for text in keyed(seed, "grad").values() if text.datum is not None] == [1.0]
+    assert story(seed) == ["Backward: it starts at the end", "grad of h1 = 1.0000"]
     for j, (still, m) in enumerate(zip(film.stills[computed + 2:], film.messages, strict=False), 1):
-        now = words(film[still])
-        assert now[-2].startswith(f"Backward: message {j} of {len(film.messages)}, from ")
-        assert f"upstream {m.upstream:.4f} × local derivative {m.local:.4f} = {m.message:.4f}" in now[-1]
+        what, numbers = story(film[still])
+        assert what.startswith(f"Backward: message {j} of {len(film.messages)}, from ")
+        assert f"upstream {m.upstream:.4f} × local derivative {m.local:.4f} = {m.message:.4f}" in numbers
         arrived = {n.input: n.after for n in film.messages[:j]} | {film.messages[0].consumer: 1.0}
-        assert sorted(w for w in now if re.match(r"grad -?\d", w)) == sorted(f"grad {g:.4f}" for g in arrived.values())
+        shown = {node: text.datum for (node,), text in keyed(film[still], "grad").items() if text.datum is not None}
+        assert shown == arrived
+        assert keyed(film[still], "message")[m.consumer, m.k].datum == m.message
         assert film.seconds[still] == ARRIVAL
     assert len(film) == len(film.stills) + len(STOPS) * len(film.messages)
-    assert words(film[-1])[-2] == "Done"
+    assert story(film[-1])[0] == "Done"
 
 
 def test_the_arrow_of_a_message_points_at_the_input_it_is_for() -> None:
     film = viz.draw_film(scalar_rnn()[0])
-    now = film.theme.now
+    theme = film.scene.theme
     assert pointing(film[0].svg)
-    assert not pointing(film[0].svg, fill=now)
-    assert len(back := pointing(film[-1].svg, fill=now)) == len(film.messages)
+    assert not pointing(film[0].svg, fill=theme.now)
+    assert len(back := pointing(film[-1].svg, fill=theme.now)) == len(film.messages)
     assert all(x < 0 for x, _ in back), "inputs stand to the left of what reads them"
-    assert all(x > 0 for frame in (0, -1) for x, _ in pointing(film[frame].svg, fill=film.theme.wire))
+    assert all(x > 0 for frame in (0, -1) for x, _ in pointing(film[frame].svg, fill=theme.wire))
 
 
 def test_the_layout_is_the_same_in_all_frames() -> None:
     film = viz.draw_film(scalar_rnn()[0])
-    boxes = [[(e.get("x"), e.get("y"), e.get("width")) for e in ET.fromstring(frame.svg).iter(SVG + "rect")
-              if e.get("rx") == "3"] for frame in film]
-    assert len(set(map(str, map(sorted, boxes)))) == 1
+    places = [{key: (box.x, box.y, box.w) for key, box in keyed(frame, "glyph").items()} for frame in film]
+    assert all(there == places[0] for there in places)
     assert len({(frame.width, frame.height) for frame in film}) == 1
 
 
-def test_words_fit_into_their_picture() -> None:
-    film = viz.draw_film(Value(2.0, label="a" * 60) * Value(3.0, label="b" * 60))
-    from viz.typography import text_width
+def test_the_title_says_where_the_largest_gradient_is_and_the_summary_gives_numbers() -> None:
+    root, leaves = scalar_rnn()
+    film = viz.draw_film(root, name="y")
+    found = {str(leaf.symbol): abs(g) for leaf, g in zip(leaves, grad(root, leaves), strict=True)}
+    largest = max(found, key=found.__getitem__)
+    assert film.scene.title.startswith(f"Of all that y is computed from, {largest} has the largest gradient: ")
+    assert film.scene.summary.startswith(f"{len(film.messages)} messages. ")
+    assert film.scene.title in film.svg
 
-    for frame in film:
-        for e in ET.fromstring(frame.svg).iter(SVG + "text"):
-            if e.get("text-anchor") is None:
-                assert float(e.get("x") or 0) + text_width(e.text or "", 13) <= frame.width
+
+def test_speed_shortens_every_frame_and_must_be_positive() -> None:
+    film, fast = (viz.draw_film(scalar_rnn(T=1)[0], speed=speed) for speed in (1.0, 4.0))
+    assert fast.seconds == [seconds / 4 for seconds in film.seconds]
+    assert f"animation:{sum(fast.seconds):.2f}s" in fast.svg
+    for speed in (0, -1.0, math.inf, math.nan):
+        with pytest.raises(ValueError, match="speed is a positive number, 2 for twice as fast"):
+            viz.draw_film(scalar_rnn(T=1)[0], speed=speed)
+
+
+@pytest.mark.parametrize("shape", [(1,), (1, 1), (2, 1, 1)])
+def test_arrays_of_any_size_are_numbers_or_norms(shape: tuple[int, ...]) -> None:
+    x = Tensor(np.full(shape, 3.0), label="x")
+    film = viz.draw_film((x * x).sum())
+    size = math.sqrt(np.size(x.data))
+    assert keyed(film[-1], "grad")["x",].datum == pytest.approx(6 * size)
+    assert ("‖grad‖ 8.5" if size > 1 else "grad 6.0000") in words(film[-1])
+
+
+def test_a_long_film_shows_steps_as_boxes_and_says_so() -> None:
+    loss = last_loss("lstm", T=20)
+    film, flow = viz.draw_film(loss), viz.gradient_flow(loss)
+    folded = viz.fold(flow, by="step")
+    assert len(film.messages) <= MOST < len(flow.messages)
+    for m in film.messages:
+        assert m.message == pytest.approx(folded.edges[m.input, m.consumer, m.k]["message"], rel=1e-12)
+    assert [m.after for m in film.messages if m.input == "V"] == [pytest.approx(flow.gradients["V"])]
+    assert f"{len(flow.messages)} messages are too many for a film: each time step is one box." in film.scene.summary
+
+
+def test_a_film_of_an_mlp_goes_by_layers() -> None:
+    net = scalar.MLP(2, [16, 16, 1])
+    root = net([Value(1.0, label="x1"), Value(-2.0, label="x2")])
+    film = viz.draw_film(root)
+    sent = [(m.consumer, m.input) for m in film.messages]
+    assert sent[:2] == [("layers.2", "layers.1"), ("layers.1", "layers.0")]
+    assert set(sent[2:]) == {("layers.0", "x1"), ("layers.0", "x2")}
+    flow = viz.gradient_flow(root)
+    assert {m.input: m.after for m in film.messages[2:]} == {x: pytest.approx(flow.gradients[x]) for x in ("x1", "x2")}
 
 
 # ------------------------------------------------------------------------------------------------ files
@@ -127,10 +186,13 @@ def test_the_animated_svg_shows_at_every_moment_what_the_frame_shows() -> None:
     style = "".join(root.find(SVG + "style").itertext())  # type: ignore[union-attr]
     assert "step-end infinite" in style
     assert "prefers-reduced-motion" in style
+    assert root.get("tabindex") == "0"
+    assert re.search(r"svg:hover \S+,svg:focus \S+\{animation-play-state:paused\}", style)
     rules = {name: [(float(at), seen) for at, seen in re.findall(r"([\d.]+)%\{visibility:(\w+)\}", body)]
              for name, body in re.findall(r"@keyframes ([\w-]+)\{((?:[^{}]*\{[^{}]*\})+)\}", style)}
     assert len(rules) > 10
-    static = [e for e in root if e.get("class") is None and e.tag not in (SVG + "style", SVG + "title")]
+    aside = (SVG + "style", SVG + "title", SVG + "desc")
+    static = [e for e in root if e.get("class") is None and e.tag not in aside]
     clock, total = 0.0, sum(film.seconds)
     for j, seconds in enumerate(film.seconds):
         at = 100 * (clock + seconds / 2) / total
@@ -141,7 +203,7 @@ def test_the_animated_svg_shows_at_every_moment_what_the_frame_shows() -> None:
                     seen += [ET.tostring(e) for e in group]
                 if j == len(film) - 1:
                     assert group.get("visibility") == [state for when, state in rules[str(name)] if when <= at][-1]
-        frame = [ET.tostring(e) for e in ET.fromstring(film[j].svg) if e.tag != SVG + "title"]
+        frame = [ET.tostring(e) for e in ET.fromstring(film[j].svg) if e.tag not in aside]
         assert sorted(seen) == sorted(frame)
         clock += seconds
 
@@ -150,7 +212,8 @@ def test_the_svg_is_self_contained_and_the_same_every_time() -> None:
     film = viz.draw_film(scalar_rnn()[0])
     assert not re.search(r"<script|https?://(?!www\.w3\.org/2000/svg)|url\(|@import", film.svg)
     assert film.svg == viz.draw_film(scalar_rnn()[0]).svg
-    assert film._repr_mimebundle_()["image/svg+xml"] == film.svg
+    shown = film._repr_mimebundle_()["image/svg+xml"]
+    assert re.sub(r"<style>@media\(prefers-color-scheme:dark\).*?</style>", "", shown, count=1) == film.svg
 
 
 def test_the_gif_has_every_frame_for_its_time_and_loops(tmp_path: Path) -> None:
@@ -171,7 +234,8 @@ def test_the_gif_has_every_frame_for_its_time_and_loops(tmp_path: Path) -> None:
 def test_a_film_that_is_too_large_for_a_gif_is_refused_at_once(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
     pytest.importorskip("resvg_py")
-    film = replace(viz.draw_film(Value(2.0) * 3.0), width=22_000.0, height=100_000.0)
+    film = viz.draw_film(Value(2.0) * 3.0)
+    film = replace(film, scene=replace(film.scene, width=22_000.0, height=100_000.0))
     with pytest.raises(ValueError, match=r"frames of 22000 x 100000 pixels are too much for a GIF; save as \.svg"):
         film.save(tmp_path / "x.gif")
     assert not list(tmp_path.iterdir())
@@ -189,8 +253,11 @@ def test_a_folder_gets_the_stills(ending: str, tmp_path: Path) -> None:
 
 # ------------------------------------------------------------------------------------------------ refusals
 def test_refusals(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"messages are too many for a film \(150 at most\).*viz.draw_unrolled"):
-        viz.draw_film(last_loss("lstm", T=30))
+    y: Any = Value(1.0)
+    for _ in range(MOST + 1):
+        y = y.tanh()
+    with pytest.raises(ValueError, match=rf"messages are too many for a film \({MOST} at most\).*mg.scope.*draw_graph"):
+        viz.draw_film(y)
     with pytest.raises(ValueError, match="rankdir is 'LR' or 'TB', got 'up'"):
         viz.draw_film(Value(1.0) * 2, rankdir="up")
     with pytest.raises(TypeError, match="expected a Value or a Tensor, got float"):

@@ -22,7 +22,7 @@ import viz
 from microgradrnn import Tensor, Value, mark, nn, scope
 from viz.graph.export import as_dot, as_graphml, as_json, from_json
 from viz.layout import arrange
-from viz.render.markup import FORBIDDEN
+from viz.render.svg import FORBIDDEN
 
 LABELS = {
     "script": "</svg><script>alert(1)</script>", "style": "</style><style>*{display:none}",

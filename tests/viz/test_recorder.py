@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from microgradrnn import Tensor, mark, nn, optim, scope, sigmoid
 from microgradrnn.training import fit
 from tests.viz.nets import own_cell, two_layers
 from viz.graph.reachable import reachable
+from viz.scene.items import Area, Scene
 
 XS = np.random.default_rng(0).standard_normal((12, 2, 3))
 YS = np.random.default_rng(1).integers(0, 4, (12, 2))
@@ -309,16 +309,71 @@ def test_a_run_that_is_cut_and_taken_up_again_has_recorded_what_a_straight_one_h
 
 
 # ------------------------------------------------------------------------------------------------ the drawing
-def test_the_drawing_has_a_square_for_each_number_and_a_line_for_each_gate() -> None:
+def picture(recorder: viz.Recorder, **options: Any) -> Scene:
+    """The scene of its picture."""
+    scene: Scene = recorder.draw(**options).scene
+    return scene
+
+
+def squares(scene: Scene, kind: str) -> float:
+    """The area of everything of one kind."""
+    areas = [item for item, _, _ in scene.keyed(kind) if isinstance(item, Area)]
+    return sum((corners[2][0] - corners[0][0]) * (corners[2][1] - corners[0][1])
+               for area in areas for corners in area.outlines)
+
+
+def test_the_picture_has_a_square_for_each_number_and_a_line_for_each_gate() -> None:
     run = Training(every=1)
     for _ in range(4):
         run.step()
+    recorder = run.recorder
+    assert recorder is not None
+    scene = picture(recorder)
+    whole = squares(scene, "heat")
+    assert {item.key for item, _, _ in scene.keyed("heat")} == {("heat", lag) for lag in range(12)}
+    state = recorder.state_dict()
+    state["norms"] = np.array(state["norms"])
+    state["norms"][1, 6:] = math.nan  # half of one of four records
+    again = viz.Recorder(every=1)
+    again.load_state_dict(state)
+    assert squares(picture(again), "heat") == pytest.approx(whole * 7 / 8)
+    gates = {item.key[1]: item for item, _, _ in scene.keyed("gate") if len(item.key) == 2}  # type: ignore[index, arg-type]
+    assert {name: item.datum for name, item in gates.items()} == {
+        name: pytest.approx(rows[-1].mean()) for name, rows in recorder.gates.items()}
+    means = recorder.gates["f"].mean(axis=1)
+    assert f"mean of f over batch, units and steps: {means[0]:.3f} at first, {means[-1]:.3f} at last" == gates["f"].note
+
+
+def test_colours_say_what_is_left_of_lag_0() -> None:
+    recorder = viz.Recorder(every=1)
+    run = Training(every=1)
+    run.step()
     assert run.recorder is not None
-    svg = run.recorder.draw().svg
-    squares = sum(d.count("M") for d in re.findall(r'<path d="([^"]+)" stroke="#\w+" stroke-width="[\d.]+"/>', svg))
-    assert squares == 2 * 4 * 12  # the norms, and below them the share of the carry
-    means = run.recorder.gates["f"].mean(axis=1)
-    assert f"mean of f over batch, units and steps: {means[0]:.3f} at first, {means[-1]:.3f} at last" in svg
+    state = run.recorder.state_dict()
+    state["norms"] = np.array([[0.5] * 6 + [5.0] + [5e-4] * 5])
+    recorder.load_state_dict(state)
+    fills = {item.key[1]: item.fill for item, _, _ in picture(recorder).keyed("heat")}  # type: ignore[index, attr-defined]
+    theme = viz.Theme()
+    assert fills[0] == theme.change(2 / 3), "lag 0 is 1 in every picture"
+    assert fills[6] == theme.change(1.0), "more than at lag 0: exploding"
+    assert fills[11] == theme.change(0.0), "the least of all: vanishing"
+
+
+def test_the_title_says_how_far_back_the_gradient_reaches_now_and_at_first() -> None:
+    run = Training(every=1)
+    run.step()
+    recorder = run.recorder
+    assert recorder is not None
+    state = recorder.state_dict()
+    for key in ("norms", "carry", "gate f", "gate i", "gate o"):
+        state[key] = np.repeat(state[key], 2, axis=0)
+    state["norms"] = np.array([[1.0] * 3 + [1e-3] * 9, [1.0] * 7 + [1e-3] * 5])
+    state |= {"updates": np.array([0, 1]), "count": 2, "horizons": np.array([2.0, 6.0])}
+    recorder.load_state_dict(state)
+    said = "The gradient of the net reaches 6 steps back at update 1; at update 0 it reached 2"
+    assert picture(recorder).title == said
+    assert picture(recorder, name="my LSTM").title == said.replace("the net", "my LSTM")
+    assert "Horizon at the last record: 6." in picture(recorder).summary
 
 
 def test_a_horizon_that_the_record_does_not_reach_beyond_is_said_to_be_open() -> None:
@@ -329,7 +384,7 @@ def test_a_horizon_that_the_record_does_not_reach_beyond_is_said_to_be_open() ->
         assert run.recorder.horizons[-1] == T - 1
         assert run.recorder.horizon().open  # type: ignore[union-attr]
         assert run.recorder.records()[-1]["open"]
-        said.append(re.findall(r'x="770"[^>]*>(lag ≥? ?\d+)<', run.recorder.draw().svg)[0])
+        said += [item.plain for item, _, _ in picture(run.recorder).keyed("horizon") if item.key == ("horizon", 1)]  # type: ignore[attr-defined]
     assert said == ["lag ≥ 11", "lag ≥ 4"]
 
 
@@ -338,13 +393,14 @@ def test_exact_zeros_and_what_is_not_finite_are_told_apart() -> None:
     run.step()
     recorder = run.recorder
     assert recorder is not None
-    assert "exactly 0" not in recorder.draw().svg
+    assert "exactly zero" not in picture(recorder).words
     state = recorder.state_dict()
     state["norms"] = np.array([[1.0] * 10 + [0.0, math.inf]])
     recorder.load_state_dict(state)
-    svg = recorder.draw().svg
-    assert "grey: exactly 0" in svg
-    assert "#d55e00" in svg
+    scene = picture(recorder)
+    assert {"exactly zero", "NaN or infinite"} <= set(scene.words.split("\n"))
+    fills = {item.key[1]: item.fill for item, _, _ in scene.keyed("heat")}  # type: ignore[index, attr-defined]
+    assert (fills[10], fills[11]) == (scene.theme.nothing, scene.theme.alarm)
 
 
 def test_records_are_plain_numbers() -> None:

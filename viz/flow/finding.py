@@ -26,10 +26,10 @@ def finding(flow: Flow, net: str = "") -> str:
     'The RNN keeps 1.3·10⁻⁵ of its gradient over 8 steps'
     """
     found = recurrent(flow.graph)
-    net = net or name_of(flow.graph)
+    net = net or (name_of(flow.graph) if found else result(flow.graph))
     profile = next(iter(profiles(flow, -1)), None) if found else None
     if profile is None or not profile.lags:
-        return capital(f"{net}: the gradient at each operation")
+        return capital(largest(flow, net))
     start, lag = profile.at(0), max(profile.lags)
     end = profile.at(lag)
     if start is not None and start > 0 and lag == 0:
@@ -44,6 +44,29 @@ def finding(flow: Flow, net: str = "") -> str:
     if not math.isfinite(end):
         return capital(f"the gradient of {net} is no longer finite after {lag} step{'s' * (lag > 1)} back")
     return capital(f"{net} {kept(end / start)} {steps}")
+
+
+def largest(flow: Flow, net: str) -> str:
+    """Of a graph without a loop: which of all that is given has the largest gradient.
+
+    >>> from microgradrnn import Value
+    >>> from viz.flow.messages import gradient_flow
+    >>> y = Value(2.0, label="a") * Value(3.0, label="b")
+    >>> largest(gradient_flow(y), "y")
+    'Of all that y is computed from, a has the largest gradient: 3'
+    """
+    given = [node for node in flow.graph if not flow.graph.in_degree(node) and flow.gradients.get(node)]
+    if not given:
+        return f"no gradient arrives at anything that {net} is computed from"
+    node = max(given, key=lambda node: flow.gradients[node])
+    name = flow.graph.nodes[node].get("symbol") or flow.graph.nodes[node]["name"]
+    return f"Of all that {net} is computed from, {name} has the largest gradient: {short(flow.gradients[node])}"
+
+
+def result(graph: nx.MultiDiGraph) -> str:
+    """What the result of a graph is called."""
+    said = graph.nodes[graph.graph["root"]]
+    return str(said.get("symbol") or f"the {said.get('op', said['name'])}")
 
 
 def kept(share: float) -> str:

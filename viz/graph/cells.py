@@ -462,7 +462,7 @@ class _Folder:
         """A node's name, where it has one; None, if its operation is to be written out."""
         said = self.said(node)
         if "symbol" in said and not top:
-            return self.dated(node, str(said["symbol"]))
+            return self.dated(node, self.names.get(node, str(said["symbol"])))
         if said["kind"] == "constant":
             return f"{said['value']:g}" if "value" in said and said["shape"] == "()" else self.first_state(node) or "x"
         if not top and node in self.where:
@@ -488,7 +488,7 @@ class _Folder:
 
     def unnamed(self, node: str) -> str:
         """What is written for a node that has no name, and is too long to be written out."""
-        op = str(self.said(self.origin(node))["op"])
+        op = str(self.said(self.origin(node)).get("op", "getitem"))  # what is given is only moved about
         sign = op in HELD or op in ("matmul", "affine") or op in PLUMBING
         return UNNAMED if sign else f"{SIGNS.get(op, op)}({UNNAMED})"
 

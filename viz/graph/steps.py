@@ -437,7 +437,10 @@ def _adopt(graph: nx.MultiDiGraph, found: list[Layer], at: dict[str, set[int]]) 
 
 
 def weight_names(graph: nx.MultiDiGraph) -> dict[str, str]:
-    """What to call parameters and leaves: their symbol, else W1, W2, ... in the order of making; inputs have none."""
+    """What to call parameters and leaves: their symbol, else W1, W2, ... in the order of making; inputs have none.
+
+    Without a loop, weights that have one symbol are numbered, ``V_1`` and ``V_2``: they are of different layers.
+    """
     leaves = sorted((said["order"], node) for node, said in graph.nodes(data=True)
                     if said["kind"] in ("parameter", "leaf"))
     names = {node: graph.nodes[node].get("symbol") for _, node in leaves}
@@ -452,7 +455,14 @@ def weight_names(graph: nx.MultiDiGraph) -> dict[str, str]:
             while f"W{count}" in taken:
                 count += 1
             names[node] = f"W{count}"
-    return {node: name for node, name in names.items() if name is not None}
+    found = {node: name for node, name in names.items() if name is not None}
+    if several:
+        return found
+    alike: dict[str, list[str]] = {}
+    for node, name in found.items():
+        alike.setdefault(name, []).append(node)
+    return found | {node: f"{name}_{j}" for name, nodes in alike.items() if len(nodes) > 1
+                    for j, node in enumerate(nodes, 1)}
 
 
 def has_several_steps(graph: nx.MultiDiGraph) -> bool:

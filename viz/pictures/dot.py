@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import graphviz
 import networkx as nx
@@ -28,8 +29,8 @@ from viz.layout.arrange import GraphvizError, by_graphviz
 from viz.numbers import short
 from viz.pictures.value_graph import edges, fields_of, messages, picture
 from viz.render.drawing import Drawing
-from viz.render.markup import clean
-from viz.theme import DEFAULT, Theme, need_theme
+from viz.render.svg import clean
+from viz.theme import Theme, need_theme
 
 NO_DOT = (
     "this needs Graphviz' dot program, which was not found. Install it (apt install graphviz, brew install graphviz, "
@@ -131,7 +132,7 @@ class Digraph(graphviz.Digraph):  # type: ignore[misc]
 
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> dict[str, str]:
         try:
-            return {"image/svg+xml": self.drawing.svg, "text/plain": str(self.source)}
+            return {"image/svg+xml": self.drawing._repr_svg_(), "text/plain": str(self.source)}
         except MissingToolError:
             return {"text/plain": str(self.source)}
 
@@ -147,14 +148,14 @@ def graphviz_makes(source: str, format: str) -> tuple[bytes, str]:
 
 def size_of(svg: str) -> tuple[float, float]:
     """The width and height that an SVG says it has, in pixels (Graphviz gives points)."""
-    width, height = (float(re.search(rf'<svg[^>]*\b{side}="([\d.]+)', svg)[1])  # type: ignore[index]
-                     for side in ("width", "height"))
+    root = ElementTree.fromstring(svg)
+    width, height = (float(root.get(side, "0").removesuffix("pt")) for side in ("width", "height"))
     return width * 4 / 3, height * 4 / 3
 
 
 def draw_graph(root: Node | nx.MultiDiGraph | Flow, *, flow: Flow | None = None, rankdir: str = "LR",
-               theme: Theme = DEFAULT) -> graphviz.Digraph:
-    """Every value, gradient and operation of a graph. For small graphs: eight steps of an LSTM are 20,000 pixels wide.
+               name: str | None = None, theme: Theme | str | None = None) -> graphviz.Digraph:
+    """Every value, gradient and operation of a graph. One that is wider than ``theme.page`` is wrapped into rows.
 
     Nets with steps are easier to read in `viz.draw_unrolled` or `viz.draw_rolled`, or folded first (`viz.fold`).
 
@@ -162,7 +163,8 @@ def draw_graph(root: Node | nx.MultiDiGraph | Flow, *, flow: Flow | None = None,
         root: a `Value` or a `Tensor`, a graph from `trace`, or a `Flow` from `gradient_flow`.
         flow: shows the norms of a `gradient_flow` where ``.grad`` is 0 or not there, and on every edge.
         rankdir: ``LR``, left to right, or ``TB``, downwards.
-        theme: colours.
+        name: what the root is called in the title.
+        theme: sizes and colours; ``"dark"``, or a `Theme`.
 
     Returns:
         A `graphviz.Digraph`. ``.save("x.svg")`` (or .png, .pdf, .gv) writes it, ``.drawing`` is the picture as a
@@ -178,7 +180,7 @@ def draw_graph(root: Node | nx.MultiDiGraph | Flow, *, flow: Flow | None = None,
     >>> "a | data 2.0000 | grad 3.0000" in draw_graph(y).source
     True
     """
-    need_theme(theme)
+    theme = need_theme(theme)
     if rankdir not in ("LR", "TB"):
         raise ValueError(f"draw_graph: rankdir is 'LR' or 'TB', got {rankdir!r}")
     if isinstance(root, Flow):
@@ -188,7 +190,7 @@ def draw_graph(root: Node | nx.MultiDiGraph | Flow, *, flow: Flow | None = None,
     need_drawable("draw_graph", root)
     graph = root if isinstance(root, nx.MultiDiGraph) else trace(root)
     dot = as_digraph(graph, flow, rankdir, theme)
-    dot._paint = lambda: picture(graph, flow, rankdir, theme)
+    dot._paint = lambda: picture(graph, flow, rankdir, theme, name)
     dot._original = dot.source
     return dot
 
@@ -224,7 +226,7 @@ def as_digraph(graph: nx.MultiDiGraph, flow: Flow | None, rankdir: str, theme: T
     names = {node: f"n{j}" for j, node in enumerate(graph)}
     for node, said in graph.nodes(data=True):
         colour = theme.colour(said.get("symbol"), said.get("role")) or theme.ink
-        fields = " | ".join(map(record_text, fields_of(node, said, flow)))
+        fields = " | ".join(record_text(one.plain) for one in fields_of(node, said, flow))
         record = f"{{ {fields} }}" if rankdir == "LR" else fields  # braces turn a record round
         dot.node(names[node], label=record, shape="record", color=colour, tooltip=graphviz.nohtml(tip(node)),
                  style="dashed" if said["kind"] == "constant" else "solid")

@@ -1,18 +1,14 @@
 """Backprop as a film: first the values, then each message on its way, and the gradients as they add up.
 
-`draw_film` runs the reverse pass once, writing down every message, and paints the same `Sheet` frame after frame:
-nothing moves but what happens. A film is a list of parts, each shown from one frame to another, so that a single frame,
-a GIF and an animated SVG (whose parts CSS shows and hides, without a script) are three ways to read one list.
+`draw_film` runs the reverse pass once, writing down every message, and shows the same `Sheet` frame after frame:
+nothing moves but what happens. `viz.render.film` makes the files.
 """
 
 from __future__ import annotations
 
-import io
-import zlib
-from collections import Counter
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import networkx as nx
@@ -20,23 +16,29 @@ import numpy as np
 
 from microgradrnn.engine import Node, Value
 from microgradrnn.engine.backward import reverse
-from microgradrnn.files import write_whole
-from viz.errors import MissingToolError
-from viz.graph.size import need_drawable
+from viz.flow.messages import gradient_flow
+from viz.folding.contract import Group, contract
+from viz.folding.fold import fold
+from viz.graph.size import need_drawable, small_enough
 from viz.graph.trace import norm, traced
 from viz.numbers import decimals, short
-from viz.pictures.value_graph import Sheet, along, fields_of, sign
-from viz.progress import progress
-from viz.render.drawing import Drawing
-from viz.render.markup import document, element, text
-from viz.theme import DEFAULT, Theme, need_theme
-from viz.typography import shorten, text_width
+from viz.pictures.sheet import Field, Sheet, along, sign
+from viz.pictures.value_graph import LEAST, describe, discovery, fields_of, summary
+from viz.render.film import Frames, Part
+from viz.scene.chart import heading
+from viz.scene.items import Group as Moved
+from viz.scene.items import Item, Scene, Text, circle
+from viz.theme import Theme, need_theme
+from viz.typography import shorten, wrapped
 
-MOST = 150  # messages: longer films nobody watches
-MOST_PIXELS = 1e9  # of all frames of a GIF: some minutes of painting
-HEAD = 50.0  # pixels for the words above the graph
+MOST = 80  # messages: longer films nobody watches
 VALUE, SEED, TRAVEL, ARRIVAL, END = 0.7, 1.6, 0.16, 1.5, 3.0  # seconds
 STOPS = (0.0, 0.35, 0.7)  # where on its edge a message is seen, from the operation on
+PAUSED = "The animated SVG pauses under the pointer."
+
+
+class Norm(float):
+    """The norm of numbers of which no more is known."""
 
 
 class Message(NamedTuple):
@@ -52,191 +54,52 @@ class Message(NamedTuple):
     after: Any
 
 
-class Part(NamedTuple):
-    """Markup that is seen from frame ``start`` until before frame ``stop``."""
-
-    layer: int
-    markup: str
-    start: int
-    stop: int
-
-
-@dataclass
-class Frames:
-    """A film.
-
-    Attributes:
-        parts: what is seen, and when; in the order of painting.
-        seconds: how long each frame is shown.
-        stills: the frames in which something has just arrived; the others show a message on its way.
-        messages: every message, in the order of sending.
-        width, height: in pixels.
-
-    ``len(frames)`` counts the frames, ``frames[j]`` is one of them, a `Drawing`; ``frames[-1]`` is the last.
-    """
-
-    parts: list[Part]
-    seconds: list[float]
-    stills: list[int]
-    messages: list[Message]
-    width: float
-    height: float
-    theme: Theme = DEFAULT
-    name: str = "backpropagation"
-    laid_out_by: str = ""
-
-    def __len__(self) -> int:
-        return len(self.seconds)
-
-    def __getitem__(self, j: int) -> Drawing:
-        if not -len(self) <= j < len(self):
-            raise IndexError(f"frame {j} of {len(self)}")
-        j %= len(self)
-        return self._drawn("".join(part.markup for part in self.parts if part.start <= j < part.stop), f"frame {j + 1}")
-
-    def __iter__(self) -> Iterator[Drawing]:
-        return (self[j] for j in range(len(self)))
-
-    def _drawn(self, body: str, which: str) -> Drawing:
-        drawing = document(body, self.width, self.height, self.theme, f"{self.name}, {which}")
-        return Drawing(drawing.svg, drawing.width, drawing.height, self.laid_out_by)
-
-    @property
-    def svg(self) -> str:
-        """The film as one SVG that plays by itself, in a loop, without a script; where motion is unwanted, its end."""
-        total, last = sum(self.seconds), len(self)
-        times = [100 * sum(self.seconds[:j]) / total for j in range(last + 1)]
-        prefix = f"f{zlib.crc32(''.join(part.markup for part in self.parts).encode()):x}"
-        spans = sorted({part[2:] for part in self.parts} - {(0, last)})
-        classes = {span: f"{prefix}-{j}" for j, span in enumerate(spans)}
-        rules = [f"[class^={prefix}]{{animation:{total:.2f}s step-end infinite}}"]
-        for (start, stop), name in classes.items():
-            frames = [(0.0, start == 0), *([(times[start], True)] if start else []),
-                      *([(times[stop], False)] if stop < last else [])]
-            rules.append(f"@keyframes {name}{{"
-                         + "".join(f"{at:.4f}%{{visibility:{'visible' if seen else 'hidden'}}}" for at, seen in frames)
-                         + f"}}.{name}{{animation-name:{name}}}")
-        rules.append(f"@media(prefers-reduced-motion:reduce){{[class^={prefix}]{{animation:none}}}}")
-        body = "".join(
-            part.markup if part[2:] == (0, last) else
-            element("g", part.markup, class_=classes[part[2:]], visibility="visible" if part.stop == last else "hidden")
-            for part in self.parts
-        )
-        return self._drawn(element("style", "".join(rules)) + body, "every message").svg
-
-    def save(self, path: str | Path, ending: str = ".svg") -> Path:
-        """Write the film.
-
-        Args:
-            path: ``x.svg`` plays by itself in a browser and in a README; ``x.gif`` plays everywhere; anything
-                without an ending is a folder, for the stills: ``000.svg``, ``001.svg``, ...
-            ending: of the files in a folder: ``.svg``, ``.png`` or ``.pdf``.
-
-        Raises:
-            ValueError: if the path has another ending, or the film is too large for a GIF.
-            MissingToolError: for ``.gif``, without Pillow or resvg-py; for stills as in `Drawing.save`.
-        """
-        path = Path(path)
-        kind = path.suffix.lower()
-        if kind not in (".svg", ".gif", ""):
-            raise ValueError(f"save: {path.name!r} ends in {kind}; a film is an .svg or .gif, or a folder of stills")
-        content = self.svg.encode() if kind == ".svg" else self.gif() if kind == ".gif" else b""
-        (path if not kind else path.parent).mkdir(parents=True, exist_ok=True)
-        if kind:
-            write_whole(path, content)
-        else:
-            for j, still in enumerate(self.stills):
-                self[still].save(path / f"{j:03}{ending}")
-        return path
-
-    def gif(self) -> bytes:
-        """The film as an animated GIF, in a loop."""
-        try:
-            import resvg_py  # noqa: F401  (for the frames, see Drawing.png)
-            from PIL import Image
-        except ImportError as error:
-            raise MissingToolError(f'GIF needs Pillow and resvg-py, and there is no {error.name}: pip install '
-                                   '"microgradrnn[gif]". Without them, save as .svg: it plays by itself in every '
-                                   "browser.") from None
-        zoom = 2 if self.width <= 900 else 1
-        if len(self) * self.width * self.height * zoom**2 > MOST_PIXELS:
-            size = f"{len(self)} frames of {self.width:.0f} x {self.height:.0f} pixels"
-            raise ValueError(f"save: {size} are too much for a GIF; save as .svg, which plays by itself in every "
-                             "browser, or take fewer steps or units")
-
-        def pixels(j: int) -> np.ndarray:
-            r, g, b = np.asarray(Image.open(io.BytesIO(self[j].png(zoom))).convert("RGB"), dtype=np.int64).T
-            return ((r << 16) | (g << 8) | b).T
-
-        colours: Counter[int] = Counter()
-        for j in (0, len(self) // 2, len(self) - 1):
-            values, counts = np.unique(pixels(j), return_counts=True)
-            colours.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
-        palette = np.array([colour for colour, _ in colours.most_common(256)])  # one for all frames: nothing flickers
-
-        def image(j: int) -> Any:
-            shown = pixels(j)
-            values, places = np.unique(shown, return_inverse=True)
-            nearest = np.abs(channels(values)[:, None] - channels(palette)).sum(2).argmin(1)
-            frame = Image.fromarray(nearest.astype(np.uint8)[places.reshape(shown.shape)])
-            frame.putpalette(channels(palette).astype(np.uint8).tobytes())
-            return frame
-
-        images = map(image, progress(range(len(self)), "frames"))
-        buffer = io.BytesIO()
-        next(images).save(buffer, format="GIF", save_all=True, append_images=images, loop=0,
-                          duration=[round(1000 * s) for s in self.seconds])
-        return buffer.getvalue()
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"image/svg+xml": self.svg, "text/plain": repr(self)}
-
-    def __repr__(self) -> str:
-        return (f"Frames({len(self.messages)} messages, {len(self)} frames, {sum(self.seconds):.0f} s, "
-                f"{self.width:.0f} x {self.height:.0f} pixels)")
-
-
-def draw_film(root: Node, seed: Any = None, *, rankdir: str = "LR", theme: Theme = DEFAULT) -> Frames:
+def draw_film(root: Node, seed: Any = None, *, rankdir: str = "LR", speed: float = 1.0, name: str | None = None,
+              theme: Theme | str | None = None) -> Frames:  # fmt: skip
     """The reverse pass of a small graph, message by message, as a film. Touches no ``.grad``.
 
     First each value appears, in the order of computing. Then each message travels from an operation to the input that
     it is for; the words on top say what it is (upstream × local, for plain numbers), and the input's gradient is the
-    running sum of what has arrived. The layout is that of `viz.draw_graph`, and the same in all frames.
+    running sum of what has arrived. The layout is that of `viz.draw_graph`, and the same in all frames. Where there are
+    more than 80 messages, time steps or modules are single boxes, as `viz.fold` makes them.
 
     Args:
         root: what to differentiate; one number, unless a seed is given.
         seed: the cotangent of the root; 1 by default.
         rankdir: ``LR``, left to right, or ``TB``, downwards.
-        theme: sizes and colours.
+        speed: 2 is twice as fast, 0.5 half as fast.
+        name: what the root is called in the title.
+        theme: sizes and colours; ``"dark"``, or a `Theme`.
 
     Raises:
         TypeError: if root is no node.
-        ValueError: if no gradient flows, the graph is too large for a film, or rankdir is neither.
+        ValueError: if no gradient flows, the graph is too large for a film, rankdir is neither, or the speed is not
+            positive.
 
     >>> x = Value(3.0, label="x")
     >>> film = draw_film(x * x + 1)
     >>> [(m.input, m.upstream, m.local, m.message, m.after) for m in film.messages]
     [('multiply', 1.0, 1.0, 1.0, 1.0), ('x', 1.0, 3.0, 3.0, 3.0), ('x', 1.0, 3.0, 3.0, 6.0)]
     """
-    need_theme(theme)
+    theme = need_theme(theme)
     if rankdir not in ("LR", "TB"):
         raise ValueError(f"draw_film: rankdir is 'LR' or 'TB', got {rankdir!r}")
-    need_drawable("draw_film", root)
-    graph, ids = traced(root)
-    if graph.number_of_edges() > 2 * MOST:
-        raise too_long(graph.number_of_edges())
-    sent, gradients = passed(root, seed, ids)
-    if len(sent) > MOST:
-        raise too_long(len(sent))
-    return _Film(graph, sent, gradients, rankdir, theme).frames()
+    if not 0 < speed < math.inf:
+        raise ValueError(f"draw_film: speed is a positive number, 2 for twice as fast, got {speed!r}")
+    need_drawable("draw_film", root, steps_fold=True)
+    note = ""
+    sent: list[Message] = []
+    if small := small_enough(root, 4 * MOST, False):
+        graph, ids = traced(root)
+        sent, gradients = passed(root, seed, ids)
+    if not small or len(sent) > MOST:
+        graph, sent, gradients, note = in_boxes(root, seed)
+    film = Film(graph, sent, gradients, rankdir, theme, note, name).frames()
+    film.seconds = [seconds / speed for seconds in film.seconds]
+    return film
 
 
-def too_long(count: int) -> ValueError:
-    """What to do instead."""
-    return ValueError(f"draw_film: {count} messages are too many for a film ({MOST} at most). Take fewer steps "
-                      "or units; viz.draw_unrolled draws long nets, viz.gradient_flow measures every message")
-
-
+# ------------------------------------------------------------------------------------------------ the messages
 def passed(root: Node, seed: Any, ids: dict[Node, str]) -> tuple[list[Message], dict[str, Any]]:
     """Every message of the reverse pass, in the order of sending, and the gradient of every node."""
     sent: list[Message] = []
@@ -262,29 +125,93 @@ def local(consumer: Node, k: int) -> float:
     return float(consumer.op.pull(k, 1.0, consumer.data, consumer.args, consumer.params))
 
 
+def in_boxes(root: Node, seed: Any) -> tuple[nx.MultiDiGraph, list[Message], dict[str, Any], str]:
+    """The same with time steps or modules as single boxes: the largest graph that is no longer than a film may be.
+
+    Raises:
+        ValueError: if there is none; with what to do.
+    """
+    flow = gradient_flow(root, seed)
+    fewest = flow.graph.number_of_edges()
+    for graph, what in foldings(flow):
+        sent = norms_sent(graph)
+        if len(sent) <= MOST and len(graph) < len(flow.graph):
+            gradients = {node: Norm(said["gradient"]) for node, said in graph.nodes(data=True) if "gradient" in said}
+            note = f"{len(flow.messages)} messages are too many for a film: {what} is one box."
+            if any(said.get("count", 1) > 1 for *_, said in graph.edges(data=True)):
+                note += " Several messages as one: the root of the sum of their squares; added up, they may cancel."
+            return graph, sent, gradients, note
+        fewest = min(fewest, len(sent))
+    raise ValueError(f"draw_film: {fewest} messages are too many for a film ({MOST} at most). Name the parts of the "
+                     "net, with mg.scope(name), and each is one box; or take fewer steps or units. viz.draw_graph "
+                     "draws all of it in rows, viz.gradient_flow measures every message")
+
+
+def foldings(flow: Any) -> Iterator[tuple[nx.MultiDiGraph, str]]:
+    """Smaller graphs, and what a box of each stands for."""
+    graph = flow.graph
+    if any("step" in said for _, said in graph.nodes(data=True)):
+        yield fold(flow, by="step"), "each time step"
+        yield fold(flow, by="step", repeat=2), "each time step, and the run of those in the middle,"
+    if any("path" in said for _, said in graph.nodes(data=True)):
+        yield fold(flow, by="module"), "each layer"
+        yield with_weights(fold(flow, by="module")), "each layer, with its weights,"
+
+
+def with_weights(graph: nx.MultiDiGraph) -> nx.MultiDiGraph:
+    """Each box takes in the weights that it alone reads."""
+    taken: dict[str, list[str]] = {}
+    for node, said in graph.nodes(data=True):
+        readers = set(graph.successors(node))
+        if said["kind"] == "parameter" and len(readers) == 1 and graph.nodes[box := readers.pop()]["kind"] == "folded":
+            taken.setdefault(box, []).append(node)
+    return contract(graph, [Group(box, (box, *weights), {"name": graph.nodes[box]["name"]})
+                            for box, weights in taken.items()])
+
+
+def norms_sent(graph: nx.MultiDiGraph) -> list[Message]:
+    """The messages of a folded graph, in an order in which they can be sent. A gradient is known when all are there."""
+    made = sorted((node for node in graph if graph.in_degree(node)), key=lambda node: -graph.nodes[node]["order"])
+    edges = [(v, k, u, said["message"]) for v in made
+             for u, _, k, said in sorted(graph.in_edges(v, keys=True, data=True), key=lambda edge: edge[2])
+             if "message" in said]
+    last = {u: (v, k) for v, k, u, _ in edges}
+    return [Message(v, k, u, None, None, Norm(size), None,
+                    Norm(graph.nodes[u]["gradient"]) if last[u] == (v, k) and "gradient" in graph.nodes[u] else None)
+            for v, k, u, size in edges]
+
+
+# ------------------------------------------------------------------------------------------------ numbers in words
 def said(x: Any) -> str:
     """A number, or the norm of several.
 
-    >>> said(0.5), said(12345678.0), said(np.ones(4))
-    ('0.5000', '1.23e7', '‖2‖')
+    >>> said(0.5), said(12345678.0), said(np.ones(4)), said(np.ones((1, 1)))
+    ('0.5000', '1.23·10⁷', 'norm 2', '1.0000')
     """
-    if isinstance(x, np.ndarray) and x.size != 1:
-        return f"‖{short(norm(x))}‖"
-    return decimals(float(x))
+    if isinstance(x, np.ndarray):
+        return decimals(x.item()) if x.size == 1 else f"norm {short(norm(x))}"
+    return f"norm {short(x)}" if isinstance(x, Norm) else decimals(float(x))
 
 
-def channels(colours: np.ndarray) -> np.ndarray:
-    """Red, green and blue of colours written as one number, 0xrrggbb."""
-    return np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=-1)
+def brief(x: Any) -> str:
+    """The same on a wire: a norm is its number alone."""
+    return said(x).removeprefix("norm ")
 
 
-def grad_field(g: Any) -> str:
+def single(x: Any) -> float:
+    """The number itself, or the norm of several."""
+    return float(x.item() if isinstance(x, np.ndarray) and x.size == 1 else norm(x) if isinstance(x, np.ndarray) else x)
+
+
+def grad_field(g: Any) -> Field:
     """What the record says of a gradient: as in `viz.draw_graph`."""
-    return f"‖grad‖ {short(norm(g))}" if isinstance(g, np.ndarray) and g.size != 1 else f"grad {said(g)}"
+    words = said(g)
+    return Field((((f"‖grad‖ {words[5:]}" if words.startswith("norm ") else f"grad {words}"), 0),), "grad", single(g))
 
 
+# ------------------------------------------------------------------------------------------------ the film
 @dataclass
-class _Film:
+class Film:
     """A film in the making: `show` puts something where it stays until something else is put there."""
 
     graph: nx.MultiDiGraph
@@ -292,46 +219,80 @@ class _Film:
     gradients: dict[str, Any]
     rankdir: str
     theme: Theme
-    parts: list[Part] = field(default_factory=list)
+    note: str = ""
+    called: str | None = None
+    parts: list[tuple[int, Part]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     stills: list[int] = field(default_factory=list)
-    shown: dict[tuple[int, Any], tuple[str, int]] = field(default_factory=dict)
+    shown: dict[tuple[int, Any], tuple[list[Item], int]] = field(default_factory=dict)
+    told: list[tuple[int, str, str]] = field(default_factory=list)
 
-    WIRES, OPERATIONS, RECORDS, NUMBERS, TOKEN, WORDS = range(6)
+    WIRES, OPERATIONS, RECORDS, NUMBERS, TOKEN = range(5)
 
     def frames(self) -> Frames:
-        self.values = {node: fields_of(node, self.bare(node)) for node in self.graph}
+        """The whole film."""
+        bare = {node: {key: x for key, x in about.items() if key not in ("grad", "grad_norm", "gradient")}
+                for node, about in self.graph.nodes(data=True)}
+        self.values = {node: fields_of(node, about) for node, about in bare.items()}
         sums = {node: [grad_field(g)] for node, g in self.gradients.items()}
         for m in self.sent:
-            sums[m.input].append(grad_field(m.after))
-        widest = {node: [*fields, *([max(sums[node], key=len)] if node in sums else [])]
+            if m.after is not None:
+                sums[m.input].append(grad_field(m.after))
+        small = self.theme.small
+        widest = {node: [*fields, *([max(sums[node], key=lambda one: one.width(small))] if node in sums else [])]
                   for node, fields in self.values.items()}
-        self.sheet = Sheet(self.graph, widest, self.theme, self.rankdir, gap=34.0, head=HEAD)
-        self.grad: dict[str, str] = {}
+        self.sheet = Sheet(self.graph, widest, self.theme, self.rankdir, gap=30.0)
+        self.spots = self.sheet.spots({(m.input, m.consumer, m.k): brief(m.message) for m in self.sent}, bold=True)
+        self.grad: dict[str, Field] = {}
         self.forward()
         self.backward()
-        for (layer, _), (markup, start) in self.shown.items():
-            self.parts.append(Part(layer, markup, start, len(self.seconds)))
-        parts = sorted((part for part in self.parts if part.markup and part.start < part.stop), key=lambda p: p.layer)
-        words = max((text_width(w, self.theme.size) for w in self.said), default=0.0) + 2 * self.theme.margin
-        page = self.sheet.finished("", "", least=words)
-        root = self.graph.nodes[self.graph.graph["root"]]
-        name = f"backpropagation from {root.get('symbol', root['name'])}"
-        return Frames(parts, self.seconds, self.stills, self.sent, page.width, page.height, self.theme, name,
-                      page.laid_out_by)
+        for (layer, _), (items, start) in self.shown.items():
+            self.parts.append((layer, Part(items, start, len(self.seconds))))
+        return self.finished()
+
+    def finished(self) -> Frames:
+        """The parts below the title and the words that tell the story."""
+        margin, sheet = self.theme.margin, self.sheet
+        width = max(sheet.width, min(sheet.room, LEAST + 100))
+        sizes = {node: single(g) for node, g in self.gradients.items()}
+        found = discovery(self.graph, sizes, self.called)
+        words = " ".join(filter(None, [self.note, describe(self.graph, sheet, len(self.sent) - len(self.spots))]))
+        top = heading(found, width, self.theme, f"Backpropagation, message by message. {words} {PAUSED}")
+        size, y = self.theme.size, margin + top.height + 10
+        lines = [(start, wrapped(above, width, size, bold=True), wrapped(below, width, size))
+                 for start, above, below in self.told]
+        many, more = max(len(above) for _, above, _ in lines), max(len(below) for _, _, below in lines)
+        low = y + 19 * (many + more) + 12
+        last, parts = len(self.seconds), [Part([top.at(margin, margin)], 0, len(self.seconds))]
+        for (start, above, below), stop in zip(lines, [*(start for start, _, _ in lines[1:]), last], strict=True):
+            items: list[Item] = [Text(margin, y + 15 + 19 * j, said, size, bold=True, key=("story", 0))
+                                 for j, said in enumerate(above)]
+            items += [Text(margin, y + 15 + 19 * (many + j), said, size, key=("story", 1))
+                      for j, said in enumerate(below)]
+            parts.append(Part(items, start, stop))
+        parts += [Part([Moved(part.items, margin, low)], part.start, part.stop)
+                  for _, part in sorted(self.parts, key=lambda pair: pair[0]) if part.items and part.start < part.stop]
+        by = sheet.rows[0]
+        scene = Scene([], width + 2 * margin, low + sheet.height + margin + 4, found,
+                      f"{len(self.sent)} messages. " + summary(words, sizes, self.graph), self.theme,
+                      laid_out_by=str(by).removeprefix("laid out by "))
+        return Frames(parts, self.seconds, self.stills, scene, self.sent, by.by)
 
     # ------------------------------------------------------------------------------------------------ the story
     def forward(self) -> None:
-        self.said: list[str] = []
+        """Each value, in the order of computing."""
         for u, v, k in self.graph.edges(keys=True):
             self.show(self.WIRES, (v, k), self.sheet.wire(u, v, k))
-        for node, about in self.graph.nodes(data=True):
-            if "op" in about:
+        for pill in self.sheet.pills():
+            self.show(self.RECORDS, pill, self.sheet.pill(*pill))
+        for node in self.graph:
+            if "op" in self.graph.nodes[node]:
                 self.show(self.OPERATIONS, node, self.sheet.operation(node))
-            self.record(node, known="op" not in about)
+            self.record(node, known=not self.graph.in_degree(node))
         self.words("Forward: what is given", "parameters, inputs and constants")
         self.still(VALUE * 2)
-        made = sorted((about["order"], node) for node, about in self.graph.nodes(data=True) if "op" in about)
+        made = sorted((about["order"], node) for node, about in self.graph.nodes(data=True)
+                      if self.graph.in_degree(node))
         for _, node in made:
             self.record(node, lit=True)
             self.words("Forward: every operation computes its value", self.computed(node))
@@ -339,85 +300,108 @@ class _Film:
             self.record(node)
 
     def backward(self) -> None:
+        """Each message, in the order of sending."""
         root = self.graph.graph["root"]
-        self.grad[root] = grad_field(self.gradients[root])
+        if root in self.gradients:
+            self.grad[root] = grad_field(self.gradients[root])
         self.record(root, lit=True)
-        self.words("Backward: it starts at the end", f"grad of {self.name(root)} = {said(self.gradients[root])}")
+        self.words("Backward: it starts at the end", f"grad of {self.name(root)} = {said(self.gradients.get(root, 1))}")
         self.still(SEED)
         self.record(root)
         for j, m in enumerate(self.sent, 1):
             edge = (m.input, m.consumer, m.k)
-            self.words(f"Backward: message {j} of {len(self.sent)}, from {self.sign(m.consumer)} to "
-                       f"{self.name(m.input)}", self.product(m))
-            self.show(self.WIRES, edge[1:], self.sheet.wire(*edge, stroke=self.theme.now, width=2.6, head="back"))
+            story = f"Backward: message {j} of {len(self.sent)}, from {self.sign(m.consumer)} to {self.name(m.input)}"
+            self.words(story, self.product(m))
+            self.show(self.WIRES, edge[1:], self.sheet.sending(*edge, 2.6, said(m.message)))
             for stop in STOPS:
-                self.token(edge, stop)
+                x, y = along(self.sheet.route(*edge), 1 - stop)
+                self.show(self.TOKEN, None, [circle(x, y, 7.0, fill=self.theme.now, stroke=self.theme.paper,
+                                                    stroke_width=2.0, key=("token",))])
                 self.seconds.append(TRAVEL)
-            self.show(self.TOKEN, None, "")
-            self.grad[m.input] = grad_field(m.after)
+            self.show(self.TOKEN, None, [])
+            if m.after is not None:
+                self.grad[m.input] = grad_field(m.after)
             self.record(m.input, lit=True)
-            self.show(self.NUMBERS, edge, self.sheet.number(*edge, said(m.message), bold=True))
-            self.words(None, self.added(m))
+            source = self.sheet.source(m.input, m.consumer)[1]
+            if source != "is":
+                self.show(self.RECORDS, (m.input, source[1]), self.sheet.pill(m.input, source[1], lit=True))
+            self.number(edge, m, bold=True)
+            self.words(story, self.added(m))
             self.still(ARRIVAL)
             self.record(m.input)
-            self.show(self.WIRES, edge[1:], self.sheet.wire(*edge, stroke=self.theme.now, width=1.4, head="back"))
-            self.show(self.NUMBERS, edge, self.sheet.number(*edge, said(m.message)))
+            if source != "is":
+                self.show(self.RECORDS, (m.input, source[1]), self.sheet.pill(m.input, source[1]))
+            self.show(self.WIRES, edge[1:], self.sheet.sending(*edge, 1.4, said(m.message)))
+            self.number(edge, m)
         self.words("Done", "every gradient is the sum of the messages that arrived")
         self.still(END)
 
     # ------------------------------------------------------------------------------------------------ what is seen
-    def show(self, layer: int, key: Any, markup: str) -> None:
+    def show(self, layer: int, key: Any, items: list[Item]) -> None:
+        """From now on."""
         if old := self.shown.get((layer, key)):
-            self.parts.append(Part(layer, *old, len(self.seconds)))
-        self.shown[layer, key] = markup, len(self.seconds)
+            self.parts.append((layer, Part(*old, len(self.seconds))))
+        self.shown[layer, key] = items, len(self.seconds)
 
     def still(self, seconds: float) -> None:
+        """A frame in which something has arrived."""
         self.stills.append(len(self.seconds))
         self.seconds.append(seconds)
 
     def record(self, node: str, *, known: bool = True, lit: bool = False) -> None:
-        *others, data = self.values[node]
-        grad = [self.grad.get(node, "grad")] if node in self.gradients else []
-        fields = [*others, data if known else data.split(" ")[0], *grad]
+        """The record of a value, with what is known by now."""
+        fields = [one if known or one.what != "data" else Field(((one.plain.split(" ")[0], 0),), "data")
+                  for one in self.values[node]]
+        if node in self.gradients:
+            fields.append(self.grad.get(node, Field((("grad", 0),), "grad")))
         self.show(self.RECORDS, node, self.sheet.record(node, fields, lit=lit))
 
-    def token(self, edge: tuple[str, str, int], share: float) -> None:
-        x, y = along(self.sheet.route(*edge), 1 - share)
-        self.show(self.TOKEN, None, element("circle", cx=x, cy=y, r=7.0, fill=self.theme.now, stroke=self.theme.paper,
-                                            stroke_width=2.0))
+    def number(self, edge: tuple[str, str, int], m: Message, *, bold: bool = False) -> None:
+        """The number of a message on its wire."""
+        if spot := self.spots.get(edge[1:]):
+            self.show(self.NUMBERS, edge,
+                      self.sheet.number(edge[1:], spot, brief(m.message), single(m.message), bold=bold))
 
-    def words(self, above: str | None, below: str) -> None:
-        m = self.theme.margin
-        if above is not None:
-            self.show(self.WORDS, 0, text(m, m + 14, above, anchor="start", font_weight="bold"))
-        self.show(self.WORDS, 1, text(m, m + 34, below, anchor="start"))
-        self.said += [above or "", below]
+    def words(self, above: str, below: str) -> None:
+        """What is told from now on."""
+        self.told.append((len(self.seconds), above, below))
 
     # ------------------------------------------------------------------------------------------------ in words
-    def bare(self, node: str) -> dict[str, Any]:
-        return {key: x for key, x in self.graph.nodes[node].items() if key not in ("grad", "grad_norm")}
-
     def name(self, node: str) -> str:
-        about = self.graph.nodes[node]
-        return shorten(about["symbol"], 20) if "symbol" in about else f"the {self.sign(node)}"
+        """What a value is called."""
+        if node in self.sheet.names:
+            return shorten("".join(part for part, _ in self.sheet.names[node]), 28)
+        return f"the {self.sign(node)}"
 
     def sign(self, node: str) -> str:
-        return sign(self.graph.nodes[node]) if "sign" in self.graph.nodes[node] else self.graph.nodes[node]["kind"]
+        """The sign of its operation, or what else it is."""
+        about = self.graph.nodes[node]
+        return sign(about) if "sign" in about else about["kind"] if about["kind"] != "folded" else shorten(node, 28)
 
     def computed(self, node: str) -> str:
+        """How a value was computed."""
         about = self.graph.nodes[node]
+        if "op" not in about:
+            return f"{shorten(node, 40)}, {about['members']} nodes"
         inputs = sorted((k, u) for u, _, k in self.graph.in_edges(node, keys=True))
         values = [self.graph.nodes[u] for _, u in inputs]
-        left = ", ".join(said(v["value"]) if "value" in v else v["shape"] for v in values[:4])
+        left = ", ".join(said(v["value"]) if "value" in v else v.get("shape", v["name"]) for v in values[:4])
         result = said(about["value"]) if "value" in about else f"shape {about['shape']}, ‖data‖ {short(about['norm'])}"
         return f"{self.sign(node)} ({left}{', …' if len(values) > 4 else ''}) = {result}"
 
     def product(self, m: Message) -> str:
+        """What a message is."""
+        if m.upstream is None:
+            many = self.graph.edges[m.input, m.consumer, m.k].get("count", 1)
+            return f"{many} messages, together of {said(m.message)}" if many > 1 else f"of {said(m.message)}"
         if m.local is None:
             return f"upstream {said(m.upstream)}, through the derivative of {self.sign(m.consumer)}: {said(m.message)}"
         return f"upstream {said(m.upstream)} × local derivative {said(m.local)} = {said(m.message)}"
 
     def added(self, m: Message) -> str:
+        """What a message does where it arrives."""
+        if m.after is None:
+            return self.product(m)
         whole = f"grad of {self.name(m.input)} = "
         if m.before is None:
             return f"{self.product(m)};   {whole}{said(m.after)}"

@@ -12,6 +12,7 @@ from typing import Any
 
 import networkx as nx
 
+from viz.flow.finding import result
 from viz.flow.messages import Flow
 from viz.graph.cells import Cell, Glyph, one_cell
 from viz.graph.labels import need_labels
@@ -128,16 +129,19 @@ def without_steps(graph: nx.MultiDiGraph, flow: Flow | None, name: str | None,
     cell = one_cell(graph, layer, [0])
     tree = as_tree(graph, layer, cell)
     if tree is None:
-        return in_ranks(graph, flow, name or "graph", layer, cell, theme)
+        return in_ranks(graph, flow, name or result(graph), layer, cell, theme)
     return as_drawn(graph, flow, name or "tree", labels, layer, cell, tree, theme)
 
 
 def as_layer(graph: nx.MultiDiGraph) -> Layer:
-    """The graph as one step. Parameters, and leaves that are read at several places, are weights."""
+    """The graph as one step. Parameters are weights; where none are marked, so are leaves that are read at several
+    places.
+    """
+    marked = any(said["kind"] == "parameter" for _, said in graph.nodes(data=True))
     return Layer("", {0: {
         said.get("path", "") + said["name"] if "path" in said else said["name"]: node
         for node, said in graph.nodes(data=True)
-        if said["kind"] == "computed" or (said["kind"] == "leaf" and graph.out_degree(node) <= 1)
+        if said["kind"] == "computed" or (said["kind"] == "leaf" and (marked or graph.out_degree(node) <= 1))
     }})
 
 

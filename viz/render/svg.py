@@ -26,14 +26,17 @@ def svg(scene: Scene) -> str:
     >>> svg(Scene([Text(3, 4, "a < b")], 10, 10, "less"))[-68:]
     'height="10" fill="#ffffff"/><text x="3" y="4">a &lt; b</text></svg>\n'
     """
-    theme = scene.theme
     ids = {stamp: f"{UNKNOWN}{j}" for j, stamp in enumerate(scene.stamps.items)}
-    writer = Writer(ids, theme.size)
+    writer = Writer(ids, scene.theme.size)
     stamps = "".join(f'<g id="{ids[stamp]}">{writer.all(items)}</g>' for stamp, items in scene.stamps.items.items())
     body = (f"<defs>{stamps}</defs>" if stamps else "") + writer.all(scene.items)
     # Two pictures in one page must not take each other's stamps, and the same program must write the same file.
-    body = body.replace(UNKNOWN, f"p{crc32(body.encode()) & 0xFFFFFF:x}-")
-    size = {"width": float(scene.width), "height": float(scene.height)}
+    return document(scene, body.replace(UNKNOWN, f"p{crc32(body.encode()) & 0xFFFFFF:x}-"))
+
+
+def document(scene: Scene, body: str, **more: str) -> str:
+    """The whole file around what was painted already; more attributes of its outermost element."""
+    theme, size = scene.theme, {"width": float(scene.width), "height": float(scene.height)}
     words = element("title", escape(clean(scene.title)))
     if scene.summary:
         words += element("desc", escape(clean(scene.summary)))
@@ -43,7 +46,7 @@ def svg(scene: Scene) -> str:
     return element("svg", words + paper + body, xmlns="http://www.w3.org/2000/svg", **size,
                    viewBox=f"0 0 {number(scene.width)} {number(scene.height)}", role="img",
                    aria_label=scene.title, font_family=theme.font, font_size=float(theme.size),
-                   fill=theme.ink) + "\n"
+                   fill=theme.ink, **more) + "\n"
 
 
 class Writer:
