@@ -1,8 +1,7 @@
-"""Geometry of whole pictures, read back from the SVG: nothing overlaps, nothing is cut, no wire runs through a box."""
+"""Whole pictures: nothing overlaps, nothing is cut, no wire runs through a box, and every number is the flow's."""
 
 from __future__ import annotations
 
-import re
 from itertools import combinations
 from typing import Any
 
@@ -11,11 +10,10 @@ import pytest
 
 import viz
 from microgradrnn import Tensor, Value, nn, scope, tanh
+from tests.viz.legible import faults, tight
 from tests.viz.nets import own_cell
-from tests.viz.svgs import of, points, shapes, wording
-from viz.layout.geometry import Place, Route
-from viz.theme import DEFAULT
-from viz.typography import text_width
+from viz.graph.steps import Edge
+from viz.scene.items import Box, Extent, Item, Scene, Wire, moved, overlap
 
 T, B = 4, 2
 XS = np.random.default_rng(1).standard_normal((T, B, 3))
@@ -105,96 +103,62 @@ PICTURES: dict[str, Any] = {
 }
 
 
-def picture(name: str, with_flow: bool) -> viz.Drawing:
+def picture(name: str, with_flow: bool) -> tuple[Scene, viz.Flow | None]:
     root = PICTURES[name]()
-    return viz.draw_unrolled(root, flow=viz.gradient_flow(root) if with_flow else None, last=3,
-                        labels=dict(enumerate(["“", "word", "mm", "x"])))
+    flow = viz.gradient_flow(root) if with_flow else None
+    scene = viz.draw_unrolled(root, flow=flow, last=3, labels=dict(enumerate(["“", "word", "mm", "x"]))).scene
+    assert scene is not None
+    return scene, flow
 
 
-def solid(svg: str) -> list[Place]:
-    """What wires and other boxes keep away from: boxes, circles, pills."""
-    found = [Place(float(e.get("x", 0)) + float(e.get("width", 0)) / 2 + dx,
-                 float(e.get("y", 0)) + float(e.get("height", 0)) / 2 + dy,
-                 float(e.get("width", 0)), float(e.get("height", 0)))
-             for e, dx, dy in of(svg, "rect") if e.get("stroke") and e.get("fill") != DEFAULT.tile]
-    return found + [Place(float(e.get("cx", 0)) + dx, float(e.get("cy", 0)) + dy, 2 * float(e.get("r", 0)),
-                        2 * float(e.get("r", 0))) for e, dx, dy in of(svg, "circle")]
+def solid(scene: Scene) -> list[Extent]:
+    """What keeps away from other such things: boxes, circles and pills, but for the grounds of cells and dots."""
+    return [moved(item.extent, x, y) for item, x, y in scene.walk()
+            if isinstance(item, Box) and item.stroke and item.fill != scene.theme.tile
+            and not (isinstance(item.key, tuple) and item.key[0] == "output")]
 
 
-def written(svg: str) -> list[tuple[str, Place]]:
-    """Every text with the room it takes, on the safe side of what fonts do."""
-    found = []
-    for e, dx, dy in of(svg, "text"):
-        size = float(e.get("font-size", DEFAULT.size))
-        w = text_width(wording(e), size) * (0.93 if e.get("font-weight") != "bold" else 1.0)
-        x = float(e.get("x", 0)) + dx + (w / 2 if e.get("text-anchor") is None else 0.0)
-        found.append((wording(e), Place(x, float(e.get("y", 0)) + dy - size * 0.36, w, size * 0.74)))
-    return found
-
-
-def route(d: str) -> Route:
-    """A path read back."""
-    (x, y), *_ = points(d)
-    found = Route((x, y))
-    for command, rest in re.findall(r"([LHVC])([^MLHVClz]*)", d):
-        n = [float(number) for number in re.findall(r"-?[\d.]+", rest)]
-        if command == "C":
-            found.pieces.append(((n[0], n[1]), (n[2], n[3]), (n[4], n[5])))
-        else:
-            x, y = found.end
-            found.pieces.append(((n[0], y) if command == "H" else (x, n[0]) if command == "V" else (n[0], n[1]),))
-    return found
-
-
-def wires(svg: str) -> list[Route]:
-    """Every line that is drawn."""
-    return [route(e.get("d", "")).shifted(dx, dy) for e, dx, dy in of(svg, "path") if e.get("fill") == "none"]
-
-
-def near(box: Place, p: tuple[float, float]) -> bool:
-    return box.left - 2 <= p[0] <= box.right + 2 and box.top - 2 <= p[1] <= box.bottom + 2
-
-
-def pierced(wire: Route, boxes: list[Place]) -> list[Place]:
-    """The boxes that a wire runs through, but for those that it joins."""
-    xy = np.array(list(wire.points()))
-    return [box for box in boxes if not near(box, wire.start) and not near(box, wire.end)
-            and ((xy[:, 0] > box.left + 1) & (xy[:, 0] < box.right - 1)
-                 & (xy[:, 1] > box.top + 1) & (xy[:, 1] < box.bottom - 1)).any()]
+def within(inner: Extent, outer: Extent, slack: float = 1.0) -> bool:
+    return inner[0] >= outer[0] - slack and inner[2] <= outer[2] + slack
 
 
 @pytest.mark.parametrize("with_flow", [False, True])
 @pytest.mark.parametrize("name", PICTURES)
 def test_nothing_overlaps_nothing_is_cut_and_no_wire_runs_through_a_box(name: str, with_flow: bool) -> None:
-    drawing = picture(name, with_flow)
-    boxes, texts = solid(drawing.svg), written(drawing.svg)
+    scene, flow = picture(name, with_flow)
+    boxes, whole = solid(scene), (0.0, 0.0, scene.width, scene.height)
     assert len(boxes) > 2
-    assert not [(a, b) for a, b in combinations(boxes, 2) if a.overlaps(b)]
-    assert not [(words, box) for words, box in texts if box.left < -1 or box.right > drawing.width + 1
-                or box.top < 0 or box.bottom > drawing.height], "a text is cut by the edge"
-    for words, where in texts:
+    assert not faults(scene, max(scene.width, scene.theme.page)), "last=3 may be wider than a page"
+    assert not [(a, b) for a, b in combinations(boxes, 2) if overlap(a, b)]
+    for text, extent in scene.texts():
         for box in boxes:
-            if box.overlaps(where):
-                assert box.left - 0.5 <= where.left, f"{words!r} does not fit its box"
-                assert where.right <= box.right + 0.5, f"{words!r} does not fit its box"
-    assert not [(a[0], b[0]) for a, b in combinations(texts, 2) if a[1].overlaps(b[1])], "texts overlap"
-    for e, dx, dy in shapes(drawing.svg):
-        if e.get("d"):
-            assert all(0 <= x + dx <= drawing.width and 0 <= y + dy <= drawing.height
-                       for x, y in points(e.get("d", ""))), "a wire leaves the picture"
-    for wire in wires(drawing.svg):
-        assert not pierced(wire, boxes), wire
+            if overlap(tight(text, extent), box, 1.0):
+                assert within(extent, box, 3.0), f"{text.plain!r} does not fit its box"
+    for item, x, y in scene.walk():
+        if isinstance(item, Wire):
+            left, top, right, bottom = moved(item.extent, x, y)
+            assert within((left, top, right, bottom), whole, 0.0), "a wire leaves the picture"
+            assert 0 <= top <= bottom <= scene.height, "a wire leaves the picture"
+    shown = [item for item, _, _ in scene.walk() if item.datum is not None]
+    assert all(item.datum == number(flow, item) for item in shown)
+    assert bool(shown) is with_flow
 
 
-def test_the_checks_above_see_what_they_look_for() -> None:
-    svg = ('<svg xmlns="http://www.w3.org/2000/svg"><defs><g id="a">'
-           '<rect x="0" y="0" width="20" height="10" stroke="s"/>'
-           '<text x="10" y="8" text-anchor="middle">far too long</text></g></defs><use href="#a" x="30"/>'
-           '<g transform="translate(35,0)"><use href="#a" y="5"/></g>'
-           '<path fill="none" d="M0,3H40C50,3 90,3 90,5"/></svg>')
-    first, second = solid(svg)
-    assert (first.left, second.top) == (30, 5)
-    assert first.overlaps(second)
-    assert [words for words, where in written(svg) if where.right > first.right] == ["far too long"] * 2
-    assert pierced(wires(svg)[0], [first]) == [first]
-    assert wires(svg)[0].end == (90, 5)
+def number(flow: viz.Flow | None, item: Item) -> float:
+    """What an item must show, from the flow itself."""
+    assert flow is not None
+    assert isinstance(item.key, tuple)
+    kind, *what = item.key
+    if kind == "edge":
+        return float(flow.messages[Edge(*what)])
+    assert kind in ("state", "weight")
+    return float(flow.gradients.get(what[0], 0.0))
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_as_many_steps_as_fit_are_drawn_and_can_be_read(name: str) -> None:
+    root = PICTURES[name]()
+    for drawn in (root, viz.gradient_flow(root)):
+        scene = viz.draw_unrolled(drawn).scene
+        assert scene is not None
+        assert not faults(scene)

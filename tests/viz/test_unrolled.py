@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from functools import reduce
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -14,14 +13,13 @@ import pytest
 import viz
 from microgradrnn import Tensor, mark, nn, scope
 from tests.viz.nets import last_loss
-from tests.viz.svgs import SVG, of, shapes, wording
-from tests.viz.test_geometry import encoder_decoder, loss, own_stack, tree, wires
+from tests.viz.test_geometry import encoder_decoder, loss, own_stack, tree
 from viz.layout.cell import lay_out, mirrored
 from viz.layout.lanes import Net
 from viz.pictures.graph_without_steps import GraphWithoutSteps
 from viz.pictures.unrolled import block
+from viz.scene.items import Box, Scene, Use, Wire, moved
 from viz.theme import DEFAULT
-from viz.typography import text_width
 
 XS = np.random.default_rng(0).standard_normal((5, 2, 3))
 
@@ -34,8 +32,21 @@ def model(root: Any, **how: Any) -> Net:
     return one
 
 
-def titles(drawing: viz.Drawing) -> list[str]:
-    return [wording(e) for e in ElementTree.fromstring(drawing.svg).iter(SVG + "title")]
+def drawn(net: Any, **how: Any) -> Scene:
+    """The picture, before it is ink."""
+    scene = viz.draw_unrolled(net, **how).scene
+    assert scene is not None
+    return scene
+
+
+def written(net: Any, **how: Any) -> list[str]:
+    """Every text of the picture."""
+    return drawn(net, **how).words.split("\n")
+
+
+def notes(net: Any, **how: Any) -> list[str]:
+    """What is said where the pointer rests."""
+    return [item.note for item, _, _ in drawn(net, **how).walk() if item.note]
 
 
 def numbers(said: Iterable[str], pattern: str) -> list[float]:
@@ -70,31 +81,29 @@ def test_a_layer_that_runs_backwards_alone_shows_the_steps_it_took_last() -> Non
     _, h = nn.RNN(3, 4, rng=0)(np.ones((12, 1, 3)), reverse=True)
     one = model(h.sum(), last=3)
     assert one.lanes[0].shown == [0, 1, 2]
-    assert "9 ⋯" in [wording(e) for e, _, _ in of(viz.draw_unrolled(h.sum(), last=3).svg, "text")]
+    assert {"9 steps", "later"} <= set(written(h.sum(), last=3))
 
 
-@pytest.mark.parametrize("draw", [viz.draw_unrolled, viz.draw_rolled, viz.draw_long])
-def test_a_long_name_of_a_state_lies_between_the_cells(draw: Any) -> None:
+def test_a_long_name_of_a_state_lies_between_the_cells() -> None:
     h: Any = np.zeros((1, 4))
     for t in range(120):
         with scope("own", step=t):
             h = mark((h @ Tensor(np.eye(4), label="W") + 1).tanh(), "memory_state", role="hidden")
-    svg = draw(h.sum()).svg
-    tiles = [(dx + float(e.get("x", 0)), float(e.get("width", 0))) for e, dx, _ in of(svg, "rect", rx="10")]
-    names = [(dx + float(e.get("x", 0)), text_width(wording(e), DEFAULT.size) / 2) for e, dx, _ in of(svg, "text")
-             if wording(e).startswith("memor…")]
+    scene = drawn(h.sum())
+    cells = [moved(item.extent, x, y) for item, x, y in scene.walk() if isinstance(item, Box) and item.radius == 10]
+    names = [extent for text, extent in scene.texts() if text.plain.startswith("memor…")]
     assert len(names) > 1
-    assert all(abs(x - (left + width / 2)) >= width / 2 + half for x, half in names for left, width in tiles)
+    assert all(right <= cell[0] or left >= cell[2] for left, _, right, _ in names for cell in cells)
 
 
 def test_each_direction_says_its_name() -> None:
-    said = [wording(e) for e, _, _ in of(viz.draw_unrolled(loss("GRU", 2, True, True)).svg, "text")]
+    said = written(loss("GRU", 2, True, True))
     assert {"layer 1", "layer 2", "← backwards", "forwards →"} <= set(said)
 
 
 def test_the_two_directions_are_put_side_by_side_at_every_step() -> None:
-    drawing = viz.draw_unrolled(loss("RNN", 2, True, True))
-    assert sum(wording(e) == "‖" for e, _, _ in of(drawing.svg, "text")) == 8, "four steps, two layers"
+    scene = drawn(loss("RNN", 2, True, True), steps=(0, 3))
+    assert len(list(scene.keyed("joint"))) == 8, "four steps, two layers"
 
 
 # ------------------------------------------------------------------------------------------------ stacks
@@ -109,9 +118,9 @@ def test_the_wire_between_two_layers_shows_the_message_that_came_down_it() -> No
     flow = viz.gradient_flow(root)
     stack = next(node for node in flow.graph if node.endswith("layers.0/lstm/stack"))
     expected = [flow.messages[stack, t] for t in range(5)]  # type: ignore[index]
-    found = titles(viz.draw_unrolled(flow))
+    found = {item.note.split(": ")[0]: item.datum for item, _, _ in drawn(flow, last=5).keyed("edge") if item.note}
     for t, g in enumerate(expected):
-        assert numbers(found, rf"from h \(layer 1\) to layer 2 at t = {t}") == [pytest.approx(g, rel=1e-3)]
+        assert found[f"from h (layer 1) to layer 2 at t = {t}"] == g
     assert all(g > 0 for g in expected)
 
 
@@ -130,15 +139,17 @@ def test_two_cells_called_in_one_loop_are_joined_by_the_edge_itself() -> None:
                 if consumer.startswith("high") and ("low" in next(
                     u for u, _, n in flow.graph.in_edges(consumer, keys=True) if n == k))]
     assert len(expected) == 4
-    found = numbers(titles(viz.draw_unrolled(flow)), r"from h \(low, gru\) to high")
-    assert sorted(found) == pytest.approx(sorted(expected), rel=1e-3)
+    found = [item.datum for item, _, _ in drawn(flow, last=4).keyed("edge")
+             if item.note.startswith("from h (low, gru) to high")]
+    assert sorted(found, key=float) == sorted(expected)  # type: ignore[arg-type]
 
 
 def test_steps_of_all_layers_stand_in_the_same_columns() -> None:
-    drawing = viz.draw_unrolled(loss("LSTM", 2, False, True))
-    lefts = [round(float(e.get("x", 0)) + dx) for e, dx, _ in of(drawing.svg, "rect", fill=DEFAULT.tile)]
-    assert len(lefts) == 8
-    assert sorted(lefts[:4]) == sorted(lefts[4:])
+    cells = [(item.key[1], x + item.x) for item, x, _ in drawn(loss("LSTM", 2, False, True), last=4).keyed("cell")
+             if isinstance(item, Use) and isinstance(item.key, tuple)]
+    low, high = ([x for lane, x in cells if lane == f"layer {j}"] for j in (1, 2))
+    assert low == high
+    assert len(low) == 4
 
 
 def test_dropout_between_layers_does_not_part_them() -> None:
@@ -155,8 +166,9 @@ def test_a_decoder_goes_on_where_its_encoder_stopped() -> None:
     assert (encoder.offset, decoder.offset, decoder.after) == (0, 4, 0)
     assert one.columns == list(range(7))
     assert [lane.row for lane in model(encoder_decoder(2)).lanes] == [0, 1, 0, 1]
+    flow = viz.gradient_flow(encoder_decoder(1))
     assert any(said.startswith("from the last state of encoder to the first of decoder") for said in
-               titles(viz.draw_unrolled(viz.gradient_flow(encoder_decoder(1)))))
+               notes(flow, steps=(0, 6)))
 
 
 def test_a_part_of_an_encoder_decoder_can_be_drawn() -> None:
@@ -170,9 +182,9 @@ def test_a_loss_on_every_step_gets_a_wire_from_every_step_with_its_message() -> 
     flow = viz.gradient_flow(loss("LSTM", 1, False, True))
     stack = next(node for node in flow.graph if node.endswith("stack"))
     expected = [flow.messages[stack, t] for t in range(4)]  # type: ignore[index]
-    found = titles(viz.draw_unrolled(flow))
+    found = {item.note.split(": ")[0]: item.datum for item, _, _ in drawn(flow, last=4).keyed("edge") if item.note}
     for t, g in enumerate(expected):
-        assert numbers(found, f"from h at t = {t} to linear") == [pytest.approx(g, rel=1e-3)]
+        assert found[f"from h at t = {t} to linear (logits)"] == g
 
 
 def test_a_loss_that_reads_the_last_step_alone_gets_one_wire() -> None:
@@ -188,29 +200,28 @@ def test_losses_summed_in_the_loop_are_a_lane_of_their_own() -> None:
 
 # ------------------------------------------------------------------------------------------------ without steps
 def test_a_tree_is_drawn_as_a_tree_every_parent_above_its_children() -> None:
-    drawing = viz.draw_unrolled(viz.gradient_flow(tree((3, ((1, 4), (1, 5)), (7, (8, 2))))), labels=list("klmnopqr"))
-    boxes = [(wording(e), float(e.get("x", 0)) + dx, float(e.get("y", 0)) + dy)
-             for e, dx, dy in of(drawing.svg, "text")]
-    hidden, leaves = ([(x, y) for word, x, y in boxes if word.strip() == name] for name in ("h", "x"))
+    scene = drawn(viz.gradient_flow(tree((3, ((1, 4), (1, 5)), (7, (8, 2))))), labels=list("klmnopqr"))
+    boxes = [(text.plain.strip(), (left + right) / 2, top) for text, (left, top, right, _) in scene.texts()]
+    hidden, leaves = ([(x, y) for word, x, y in boxes if word == name] for name in ("h", "x"))
     assert len(hidden) == 7
     assert len({y for _, y in leaves}) == 1, "the leaves stand in one row, ..."
     under = sorted((x, word) for word, x, _ in boxes if word in set("klmnopqr"))
     assert "".join(word for _, word in under) == "klmnopqr", "... in the order of the sentence, ..."
-    assert [x for x, _ in under] == sorted(x for x, _ in leaves), "... each word under its leaf"
-    assert all(wire.start[1] > wire.end[1] for wire in wires(drawing.svg)), "children below parents"
+    assert [x for x, _ in under] == pytest.approx(sorted(x for x, _ in leaves)), "... each word under its leaf"
+    wires = [item for item, _, _ in scene.keyed("edge") if isinstance(item, Wire)]
+    assert all(route.start[1] > route.end[1] for wire in wires for route in wire.routes), "children below parents"
     assert "the same weights at all 7 nodes of the tree" in {word for word, _, _ in boxes}
 
 
 def test_a_tree_as_deep_as_it_is_long_is_drawn() -> None:
     h = nn.recurse(nn.TreeCell(2, rng=0), reduce(lambda a, b: (a, b), range(300)),
                    leaf=nn.Embedding(300, 2, rng=1))
-    drawing = viz.draw_unrolled(h.sum())
-    assert len(of(drawing.svg, "rect", fill=DEFAULT.paper, rx="10")) >= 300
+    assert len([item for item, _, _ in drawn(h.sum()).keyed("glyph")]) >= 599
 
 
 def test_a_checkpointed_net_has_no_steps_and_is_drawn_in_ranks() -> None:
     loss = nn.LSTM(3, 4, rng=0)(XS, checkpoint=2)[0].sum()
-    said = [wording(e) for e, _, _ in of(viz.draw_unrolled(loss).svg, "text")]
+    said = written(loss)
     assert said.count("checkpoint") == 3
     assert not any("0x" in word for word in said), "no addresses: the same picture every time"
 
@@ -223,11 +234,12 @@ def test_the_same_net_gives_the_same_file_and_another_one_other_ids() -> None:
 
 
 def test_long_nets_speak_by_the_cell_short_ones_by_the_wire() -> None:
-    short, long = (titles(viz.draw_unrolled(viz.gradient_flow(last_loss("lstm", T=T)), last=T)) for T in (6, 150))
+    short, long = (notes(viz.gradient_flow(last_loss("lstm", T=T)), last=T) for T in (6, 150))
     assert any(said.startswith("from c at t = 4 to f × c at t = 5: ") for said in short)
     assert not any(said.startswith("from") for said in long)
     assert sum(said.startswith("t = ") for said in long) == 150
-    assert re.search(r"^t = 7, ‖∂L/∂[ch]‖ [\d.e-]+, ‖∂L/∂[ch]‖ [\d.e-]+$", "\n".join(long), re.MULTILINE)
+    number = r"[\d.⁻⁰¹²³⁴⁵⁶⁷⁸⁹·]+"
+    assert re.search(rf"^t = 7, ‖∂L/∂[ch]‖ {number}, ‖∂L/∂[ch]‖ {number}$", "\n".join(long), re.MULTILINE)
 
 
 def test_a_thousand_steps_are_under_a_megabyte_and_under_three_with_the_flow() -> None:
@@ -237,8 +249,7 @@ def test_a_thousand_steps_are_under_a_megabyte_and_under_three_with_the_flow() -
 
 
 def test_every_stamp_that_is_used_is_there() -> None:
-    drawing = viz.draw_unrolled(viz.gradient_flow(loss("GRU", 2, True, True)))
-    assert len(list(shapes(drawing.svg))) > 500  # raises where one is missing
+    assert len(list(drawn(viz.gradient_flow(loss("GRU", 2, True, True))).walk())) > 500  # raises where one is missing
 
 
 @pytest.mark.parametrize(("steps", "hint"), [
@@ -251,24 +262,22 @@ def test_steps_that_are_no_pair_are_refused_with_what_to_write(steps: Any, hint:
 def test_what_goes_on_to_later_steps_is_drawn_with_its_own_number() -> None:
     root = last_loss("lstm", T=5)
     flow = viz.gradient_flow(root)
-    said = titles(viz.draw_unrolled(flow, steps=(1, 2)))
-    (number,) = numbers(said, r"from .* at t = 2 to f × c at t = 3: (.*)")
     (edge,) = [edge for edge in flow.messages if edge.consumer.endswith("t3/multiply") and edge.k == 1]
-    assert number == pytest.approx(flow.messages[edge], rel=1e-3)
-    assert not any("at t = 3" in words for words in titles(viz.draw_unrolled(flow, steps=(1, 4))) if "t = 5" in words)
+    (item,) = [item for item, _, _ in drawn(flow, steps=(1, 2)).keyed("edge") if item.key == ("edge", *edge)]
+    assert item.datum == flow.messages[edge]
+    assert re.match(r"from .* at t = 2 to f × c at t = 3: ", item.note)
+    assert not [edge for item, _, _ in drawn(flow, steps=(1, 4)).keyed("edge") if "t = 5" in item.note]
 
 
 def test_the_legend_names_the_loss_as_the_weights_do_and_no_direction_in_time() -> None:
     hs, _ = nn.RNN(3, 4, bidirectional=True, rng=0)(XS)
-    said = [wording(e) for e, *_ in of(viz.draw_unrolled(viz.gradient_flow(hs.sum())).svg, "text")]
+    said = written(viz.gradient_flow(hs.sum()))
     assert any(words.startswith("The gradient of L = sum (T = 5 steps)") for words in said)
-    assert any(words.endswith("arrows: the way it flows, back from the loss") for words in said)
-    assert "rnn, T = 5" in said
+    assert any(words.endswith("Arrows point the way it flows: back.") for words in said)
 
 
 def test_an_encoder_and_its_decoder_have_their_own_numbers_of_steps() -> None:
-    said = [wording(e) for e, *_ in of(viz.draw_unrolled(viz.gradient_flow(encoder_decoder(1))).svg, "text")]
-    assert any("(T = 4 + 3 steps)" in words for words in said)
+    assert any("(T = 4 + 3 steps)" in words for words in written(viz.gradient_flow(encoder_decoder(1))))
 
 
 def test_only_the_weights_of_every_node_are_said_to_be_at_all_nodes_of_a_tree() -> None:
@@ -280,10 +289,9 @@ def test_only_the_weights_of_every_node_are_said_to_be_at_all_nodes_of_a_tree() 
 
 
 def test_a_leaf_alone_is_drawn() -> None:
-    assert len([e for e, *_ in of(viz.draw_unrolled(Tensor(np.ones((2, 2)))).svg, "rect") if e.get("stroke")]) == 1
+    assert len(list(drawn(Tensor(np.ones((2, 2)))).keyed("glyph"))) == 1
 
 
 def test_weights_of_lanes_in_one_row_are_named_in_the_order_of_time() -> None:
-    said = [(e.get("x"), wording(e)) for e, *_ in of(viz.draw_unrolled(encoder_decoder(1)).svg, "text")]
-    chips = [words for _, words in said if words in ("encoder", "decoder")]
-    assert chips[-2:] == ["encoder", "decoder"]
+    said = [words for words in written(encoder_decoder(1), last=7) if "the same weights" in words]
+    assert [words.split(":")[0] for words in said] == ["encoder", "decoder"]

@@ -1,18 +1,30 @@
-"""What a flow shows, in one sentence: the title of its pictures."""
+"""What a flow shows, in one sentence: the title of its pictures. Whatever the numbers are, the sentence is true."""
 
 from __future__ import annotations
 
 import math
+from weakref import WeakKeyDictionary
 
 import networkx as nx
+import numpy as np
 
-from viz.flow.messages import Flow, profiles
+from viz.flow.compare import fed_states
+from viz.flow.messages import Flow, Profile
+from viz.flow.ragged import own_lags
+from viz.graph.labels import labelled
 from viz.graph.steps import layers, recurrent
 from viz.numbers import short
 
+FED = "; new gradient comes in on the way"
+MAIN: WeakKeyDictionary[Flow, int] = WeakKeyDictionary()  # what was found before, for it takes a while
+PROFILES: WeakKeyDictionary[Flow, dict[int, Profile | None]] = WeakKeyDictionary()
+
 
 def finding(flow: Flow, net: str = "") -> str:
-    """How much of the gradient is left at the first step of the last layer, of what there is at the last.
+    """How much of the gradient is left far back, of what there is at lag 0 of the layer that a picture is about.
+
+    Where new gradient comes in on the way, as from a loss at every step, the sentence compares and says so, for then
+    nothing was "kept". In a padded batch, lags are counted from each sequence's own end.
 
     Args:
         flow: from `gradient_flow`.
@@ -24,26 +36,38 @@ def finding(flow: Flow, net: str = "") -> str:
     >>> hs, h = nn.RNN(3, 4, rng=0)(np.ones((9, 1, 3)))
     >>> finding(gradient_flow(h.sum()), "the RNN")
     'The RNN keeps 1.3·10⁻⁵ of its gradient over 8 steps'
+    >>> finding(gradient_flow(hs.sum()), "the RNN")
+    'The RNN: 8 steps back the gradient is 1.05 times that at lag 0; new gradient comes in on the way'
     """
-    found = recurrent(flow.graph)
-    net = net or (name_of(flow.graph) if found else result(flow.graph))
-    profile = next(iter(profiles(flow, -1)), None) if found else None
-    if profile is None or not profile.lags:
-        return capital(largest(flow, net))
-    start, lag = profile.at(0), max(profile.lags)
-    end = profile.at(lag)
-    if start is not None and start > 0 and lag == 0:
-        return capital(f"{net} has a single step: the gradient has no way back to go")
+    net = net or (name_of(flow.graph) if recurrent(flow.graph) else result(flow.graph))
+    layer = main_layer(flow)
+    profile = main_profile(flow, layer)
+    if profile is None or max(profile.lags) == 0:
+        single = any(len(one.steps) == 1 for one in layers(flow.graph))
+        return capital(f"{net} has a single step: the gradient has no way back to go" if single else
+                       largest(flow, net))
+    where, at = which_layer(flow.graph, layer), ""
+    if len(flow.state_names(layer)) > 1:
+        at = f" at {profile.state}"
+    lag = furthest(flow, layer, profile)
+    start, end = profile.at(0), profile.at(lag)
     if start is None or end is None or not math.isfinite(start):
-        return capital(f"{net}: no finite gradient starts at the last step")
+        return capital(f"{net}: no finite gradient starts at the last step{where}")
     if start == 0:
         first = next((j for j, g in zip(profile.lags, profile.norms, strict=True) if g), None)
-        return capital(f"{net}: no gradient arrives at {profile.state}" if first is None else
-                       f"{net}: the gradient first arrives {first} step{'s' * (first > 1)} before the end")
-    steps = f"over {lag} step{'s' * (lag > 1)}"
+        return capital(f"{net}: no gradient arrives at {profile.state}{where}" if first is None else
+                       f"{net}: the gradient first arrives {steps(first)} before the end of the loop{where}")
+    if lag == 0:
+        return capital(f"{net}: no lag but 0 is one that all sequences have")
     if not math.isfinite(end):
-        return capital(f"the gradient of {net} is no longer finite after {lag} step{'s' * (lag > 1)} back")
-    return capital(f"{net} {kept(end / start)} {steps}")
+        return capital(f"the gradient of {net} is no longer finite {steps(lag)} back{where}")
+    one = recurrent(flow.graph)[layer]
+    if flow.running(one) is not None:
+        return capital(f"{net}: {steps(lag)} before the end of each sequence, the gradient{at} is "
+                       f"{times(end / start)} that at its end{where}")
+    if is_fed(flow, layer):
+        return capital(f"{net}: {steps(lag)} back the gradient{at} is {times(end / start)} that at lag 0{where}{FED}")
+    return capital(f"{net} {kept(end / start, at)} over {steps(lag)}{where}")
 
 
 def largest(flow: Flow, net: str) -> str:
@@ -69,20 +93,94 @@ def result(graph: nx.MultiDiGraph) -> str:
     return str(said.get("symbol") or f"the {said.get('op', said['name'])}")
 
 
-def kept(share: float) -> str:
-    """What happened to the gradient.
+def main_layer(flow: Flow) -> int:
+    """The layer that a picture is about: the last one at which gradient starts at lag 0, one that runs forwards if
+    there is such a one; else the last.
+    """
+    if flow not in MAIN:
+        found = recurrent(flow.graph)
+        MAIN[flow] = -1
+        for layer in sorted(range(len(found)), key=lambda j: (found[j].order[0] > found[j].order[-1], -j)):
+            profile = main_profile(flow, layer)
+            if profile is not None and profile.at(0) and math.isfinite(profile.norms[0]):
+                MAIN[flow] = layer
+                break
+    return MAIN[flow]
 
-    >>> kept(0.019), kept(1.0), kept(250.0), kept(3e-24), kept(0.0)
-    ('keeps 1.9 % of its gradient', 'keeps all of its gradient', 'multiplies its gradient by 250', \
+
+def main_profile(flow: Flow, layer: int = -1) -> Profile | None:
+    """The profile of the state of a layer that a picture is about, the cell state if there is one; None without."""
+    known = PROFILES.setdefault(flow, {})
+    if layer not in known:
+        try:
+            known[layer] = flow.profile(layer=layer)
+        except ValueError:  # there are no time steps, no states, or other ones at each step
+            known[layer] = None
+    return known[layer]
+
+
+def furthest(flow: Flow, layer: int, profile: Profile) -> int:
+    """The largest lag; in a padded batch the largest that every sequence has."""
+    running = flow.running(recurrent(flow.graph)[layer])
+    if running is None:
+        return max(profile.lags)
+    lags = own_lags(list(running.values()))
+    return int(np.min(lags.max(axis=0), initial=max(profile.lags), where=(lags >= 0).any(axis=0)))
+
+
+def is_fed(flow: Flow, layer: int) -> bool:
+    """Does gradient that has made no step back yet arrive at an earlier step than the last?"""
+    one = recurrent(flow.graph)[layer]
+    lag, step = one.lags(), one.step_of()
+    return any(lag[step[node]] > 0 for node in fed_states(flow, layer) if node in step)
+
+
+def which_layer(graph: nx.MultiDiGraph, layer: int) -> str:
+    """Which layer is meant, where there are several."""
+    found = recurrent(graph)
+    words = labelled([one.path for one in found], [one.order[0] > one.order[-1] for one in found])
+    label = ", ".join(part.strip("← →") for part in words[layer].split(", "))
+    return f" ({label})" if len(found) > 1 and label else ""
+
+
+def steps(n: int) -> str:
+    """A number of steps.
+
+    >>> steps(1), steps(2)
+    ('1 step', '2 steps')
+    """
+    return f"{n} step{'s' * (n != 1)}"
+
+
+def times(ratio: float) -> str:
+    """How many times as large.
+
+    >>> times(2.5), times(1.0), times(0.0)
+    ('2.5 times', 'as large as', 'exactly 0 times')
+    """
+    if ratio == 0:
+        return "exactly 0 times"
+    if 0.995 < ratio < 1.005:
+        return "as large as"
+    return f"{f'{ratio:.2f}' if 0.9 < ratio < 1.1 else short(ratio)} times"
+
+
+def kept(share: float, at: str = "") -> str:
+    """What happened to the gradient at a state.
+
+    >>> kept(0.019), kept(1.0), kept(250.0, " at c"), kept(3e-24), kept(0.0)
+    ('keeps 1.9 % of its gradient', 'keeps all of its gradient', 'multiplies its gradient at c by 250', \
 'keeps 3.0·10⁻²⁴ of its gradient', 'keeps exactly nothing of its gradient')
     """
-    if share == 0:
-        return "keeps exactly nothing of its gradient"
-    if share >= 1.05:
-        return f"multiplies its gradient by {short(share)}"
+    if share >= 1.005:
+        return f"multiplies its gradient{at} by {f'{share:.2f}' if share < 1.1 else short(share)}"
     if share > 0.995:
-        return "keeps all of its gradient"
-    return f"keeps {f'{100 * share:.2g} %' if share >= 1e-4 else short(share)} of its gradient"
+        said = "all"
+    elif share >= 1e-4:
+        said = f"{100 * share:.2g} %" if share < 0.985 else f"{100 * share:.1f} %"
+    else:
+        said = short(share) if share else "exactly nothing"
+    return f"keeps {said} of its gradient{at}"
 
 
 def structure(graph: nx.MultiDiGraph, net: str = "") -> str:
@@ -97,11 +195,11 @@ def structure(graph: nx.MultiDiGraph, net: str = "") -> str:
     net, found = net or name_of(graph), layers(graph)
     if not found:
         return f"{net}: {graph.number_of_nodes()} nodes, none of them in a time step"
-    steps = {len(layer.steps) for layer in found}
+    counts = {len(layer.steps) for layer in found}
     cells = "the same cell" if len(found) == 1 else f"{len(found)} layers, each the same cell"
-    if steps == {1}:
+    if counts == {1}:
         return f"{net}: a single step"
-    return f"{net}: {cells} at {' or '.join(map(str, sorted(steps)))} steps"
+    return f"{net}: {cells} at {' or '.join(map(str, sorted(counts)))} steps"
 
 
 def name_of(graph: nx.MultiDiGraph) -> str:

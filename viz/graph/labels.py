@@ -1,8 +1,9 @@
-"""Labels that a reader gives: one for each step or leaf, or some by their number."""
+"""Labels: those that a reader gives, one for each step or leaf, and those that tell layers apart."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -22,3 +23,27 @@ def need_labels(who: str, labels: Any, places: int, what: str) -> dict[int, Any]
         raise ValueError(f"{who}: {len(labels)} labels for {places} {what}; give one for each, or a dict "
                          f"{{{what[:-1]}: label}} to label some")
     return dict(enumerate(labels))
+
+
+def labelled(paths: Sequence[str], backwards: Sequence[bool]) -> list[str]:
+    """What to write on each lane, if there are several: what tells it from the others.
+
+    >>> labelled(["layers.0/forwards/rnn", "layers.0/backwards/rnn"], [False, True])
+    ['layer 1, forwards →', 'layer 1, ← backwards']
+    >>> labelled(["encoder/rnn", "decoder/rnn"], [False, False])
+    ['encoder', 'decoder']
+    """
+    if len(paths) == 1:
+        return ["← backwards" if backwards[0] else ""]
+    split = [path.split("/") for path in paths]
+    common = set.intersection(*map(set, split))
+    both = len(set(backwards)) > 1
+    found = []
+    for parts, back in zip(split, backwards, strict=True):
+        words = [re.sub(r"^layers\.(\d+)$", lambda m: f"layer {int(m[1]) + 1}", part) for part in parts
+                 if part not in common | {"forwards", "backwards"} or part.startswith("layers.")]
+        if both or back:
+            words.append("← backwards" if back else "forwards →")
+        found.append(", ".join(filter(None, words)))
+    again = {label for label in found if found.count(label) > 1}
+    return [f"layer {j + 1}{', ' * bool(label)}{label}" if label in again else label for j, label in enumerate(found)]

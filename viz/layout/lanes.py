@@ -18,7 +18,7 @@ import networkx as nx
 
 from viz.flow.messages import Flow
 from viz.graph.cells import PLUMBING, Wire, one_cell
-from viz.graph.labels import need_labels
+from viz.graph.labels import labelled, need_labels
 from viz.graph.steps import Edge, Layer, states
 from viz.layout.cell import Tile, gap, lay_out, mirrored
 from viz.numbers import short
@@ -93,6 +93,7 @@ class Net:
     lanes: list[Lane]
     groups: list[Group]
     columns: list[int]
+    left_out: bool = False  # are there columns that are not drawn?
 
     @property
     def T(self) -> str:
@@ -174,6 +175,7 @@ def net(graph: nx.MultiDiGraph, found: list[Layer], flow: Flow | None, steps: tu
         while lane.row in taken:
             lane.row += 1
     groups = reading.groups()
+    count = len({step + lane.offset for lane in lanes for step in lane.layer.steps})
     if steps is None and last is None:
         columns = fitting_columns(graph, lanes, groups, flow is not None, theme, most)
     else:
@@ -184,11 +186,12 @@ def net(graph: nx.MultiDiGraph, found: list[Layer], flow: Flow | None, steps: tu
     lanes = kept(lanes)
     names = labelled([lane.layer.path for lane in lanes], [is_backwards(lane.layer) for lane in lanes])
     for lane, label in zip(lanes, names, strict=True):
-        seen = set(lane.shown)
-        tile = lay_out(one_cell(graph, lane.layer, [step for step in lane.layer.order if step in seen]), theme)
+        order = lane.layer.order
+        seen = {*lane.shown, *order[-2:]}  # a first step alone does not show what it hands on
+        tile = lay_out(one_cell(graph, lane.layer, [step for step in order if step in seen]), theme)
         lane.tile, lane.label = mirrored(tile) if is_backwards(lane.layer) else tile, label
     said = need_labels("draw_unrolled", labels, columns[-1] + 1, "steps")
-    return Net(graph, flow, name or called(found), said, lanes, groups, columns)
+    return Net(graph, flow, name or called(found), said, lanes, groups, columns, len(columns) < count)
 
 
 def fitting_columns(graph: nx.MultiDiGraph, lanes: Sequence[Lane], groups: Sequence[Group], spaced: bool,
@@ -199,15 +202,34 @@ def fitting_columns(graph: nx.MultiDiGraph, lanes: Sequence[Lane], groups: Seque
         tile = lay_out(one_cell(graph, lane.layer, lane.layer.order[-2:]), theme)
         lane.tile = mirrored(tile) if is_backwards(lane.layer) else tile
     boxes = max((group_width(group) for group in groups), default=0.0)
-    others = 2 * theme.margin + (46 if spaced else 84) + passing(lanes) + boxes
+    others = 2 * theme.margin + 46 + passing(lanes) + boxes
     pitch = pitch_of(lanes, theme)
     n = max(1, int((theme.page - others) // pitch))
+    if n < len(have) and not spaced:  # on the left stands how many come before
+        n = max(1, int((theme.page - others - 38) // pitch))
     if spaced and n < len(have):
         n = max(1, int((theme.page - others + BREAK) // (pitch + BREAK)))
     n = min(n, len(have), most or n)
     back = all(is_backwards(lane.layer) for lane in lanes)
-    lags = spaced_lags(len(have), n) if spaced else range(n)
-    return sorted(have[lag] if back else have[-1 - lag] for lag in lags)
+    if not spaced or n == len(have):
+        return have[:n] if back else have[-n:]
+    return sorted(spaced_columns(lanes, have[::-1] if back else have, n))
+
+
+def spaced_columns(lanes: Sequence[Lane], have: Sequence[int], n: int) -> Iterable[int]:
+    """So many columns, the first and the last of each part among them: of an encoder, and of its decoder."""
+    starts = {lane.offset for lane in lanes}
+    parts: list[list[int]] = []
+    for column in have:
+        if column in starts or not parts:
+            parts.append([])
+        parts[-1].append(column)
+    counts = [0] * len(parts)
+    while sum(counts) < n:
+        j = min(range(len(parts)), key=lambda j: (counts[j] >= len(parts[j]), counts[j], -j))
+        counts[j] += 1
+    for part, k in zip(parts, counts, strict=True):
+        yield from (part[-1 - lag] for lag in spaced_lags(len(part), k))
 
 
 def spaced_lags(T: int, n: int) -> list[int]:
@@ -232,9 +254,10 @@ def group_width(group: Group) -> float:
 
 
 def pitch_of(lanes: Sequence[Lane], theme: Theme) -> float:
-    """From one column to the next. The name of a decoder stands in the gap before it."""
+    """From one column to the next. In the gap stand a state with its number, and the name of a decoder."""
     names = (line for lane in lanes if lane.after is not None for line in short_lines(lane.label))
-    between = max([*(gap(lane.tile.cell, theme) for lane in lanes), *(text_width(line, 11) + 16 for line in names)])
+    gaps = (gap(lane.tile.cell, theme) for lane in lanes)
+    between = max([*gaps, *(text_width(line, 11) + 16 for line in names)])
     return cell_width(lanes) + between + 2 * passing(lanes)
 
 
@@ -246,7 +269,7 @@ def cell_width(lanes: Sequence[Lane]) -> float:
 def passing(lanes: Sequence[Lane]) -> float:
     """The room at each side of a gap for wires that go past a row."""
     rows = max(lane.row for lane in lanes)
-    return 6.0 + 6.0 * rows if rows else 0.0
+    return 6.0 + 5.0 * rows if rows else 0.0
 
 
 def short_lines(label: str) -> list[str]:
@@ -327,30 +350,6 @@ def called(found: Sequence[Layer]) -> str:
     """What all layers together are called: their common scope, or the kind of their cells."""
     ends = list(dict.fromkeys(layer.path.split("/")[-1] for layer in found))
     return " and ".join(ends[:3]) if all(ends) else next(filter(None, ends), "")
-
-
-def labelled(paths: Sequence[str], backwards: Sequence[bool]) -> list[str]:
-    """What to write on each lane, if there are several: what tells it from the others.
-
-    >>> labelled(["layers.0/forwards/rnn", "layers.0/backwards/rnn"], [False, True])
-    ['layer 1, forwards →', 'layer 1, ← backwards']
-    >>> labelled(["encoder/rnn", "decoder/rnn"], [False, False])
-    ['encoder', 'decoder']
-    """
-    if len(paths) == 1:
-        return ["← backwards" if backwards[0] else ""]
-    split = [path.split("/") for path in paths]
-    common = set.intersection(*map(set, split))
-    both = len(set(backwards)) > 1
-    found = []
-    for parts, back in zip(split, backwards, strict=True):
-        words = [re.sub(r"^layers\.(\d+)$", lambda m: f"layer {int(m[1]) + 1}", part) for part in parts
-                 if part not in common | {"forwards", "backwards"} or part.startswith("layers.")]
-        if both or back:
-            words.append("← backwards" if back else "forwards →")
-        found.append(", ".join(filter(None, words)))
-    again = {label for label in found if found.count(label) > 1}
-    return [f"layer {j + 1}{', ' * bool(label)}{label}" if label in again else label for j, label in enumerate(found)]
 
 
 class Reading:
@@ -475,13 +474,17 @@ class Reading:
     def groups(self) -> list[Group]:
         """The boxes after the last step: by scope, if that makes a chain, else one box for everything."""
         nodes = [node for node in self.outside if node in self.ends and not self.leads[node]]
-        worth = [node for node in nodes if not self._joins(node)] or nodes[-1:]
+        worth = [node for node in nodes if not (self._joins(node) or self._adds_nothing(node))] or nodes[-1:]
         if not worth:
             return []
-        by_scope: dict[str, list[str]] = {}
+        parts: list[list[str]] = []
+        before = None
         for node in worth:
-            by_scope.setdefault(self.graph.nodes[node].get("path", "").split("/")[0] or node, []).append(node)
-        parts = list(by_scope.values())
+            scope = self.graph.nodes[node].get("path", "").split("/")[0]
+            if scope != before:
+                parts.append([])
+            parts[-1].append(node)
+            before = scope
         home = {node: i for i, part in enumerate(parts) for node in part}
         jumps = [home[v] - home[u] for u, v in self.graph.edges() if u in home and v in home and home[u] != home[v]]
         entered = {home[v] for u, v in self.graph.edges() if v in home and u not in home and self._lanes_of(u)}
@@ -494,6 +497,13 @@ class Reading:
         return self.graph.nodes[node]["op"] in JOINING and all(
             u in self.where or (u in self.ends and self._joins(u)) for u in self.graph.predecessors(node))
 
+    def _adds_nothing(self, node: str) -> bool:
+        """Is it a sum of one node and of plain zeros, as the first of a running sum?"""
+        said = [self.graph.nodes[u] for u in self.graph.predecessors(node)]
+        plain = [one for one in said if one["kind"] == "constant"]
+        return (self.graph.nodes[node]["op"] == "add" and len(said) - len(plain) == 1
+                and all(one.get("norm", one.get("value")) == 0 for one in plain))
+
     def _group(self, nodes: list[str]) -> Group:
         return group(self.graph, nodes)
 
@@ -501,7 +511,10 @@ class Reading:
 def group(graph: nx.MultiDiGraph, nodes: list[str]) -> Group:
     """A box for nodes that belong together, the last one's name and value on it."""
     end = graph.nodes[nodes[-1]]
-    heading = end.get("path", "").split("/")[0] or (end["op"] if len(nodes) == 1 else "outputs and loss")
+    ops = list(dict.fromkeys(graph.nodes[node]["op"] for node in nodes if graph.nodes[node]["kind"] == "computed"))
+    heading = (end.get("path", "").split("/")[0] if len({graph.nodes[node].get("path", "").split("/")[0]
+                                                         for node in nodes}) == 1 else "outputs and loss")
+    heading = heading or (", ".join(ops) if len(ops) <= 2 else "loss")
     if end.get("role") == "output" and any("entropy" in graph.nodes[v].get("path", "") + graph.nodes[v].get("op", "")
                                            for v in graph.successors(nodes[-1])):
         heading, note = f"{heading} (logits)", end["shape"]  # its o would be taken for the output gate

@@ -7,7 +7,8 @@ wires that go past a layer go through these, so that none runs through a box.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import accumulate, pairwise
 
@@ -19,8 +20,8 @@ from viz.numbers import short
 from viz.pictures.readout import HEAD, Readout
 from viz.scale import Scale
 from viz.scene.chart import SMALL, Block
-from viz.scene.glyphs import badge, chip_items, chip_width, glyph_items, tile_items
-from viz.scene.items import Box, Group, Item, Stamps, Text, circle
+from viz.scene.glyphs import chip_items, chip_width, glyph_items
+from viz.scene.items import Box, Item, Run, Stamps, Text, circle
 from viz.scene.wires import FORWARDS, NONE, PLAIN, Look, look, strand, strength
 from viz.theme import Theme
 from viz.typography import shorten, text_width
@@ -28,6 +29,8 @@ from viz.typography import shorten, text_width
 SPOKEN = 120  # up to so many cells, every wire says what it is when pointed at; beyond, every cell does
 CHANNEL, JOINT = 34.0, 84.0  # the height of a channel between two rows: without, and with joints
 RAIL = 46.0  # the room that the rail takes
+ARC = 9.0  # from a wire that skips steps to the next
+TAG = 34.0  # the height of a frame with a state and its number
 Wired = tuple[int, list[Item]]  # how strong, and what is drawn: the strongest is drawn last
 Joint = tuple[int, int]  # two lanes, the lower first, whose outputs are put side by side
 
@@ -38,6 +41,7 @@ class Painter:
     def __init__(self, net: Net, pitch: float, scale: Scale, theme: Theme, stamps: Stamps, named: bool) -> None:
         self.net, self.pitch, self.scale, self.theme, self.stamps, self.named = net, pitch, scale, theme, stamps, named
         self.flow, self.lanes = net.flow, net.lanes
+        self.head = HEAD if named else 6.0
         self.column = {column: j for j, column in enumerate(net.columns)}
         self.breaks = [0.0, *accumulate(BREAK * (b > a + 1) for a, b in pairwise(net.columns))]
         self.width = cell_width(net.lanes)
@@ -58,14 +62,19 @@ class Painter:
     # ------------------------------------------------------------------------------------------------ where things are
     def _levels(self) -> list[float]:
         """The y of the upper edge of each row, the lowest row first."""
-        y = HEAD + (RAIL + (JOINT - CHANNEL) * any(lanes[1] in self._top for lanes in self.joints)
-                    if self.readout.railed else 14.0)
+        y = self.head + (RAIL + (JOINT - CHANNEL) * any(lanes[1] in self._top for lanes in self.joints)
+                    if self.readout.railed else 14.0) + ARC * len(self.skips)
         found = []
         for row in reversed(range(self.rows)):
             found.append(y)
             joined = any(self.lanes[b].row == row - 1 for _, b in self.joints)
-            y += self.height(row) + (JOINT if joined else CHANNEL)
+            y += self.height(row) + (JOINT if joined else CHANNEL) + ARC * len(self.skips)
         return found[::-1]
+
+    @cached_property
+    def skips(self) -> list[int]:
+        """The delays of more than one step, the shortest first."""
+        return sorted({wire.delay for lane in self.lanes for wire in lane.tile.cell.wires if wire.delay > 1})
 
     @property
     def _top(self) -> set[int]:
@@ -136,14 +145,7 @@ class Painter:
                 x, y = self.left(lane, step), self.y[lane.row]
                 backs.append(self.stamps.use((id(lane), "back"), partial(self.back, lane), x, y))
                 wires += self.cell_wires(lane, step)
-                if all(lane.node(step, name) for name in lane.tile.cell.glyphs if name not in lane.tile.cell.borrowed):
-                    glyphs.append(self.stamps.use((id(lane), "cell"), partial(tile_items, lane.tile, self.theme), x, y,
-                                                  key=("cell", lane.label, step), note=self.told(lane, step)))
-                else:
-                    glyphs.append(Group([item for name, glyph in lane.tile.cell.glyphs.items() if lane.node(step, name)
-                                         for item in glyph_items(glyph, lane.tile.boxes[name], self.theme,
-                                                                 key=("glyph", name))], x, y,
-                                        key=("cell", lane.label, step), note=self.told(lane, step)))
+                glyphs.append(self.cell(lane, step, x, y))
                 notes += self.states(lane, step)
             notes += self.margins(lane)
         loose, joints = self.between_lanes()
@@ -155,9 +157,30 @@ class Painter:
         name = f"{self.net.name or 'net'}, T = {self.net.T}"
         top: list[Item] = [Text(0, 14, name, 13, bold=True, key=("net", self.net.name))] if self.named else []
         items = [*top, *backs, *drawn(ends), *drawn(wires), *drawn([*loose, *out, *risers]), *glyphs, *joints, *boxes,
-                 *notes, *captions, *rails]
-        wide = text_width(name, 13, bold=True)
-        return Block(items, max(right, far, wide), bottom)
+                 *self.readout.marks(), *notes, *captions, *rails]
+        wide = text_width(name, 13, bold=True) if self.named else 0.0
+        return Block(items, max(right, far, wide), max([bottom, *(box.bottom + 6 for box in self.readout.places)]))
+
+    def cell(self, lane: Lane, step: int, x: float, y: float) -> Item:
+        """The glyphs of a cell: a stamp for all cells that have the same ones. An input of nothing but zeros is 0."""
+        cell = lane.tile.cell
+        there = frozenset(name for name in cell.glyphs if name in cell.borrowed or lane.node(step, name))
+        empty = frozenset(name for name in there if self.is_empty(lane, step, name))
+        return self.stamps.use((id(lane), "cell", there, empty), partial(self.glyphs, lane, there, empty), x, y,
+                               key=("cell", lane.label, step), note=self.told(lane, step))
+
+    def glyphs(self, lane: Lane, there: Collection[str], empty: Collection[str]) -> list[Item]:
+        """The glyphs of a cell that are there at a step."""
+        return [item for name, glyph in lane.tile.cell.glyphs.items() if name in there
+                for item in glyph_items(replace(glyph, label="0", symbol=None) if name in empty else glyph,
+                                        lane.tile.boxes[name], self.theme, key=("glyph", name))]
+
+    def is_empty(self, lane: Lane, step: int, name: str) -> bool:
+        """Is it an input that is exactly zero at this step?"""
+        node = lane.node(step, name)
+        if node is None or lane.tile.cell.glyphs[name].shape != "input":
+            return False
+        return bool(self.net.graph.nodes[node].get("norm") == 0)
 
     def back(self, lane: Lane) -> list[Item]:
         """The ground that a cell stands on."""
@@ -179,6 +202,8 @@ class Painter:
         """The wires into one cell."""
         found: list[Wired] = []
         turn, x, y = lane.turn[step], self.left(lane, step), self.y[lane.row]
+        alike = self.flow is None  # then all wires of a cell are one stamp
+        together: list[tuple[int, float]] = []
         for j, wire in enumerate(lane.tile.cell.wires):
             edge = self.net.edge(lane, step, wire)
             before = lane.order[turn - wire.delay] if turn >= wire.delay else None
@@ -193,11 +218,25 @@ class Painter:
                                           and (wire.delay > 1 or self.adjacent(before + lane.offset,
                                                                                step + lane.offset)))
             how = self.look(edge)
+            apart = 0.0
+            if wire.recurrent and seen and before is not None:
+                apart = round(x - self.left(lane, before), 1)
+            if alike:
+                together.append((j, apart))
+                continue
             note = self.note(self.said(lane, step, wire, before), edge) if self.spoken else ""
             found.append((strength(how), [self.stamps.use(
-                (id(lane), j, how, seen), partial(self.inner_wire, lane, wire, how, seen), x, y,
+                (id(lane), j, how, apart), partial(self.inner_wire, lane, wire, how, apart), x, y,
                 key=("edge", *edge), datum=self.net.message(edge), note=note)]))
+        if together:
+            found.append((-1, [self.stamps.use((id(lane), *together), partial(self.all_wires, lane, together), x, y,
+                                               key=("wires", lane.label, step))]))
         return found
+
+    def all_wires(self, lane: Lane, which: Iterable[tuple[int, float]]) -> list[Item]:
+        """Wires of one cell without a gradient, by their numbers, and how far away the cell is that they come from."""
+        wires = lane.tile.cell.wires
+        return [item for j, apart in which for item in self.inner_wire(lane, wires[j], FORWARDS, apart)]
 
     def adjacent(self, a: int, b: int) -> bool:
         """Do two columns stand side by side?"""
@@ -224,10 +263,15 @@ class Painter:
                 parts.append(f"‖∂L/∂{lane.tile.cell.symbols.get(state, state)}‖ {size}")
         return ", ".join(parts)
 
-    def inner_wire(self, lane: Lane, wire: Wire, how: Look, seen: bool) -> list[Item]:
+    def inner_wire(self, lane: Lane, wire: Wire, how: Look, apart: float) -> list[Item]:
         """A wire in the coordinates of the cell it leads into."""
-        route = self.recurrent_route(lane, wire, seen) if wire.recurrent else lane.tile.routes[wire.edge]
-        return strand(route, how, self.scale, self.theme, self.joins(lane, wire))
+        route = self.recurrent_route(lane, wire, apart) if wire.recurrent else lane.tile.routes[wire.edge]
+        items = strand(route, how, self.scale, self.theme, None if wire.delay > 1 else self.joins(lane, wire))
+        if wire.delay > 1 and not apart:
+            x, y = route.start
+            items.append(Text(x + (4 if lane.backwards else -4), y + 4, f"{wire.delay} steps before", SMALL,
+                              "start" if lane.backwards else "end", fill=self.theme.faint))
+        return items
 
     def joins(self, lane: Lane, wire: Wire) -> Point | None:
         """Where what comes up from below flows into the main line."""
@@ -242,17 +286,41 @@ class Painter:
         end = tile.routes[wire.edge].end
         return (end[0], y + 12) if end[1] > y + 20 else None
 
-    def recurrent_route(self, lane: Lane, wire: Wire, seen: bool) -> Route:
-        """From an earlier cell, across the gap; if that one is not seen, from the gap alone."""
+    def recurrent_route(self, lane: Lane, wire: Wire, apart: float) -> Route:
+        """From an earlier cell that is so far away; from the gap alone, if that one is not seen (0)."""
         entry, side = lane.tile.entries[wire.edge], -1 if lane.backwards else 1
-        if not seen:
+        if wire.delay > 1:
+            return self.skip_route(lane, wire, apart)
+        if not apart:
             return Route((entry.start[0] - side * (self.theme.between - 12), entry.start[1]),
                          [(entry.start,), *entry.pieces])
-        way = lane.tile.exits[wire.source].shifted(-side * wire.delay * self.pitch)
-        if wire.delay > 1:  # a skip: an arc over the cells between
-            (x1, y1), (x2, y2) = way.end, entry.start
-            way.pieces.append(((x1 + 40 * side, y1 - 60), (x2 - 40 * side, y2 - 60), (x2, y2)))
+        way = lane.tile.exits[wire.source].shifted(-apart)
         return Route(way.start, [*way.pieces, (entry.start,), *entry.pieces])
+
+    def arc(self, delay: int) -> float:
+        """How far above the cells a wire runs that skips steps."""
+        return -10.0 - ARC * self.skips.index(delay)
+
+    def skip_route(self, lane: Lane, wire: Wire, apart: float) -> Route:
+        """Over the cells between, and down to its target from above; past what stands there, on its near side."""
+        side, box, level = -1 if lane.backwards else 1, lane.tile.boxes[wire.target], self.arc(wire.delay)
+        free = not any(other.bottom <= box.top and abs(other.x - box.x) < other.w / 2 + 10
+                       for other in lane.tile.boxes.values())
+        port = box.x - side * min(8.0 * (1 + self.skips.index(wire.delay)), box.w / 2 - 6)
+        entry = lane.tile.entries[wire.edge]
+        turn = port if free else entry.start[0] - side * 8
+        if apart:
+            way = lane.tile.outlet(wire.source).shifted(-apart)
+            start = way.end[0]
+            way.line(start, level + 8).corner(start + side * 12, level, 8, level_first=False)
+        else:
+            way = Route((turn - side * 24, level))
+        way.corner(turn, level + 12, 8, level_first=True)
+        if free:
+            return way.line(turn, box.top)
+        way.line(turn, entry.start[1] - 8).corner(*entry.start, 8, level_first=False)
+        way.pieces.extend(entry.pieces)
+        return way
 
     def first_state(self, lane: Lane, wire: Wire) -> list[Item]:
         """A stub for the state that the net starts from, through which no gradient needs to flow."""
@@ -264,7 +332,7 @@ class Painter:
 
     # ------------------------------------------------------------------------------------------------ beside cells
     def states(self, lane: Lane, step: int) -> list[Item]:
-        """The name of each state in the gap that it crosses, and in a frame the norm of its whole gradient."""
+        """The name of each state above the line that hands it on; in a frame with the norm of its whole gradient."""
         items: list[Item] = []
         cell, side = lane.tile.cell, -1 if lane.backwards else 1
         for state in cell.states:
@@ -272,13 +340,15 @@ class Painter:
             if node is None or not any(w.recurrent and w.source == state for w in cell.wires):
                 continue
             x, y = lane.tile.exits[state].end
-            x += self.left(lane, step) + side * (self.theme.between + 8) / 2
+            x += self.left(lane, step) + side * self.between / 2
             y += self.y[lane.row]
             name = shorten(cell.symbols.get(state, state), 6)
-            items.append(Text(x, y - 9, [(name, 0), (str(step), -1)], self.theme.size, "middle", italic=True))
-            if self.flow is not None:
+            words = [(name, 0), (str(step), -1)]
+            if self.flow is None:
+                items.append(Text(x, y - 9, words, self.theme.size, "middle", italic=True, key=("state", node)))
+            else:
                 g = self.flow.gradients.get(node, 0.0)
-                items += badge(x, y + 10, g, self.theme, ("state", node), f"‖∂L/∂{name}‖ at t = {step}: {g:.4g}")
+                items += tag(x, y - 6, words, g, self.theme, ("state", node), f"‖∂L/∂{name}‖ at t = {step}: {g:.4g}")
         return items
 
     def margins(self, lane: Lane) -> list[Item]:
@@ -289,22 +359,36 @@ class Painter:
         earlier = sum(step < lane.shown[0] for step in lane.layer.steps) + (lane.offset if lane.after is None else 0)
         later = sum(step > lane.shown[-1] for step in lane.layer.steps)
         said = [(line, True) for line in short_lines(lane.label)]
-        if earlier:
-            said += [(f"⋯ {earlier}", False), ("earlier", False)]
         column = lane.shown[0] + lane.offset
-        x = 0.0 if column == self.net.columns[0] else self.at(column) - self.between / 2
+        x = 0.0
+        if column != self.net.columns[0]:
+            x = self.at(column) - (self.between + self.breaks_before(column)) / 2
+        if x and lane.after is not None:  # in one gap with what is left out of the layer before
+            before = self.lanes[lane.after]
+            missing = sum(step > before.shown[-1] for step in before.layer.steps)
+            left_out = ((missing, "later"), (earlier, "earlier"))
+            words = [[(f"⋯ {n} {when}", False)] * bool(n) for n, when in left_out]
+            said = [*words[0], *said, *words[1]]
+        elif earlier:
+            said += [(f"⋯ {earlier}", False), ("earlier", False)]
         for j, (line, bold) in enumerate(said):
-            y = middle + 15 * (j - (len(said) - 1) / 2) + 4
+            y = max(middle, self.y[lane.row] + 52 + 7.5 * (len(said) - 1)) + 15 * (j - (len(said) - 1) / 2) + 4
             items.append(Text(x, y, line, SMALL, "middle" if x else "start", bold=bold, fill=theme.faint))
         skipped = [(self.at(b + lane.offset) - self.between / 2 - BREAK / 2, b - a - 1, "between")
                    for a, b in pairwise(lane.shown) if b > a + 1]
-        skipped += [(self.right + self.between + 22, later, "later")] if later else []
+        if later and not any(other.after == self.index[id(lane)] for other in self.lanes):
+            skipped.append((self.right + self.between + 22, later, "later"))
         for x, n, where in skipped:
-            words = ("⋯", f"{n} step{'s' * (n > 1)}", where)
-            top = max(middle - 8, self.y[lane.row] + 78)  # below the number at the state
+            lines = ("⋯", f"{n} step{'s' * (n > 1)}", where)
+            top = max(middle - 8, self.y[lane.row] + 56)  # below the line that the state is handed on along
             items += [Text(x, top + 15 * j, line, SMALL, "middle", fill=theme.faint)
-                      for j, line in enumerate(words)]
+                      for j, line in enumerate(lines)]
         return items
+
+    def breaks_before(self, column: int) -> float:
+        """The room for steps that are left out before a column."""
+        j = self.column[column]
+        return self.breaks[j] - self.breaks[j - 1] if j else 0.0
 
     def captions(self) -> tuple[list[Item], float]:
         """The time, and what is read, under each column; the y below them."""
@@ -329,7 +413,10 @@ class Painter:
         """The weights of each lane, named once for all steps; the y below them, and how far they reach."""
         items: list[Item] = []
         theme, far, start = self.theme, 0.0, self.x0 + 8
-        room = max(self.right, theme.page - 2 * theme.margin) if self.net.columns else self.right
+        room = max(self.right, theme.page - 2 * theme.margin)
+        boxes = self.readout.places
+        if any(box.bottom > y - 8 for box in boxes):
+            room = min(box.left for box in boxes) - 10
         for lane in sorted(self.lanes, key=lambda lane: -lane.row):
             cell = lane.tile.cell
             if not cell.weights:
@@ -363,7 +450,7 @@ class Painter:
     def climb(self, route: Route, column: int, row: int, target: int, side: int) -> Route:
         """From the top of a row up through the gap beside the column, past the rows between, below the target row."""
         for j in range(row + 1, target):
-            slot = 7.0 + 6.0 * min(row, target) if side > 0 else 7.0 + 6.0 * target
+            slot = 7.0 + 5.0 * min(row, target) if side > 0 else 7.0 + 5.0 * target
             slot = min(slot, self.between / 2 - 4)
             x = self.at(column) + (self.width + slot if side > 0 else -slot)
             route.rise(x, self.y[j] + self.height(j)).line(x, self.y[j])
@@ -421,8 +508,13 @@ class Painter:
         words = lane.tile.cell.words
         far = (self.theme.between - 12) * (-1 if lane.backwards else 1)
         for step, reader, wire, edge in self.net.onward(lane):
-            way = lane.tile.exits[wire.source].shifted(self.left(lane, step), self.y[lane.row])
-            way.line(way.end[0] + far, way.end[1])
+            if wire.delay > 1:
+                way = lane.tile.outlet(wire.source).shifted(self.left(lane, step), self.y[lane.row])
+                (x, y), level = way.end, self.arc(wire.delay)
+                way.line(x, y + level + 8).corner(x + (-24 if lane.backwards else 24), y + level, 8, level_first=False)
+            else:
+                way = lane.tile.exits[wire.source].shifted(self.left(lane, step), self.y[lane.row])
+                way.line(way.end[0] + far, way.end[1])
             yield self.free(way, edge, f"from {words.get(wire.source, wire.source)} at t = {step} to "
                                        f"{words.get(wire.target, wire.target)} at t = {reader}")
 
@@ -543,3 +635,14 @@ class Painter:
 def drawn(found: Iterable[Wired]) -> list[Item]:
     """The strongest on top."""
     return [item for _, items in sorted(found, key=lambda wired: wired[0]) for item in items]
+
+
+def tag(x: float, y: float, name: Sequence[Run], g: float, theme: Theme, key: object, note: str) -> list[Item]:
+    """A state and the norm of its whole gradient, in one frame whose lower edge is at y: the number is the state's, not
+    that of the wire below.
+    """
+    words = short(g)
+    called = Text(x, y - 19, name, theme.size, "middle", italic=True)
+    w = max(text_width(words, SMALL), called.width) + 6
+    return [Box(x - w / 2, y - TAG, w, TAG, 3, fill=theme.paper, stroke=theme.rim), called,
+            Text(x, y - 5, words, SMALL, "middle", key=key, datum=g, note=note)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from viz.flow.messages import Flow, profiles
-from viz.graph.steps import recurrent
+from viz.flow.finding import main_layer, main_profile
+from viz.flow.messages import Flow
 from viz.numbers import short
 from viz.scale import Scale
 from viz.scene.chart import Block, legend
@@ -15,16 +15,17 @@ from viz.typography import shorten
 
 
 def flow_legend(flow: Flow, T: str, scale: Scale, looks: Collection[Look], width: float, theme: Theme,
-                notes: Collection[str] = ()) -> Block:
+                notes: Collection[str] = (), nets: int = 1) -> Block:
     """The scale of wires, and what is measured. T is "" for a graph without time steps."""
     span = f" (T = {T} step{'s' * (T != '1')})" if T else ""
-    what = [f"The gradient of {loss_of(flow)}{span}, over the whole batch. Arrows point the way it flows: back."]
+    loss = loss_of(flow) if nets == 1 else "each net's loss"
+    what = [f"The gradient of {loss}{span}, over the whole batch. Arrows point the way it flows: back."]
     if T:
-        what.append("The number in a frame is the norm of the whole gradient at that state.")
-    return legend(scale, measured(scale, "message along each wire"), looks, [*what, *notes], width, theme)
+        what.append("In a frame stands a state, and below it the norm of the whole gradient there.")
+    return legend(scale, measured(scale, "message along each wire", nets), looks, [*what, *notes], width, theme)
 
 
-def measured(scale: Scale, what: str) -> str:
+def measured(scale: Scale, what: str, nets: int = 1) -> str:
     """The heading of a legend: the norm of something, or its ratio to the norm at lag 0.
 
     >>> measured(Scale(-3, 0, anchor=2.0), "gradient at each state")
@@ -32,16 +33,18 @@ def measured(scale: Scale, what: str) -> str:
     """
     if scale.anchor is None:
         return f"{what}: its norm (Euclidean, log scale)"
+    if nets > 1:  # each has its own
+        return f"{what}: its norm, as a multiple of the norm at lag 0 of its net"
     return f"{what}: its norm, as a multiple of the norm at lag 0 ({short(scale.anchor)})"
 
 
-def anchor_of(flow: Flow, layer: int = -1) -> float | None:
-    """The norm that counts as 1: of the gradient at lag 0 at the first state of a layer; None where there is none."""
-    if not recurrent(flow.graph):
-        return None
-    profile = next(iter(profiles(flow, layer)), None)
-    start = profile.at(0) if profile is not None else None
-    return start or None
+def anchor_of(flow: Flow, layer: int | None = None) -> float | None:
+    """The norm that counts as 1: of the gradient at lag 0 at the first state of a layer; None where there is none.
+
+    By default the layer is the one that the picture is about.
+    """
+    profile = main_profile(flow, main_layer(flow) if layer is None else layer)
+    return profile.at(0) or None if profile is not None else None
 
 
 def loss_of(flow: Flow) -> str:

@@ -19,9 +19,10 @@ from microgradrnn.engine import Node
 from microgradrnn.engine.allocator import collector_paused
 from viz.flow.finding import finding, structure
 from viz.flow.messages import Flow
+from viz.graph.labels import labelled
 from viz.graph.steps import Layer, layers, no_steps, state_roles, unchanged
 from viz.graph.trace import traced
-from viz.layout.lanes import labelled, offsets
+from viz.layout.lanes import offsets
 from viz.numbers import short
 from viz.pictures.legend import anchor_of, loss_of, measured
 from viz.pictures.row import STUB, Row, backwards, kinds

@@ -10,16 +10,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from viz.graph.steps import Edge
-from viz.layout.geometry import Place, Route
+from viz.layout.geometry import Place, Point, Route
 from viz.layout.lanes import Lane, Output, group_width
-from viz.scene.items import Box, Item, Text
+from viz.scene.items import Box, Item, Text, circle
 from viz.scene.wires import NONE, strand
 
 if TYPE_CHECKING:
     from viz.pictures.conveyor import Painter, Wired
 
 STACKED = 72.0  # from one of the boxes after the last step to the next
-HEAD = 28.0  # the room that the title takes
+HEAD = 28.0  # the room that the name of the net takes
+DOT = 4.5  # the radius of the mark of an output that is read
 
 
 class Readout:
@@ -59,7 +60,7 @@ class Readout:
     @property
     def rail_y(self) -> float:
         """Where the rail runs."""
-        return HEAD + 16
+        return self.of.head + 16
 
     @property
     def goes_on(self) -> bool:
@@ -73,10 +74,10 @@ class Readout:
         y = self.of.y[lane.row] + (lane.tile.exits[output.name].end[1] if output is not None else 34.0)
         x = self.of.right + self.of.between + 44 * self.goes_on
         widths = [group_width(group) for group in self.net.groups]
-        fits = y + STACKED * (len(widths) - 1) + 21 < self.of.bottom + 30
-        down = 1 if fits or self.railed else -1
+        high = STACKED * (len(widths) - 1)
+        up = not self.railed and y + high + 21 > self.of.bottom + 30 and y - high - 21 > self.of.head - 8
         middle = x + max(widths, default=0.0) / 2
-        return [Place(middle, y + down * STACKED * j, w, 42) for j, w in enumerate(widths)]
+        return [Place(middle, y + (-1 if up else 1) * STACKED * j, w, 42) for j, w in enumerate(widths)]
 
     def out(self) -> tuple[list[Wired], list[Wired]]:
         """The wires straight to the boxes and between them; and those up to the rail, with the rail."""
@@ -156,6 +157,24 @@ class Readout:
                     self.of.drawn.add(NONE)
                     found.append((-2, strand(route, NONE, self.of.scale, self.theme)))
         return found
+
+    def marks(self) -> list[Item]:
+        """A dot at each step whose output is read by the boxes after the last step: so patterns are told apart."""
+        places: dict[tuple[str, int], Point] = {}
+        for lane, output in self.straight:
+            x, y = lane.tile.exits[output.name].end
+            places[lane.label, output.step] = self.of.left(lane, output.step) + x + 1, self.of.y[lane.row] + y
+        for lane, output in self.rising:
+            x, _ = self.of.outlet(lane, output.step, output.name).end
+            places[lane.label, output.step] = x, self.of.y[lane.row]
+        for pair in self.of.joints:
+            if self.of.readers(self.lanes[pair[0]])[1]:
+                for column in self.joined:
+                    x, y = self.of.dot(pair, column)
+                    places["both", column] = x, y - 18
+        return [circle(x, y, DOT, fill=self.theme.ink, stroke=self.theme.paper, stroke_width=1.2,
+                       key=("output", *where), note=f"the output at t = {where[1]} is read")
+                for where, (x, y) in places.items()]
 
     def boxes(self) -> tuple[list[Item], float]:
         """The boxes after the last step, and how far to the right the picture reaches."""

@@ -15,10 +15,10 @@ from microgradrnn.engine.allocator import collector_paused
 from viz.flow.finding import finding, structure
 from viz.flow.messages import Flow
 from viz.graph.cells import Wire
+from viz.graph.labels import labelled
 from viz.graph.steps import Edge, layers, no_steps, unchanged
 from viz.graph.trace import norm, trace
 from viz.layout.geometry import Route
-from viz.layout.lanes import labelled
 from viz.numbers import short
 from viz.pictures.legend import anchor_of, loss_of, measured
 from viz.pictures.row import Row, Stroke, backwards, kinds

@@ -13,7 +13,8 @@ import networkx as nx
 
 from microgradrnn.engine import Node, collector_paused
 from viz.errors import need
-from viz.flow.finding import finding, structure
+from viz.flow.compare import listed
+from viz.flow.finding import FED, finding, structure
 from viz.flow.messages import Flow
 from viz.graph.size import MOST_GLYPHS, need_drawable
 from viz.graph.steps import layers, no_steps
@@ -87,18 +88,19 @@ def draw_unrolled(
         most: int | None = None
         while True:
             blocks = [block(one, flow, steps, last, labels, title or None, theme, most) for title, one in nets.items()]
-            counts = [len(one.columns) for one in blocks if isinstance(one, Net)]
             scene = stacked(blocks, scale, theme, name)
+            counts = [len(one.columns) for one in blocks if isinstance(one, Net)]
+            cut = [len(one.columns) for one in blocks if isinstance(one, Net) and one.left_out]
             if not counts or steps is not None or last is not None:
                 break
-            T = max(len(lane.layer.steps) for one in blocks if isinstance(one, Net) for lane in one.lanes)
-            if min(counts) < min(4, T) and theme == given:
+            wide = scene.width > theme.page and max(counts) > 1
+            if (wide or (cut and min(cut) < 4)) and theme == given:
                 theme, most = compact(theme), None
                 continue
-            fewer = min(counts) - (scene.width > theme.page and min(counts) == max(counts))
-            if fewer < 1 or fewer == max(counts):
+            fewer = min([*cut, max(counts)]) - wide
+            if fewer == max(counts) or (not wide and (not cut or max(cut) == fewer)):
                 break
-            most = fewer  # all nets show the same number of steps, and no more than fit
+            most = fewer  # all nets of which something is left out show the same number of steps
     return Drawing.of(scene)
 
 
@@ -159,7 +161,8 @@ def stacked(blocks: Sequence[Net | GraphWithoutSteps], scale: Scale | None, them
     top = [heading(title, min(room, max([640.0, *(block.width for block in painted)])), theme, what)]
     if flow is not None:
         looks = set().union(*(one.drawn for one in painters))
-        top.append(flow_legend(flow, ", ".join(dict.fromkeys(one.T for one in nets)), scale, looks, room, theme))
+        T = ", ".join(dict.fromkeys(one.T for one in nets))
+        top.append(flow_legend(flow, T, scale, looks, room, theme, nets=len(blocks)))
     whole = column([*top, *painted], 18)
     return Scene([whole.at(theme.margin, theme.margin)], max(whole.width, 448.0) + 2 * theme.margin,
                  whole.height + 2 * theme.margin, title, what, theme, stamps)
@@ -169,10 +172,18 @@ def said(blocks: Sequence[Net | GraphWithoutSteps], name: str | None) -> tuple[s
     """The title, what the pictures show; and below it how to read them."""
     found = [finding(one.flow, one.name) if one.flow is not None else structure(one.graph, one.name) for one in blocks]
     how = "Time runs from left to right." if any(isinstance(one, Net) for one in blocks) else ""
+    if any(isinstance(one, Net) and one.groups for one in blocks):
+        how += " A dot marks an output that is read."
     if any(one.flow is not None for one in blocks):
         how = f"{how} The gradient flows back along the wires, from the loss to the inputs and the weights.".strip()
-    sentence = "; ".join([found[0], *(words if words.isupper() else words[:1].lower() + words[1:]
-                                      if words.startswith("The ") else words for words in found[1:])])
+    alike: dict[str, list[str]] = {}  # what is said of several nets in the same words is said once
+    for one, words in zip(blocks, found, strict=True):
+        rest = words.removeprefix(f"{one.name}: ").removesuffix(FED if len(blocks) > 1 else "")
+        alike.setdefault(rest if words.startswith(f"{one.name}: ") else "", []).append(
+            one.name if words.startswith(f"{one.name}: ") else words)
+    sentence = "; ".join([*alike.pop("", []), *(f"{listed(names)}: {rest}" for rest, names in alike.items())])
+    if len(blocks) > 1 and (fed := [one.name for one, words in zip(blocks, found, strict=True) if words.endswith(FED)]):
+        sentence += f"{FED} in {'all of them' if len(fed) == len(blocks) else listed(fed)}"
     return (f"{name}: {sentence}" if name and len(blocks) > 1 else sentence), how
 
 

@@ -96,7 +96,7 @@ def legend(scale: Scale, heading: str, looks: Collection[Look], notes: Sequence[
     y += 6
     bar, end = ramp(scale, 22.0, y, min(44.0, (width - 50) / max(len(scale.decades) - 1, 1)), theme, wires)
     items += bar
-    x, low = end + 36, y + 36
+    x, low, far = end + 36, y + 36, end + 22
     for how, words in WORDS.items():
         if how not in looks:
             continue
@@ -106,11 +106,11 @@ def legend(scale: Scale, heading: str, looks: Collection[Look], notes: Sequence[
         middle = y + 8 if low == y + 36 else low - 8
         items += sample(how, x, middle, scale, theme, wires)
         items.append(Text(x + 46, middle + 4, words, SMALL))
-        x += wide + 14
+        x, far = x + wide + 14, max(far, x + wide)
     block = paragraph(notes, width, theme)
     items.append(block.at(0, low + 4))
     wide = widest(wrapped(heading, width, 12, bold=True), 12, bold=True)
-    return Block(items, max(x - 14, block.width, wide), low + 4 + block.height)
+    return Block(items, max(far, block.width, wide), low + 4 + block.height)
 
 
 def ramp(scale: Scale, x: float, y: float, unit: float, theme: Theme, wires: bool) -> tuple[list[Item], float]:
