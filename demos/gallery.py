@@ -20,21 +20,23 @@ from typing import Any
 from demos.lesson import Parser, progress
 from microgradrnn.files import write_whole
 from microgradrnn.terminal import command
+from viz.plots.axes import dressed
 from viz.plots.curves import as_svg
+from viz.theme import need_theme, set_theme
 
 DOCS = Path(__file__).parent.parent / "docs"
 INTRODUCTION = """\
 # Gallery
 
-Every kind of picture that this project draws. Each was made by the lines beneath it, in a Python that was started in
-the repository's folder (`demos` is found only there), after
+Every kind of picture that this project draws. The lines below each picture made it, in a Python that was started in the
+repository's folder (`demos` is found only there), after
 
 ```python
 {prelude}
 ```
 
-`make gallery` makes them all again. Numbers in the captions are worked out from the data of the picture, and what a
-caption says in words is asserted by the program that writes it.
+`make gallery` makes all of them again. The numbers in the captions are computed from the data of the picture, and what
+a caption says in words is asserted by the program that writes it.
 """
 PRELUDE = """\
 import networkx as nx
@@ -43,7 +45,8 @@ import viz
 from microgradrnn import Tensor, Value, concat, jacobian, mark, optim, scope, sigmoid, softmax, tanh
 from microgradrnn import nn
 from microgradrnn.nn import scalar
-from demos import charts"""
+from demos import charts
+viz.set_theme(page=830)  # as wide as a column of text"""
 
 
 @dataclass(frozen=True)
@@ -80,24 +83,29 @@ def make(entry: Entry) -> Made:
     """Run the code of an entry, then its check.
 
     Raises:
-        AssertionError: if the data do not bear what the caption says.
+        AssertionError: if the data do not support the caption.
     """
     names: dict[str, Any] = {}
-    exec(PRELUDE, names)
     body = ast.parse(dedent(entry.code)).body
     last = body.pop()
     assert isinstance(last, ast.Expr), f"{entry.name}: the last line is the picture"
-    exec(compile(ast.Module(body, []), entry.name, "exec"), names)
-    names["picture"] = eval(compile(ast.Expression(last.value), entry.name, "eval"), names)
-    exec(compile(dedent(entry.check), f"check of {entry.name}", "exec"), names)
-    return Made(entry, svg_of(names["picture"]), entry.caption.format_map(names))
+    try:
+        exec(PRELUDE, names)
+        exec(compile(ast.Module(body, []), entry.name, "exec"), names)
+        names["picture"] = eval(compile(ast.Expression(last.value), entry.name, "eval"), names)
+        exec(compile(dedent(entry.check), f"check of {entry.name}", "exec"), names)
+        return Made(entry, svg_of(names["picture"], entry.title), entry.caption.format_map(names))
+    finally:
+        set_theme()
 
 
-def svg_of(picture: Any) -> str:
-    """The text of a drawing, a graph that can paint itself, or the Axes of matplotlib."""
+def svg_of(picture: Any, title: str) -> str:
+    """The text of a drawing, of a graph that can paint itself, or of the Axes of matplotlib, which get a title."""
     picture = getattr(picture, "drawing", picture)
     if hasattr(picture, "svg"):
         return str(picture.svg)
+    if not picture.get_title(loc="left"):
+        dressed(picture, title, need_theme(), grid=not picture.images)
     svg = as_svg(picture)
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg[svg.index("<svg"):], flags=re.DOTALL)  # which version made it
     return re.sub(r'width="([\d.]+)pt" height="([\d.]+)pt"', r'width="\1" height="\2"', svg, count=1)

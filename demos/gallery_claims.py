@@ -1,7 +1,7 @@
-"""What is said about recurrent nets, drawn: each claim as it should be stated, and a picture that bears it.
+"""Textbook claims about recurrent nets: each one as it should be stated, and a picture that supports it.
 
-Many textbook sentences are true under a condition that they leave out. The titles here have the condition; the check of
-each entry asserts it on the data of the picture.
+Many textbook sentences are true under a condition that they leave out. The titles here state the condition; the check
+of each entry asserts it on the data of the picture.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ def net_with(gain, activation="tanh", T=50, H=50, seed=0):
 
 CLAIMS = [
     Entry("claim_shared", "Weights are shared over time: their number does not depend on T",
-          "The last four of ten steps, and all {n} weights, named once; for {T} steps there are just as many.", """
+          "The last of ten steps, and all {n} weights, named once; for {T} steps there are just as many.", """
           net = nn.RNN(3, 4, rng=0)
           hs, h = net(np.ones((10, 1, 3)))
-          viz.draw_unrolled(h.sum(), last=4)
+          viz.draw_unrolled(h.sum())
           """, """
           n, T = sum(p.data.size for p in net.parameters()), 1000
           def weights(T):
@@ -56,7 +56,7 @@ CLAIMS = [
               assert np.allclose(np.diff(n)[1:] / np.diff(Ts)[1:], (n[-1] - n[-2]) / (Ts[-1] - Ts[-2]))
           """),
     Entry("claim_mask", "A batch of unequal lengths needs padding and a mask, and then is exact",
-          "No gradient reaches an input in the padding: all {n} padded entries are exactly 0, all others are not.", """
+          "No gradient reaches an input in the padding, hatched: all {n} entries there are exactly 0, no other is.", """
           lengths, T = [9, 3, 6, 1], 9
           x = Tensor(np.random.default_rng(0).standard_normal((T, 4, 3)))
           hs, h = nn.GRU(3, 5, rng=0)(x, lengths=lengths)
@@ -131,7 +131,7 @@ CLAIMS = [
           assert 0 < end < T and not good[end:].any()
           assert np.allclose(sums[sums < 700], products[sums < 700], rtol=1e-12)
           """),
-    Entry("claim_all_losses", "A step is blamed by all later losses, not by the next one alone",
+    Entry("claim_all_losses", "The gradient at a step comes from all later losses, not from the next one alone",
           "‖∂L_t/∂z_k‖: column k is filled from the diagonal down. Losses more than one step later make up "
           "{later:.0%} of "
           "the sum of norms.", """
@@ -313,10 +313,10 @@ assert max(logs["gain 0.5"]) < -8 and explode > n / 2
     Entry("claim_forget_bias", "A forget bias of 1 or 2 helps memory at the start, and ensures nothing",
           "What is left of c after n steps, σ(b_f)^n: at n = 100 it is {one:.0e} for b_f = 1 and {two:.0e} for 2.", """
           n = np.arange(101)
-          kept = {f"$b_f$ = {b}": (1 / (1 + np.exp(-b))) ** n for b in (0, 1, 2, 5)}
-          charts.curves(kept, "n: steps", "$f^n$", log="y")
+          kept = {f"forget bias {b}": (1 / (1 + np.exp(-b))) ** n for b in (0, 1, 2, 5)}
+          charts.curves(kept, "n: steps", "fⁿ: what is left of c", log="y")
           """, """
-          one, two = kept["$b_f$ = 1"][-1], kept["$b_f$ = 2"][-1]
+          one, two = kept["forget bias 1"][-1], kept["forget bias 2"][-1]
           cell = nn.LSTMCell(1, 1, forget_bias=2.0, rng=0)
           cell.U.data, cell.W.data = 0 * cell.U.data, 0 * cell.W.data
           c0 = Tensor(np.ones((1, 1)))
@@ -353,7 +353,7 @@ assert max(logs["gain 0.5"]) < -8 and explode > n / 2
           C = viz.connectivity(lambda x: head(net(x)[0]), x, right)
           charts.grid(C, "k: step read", "t: answer", "‖∂ logit / ∂x‖", log=True)
           """, "assert (C > 0).all()"),
-    Entry("claim_pooling", "Reading the mean of all states gives every step a short way to the loss",
+    Entry("claim_pooling", "With the mean of all states, every step has a short way to the loss",
           "‖∂L/∂h_t‖ against t: the last state alone leaves {last:.0e} of it at the first step, the mean "
           "{mean:.2g}.", """
           xs = np.random.default_rng(0).standard_normal((100, 1, 3))
@@ -362,7 +362,7 @@ assert max(logs["gain 0.5"]) < -8 and explode > n / 2
           for name, pool in {"last state": nn.last_step, "mean of states": nn.mean_over_steps}.items():
               loss = nn.cross_entropy(head(pool(net(xs)[0])), [1])
               profiles[name] = viz.gradient_flow(loss).profile("h").norms[::-1]
-          charts.curves(profiles, "step t", "‖∂L/∂$h_t$‖", log="y")
+          charts.curves(profiles, "step t", "‖∂L/∂h‖", log="y")
           """, """
           last, mean = (p[0] / p[-1] for p in profiles.values())
           assert last < 1e-10 and 0.1 < mean < 10

@@ -55,7 +55,7 @@ CELLS = [
           step(np.ones((2, 3)), (np.zeros((2, 4)), np.zeros((2, 4))))
           viz.draw_derivative(step.equations(time=True))
           """, "lines = len(step.equations().backward)\nassert lines == 16"),
-    one_cell("update_gate", "LSTM with a gate that nobody reads",
+    one_cell("update_gate", "LSTM with a gate that is not read",
              "The fifth gate is not in the picture, because nothing leads from it to the state: its columns are named.",
              "nn.UpdateGateLSTMCell(3, 4, rng=0)",
              "assert len(viz.equations(nn.UpdateGateLSTMCell(3, 4, rng=0)).unread) == 3"),
@@ -64,7 +64,7 @@ CELLS = [
     one_cell("coupled", "LSTM with coupled gates", "One gate u forgets and writes: 1 − u keeps, u lets in.",
              "nn.CoupledLSTMCell(3, 4, rng=0)",
              says("nn.CoupledLSTMCell(3, 4, rng=0)", "c_t = (1 − u) ⊙ c_{t-1} + u ⊙ g")),
-    one_cell("gru", "GRU, reset before the product", "z is how much of h is kept; r shuts the past out of n.",
+    one_cell("gru", "GRU, reset before the product", "z says how much of h is kept, r how much of the past n sees.",
              "nn.GRUCell(3, 4, rng=0)", says("nn.GRUCell(3, 4, rng=0)", "h_t = z ⊙ h_{t-1} + (1 − z) ⊙ n")),
     one_cell("gru_after", "GRU, reset after the product", "PyTorch's form: r acts on h W, which has a bias of its own.",
              'nn.GRUCell(3, 4, reset="after", rng=0)',
@@ -76,7 +76,7 @@ CELLS = [
              "scalar.LSTMNeuron(1), x=[0.7]",
              says("scalar.LSTMNeuron(1), x=[0.7]", "f = σ(x u_f + h_{t-1} w_f + b_f)")),
     Entry("cell_own", "A cell of your own",
-          "A plain function, never seen before: what its gate does is read from its graph.", """
+          "A plain function: what its gate does is read from its graph.", """
           U, W = (Tensor(np.random.default_rng(k).standard_normal((4, 4)) / 2) for k in range(2))
 
           def leaky(x, h):
@@ -143,11 +143,11 @@ def unrolled_pair(net: str, state: str) -> list[Entry]:
     return [
         Entry(f"unrolled_{net.lower()}", f"{net}, unrolled",
               "The same cell at each of the last steps, time from left to right; weights are named once.",
-              setup + "viz.draw_unrolled(loss, last=3)", "assert len(viz.trace(loss)) > 10 * 4"),
+              setup + "viz.draw_unrolled(loss)", "assert len(viz.trace(loss)) > 10 * 4"),
         Entry(f"flow_{net.lower()}", f"{net}, unrolled, with the gradient",
               f"The gradient of the last loss on its way back: ‖∂L/∂{state}‖ is {{new:.2g}} at the last step and "
               "{old:.2g} nine steps before.",
-              setup + "flow = viz.gradient_flow(loss)\nviz.draw_unrolled(flow, last=3)",
+              setup + "flow = viz.gradient_flow(loss)\nviz.draw_unrolled(flow)",
               f"profile = flow.profile({state!r})\nnew, old = profile.at(0), profile.at(9)\nassert new > old"),
     ]
 
@@ -157,10 +157,10 @@ UNROLLED = [
     Entry("stacked", "Stacked layers", "Two layers: each step of the upper one reads the lower one at the same "
           "step.", """
           hs, state = nn.LSTM(3, 4, layers=2, rng=0)(np.random.default_rng(1).standard_normal((5, 1, 3)))
-          viz.draw_unrolled(hs[-1].sum(), last=3)
+          viz.draw_unrolled(hs[-1].sum())
           """, 'assert picture.svg.count("layer") >= 2'),
     Entry("bidirectional", "Both directions",
-          "One net runs forwards, the other backwards; a loss at step {t} hears of steps before and after it.", """
+          "One net runs forwards, the other backwards; a loss at step {t} depends on steps before and after it.", """
           x = Tensor(np.random.default_rng(1).standard_normal((4, 1, 3)))
           hs, states = nn.RNN(3, 4, bidirectional=True, rng=0)(x)
           loss = (hs[2] ** 2).sum()
@@ -171,7 +171,7 @@ UNROLLED = [
           xs = np.random.default_rng(1).standard_normal((5, 2, 3))
           hs, _ = nn.GRU(3, 4, rng=0)(xs)
           loss = nn.cross_entropy(nn.Linear(4, 3, rng=0)(hs), np.ones((5, 2), int))
-          viz.draw_unrolled(viz.gradient_flow(loss), last=3)
+          viz.draw_unrolled(viz.gradient_flow(loss))
           """),
     Entry("tree", "A recursive net over a tree", "The same cell at every node of a tree, ((a b) (c d)).", """
           cell = nn.TreeCell(2, rng=0)
@@ -214,7 +214,7 @@ UNROLLED = [
           xs = np.random.default_rng(1).standard_normal((30, 1, 3))
           flows = {name: viz.gradient_flow(kind(3, 16, rng=0)(xs)[0][-1].sum())
                    for name, kind in {"rnn": nn.RNN, "lstm": nn.LSTM}.items()}
-          viz.draw_unrolled(flows, last=3)
+          viz.draw_unrolled(flows)
           """, """
           def left(flow, state):
               norms = flow.profile(state).norms
@@ -264,7 +264,7 @@ FLOWS = [
           assert (jacobians.spectral_radii() <= values[:, 0] * (1 + 1e-9)).all()
           """),
     Entry("transport", "What happens to a gradient on its way back",
-          "The truth lies under the product of the norms, always, and that under the bound.",
+          "The truth is never above the product of the norms, which is never above the bound.",
           FAR + 'jacobians = viz.step_jacobians(losses["rnn"])\n'
           'viz.plot_transport({"rnn": jacobians}, W={"rnn": nets["rnn"].cell.W})', """
           truth, norms, bound = (jacobians.transport(), jacobians.product_of_norms(),
@@ -321,7 +321,7 @@ FLOWS.append(Entry(
         h = cell(x, h)
         states.append(h)
     flow = viz.from_torch(h.sum(), cell.named_parameters(), states)
-    viz.draw_unrolled(flow, last=3)
+    viz.draw_unrolled(flow)
     """, """
     profile = flow.profile()
     T, new, old = len(profile.steps), profile.norms[0], profile.norms[-1]
@@ -329,8 +329,8 @@ FLOWS.append(Entry(
     """, needs="torch"))
 
 BLAME = [
-    Entry("blame", "Who is to blame: ‖δ‖ for every loss and every step",
-          "Row t blames the steps k ≤ t; above the diagonal there is no way. The blame fades with t − k.",
+    Entry("blame", "How each loss depends on each step: ‖δ‖",
+          "Row t holds the steps k ≤ t; above the diagonal there is no way. The dependence fades with t − k.",
           EVERY + "errors = viz.local_errors(loss)\nviz.plot_local_errors(errors)", """
           assert not np.triu(errors.reached, 1).any()
           lags = errors.by_lag()
@@ -358,8 +358,9 @@ C = viz.connectivity(lambda x: head(net(x)[0]), x, codes[1:])
 """
 
 MEMORY = [
-    Entry("text_map", "Which step listens to which", "Untrained, each answer listens to the last few characters: the "
-          "same step counts {ratio:.0f} times as much as ten steps before.", TEXT + "viz.draw_text_map(C, words)", """
+    Entry("text_map", "Which step depends on which", "In an untrained net, each answer depends on the last few "
+          "characters: the same step counts {ratio:.0f} times as much as ten steps before.",
+          TEXT + "viz.draw_text_map(C, words)", """
           T = len(C)
           ratio = np.mean([C[t, t] for t in range(10, T)]) / np.mean([C[t, t - 10] for t in range(10, T)])
           assert (np.triu(C, 1) == 0).all() and ratio > 2

@@ -10,7 +10,6 @@
 """
 
 from inspect import isfunction
-from inspect import isfunction
 from typing import TYPE_CHECKING, Any
 
 from microgradrnn import linalg, nn, optim
@@ -34,8 +33,6 @@ from microgradrnn.engine import (
     scope,
     vjp,
 )
-from microgradrnn.engine.answers import answered
-from microgradrnn.engine.functions import FUNCTIONS
 from microgradrnn.engine.answers import answered
 from microgradrnn.engine.functions import FUNCTIONS
 from microgradrnn.engine.rules import elementwise, indexing, matrices, random, reduction, shape

@@ -9,7 +9,6 @@ import numpy as np
 
 from microgradrnn.engine import cotangent
 from microgradrnn.engine.answers import answered
-from microgradrnn.engine.answers import answered
 from microgradrnn.engine.functions import METHODS, NumpyProtocols
 from microgradrnn.engine.node import Node
 from microgradrnn.engine.operators import Operators

@@ -9,10 +9,8 @@ import numpy as np
 
 from microgradrnn.engine import Node, Tensor, Value, mark
 from microgradrnn.engine.answers import answered_constructor
-from microgradrnn.engine.answers import answered_constructor
 from microgradrnn.engine.node import plain
 from microgradrnn.engine.rules.shape import stack
-from microgradrnn.nn.names import OPTIONS
 from microgradrnn.nn.names import OPTIONS
 
 Rng = int | np.random.Generator | None

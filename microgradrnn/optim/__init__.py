@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from typing import Any
-
 from microgradrnn.optim import schedules
 from microgradrnn.optim.clip import clip_grad_norm, clip_grad_value, global_norm
 from microgradrnn.optim.optimisers import SGD, Adagrad, Adam, AdamW, Optimiser, RMSprop

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from microgradrnn.engine.answers import answered, answered_constructor
-from microgradrnn.engine.answers import answered, answered_constructor
 from microgradrnn.engine.node import Node, plain
 from microgradrnn.optim.clip import listed
 from microgradrnn.optim.schedules import need_rates

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import re
@@ -17,15 +18,17 @@ import pytest
 
 import viz
 from demos import gradient_flow as demo
-from demos.gradient_flow import Corpus, main
+from demos import gradient_page, gradient_words
+from demos.gradient_flow import CELLS, Corpus, main
 from microgradrnn import Value
+from viz.theme import contrast
 
 SMALL = ["--steps", "3", "--hidden", "8"]
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One small run of all three cells."""
+    """One small run of all four nets."""
     out = tmp_path_factory.mktemp("demo") / "deep" / "out"
     assert main([*SMALL, "--out", str(out)]) == 0
     return out
@@ -37,40 +40,46 @@ def numbers(out: Path) -> Any:
 
 def test_everything_is_written(done: Path) -> None:
     names = {path.name for path in done.iterdir()}
-    assert {"rnn.svg", "lstm.svg", "gru.svg", "side_by_side.svg", "gates_against_tanh.svg", "norm_against_lag.svg",
-            "flow.json", "index.html", "rnn_text.svg", "lstm_text.svg", "gru_text.svg",
-            "rnn_graph.svg"} <= names
+    assert {"side_by_side.svg", "gates_against_tanh.svg", "norm_against_lag.svg", "flow.json", "index.html",
+            "rnn_graph.svg", *(f"{kind}.svg" for kind in CELLS), *(f"{kind}_text.svg" for kind in CELLS)} == names
+    assert not any(" " in name or "," in name for name in names)
     for path in done.glob("*.svg"):
         ET.fromstring(path.read_text(encoding="utf-8"))
 
 
 def test_the_page_shows_every_picture_and_sentence_offline(done: Path) -> None:
     page = (done / "index.html").read_text(encoding="utf-8")
-    assert page.count("<svg") == 10
+    assert page.count("<svg") == 4 * 6 + 2 * 6, "with text on colours in four versions, others in two"
     assert not re.search(r'(src|href)="(http|//)', page)
     ids = re.findall(r' id="([^"]+)"', page)
     assert len(ids) == len(set(ids)), "pictures on one page must not share ids"
     for cell in numbers(done)["cells"].values():
-        assert demo.html.escape(cell["sentence"]) in page
+        assert html.escape(cell["sentence"]) in page
 
 
 def test_flow_json_holds_what_was_drawn(done: Path) -> None:
     said = numbers(done)
-    assert set(said["cells"]) == {"rnn", "lstm", "gru"}
+    assert {kind: cell["name"] for kind, cell in said["cells"].items()} == {
+        "rnn": "tanh RNN", "lstm": "LSTM", "lstm3": "LSTM, forget bias 3", "gru": "GRU"}
     assert len(said["passage"]) == demo.PASSAGE
-    for name, states in {"rnn": ["h"], "lstm": ["c", "h"], "gru": ["h"]}.items():
-        cell = said["cells"][name]
+    for kind, states in {"rnn": ["h"], "lstm": ["c", "h"], "lstm3": ["c", "h"], "gru": ["h"]}.items():
+        cell = said["cells"][kind]
         assert list(cell["states"]) == states
         at = {n["id"]: n["gradient"] for n in cell["flow"]["nodes"]}
         for state, profile in cell["states"].items():
             assert profile["lags"] == list(range(demo.PASSAGE))
-            assert profile["norms"] == [at[f"{name}/t{demo.PASSAGE - 1 - lag}/{state}"] for lag in profile["lags"]]
+            path = kind.rstrip("3")
+            assert profile["norms"] == [at[f"{path}/t{demo.PASSAGE - 1 - lag}/{state}"] for lag in profile["lags"]]
             again = viz.Profile(state, (), tuple(profile["lags"]), tuple(profile["norms"])).horizon()
             assert profile["horizon"] == again
-        drawn = re.findall(r"<title>from [^<]+ to [^<]+: ([^<]+)</title>", (done / f"{name}.svg").read_text("utf-8"))
-        messages = {f"{e['message']:.4g}" for e in cell["flow"]["edges"]}
-        assert len(drawn) > 3 * demo.SHOWN
-        assert set(drawn) <= messages
+
+
+def test_the_two_lstms_differ_in_the_forget_bias_alone() -> None:
+    low, high = (demo.CharacterNet(CELLS[kind], 10, 8, seed=3).state_dict() for kind in ("lstm", "lstm3"))
+    changed = {name: high[name] - low[name] for name in low if not np.array_equal(high[name], low[name])}
+    (bias,) = changed.values()
+    assert np.array_equal(np.unique(bias), [0, 2])
+    assert np.count_nonzero(bias) == 8
 
 
 def test_the_same_seed_gives_the_same_numbers(done: Path, tmp_path: Path) -> None:
@@ -163,7 +172,7 @@ def test_an_interrupted_run_says_what_it_has_written(tmp_path: Path, capsys: pyt
     real = demo.train
 
     def train(net: Any, corpus: Any, steps: int, seed: int, name: str) -> None:
-        if name == "lstm":
+        if name == "LSTM":
             raise KeyboardInterrupt
         real(net, corpus, steps, seed, name)
 
@@ -202,7 +211,7 @@ def test_the_shortest_text_and_one_of_a_single_letter_work(tmp_path: Path) -> No
 def test_the_passage_is_held_out_and_ends_where_a_word_starts() -> None:
     text = demo.default_text()
     corpus = Corpus.of(text)
-    assert len(corpus.passage) == demo.PASSAGE + 1 > max(demo.LAGS) + 1
+    assert len(corpus.passage) == demo.PASSAGE + 1 > max(gradient_words.LAGS) + 1
     assert corpus.passage[-1].isalpha()
     assert corpus.passage[-2] == " "
     assert corpus.passage in text[len(corpus.train):]
@@ -215,17 +224,41 @@ def test_windows_line_targets_up_one_character_on() -> None:
 
 
 # ------------------------------------------------------------------------------------------------ the page
-def test_the_page_says_the_verdict_once_and_marks_the_character(done: Path) -> None:
+def test_the_page_says_each_finding_once_and_marks_the_character(done: Path) -> None:
     page = (done / "index.html").read_text(encoding="utf-8")
     said = numbers(done)
-    assert page.count(demo.html.escape(said["verdict"])) == 1
-    assert f"<mark>{demo.html.escape(said['predicted'])}</mark></pre>" in page
-    assert 'id="full"' in page
-    assert 'id="full" checked' not in page
+    findings = re.findall(r'<p class="verdict">(.*?)</p>|<li>(.*?)</li>', page)
+    assert " ".join(first or other for first, other in findings) == html.escape(said["verdict"])
+    assert f"<mark>{html.escape(said['predicted'])}</mark></pre>" in page
     assert "H × 4H, here 8 × 32" in page
     assert page.count('class="key"') == 6
     assert "linear (logits)" in page
     assert "operand" not in page
+
+
+def test_every_picture_has_a_version_for_each_width_and_theme(done: Path) -> None:
+    page = (done / "index.html").read_text(encoding="utf-8")
+    for shown in re.findall(r"<figure>(.*?)<figcaption>", page, re.DOTALL):
+        assert re.findall(r'<div class="picture ([^"]*)">', shown) in (
+            ["wide", "narrow"], ["wide own light", "narrow own light", "wide dark own", "narrow dark own"])
+    rules = re.findall(r"@media ([^{]*) {\s*\.(\w+) { display: none }", page)
+    assert dict(rules) == {"(min-width: 701px)": "narrow", "(max-width: 700px)": "wide",
+                           "not all and (prefers-color-scheme: dark)": "dark", "(prefers-color-scheme: dark)": "light"}
+
+
+def test_the_page_recolours_what_has_no_dark_version_and_nothing_else(done: Path) -> None:
+    page = (done / "index.html").read_text(encoding="utf-8")
+    light, dark = viz.Theme(), viz.DARK
+    assert f'[fill="{light.ink}"]:not(.own *){{fill:{dark.ink}}}' in page
+    drawn = dict(re.findall(r'<div class="picture ([^"]*)">(<svg[^>]*>)', page))
+    assert f'fill="{dark.ink}"' in drawn["wide dark own"]
+    assert f'fill="{light.ink}"' in drawn["wide own light"]
+
+
+def test_text_on_the_page_is_never_the_colour_of_what_it_stands_on() -> None:
+    for theme in (viz.Theme(), viz.DARK):
+        assert contrast(theme.ink, theme.paper) > 7
+        assert contrast(theme.faint, theme.tile) > 4.4, "the beginning of the line, on the ground of the passage"
 
 
 def test_the_passage_is_shown_from_the_start_of_its_line() -> None:
@@ -245,7 +278,8 @@ def test_one_cell_alone_says_its_own_sentence_and_has_no_side_by_side(
     assert said["verdict"] in capsys.readouterr().out
     assert not (tmp_path / "side_by_side.svg").exists()
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
-    assert page.count(demo.html.escape(said["verdict"])) == 1
+    assert page.count(html.escape(said["verdict"])) == 1
+    assert "<li>" not in page
     assert "Side by side" not in page
 
 
@@ -259,38 +293,79 @@ def test_a_log_of_the_progress_stays_short(capsys: pytest.CaptureFixture[str]) -
 
 
 # ------------------------------------------------------------------------------------------------ the words
-def result(name: str, norms: list[float]) -> demo.Result:
-    flow = viz.gradient_flow(Value(1.0) * 2)
-    return demo.Result(name, 1, 1.0, 1.0, 1.0, flow,
-                       [viz.Profile("h", tuple(range(len(norms)))[::-1], tuple(range(len(norms))), tuple(norms))])
+def result(kind: str, norms: list[float]) -> gradient_words.Result:
+    flow, lags = viz.gradient_flow(Value(1.0) * 2), tuple(range(len(norms)))
+    track = viz.Track(CELLS[kind].name, "h", lags, tuple(norms), {"carry": tuple(norms)})
+    return gradient_words.Result(CELLS[kind], 1, 1.0, 1.0, 1.0, flow, track,
+                                 [viz.Profile("h", lags[::-1], lags, tuple(norms))])
 
 
 def test_the_verdict_follows_the_numbers() -> None:
     near, far = [1.0, 0.5, 0.001, 0.0], [1.0, 0.9, 0.8, 0.001]
-    assert "lstm reached further back than the plain" in demo.verdict([result("rnn", near), result("lstm", far)])
-    assert "lstm reached less far back than the plain" in demo.verdict([result("rnn", far), result("lstm", near)])
-    assert "lstm reached as far back as the plain" in demo.verdict([result("rnn", far), result("lstm", far)])
-    assert "not two cells" in demo.verdict([result("rnn", [0.0, 1.0]), result("lstm", far)])
+    for plain, gated, how in ((near, far, "further back than"), (far, near, "less far back than"),
+                              (far, far, "as far back as")):
+        said = gradient_words.verdict([result("rnn", plain), result("lstm", gated)])
+        assert f"the gated path of the LSTM reached {how} the plain tanh path" in said
+    assert "not two nets" in gradient_words.verdict([result("rnn", [0.0, 1.0]), result("lstm", far)])
 
 
 def test_a_horizon_at_the_end_of_the_passage_is_a_lower_bound() -> None:
-    assert demo.horizon_text(viz.Profile("h", (1, 0), (0, 1), (1.0, 0.5))) == "≥ 1"
-    assert demo.horizon_text(viz.Profile("h", (1, 0), (0, 1), (math.nan, 0.5))) == "–"
+    assert gradient_words.horizon_text(viz.Profile("h", (1, 0), (0, 1), (1.0, 0.5))) == "≥ 1"
+    assert gradient_words.horizon_text(viz.Profile("h", (1, 0), (0, 1), (math.nan, 0.5))) == "–"
 
 
 def test_the_verdict_compares_rates_and_starts_only_where_the_numbers_say_so() -> None:
     fast = [0.5**k for k in range(120)]
     bent = [0.5**k if k < 10 else 0.5**10 * 0.9 ** (k - 10) for k in range(120)]
-    said = demo.verdict([result("rnn", fast), result("lstm", bent)])
-    assert "that of the lstm is no longer than the rnn's (6 against 6)" in said
-    assert "keeps 0.50 a step (the rnn 0.50), but from 50 to 100 steps back 0.90 (the rnn 0.50)" in said
+    said = gradient_words.verdict([result("rnn", fast), result("lstm", bent)])
+    assert "That of the LSTM is no longer than that of the tanh RNN (6 against 6)" in said
+    assert "Over the first 10 steps, the LSTM keeps 0.50 a step and the tanh RNN 0.50" in said
+    assert "from 50 to 100 steps back, 0.90 and 0.50." in said
     assert "starts differ" not in said
-    far = demo.verdict([result("rnn", fast), result("lstm", [100 * 0.99**k for k in range(120)])])
+    far = gradient_words.verdict([result("rnn", fast), result("lstm", [100 * 0.99**k for k in range(120)])])
     assert "no longer than" not in far
-    assert "the starts differ: 100 for the lstm, 1 for the rnn" in far
+    assert "the starts differ: 100 for the LSTM, 1 for the tanh RNN" in far
 
 
 def test_two_gated_cells_have_two_paths() -> None:
     near, far = [1.0, 0.5, 0.001, 0.0], [1.0, 0.9, 0.8, 0.001]
-    said = demo.verdict([result("rnn", near), result("lstm", far), result("gru", far)])
-    assert "the gated paths of the lstm and the gru reached further back than the plain tanh path" in said
+    said = gradient_words.verdict([result("rnn", near), result("lstm", far), result("lstm3", far), result("gru", far)])
+    assert ("the gated paths of the LSTM, the LSTM with forget bias 3 and the GRU reached further back than the plain "
+            "tanh path") in said
+
+
+def test_the_value_of_the_gate_decides_only_where_it_does() -> None:
+    low, high = ([f**k for k in range(120)] for f in (0.9, 0.99))
+    said = gradient_words.verdict([result("lstm", low), result("lstm3", high)])
+    assert "The carry of the first keeps 0.90 of the gradient a step, that of the second 0.99" in said
+    assert "the value of the gate decides" in said
+    for pair in ((high, low), (low, low)):
+        said = gradient_words.verdict([result("lstm", pair[0]), result("lstm3", pair[1])])
+        assert "The two LSTMs differ only" in said
+        assert "decides" not in said
+    assert "two LSTMs" not in gradient_words.verdict([result("lstm", low), result("gru", high)])
+
+
+@pytest.mark.parametrize(("norms", "words"), [
+    ([1.0, 0.5, 0.001, 0.0], "It is last above 1 % of its start 1 step back; 3 steps back, 0 % of it is left."),
+    ([1.0, 0.5, 0.1, 0.001], "It is last above 1 % of its start 2 steps back; 3 steps back, 0.1 % of it is left."),
+    ([1.0, 0.001], "It is below 1 % of its start at every step back; 1 step back, 0.1 % of it is left."),
+    ([1.0, 0.5], "It stays above 1 % of its start as far back as is known, 1 step; 1 step back, 50 % of it is left."),
+])
+def test_one_step_is_not_called_steps(norms: list[float], words: str) -> None:
+    assert words in gradient_words.sentence(result("rnn", norms))
+
+
+def test_two_shares_never_contradict_each_other() -> None:
+    for share in (1e-9, 0.0004, 0.001, 0.0149, 0.5, 0.93, 0.9949, 0.9996, 1 - 1e-12):
+        one, other = gradient_words.two_shares(share)
+        assert "100" not in one + other
+        if "than" not in one:
+            assert float(one.removesuffix(" %")) + float(other.removesuffix(" %")) == pytest.approx(100)
+    assert gradient_words.two_shares(1.0) == ("all", "nothing")
+
+
+def test_the_ids_of_plots_are_made_unique_and_colours_are_left() -> None:
+    plot = '<g id="axes_1"/><use xlink:href="#m1" clip-path="url(#p1)" style="fill: #ffffff"/>'
+    assert gradient_page.unique(plot, "a-") == (
+        '<g id="a-axes_1"/><use xlink:href="#a-m1" clip-path="url(#a-p1)" style="fill: #ffffff"/>')
