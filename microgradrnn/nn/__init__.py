@@ -1,8 +1,6 @@
 """Neural nets on the engine: modules, recurrent cells, unrolling, losses."""
 
-from typing import Any
-
-from microgradrnn.nn import init, names, scalar
+from microgradrnn.nn import init, scalar
 from microgradrnn.nn.cells import (
     AdditiveCell,
     CarouselLSTMCell,
@@ -33,13 +31,3 @@ __all__ = [
     "detach", "explain", "generate", "init", "last_step", "mean_over_steps", "mse", "nll", "one_to_many", "recurse",
     "sample", "scalar", "unroll",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    hint = f": {names.LAYERS[name]}" if name in names.LAYERS else ""
-    raise AttributeError(f"module 'microgradrnn.nn' has no attribute {name!r}{hint}")
-
-
-def __getattr__(name: str) -> Any:
-    hint = f": {names.LAYERS[name]}" if name in names.LAYERS else ""
-    raise AttributeError(f"module 'microgradrnn.nn' has no attribute {name!r}{hint}")

@@ -19,8 +19,7 @@ from microgradrnn.nn.unroll import CellLike, unroll
 DIRECTIONS = ("forwards", "backwards")
 PYTORCH = {"num_layers": "say layers=", "batch_first": "time always comes first, (T, B, D)",
            "nonlinearity": "say activation=", "input_size": "it is D, the first argument",
-           "hidden_size": "it is H, the second argument",
-           "proj_size": "put an nn.Linear(H, proj_size) on the outputs"}
+           "hidden_size": "it is H, the second argument"}
 
 
 class Recurrent(Module):
