@@ -121,7 +121,7 @@ class Layout:
     def name(self, wish: str | None) -> str:
         """A name that no array has yet."""
         base = wish if wish and wish.isidentifier() else "v"
-        if base.startswith(("number_", "columns_")) or base.endswith(("_all", "_few", "_of_arrays")):
+        if base.startswith(("number_", "columns_")) or base.endswith(("_all", "_few", "_flat", "_of_arrays")):
             base += "_"  # the code has names of this form
         name, k = base, 2
         while name in self.names:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ class Code:
         self.numbers: dict[Any, str] = {}
         self.parts: dict[str, int] = {}  # the arrays with a time axis that the factors need
         self.rows: dict[str, list[str]] = {STEP: [], BACK: []}  # for each loop the arrays of which it takes a row
+        self.flat: set[str] = set()  # the arrays that are needed as one matrix
         forward, back = plan.forward, plan.order
         steps = [*self._phase(STEP, forward), *self._next_states()]
         factors = self._phase(FACTOR, back)
@@ -206,11 +208,19 @@ class Code:
         same = a.dtype == b.dtype == e.dtype
         if phase in STACKED:
             if not self.layout.homes[b].stacked and len(b.shape) == 2 and same and self._whole(e):
-                return (f"dot({left}.reshape(-1, {a.shape[-1]}), {right}, {out}.reshape(-1, {e.shape[-1]}))")
+                return f"dot({self._flat(a, phase)}, {right}, {self._flat(e, phase)})"
             return f"matmul({left}, {right}, out={out})"
         if len(a.shape) == 2 == len(b.shape) and same and self._whole(e):
             return f"dot({left}, {right}, {out})"
         return f"matmul({left}, {right}, out={out})"
+
+    def _flat(self, e: Expression, phase: str) -> str:
+        """The name of an array as one matrix, the rows of all steps below each other."""
+        name, home = self._name(e, phase), self.layout.homes[e]
+        if phase == FACTOR or not home.stacked or not self._whole(e) or self.layout.is_view(e):
+            return f"{name}.reshape(-1, {e.shape[-1]})"
+        self.flat.add(home.name)
+        return f"{home.name}_flat"
 
     def _whole(self, e: Expression) -> bool:
         """Is its array in one piece, as np.dot needs it?"""
@@ -264,10 +274,9 @@ class Code:
         op, e = total.op, total.like
         if op == "product":
             a, g = total.args
-            return (f"dot({self._name(a, AFTER)}.reshape(-1, {a.shape[-1]}).T, "
-                    f"{self._name(g, AFTER)}.reshape(-1, {g.shape[-1]}))")
+            return f"dot({self._flat(a, AFTER)}.T, {self._flat(g, AFTER)})"
         if op == "rows":
-            return f"summed({self._name(total.args[0], AFTER)})"
+            return f"summed({self._flat(total.args[0], AFTER)})"
         if op == "steps":
             return f"{self._name(total.args[0], AFTER)}.sum(axis=0)"
         if op == "times":
@@ -283,14 +292,27 @@ class Code:
 
 
 class Workspace:
-    """The arrays for T steps, and the functions that compute with them."""
+    """The arrays for T steps, and the functions that compute with them.
+
+    Attributes:
+        x, dx: the inputs of all steps, and their cotangents (None if there are none).
+        free: an array for each node that the cell closes over.
+        histories: all states from the first to the last, (T + 1, ...) for each part; cotangents: theirs.
+        start, steps, start_back, steps_back, gradients, finish: what is to be done, in this order.
+    """
 
     def __init__(self, code: Code, T: int) -> None:
         self.arrays = code.layout.arrays(T)
         self.size = sum(a.nbytes for a in self.arrays.values() if a.base is None)
         stacked = {home.name for home in code.layout.made if home.stacked}
         names = {f"{n}_all" if n in stacked else n: a for n, a in self.arrays.items()}
-        self.few = code.layout.few
+        names |= {f"{n}_flat": a.reshape(-1, a.shape[-1]) for n in code.flat for a in [self.arrays[n]]}
+        layout, plan = code.layout, code.plan
+        self.x, self.dx = self._array(code, plan.x), None if plan.dx is None else self._array(code, plan.dx)
+        self.free = [self._array(code, leaf) for _, leaf in plan.trace.free]
+        self.histories = [self.arrays[whole.name] for whole in layout.histories]
+        self.cotangents = [self.arrays[whole.name] for whole, _ in layout.cotangents]
+        self.few = layout.few
         rows = [list(zip(*(self._rows(n, T) for n in code.rows[phase]), strict=True)) or [()] * T
                 for phase in (STEP, BACK)]  # fmt: skip
         for e in code.layout.homes:
@@ -300,8 +322,11 @@ class Workspace:
         functions = executed(code.source, given, self)
         self.start, self.steps, self.start_back = (functions[n] for n in ("start", "steps", "start_back"))
         self.factors, self.loop_back = functions["factors"], functions["loop_back"]
-        self.gradients, self.dx = functions["gradients"], functions["dx"]
+        self.gradients, self.finish = functions["gradients"], functions["dx"]
 
+    def _array(self, code: Code, e: Expression) -> np.ndarray:
+        """The array of an expression."""
+        return self.arrays[code.layout.homes[e].name]
 
     def _rows(self, name: str, T: int) -> list[np.ndarray]:
         """A row of an array for each step."""
@@ -319,11 +344,16 @@ class Workspace:
             stop = begin
 
 
-def summed(a: np.ndarray) -> np.ndarray:
+def summed(flat: np.ndarray) -> np.ndarray:
     """The sum over all rows of all steps, by a product with ones: quick, and not less exact."""
-    flat = a.reshape(-1, a.shape[-1])
-    result: np.ndarray = np.dot(np.ones(len(flat), a.dtype), flat)
+    result: np.ndarray = np.dot(ones(len(flat), flat.dtype), flat)
     return result
+
+
+@lru_cache(maxsize=32)
+def ones(n: int, dtype: Any) -> np.ndarray:
+    """So many ones."""
+    return np.ones(n, dtype)
 
 
 def later_axes(axis: Any, ndim: int) -> Any:

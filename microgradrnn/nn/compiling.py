@@ -170,4 +170,5 @@ def note(cell: Any, how: str) -> None:
 
 def type_name(cell: Any) -> str:
     """What a cell is called in messages."""
-    return getattr(cell, "__name__", type(cell).__name__)
+    name = type(cell).__name__
+    return name if isinstance(cell, Cell) else getattr(cell, "__name__", name)
