@@ -43,7 +43,8 @@ NAMESPACE: dict[str, Any] = {
     "np": np, "erf": math.erf, "float32": np.float32, "float64": np.float64, "int32": np.int32,
     "int64": np.int64, "whole": numba_math.WHOLE,
     **{name: getattr(numba_math, name) for name in (
-        "exp_32", "exp_64", "tanh_32", "tanh_64", "sigmoid_32", "sigmoid_64", "sgemm", "dgemm", "sgemv", "dgemv")},
+        "exp_32", "exp_64", "tanh_32", "tanh_64", "sigmoid_32", "sigmoid_64", "sgemm", "dgemm", "sgemv", "dgemv",
+        "wide_vectors")},
 }  # fmt: skip
 
 
@@ -188,7 +189,7 @@ class Kernel:
         self.names, self.stacked = list(memory.used), memory.stacked
         self.own = {name: memory.samples[name] for name in self.names if name in memory.own}
         steps = "range(stop - 1, first - 1, -1)" if backwards else "range(first, stop)"
-        head = f"def kernel({', '.join(['first', 'stop', *self.names])}):\n    for t in {steps}:\n"
+        head = f"def kernel({', '.join(['first', 'stop', *self.names])}):\n    wide_vectors()\n    for t in {steps}:\n"
         self.source = head + "".join(f"        {line}\n" for line in lines or ["pass"])
         self.run = compiled(self.source, [self._flat(memory.samples[name], name) for name in self.names])
 
