@@ -70,7 +70,8 @@ class CompiledStep:
             )
         self.plan, self.code, self.workspace_type = coded(self.trace, ragged, back_end)
         self.free = [x for x, _ in self.trace.free]
-        self.flows = [g is not None for g in (self.plan.dx, *self.plan.carried, *self.plan.totals)]
+        gradients = self.plan.dx, *self.plan.carried, *self.plan.totals
+        self.flowing = [k for k, g in enumerate(gradients) if g is not None]  # what a gradient flows into
         self.differentiable = [self.trace.differentiable[0], *self.trace.differentiable]
         self.back_end = "NumPy" if self.workspace_type is Workspace else "Numba"
         self.traces = 1  # how often the cell was traced for inputs of this form, of late
@@ -152,13 +153,14 @@ class Run:
         return list(pairwise(sorted({0, *self.starts, self.T}))) if self.starts else [(0, self.T)]
 
     def backward(
-        self, fill: Callable[[list[np.ndarray]], None], inputs: bool
-    ) -> tuple[Any, list[np.ndarray], list[Any]]:
+        self, fill: Callable[[list[np.ndarray]], None], inputs: bool, states: bool = True
+    ) -> tuple[Any, list[Any], list[Any]]:
         """The cotangents of the inputs, of the first state and of what the cell closes over.
 
         Args:
             fill: writes the cotangents of all states, (T + 1, ...) for each part of the state, into zeros.
             inputs: is that of the inputs wanted?
+            states: are those of the first state wanted?
         """
         with self.lock:
             wholes = self.workspace.cotangents
@@ -166,7 +168,7 @@ class Run:
                 whole.fill(0)
             fill(wholes)
             self.workspace.start_back()
-            firsts = [np.zeros_like(whole[0]) for whole in wholes] if self.starts else []
+            firsts: list[Any] = [np.zeros_like(whole[0]) for whole in wholes] if self.starts else []
             for k in self.starts:
                 self.put(k, [part[self.starts[k]] for part in self.firsts])
             for first, stop in reversed(self.stretches()):
@@ -184,7 +186,7 @@ class Run:
                 for whole, begin in zip(wholes, firsts, strict=True):
                     begin += whole[0]
             else:
-                firsts = [whole[0].copy() for whole in wholes]
+                firsts = [whole[0].copy() if states else None for whole in wholes]
             if self.workspace.dx is None or not inputs:
                 return None, firsts, gradients
             self.workspace.finish()
@@ -237,26 +239,24 @@ def compiled_step(
     """
     with LOCK:
         key = (watched(cell).snapshot(), (x.shape, x.dtype.str), state_form, ragged, back_end)
-        if key in STEPS:
-            STEPS.move_to_end(key)
-        else:
+        found = STEPS.get(key, (cell, None))[1]
+        if found is None:
             parts: list[Any] = []
             slots = slotted(state, parts)
             if len(parts) < len(list(flat(state))):
                 raise TraceError(
                     "compile: the first state holds whole numbers, and traces are of floats; use zeros of floats"
                 )
-            made: CompiledStep | TraceError
             try:
-                made = CompiledStep(step, Slot(x), slots, ragged, what, back_end)
+                found = CompiledStep(step, Slot(x), slots, ragged, what, back_end)
             except TraceError as error:
-                made = error.with_traceback(None)
-            if isinstance(made, CompiledStep):
-                made.traces += sum(other is cell and known[1:] == key[1:] for known, (other, _) in STEPS.items())
-            STEPS[key] = cell, made  # the cell too: keys hold the ids of its parts
+                found = error.with_traceback(None)
+            if isinstance(found, CompiledStep):
+                found.traces += sum(other is cell and known[1:] == key[1:] for known, (other, _) in STEPS.items())
+            STEPS[key] = cell, found  # the cell too: keys hold the ids of its parts
             if len(STEPS) > MOST:
                 STEPS.popitem(last=False)
-        found = STEPS[key][1]
+        STEPS.move_to_end(key)
     if isinstance(found, TraceError):
         raise type(found)(str(found)) from found
     return found
@@ -313,7 +313,7 @@ def unroll_compiled(
         hs[dead] = 0
     outputs = [hs, *[np.array(history[ends]) for history in histories]]
     given = [xs, *parts, *found.free]
-    places = [k for k, flows in enumerate(found.flows) if flows and isinstance(given[k], Node)]
+    places = [k for k in found.flowing if isinstance(given[k], Node)]
     sources = [given[k] for k in places]
     if not (SCOPE.get().recording and any(x.requires_grad for x in sources)):
         some = any(isinstance(x, Node) for x in given)
@@ -329,7 +329,8 @@ def unroll_compiled(
                     if g is not None:
                         whole[ends] += g
 
-            dx, firsts, gradients = run.backward(fill, isinstance(xs, Node) and xs.requires_grad)
+            inputs, states = isinstance(xs, Node) and xs.requires_grad, any(isinstance(x, Node) for x in parts)
+            dx, firsts, gradients = run.backward(fill, inputs, states)
             everything = [None if dx is None else dx[way], *firsts, *gradients]
             return [everything[k] for k in places]
 

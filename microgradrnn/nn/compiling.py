@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -87,8 +88,6 @@ def replayed(
     Raises:
         TraceError: if the cell cannot be compiled, and mode is not "auto".
     """
-    from microgradrnn.compiler.loop import unroll_compiled  # imported by those who use it
-
     def step(x: Any, state: Any) -> Any:
         if not isinstance(cell, Cell):
             return cell(x, state)
@@ -117,7 +116,7 @@ def replayed(
         need_compilable(mode, xs, state, checkpoint)
         lengths = None if lengths is None else np.asarray(plain(lengths))
         back_end = {True: "best", "auto": "numpy"}.get(mode, str(mode))
-        found = unroll_compiled(cell, step, xs, state, lengths, reverse, type_name(cell), uncompiled, back_end)
+        found = compiled_loop()(cell, step, xs, state, lengths, reverse, type_name(cell), uncompiled, back_end)
     except Exception as error:  # whatever it is: on the tape it works, or the error is that of the tape
         note(cell, f"on the tape. {error}.")
         if mode != "auto":
@@ -128,6 +127,14 @@ def replayed(
         return None
     note(cell, f"compiled, on {found.back_end}.{advice(found.traces)}")
     return found.result
+
+
+@cache
+def compiled_loop() -> Any:
+    """`unroll_compiled`, imported by those who use it."""
+    from microgradrnn.compiler.loop import unroll_compiled
+
+    return unroll_compiled
 
 
 def advice(traces: int) -> str:
