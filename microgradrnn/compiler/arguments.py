@@ -25,6 +25,9 @@ class Slot:
         self.weak = type(x) is float
 
 
+FLOAT = (), np.dtype(np.float64).str, True  # the form of a float
+
+
 class Place(int):
     """Which of the outputs stands here."""
 
@@ -102,8 +105,13 @@ def form(arguments: Any) -> Any:
 def given_form(thing: Any, values: list[Any]) -> Any:
     """``form(slotted(thing, values))``, without the slots."""
     kind = type(thing)
+    if kind is float:
+        values.append(thing)
+        return FLOAT
     if kind is tuple or kind is list:
         return (kind.__name__, *[given_form(part, values) for part in thing])
+    if kind is dict:
+        return tuple([(repr(key), given_form(part, values)) for key, part in thing.items()])
     a = plain(thing)
     if type(a) is np.ndarray and a.dtype.kind == "f":
         values.append(thing)

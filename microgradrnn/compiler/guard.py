@@ -26,7 +26,7 @@ from microgradrnn.engine import Node, Primitive
 OPAQUE = (types.ModuleType, types.BuiltinFunctionType, np.ufunc, np.random.Generator, Primitive)
 SIMPLE = (bool, int, float, complex, str, bytes, type(None), np.dtype, np.generic, slice, type(Ellipsis), range)
 SEQUENCES = (list, tuple, set, frozenset, deque)
-WRITABLE = (np.ndarray, bytearray, memoryview, array.array, np.void)  # others may write to these without a trace
+WRITABLE = (np.ndarray, bytearray, memoryview, array.array)  # others may write to these without a trace
 
 
 def snapshot(thing: Any, generators: list[np.random.Generator] | None = None) -> tuple[Any, ...]:
@@ -73,8 +73,10 @@ class Watch:
     The parts of the thing are compared by identity, which is quicker. Where that says too little, because an array may
     have been written to, there is a new snapshot each time.
 
+    >>> def times(factor):
+    ...     return lambda x: factor[0] * x
     >>> factor = [2.0]
-    >>> watch = Watch(lambda x: factor[0] * x)
+    >>> watch = Watch(times(factor))
     >>> before = watch.snapshot()
     >>> before is watch.snapshot()
     True
