@@ -158,14 +158,15 @@ class Run:
         """The cotangents of the inputs, of the first state and of what the cell closes over.
 
         Args:
-            fill: writes the cotangents of all states, (T + 1, ...) for each part of the state, into zeros.
+            fill: writes the cotangents of all states, (T + 1, ...) for each part of the state. Those of the outputs,
+                the first part, it must write all; of the others it adds to zeros what is not zero.
             inputs: is that of the inputs wanted?
             states: are those of the first state wanted?
         """
         with self.lock:
             wholes = self.workspace.cotangents
-            for whole in wholes:
-                whole.fill(0)
+            for whole, overwritten in zip(wholes[1:], self.workspace.overwritten[1:], strict=True):
+                whole[-1 if overwritten else 0 :] = 0
             fill(wholes)
             self.workspace.start_back()
             firsts: list[Any] = [np.zeros_like(whole[0]) for whole in wholes] if self.starts else []
@@ -321,8 +322,8 @@ def unroll_compiled(
     else:
         def pull(cotangents: list[Any]) -> list[Any]:
             def fill(wholes: list[np.ndarray]) -> None:
-                if cotangents[0] is not None:
-                    wholes[0][1:][way] = cotangents[0]
+                wholes[0][0] = 0
+                wholes[0][1:][way] = 0 if cotangents[0] is None else cotangents[0]
                 if lengths is not None:
                     wholes[0][1:][way][dead] = 0
                 for whole, g in zip(wholes, cotangents[1:], strict=True):

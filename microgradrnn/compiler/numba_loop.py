@@ -64,6 +64,9 @@ class NumbaCode(Code):
         self.forward = Kernel(*self._step(STEP, self._forward_stores()))
         self.backward = Kernel(*self._step(BACK, self._backward_stores()), backwards=True)
         self.samples.clear()
+        self.rows = {STEP: [], BACK: []}
+        for name in ("steps", "factors", "loop_back"):
+            del self.functions[name]
 
     def sample(self, e: Expression) -> np.ndarray:
         """The array of an expression, for two steps."""
@@ -167,8 +170,12 @@ class NumbaWorkspace(Workspace):
 
     def __init__(self, code: NumbaCode, T: int) -> None:
         super().__init__(code, T)
-        arrays = {called(home): self.arrays[home.name] for home in code.layout.made}
-        self.steps, self.backward = code.forward.bound(arrays), code.backward.bound(arrays)
+        homes = {called(home): home.name for home in code.layout.made}
+        self.steps, self.backward = (
+            kernel.bound([self.arrays[homes[name]] if name in homes else None for name in kernel.names])
+            for kernel in (code.forward, code.backward)
+        )
+        self.size = sum(a.nbytes for a in self.arrays.values() if a.base is None)
 
     def steps_back(self, stop: int, first: int) -> None:
         """The steps from one back to another."""
@@ -197,9 +204,14 @@ class Kernel:
         """An array as the kernel takes it: the numbers of a step, or all of them, in a row."""
         return a.reshape((len(a), math.prod(a.shape[1:])) if name in self.stacked else (a.size,))
 
-    def bound(self, arrays: dict[str, np.ndarray]) -> Callable[[int, int], None]:
-        """The kernel on the arrays of a workspace, as a function of the first and the last step."""
-        given = [self._flat(self.own[name].copy() if name in self.own else arrays[name], name) for name in self.names]
+    def bound(self, arrays: Sequence[np.ndarray | None]) -> Callable[[int, int], None]:
+        """The kernel as a function of the first and the last step.
+
+        Args:
+            arrays: those of a workspace, one for each name; None where the kernel has its own.
+        """
+        given = [self._flat(self.own[name].copy() if a is None else a, name)
+                 for name, a in zip(self.names, arrays, strict=True)]  # fmt: skip
         run = self.run
         return lambda first, stop: run(first, stop, *given)
 

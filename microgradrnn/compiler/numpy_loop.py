@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -45,7 +46,6 @@ class Code:
         self.numbers: dict[Any, str] = {}
         self.parts: dict[str, int] = {}  # the arrays with a time axis that the factors need
         self.rows: dict[str, list[str]] = {STEP: [], BACK: []}  # for each loop the arrays of which it takes a row
-        self.flat: set[str] = set()  # the arrays that are needed as one matrix
         forward, back = plan.forward, plan.order
         steps = [*self._phase(STEP, forward), *self._next_states()]
         factors = self._phase(FACTOR, back)
@@ -53,17 +53,22 @@ class Code:
         summed = set(ordered(e for total in plan.totals if total is not None for e in stacked_parts(total)))
         early = summed | set(ordered(e for e in back if plan.phase[e] in (BACK, FACTOR)))
         gradients = [self._total(total) if total is not None else "None" for total in plan.totals]
-        self.source = "\n\n".join([
-            _function("start", "", [*self._phase(ONCE, forward), *self._phase(BEFORE, forward)]),
-            _function("steps", "first, stop", self._loop(STEP, steps, "rows[first:stop]")),
-            _function("start_back", "", self._phase(ONCE, [e for e in back if e in early])),
-            _function("factors", "first, stop, begin, end", [*self._parts(), *factors]),
-            _function("loop_back", "first, stop", self._loop(BACK, steps_back, "rows_back[first:stop][::-1]")),
-            _function("gradients", "", [*self._phase(AFTER, [e for e in back if e in summed]),
+        self.functions = {
+            "start": _function("", [*self._phase(ONCE, forward), *self._phase(BEFORE, forward)]),
+            "steps": _function("first, stop", self._loop(STEP, steps, "rows[first:stop]")),
+            "start_back": _function("", self._phase(ONCE, [e for e in back if e in early])),
+            "factors": _function("first, stop, begin, end", [*self._parts(), *factors]),
+            "loop_back": _function("first, stop", self._loop(BACK, steps_back, "rows_back[first:stop][::-1]")),
+            "gradients": _function("", [*self._phase(AFTER, [e for e in back if e in summed]),
                                         f"return [{', '.join(gradients)}]"]),
-            _function("dx", "", [*self._phase(ONCE, [e for e in back if e not in early]),
-                                 *self._phase(AFTER, [e for e in back if e not in summed])]),
-        ])  # fmt: skip
+            "finish": _function("", [*self._phase(ONCE, [e for e in back if e not in early]),
+                                     *self._phase(AFTER, [e for e in back if e not in summed])]),
+        }  # fmt: skip
+
+    @property
+    def source(self) -> str:
+        """All functions as Python."""
+        return "\n\n".join(f"def {name}{text}" for name, text in self.functions.items())
 
     def _phase(self, phase: str, order: Sequence[Expression]) -> list[str]:
         lines: list[str] = []
@@ -219,7 +224,6 @@ class Code:
         name, home = self._name(e, phase), self.layout.homes[e]
         if phase == FACTOR or not home.stacked or not self._whole(e) or self.layout.is_view(e):
             return f"{name}.reshape(-1, {e.shape[-1]})"
-        self.flat.add(home.name)
         return f"{home.name}_flat"
 
     def _whole(self, e: Expression) -> bool:
@@ -298,31 +302,48 @@ class Workspace:
         x, dx: the inputs of all steps, and their cotangents (None if there are none).
         free: an array for each node that the cell closes over.
         histories: all states from the first to the last, (T + 1, ...) for each part; cotangents: theirs.
+        overwritten: for each part, does a step overwrite its cotangent? Else it adds to it, or leaves it as it is.
         start, steps, start_back, steps_back, gradients, finish: what is to be done, in this order.
     """
 
+    start: Callable[[], None]
+    steps: Callable[[int, int], None]
+    start_back: Callable[[], None]
+    factors: Callable[[int, int, int, int], None]
+    loop_back: Callable[[int, int], None]
+    gradients: Callable[[], list[Any]]
+    finish: Callable[[], None]
+
     def __init__(self, code: Code, T: int) -> None:
-        self.arrays = code.layout.arrays(T)
-        self.size = sum(a.nbytes for a in self.arrays.values() if a.base is None)
-        stacked = {home.name for home in code.layout.made if home.stacked}
-        names = {f"{n}_all" if n in stacked else n: a for n, a in self.arrays.items()}
-        names |= {f"{n}_flat": a.reshape(-1, a.shape[-1]) for n in code.flat for a in [self.arrays[n]]}
         layout, plan = code.layout, code.plan
+        self.arrays = layout.arrays(T)
         self.x, self.dx = self._array(code, plan.x), None if plan.dx is None else self._array(code, plan.dx)
         self.free = [self._array(code, leaf) for _, leaf in plan.trace.free]
         self.histories = [self.arrays[whole.name] for whole in layout.histories]
         self.cotangents = [self.arrays[whole.name] for whole, _ in layout.cotangents]
+        self.overwritten = [e is not None and layout.homes[e] is earlier
+                      for e, (_, earlier) in zip(plan.carried, layout.cotangents, strict=True)]  # fmt: skip
         self.few = layout.few
+        functions = executed(code.source, self._namespace(code, T), self)
+        for e, home in layout.homes.items():
+            if e.op in ("constant", "zeros") and home.name in self.arrays:
+                self.arrays[home.name][...] = e.params.get("value", 0)
+        for name in code.functions:
+            setattr(self, name, functions[name])
+        self.size = sum(a.nbytes for a in self.arrays.values() if a.base is None)
+
+    def _namespace(self, code: Code, T: int) -> dict[str, Any]:
+        """What the names in the source stand for."""
         rows = [list(zip(*(self._rows(n, T) for n in code.rows[phase]), strict=True)) or [()] * T
                 for phase in (STEP, BACK)]  # fmt: skip
-        for e in code.layout.homes:
-            if e.op in ("constant", "zeros"):
-                self.arrays[code.layout.homes[e].name][...] = e.params.get("value", 0)
-        given = {**code.namespace, **names, "rows": rows[0], "rows_back": rows[1], "T": T, "summed": summed}
-        functions = executed(code.source, given, self)
-        self.start, self.steps, self.start_back = (functions[n] for n in ("start", "steps", "start_back"))
-        self.factors, self.loop_back = functions["factors"], functions["loop_back"]
-        self.gradients, self.finish = functions["gradients"], functions["dx"]
+        given = {**code.namespace, "rows": rows[0], "rows_back": rows[1], "T": T, "summed": summed}
+        words = set(re.findall(r"\w+", code.source))
+        for home in code.layout.made:
+            if (name := f"{home.name}_all" if home.stacked else home.name) in words:
+                given[name] = self.arrays[home.name]
+            if (name := f"{home.name}_flat") in words:
+                given[name] = self.arrays[home.name].reshape(-1, self.arrays[home.name].shape[-1])
+        return given
 
     def _array(self, code: Code, e: Expression) -> np.ndarray:
         """The array of an expression."""
@@ -365,5 +386,5 @@ def later_axes(axis: Any, ndim: int) -> Any:
     return axis if axis < 0 else axis + 1
 
 
-def _function(name: str, parameters: str, lines: Iterable[str]) -> str:
-    return f"def {name}({parameters}):\n" + "".join(f"    {line}\n" for line in lines or ["pass"])
+def _function(parameters: str, lines: Iterable[str]) -> str:
+    return f"({parameters}):\n" + "".join(f"    {line}\n" for line in lines or ["pass"])

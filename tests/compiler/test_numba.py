@@ -101,6 +101,11 @@ def assert_equal(ours: dict[str, Any], theirs: dict[str, Any], rel: float = 1e-1
 
 
 # ------------------------------------------------------------------------------------------------------------- cells
+def test_a_workspace_has_no_arrays_for_what_is_a_scalar_in_a_kernel() -> None:
+    plain, fast = both(*first_step(CELLS["lstm"]()))
+    assert NumbaWorkspace(fast.code, 9).size < 0.9 * Workspace(plain.code, 9).size
+
+
 @pytest.mark.parametrize("name", CELLS)
 def test_states_and_gradients_are_those_of_numpy(name: str) -> None:
     plain, fast = both(*first_step(CELLS[name]()))
