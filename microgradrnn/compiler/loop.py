@@ -304,7 +304,8 @@ def unroll_compiled(
     if lengths is not None:
         dead = np.arange(T)[:, None] >= lengths
         if reverse:
-            starts = {int(k): np.nonzero(T - lengths == k)[0] for k in np.unique(T - lengths) if k}
+            begins = T - lengths
+            starts = {k: np.nonzero(begins == k)[0] for k in set(begins.tolist()) if k}
         else:
             ends = lengths, np.arange(len(lengths))
     way = slice(None, None, -1 if reverse else 1)

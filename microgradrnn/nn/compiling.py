@@ -8,12 +8,9 @@ from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
-import numpy as np
-
 from microgradrnn.compiler.errors import TraceError, UnsteadyError
 from microgradrnn.engine import Node, Tensor, Value
 from microgradrnn.engine.checkpoint import flat
-from microgradrnn.engine.node import plain
 from microgradrnn.engine.scope import COMPILED, SCOPE, TRACING
 from microgradrnn.nn.cells import Cell
 
@@ -81,7 +78,7 @@ def replayed(
     """The outputs of all steps and the last state from a compiled loop; None if it is not to run compiled.
 
     Args:
-        cell, xs, state, lengths, reverse, checkpoint: as in `unroll`.
+        cell, xs, state, lengths, reverse, checkpoint: as in `unroll`; lengths are an array.
         mode: True, "auto", or the name of a back end.
         on_the_tape: the same loop, recorded, as a function of xs and the state.
 
@@ -114,7 +111,6 @@ def replayed(
             note(cell, "on the tape: the loop is short, checkpointed, or part of a compiled function.")
             return None
         need_compilable(mode, xs, state, checkpoint)
-        lengths = None if lengths is None else np.asarray(plain(lengths))
         back_end = {True: "best", "auto": "numpy"}.get(mode, str(mode))
         found = compiled_loop()(cell, step, xs, state, lengths, reverse, type_name(cell), uncompiled, back_end)
     except Exception as error:  # whatever it is: on the tape it works, or the error is that of the tape
