@@ -27,7 +27,7 @@ import numba
 import numpy as np
 
 from microgradrnn.compiler import numba_math
-from microgradrnn.compiler.expression import Expression
+from microgradrnn.compiler.expression import Expression, ordered
 from microgradrnn.compiler.layout import ALL, Home
 from microgradrnn.compiler.numba_kernel import BARRIERS, Step, Store
 from microgradrnn.compiler.numba_memory import Memory, Unsupported
@@ -38,6 +38,7 @@ from microgradrnn.compiler.straight import executed
 __all__ = ["NumbaCode", "NumbaWorkspace", "Unsupported"]
 
 LOG = logging.getLogger("microgradrnn")
+SIMPLE = {"add", "subtract", "multiply", "negative", "concat"}
 FAST = {"contract", "arcp", "nsz"}  # not "nnan", "ninf" and "reassoc": a NaN must stay one, and (a + b) - b too
 NAMESPACE: dict[str, Any] = {
     "np": np, "erf": math.erf, "float32": np.float32, "float64": np.float64, "int32": np.int32,
@@ -136,24 +137,35 @@ def called(home: Home) -> str:
 
 
 def fused(plan: Plan) -> Plan:
-    """The plan, with additions that are done before the loop, such as that of a bias, moved into it.
+    """The plan, with simple work that is done before or after a loop, such as the addition of a bias, moved into it.
 
-    For NumPy they are quicker outside. In a kernel they cost nothing, since it reads the numbers anyway.
+    For NumPy it is quicker outside. In a kernel it costs nothing, since the numbers are there anyway.
     """
-    readers: dict[Expression, set[str]] = {}
+    readers: dict[Expression, set[Expression]] = {}
     moved = copy.copy(plan)
     moved.phase = dict(plan.phase)
-    for e in [*plan.forward, *plan.order]:
+    for e in {*plan.forward, *plan.order}:
         for a in e.inputs:
-            readers.setdefault(a, set()).add(plan.phase[e])
+            readers.setdefault(a, set()).add(e)
     outside = {e for total in plan.totals if total is not None for e in stacked_parts(total)} | {plan.dx, *plan.outputs}
-    for e in reversed(plan.forward):
+
+    def in_loop(e: Expression) -> bool:
+        """Is it read in the loop alone?"""
+        return e not in outside and all(plan.phase[reader] == STEP for reader in readers[e])
+
+    for e in plan.forward:
         varying = [a for a in e.inputs if plan.phase[a] == BEFORE]
         if (
-            plan.phase[e] == BEFORE and e.op in ("add", "subtract") and readers.get(e) == {STEP} and e not in outside
+            plan.phase[e] == BEFORE and e.op in ("add", "subtract") and e not in outside and e in readers
             and [a.shape for a in varying] == [e.shape]
         ):  # fmt: skip
-            moved.phase[e] = STEP
+            views = {reader for reader in readers[e] if plan.phase[reader] == BEFORE and is_view(reader)}
+            if all(plan.phase[reader] == STEP for reader in readers[e] - views) and all(map(in_loop, views)):
+                moved.phase |= dict.fromkeys([e, *views], STEP)
+    for e in ordered(e for total in plan.totals if total is not None for e in stacked_parts(total)):
+        if plan.phase[e] == AFTER and e.op in SIMPLE and all(moved.phase[a] != AFTER for a in e.inputs):
+            moved.phase[e] = BACK
+    moved.kept = moved.needed_later()
     return moved
 
 
