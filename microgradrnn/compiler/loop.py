@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microgradrnn.compiler.arguments import Slot, collected_slots, given_form, refilled, slotted
+from microgradrnn.compiler.arguments import Slot, collected_slots, given_form, mapped, refilled, slotted
 from microgradrnn.compiler.errors import TraceError
 from microgradrnn.compiler.guard import Watch
 from microgradrnn.compiler.numpy_loop import Code, Workspace
@@ -51,7 +51,8 @@ class CompiledStep:
     def __init__(self, step: Callable[..., Any], x: Slot, slots: Any, ragged: bool, what: str, back_end: str) -> None:
         parts: list[Any] = []
         collected_slots(slots, parts)
-        self.trace: Trace = trace(step, (x, slots), ["x", *state_names(step, len(parts))], what)
+        names = ["x", *state_names(step, len(parts))]
+        self.trace: Trace = trace(step, (x, slots), names, what)
         if len(self.trace.outputs) != len(parts):
             raise TraceError(
                 f"compile: {what} gets a state of {len(parts)} parts and returns {len(self.trace.outputs)} that are "
@@ -68,7 +69,15 @@ class CompiledStep:
                 f"compile: the first state of {what} is {', '.join(given)}, the next one {', '.join(made)}; give it a "
                 "first state of the shape and dtype of the others, and inputs of the dtype of its weights"
             )
-        self.plan, self.code, self.workspace_type = coded(self.trace, ragged, back_end)
+
+        def larger_batch() -> Trace | None:
+            """The same for a batch of one more, if that is possible; None if not."""
+            with suppress(Exception):
+                if all(part.shape[0] == x.shape[0] > 1 for part in parts):
+                    return trace(step, mapped((x, slots), with_one_more), names, what)
+            return None
+
+        self.plan, self.code, self.workspace_type = coded(self.trace, ragged, back_end, larger_batch)
         self.free = [x for x, _ in self.trace.free]
         gradients = self.plan.dx, *self.plan.carried, *self.plan.totals
         self.flowing = [k for k, g in enumerate(gradients) if g is not None]  # what a gradient flows into
@@ -194,6 +203,11 @@ class Run:
             return np.array(self.workspace.dx), firsts, gradients
 
 
+def with_one_more(slot: Slot) -> Slot:
+    """A slot for a batch of one more."""
+    return Slot(np.empty((slot.shape[0] + 1, *slot.shape[1:]), slot.dtype))
+
+
 def state_names(step: Any, n: int) -> list[str]:
     """What the parts of the last state are called."""
     names = getattr(step, "state_symbols", ("h", "c"))
@@ -205,8 +219,14 @@ STEPS: OrderedDict[Any, tuple[Any, CompiledStep | TraceError]] = OrderedDict()
 WATCHES: OrderedDict[int, Watch] = OrderedDict()  # by the ids of cells
 
 
-def coded(trace: Trace, ragged: bool, back_end: str) -> tuple[Plan, Code, type[Workspace]]:
+def coded(
+    trace: Trace, ragged: bool, back_end: str, larger_batch: Callable[[], Trace | None]
+) -> tuple[Plan, Code, type[Workspace]]:
     """A plan, its code and the type of its workspaces: machine code if Numba is there and can do it, else NumPy.
+
+    Args:
+        trace, ragged, back_end: as in `CompiledStep`.
+        larger_batch: traces the step for another batch size.
 
     Raises:
         TraceError: if it must be machine code, and cannot.
@@ -216,8 +236,10 @@ def coded(trace: Trace, ragged: bool, back_end: str) -> tuple[Plan, Code, type[W
         try:
             from microgradrnn.compiler.numba_loop import NumbaCode, NumbaWorkspace
 
-            plan = Plan(trace, grouped=False)
-            return plan, NumbaCode(plan, ragged), NumbaWorkspace
+            plan, larger = Plan(trace, grouped=False), larger_batch()
+            code = NumbaCode(plan, ragged, None if larger is None else Plan(larger, grouped=False))
+            code.compile()
+            return plan, code, NumbaWorkspace
         except ImportError:
             if back_end == "numba":
                 raise ImportError(

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ import numpy as np
 from microgradrnn.compiler import numba_math
 from microgradrnn.compiler.expression import Expression, ordered
 from microgradrnn.compiler.layout import ALL, Home
+from microgradrnn.compiler.numba_batch import Written, for_any_batch
 from microgradrnn.compiler.numba_kernel import BARRIERS, Step, Store
 from microgradrnn.compiler.numba_memory import Memory, Unsupported
 from microgradrnn.compiler.numpy_loop import Code, Workspace
@@ -50,7 +52,12 @@ NAMESPACE: dict[str, Any] = {
 
 
 class NumbaCode(Code):
-    """The source of a plan, with kernels for the loops.
+    """The source of a plan, with kernels for the loops. They are compiled when they are first needed, or by `compile`.
+
+    Args:
+        plan: of the step.
+        ragged: may sequences end at different steps?
+        other: the plan for another batch size; then the batch size is an argument of the kernels, if that can be.
 
     Attributes:
         forward, backward: the kernels.
@@ -59,7 +66,7 @@ class NumbaCode(Code):
         Unsupported: if a step contains what a kernel cannot do. `Code` can.
     """
 
-    def __init__(self, plan: Plan, ragged: bool) -> None:
+    def __init__(self, plan: Plan, ragged: bool, other: Plan | None = None) -> None:
         super().__init__(fused(plan), ragged)
         self.samples = self.layout.arrays(2)
         self.forward = Kernel(*self._step(STEP, self._forward_stores()))
@@ -68,6 +75,22 @@ class NumbaCode(Code):
         self.rows = {STEP: [], BACK: []}
         for name in ("steps", "factors", "loop_back"):
             del self.functions[name]
+        self.batch = plan.x.shape[0] if plan.x.shape else 0
+        if other is not None:
+            again = NumbaCode(other, ragged)
+            for mine, its in ((self.forward, again.forward), (self.backward, again.backward)):
+                mine.source = (
+                    for_any_batch(Written(mine.source, self.batch), Written(its.source, again.batch)) or mine.source
+                )
+
+    def compile(self) -> None:
+        """Compile both kernels.
+
+        Raises:
+            Unsupported: if Numba cannot.
+        """
+        for kernel in (self.forward, self.backward):
+            _ = kernel.run
 
     def sample(self, e: Expression) -> np.ndarray:
         """The array of an expression, for two steps."""
@@ -184,7 +207,7 @@ class NumbaWorkspace(Workspace):
         super().__init__(code, T)
         homes = {called(home): home.name for home in code.layout.made}
         self.steps, self.backward = (
-            kernel.bound([self.arrays[homes[name]] if name in homes else None for name in kernel.names])
+            kernel.bound(code.batch, [self.arrays[homes[name]] if name in homes else None for name in kernel.names])
             for kernel in (code.forward, code.backward)
         )
         self.size = sum(a.nbytes for a in self.arrays.values() if a.base is None)
@@ -208,29 +231,36 @@ class Kernel:
         self.names, self.stacked = list(memory.used), memory.stacked
         self.own = {name: memory.samples[name] for name in self.names if name in memory.own}
         steps = "range(stop - 1, first - 1, -1)" if backwards else "range(first, stop)"
-        head = f"def kernel({', '.join(['first', 'stop', *self.names])}):\n    wide_vectors()\n    for t in {steps}:\n"
-        self.source = head + "".join(f"        {line}\n" for line in lines or ["pass"])
-        self.run = compiled(self.source, [self._flat(memory.samples[name], name) for name in self.names])
+        body = ["wide_vectors()", f"for t in {steps}:", *(f"    {line}" for line in lines or ["pass"])]
+        self.source = f"def kernel({', '.join(['first', 'stop', 'batch', *self.names])}):\n"
+        self.source += "".join(f"    {line}\n" for line in body)
+        self.like = [np.empty((0, 0) if n in self.stacked else 0, memory.samples[n].dtype) for n in self.names]
+
+    @cached_property
+    def run(self) -> Any:
+        """The machine code."""
+        return compiled(self.source, self.like)
 
     def _flat(self, a: np.ndarray, name: str) -> np.ndarray:
         """An array as the kernel takes it: the numbers of a step, or all of them, in a row."""
         return a.reshape((len(a), math.prod(a.shape[1:])) if name in self.stacked else (a.size,))
 
-    def bound(self, arrays: Sequence[np.ndarray | None]) -> Callable[[int, int], None]:
+    def bound(self, batch: int, arrays: Sequence[np.ndarray | None]) -> Callable[[int, int], None]:
         """The kernel as a function of the first and the last step.
 
         Args:
+            batch: the batch size.
             arrays: those of a workspace, one for each name; None where the kernel has its own.
         """
         given = [self._flat(self.own[name].copy() if a is None else a, name)
                  for name, a in zip(self.names, arrays, strict=True)]  # fmt: skip
         run = self.run
-        return lambda first, stop: run(first, stop, *given)
+        return lambda first, stop: run(first, stop, batch, *given)
 
 
 def compiled(source: str, arrays: Iterable[np.ndarray]) -> Any:
     """The function `kernel` of a source, compiled for arrays of those dtypes."""
-    signature = (numba.int64, numba.int64, *map(numba.typeof, arrays))
+    signature = (numba.int64, numba.int64, numba.int64, *map(numba.typeof, arrays))
     began = time.perf_counter()
     try:
         try:
