@@ -56,14 +56,14 @@ def in_turns(
 ) -> tuple[list[float], list[float]]:
     """Seconds a call of two functions that take turns, so that whatever else the machine does falls on both.
 
-    A turn is as many calls as the slower one makes in `TURN` seconds, at least one; the same number for both. In a
+    A turn is as many calls as the quicker one makes in `TURN` seconds, at least one; the same number for both. In a
     turn of one short call most of the time would go into filling caches after the other one's turn. `before` is called
     before each turn, and not timed.
     """
     both = ours, theirs
     for f in both:
         f()
-    calls = max(1, round(TURN / max(map(seconds, both))))
+    calls = max(1, round(TURN / min(map(seconds, both))))
     times: tuple[list[float], list[float]] = [], []
     for _ in range(2 + repeats):
         for f, taken in zip(both, times, strict=True):
