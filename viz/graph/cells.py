@@ -389,8 +389,9 @@ class _Folder:
             return glyph.label
         self.now = self.turn[self.where[node][0]]
         op, operands = self.said(node)["op"], [u for _, u in self.operands(node)]
+        held = HELD[op] if op in HELD and len(operands) == 2 else (SUM,) * len(operands)  # PyTorch keeps no numbers
         words = [self.word(u, needed=needed, longest=LONGEST_NOTE)
-                 for u, needed in zip(operands, HELD.get(op, [SUM] * len(operands)), strict=True)]
+                 for u, needed in zip(operands, held, strict=True)]
         return f" {glyph.label} ".join(words) if glyph.shape == "circle" else f"{glyph.label}({', '.join(words)})"
 
     def wires(self, step: int) -> Iterable[Wire]:
