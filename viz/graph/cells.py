@@ -364,7 +364,7 @@ class _Folder:
             return Glyph(name, "box", self.text(node, top=True), symbol, role)
         fixed = [self.is_weight(u) or (self.is_plain(u) and self.said(u).get("shape") == "()") for u in operands]
         if said["op"] in POINTWISE:
-            if any(fixed):
+            if any(fixed) and len(operands) == 2:
                 a, b = (self.word(u, needed=needed) for u, needed in zip(operands, HELD[said["op"]], strict=True))
                 if said["op"] == "add" and any(self.is_affine(self.origin(u)) for u in operands):
                     a, b = "", b if fixed[1] else a  # the other has a box of its own, which says what it is
