@@ -492,15 +492,11 @@ def arrivals_of(
     """What arrives at every state, in two parts; of a padded batch also sequence by sequence."""
     loops = recurrent(graph)
     carried = set().union(*(carries(graph, layer) for layer in loops))
-    watched: dict[str, str] = {}
-    steps: dict[str, int] = {}
-    lags: dict[str, int] = {}
+    watched: dict[str, tuple[str, int, int]] = {}  # symbol, step and lag of each state
     for layer in loops:
         symbols, lag_of = state_symbols(graph, layer), layer.lags()
-        steps |= (own := layer.step_of())
-        lags |= {node: lag_of[step] for node, step in own.items()}
-        watched |= {names[name]: symbol for names in layer.steps.values() for name, symbol in symbols.items()
-                    if name in names}
+        watched |= {names[name]: (symbol, step, lag_of[step]) for step, names in layer.steps.items()
+                    for name, symbol in symbols.items() if name in names}
     found, sequences = {}, {}
     ways_to = reached(passed.root) if any(node.scope.running is None for node in passed.rows) else {}
     for node in passed.nodes:
@@ -515,10 +511,10 @@ def arrivals_of(
                 continue
             way = Edge(ids[consumer], k) in carried
             parts[way] = parts[way] + np.asarray(message)
-        symbol, step = watched[name], steps[name]
+        symbol, step, lag = watched[name]
         if node not in passed.to_states:  # nothing outside its step reads it
             parts[False] = size
-        found[name] = Arrival(symbol, step, lags[name], size, norm(parts[True]), norm(parts[False]))
+        found[name] = Arrival(symbol, step, lag, size, norm(parts[True]), norm(parts[False]))
         if node in passed.rows:
             rows = passed.rows[node]
             carry, rest = (row_norms(part) if np.ndim(part) else np.zeros(len(rows)) for part in
