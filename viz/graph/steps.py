@@ -174,7 +174,9 @@ def _reading(graph: nx.MultiDiGraph) -> Reading:
             for layer in numbers:
                 layer.graph = flat
             circles, sums, at = _circles(graph)
-        known = READINGS[graph] = now, Reading(sums, _layers(graph, circles, sums, at, with_sums=True), numbers)
+        alike = flat is graph and not sums
+        drawn = numbers if alike else _layers(graph, circles, sums, at, with_sums=True)
+        known = READINGS[graph] = now, Reading(sums, drawn, numbers)
     return known[1]
 
 
@@ -764,12 +766,10 @@ def _of_names(layer: Layer, names: Collection[str]) -> set[str]:
     return {ids[name] for ids in layer.steps.values() for name in names if name in ids}
 
 
-def _handed_by_step(graph: nx.MultiDiGraph, layer: Layer, inside: Iterable[str] | None = None) -> dict[int, set[str]]:
-    """The names of what each step hands to another; on request only of what these nodes hand to each other."""
+def _handed_by_step(graph: nx.MultiDiGraph, layer: Layer, where: dict[str, int] | None = None) -> dict[int, set[str]]:
+    """The names of what each step hands to another; on request only of what some nodes, given with their steps, do."""
     graph = graph if layer.graph is None else layer.graph
-    where = layer.step_of()
-    if inside is not None:
-        where = {node: where[node] for node in inside}
+    where = layer.step_of() if where is None else where
     read = graph._succ
     found: dict[int, set[str]] = {}
     for step, ids in layer.steps.items():
@@ -789,9 +789,9 @@ def _states_by_step(graph: nx.MultiDiGraph, layer: Layer) -> dict[int, set[str]]
 
 
 def _states_now(graph: nx.MultiDiGraph, layer: Layer) -> dict[int, set[str]]:
-    sums = running_sums(graph)
-    on_circle = [node for ids in layer.steps.values() for name, node in ids.items()
-                 if node not in sums and (name in layer.circle or not layer.circle)]
+    sums, circle = running_sums(graph), layer.circle
+    on_circle = {node: step for step, ids in layer.steps.items() for name, node in ids.items()
+                 if (not circle or name in circle) and node not in sums}
     return _handed_by_step(graph, layer, on_circle)
 
 
