@@ -276,8 +276,27 @@ def norms(arrays: list[Any]) -> list[float]:
         size = math.prod(shape)
         for start in range(0, len(rows), STACK // size):
             a = np.concatenate(rows[start:start + STACK // size], dtype=np.float64).reshape(-1, size)
-            with np.errstate(over="ignore", invalid="ignore"):
-                sizes = np.sqrt(np.matmul(a[:, None, :], a[:, :, None])).ravel()  # for each row its dot product
-            for j, one in zip(places[start:], sizes.tolist(), strict=False):
-                found[j] = one if TINY < one < HUGE else norm(arrays[j])
+            for j, one in zip(places[start:], norms_of_rows(a).tolist(), strict=False):
+                found[j] = one
     return found
+
+
+def norms_of_rows(rows: np.ndarray) -> np.ndarray:
+    """The `norm` of each row of doubles, to the last bit.
+
+    >>> norms_of_rows(np.array([[3e-200, 4e-200], [3.0, 4.0], [0.0, 0.0]]))
+    array([5.e-200, 5.e+000, 0.e+000])
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = np.sqrt(dots(rows))
+    strange = np.flatnonzero(~((found > TINY) & (found < HUGE)))
+    if len(strange):
+        found[strange] = largest = np.abs(rows[strange]).max(axis=1, initial=0.0)
+        scaled = strange[(largest > 0) & np.isfinite(largest)]
+        found[scaled] *= np.sqrt(dots(rows[scaled] / found[scaled, None]))
+    return found
+
+
+def dots(rows: np.ndarray) -> np.ndarray:
+    """The dot product of each row with itself, as ``row.dot(row)`` works it out."""
+    return np.matmul(rows[:, None, :], rows[:, :, None]).reshape(-1)
