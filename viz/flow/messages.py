@@ -45,7 +45,7 @@ from viz.graph.steps import (
     state_symbols,
     unchanged,
 )
-from viz.graph.trace import attributes, norm, traced
+from viz.graph.trace import attributes, norm, norms, traced
 from viz.progress import progress
 
 
@@ -492,39 +492,46 @@ def arrivals_of(
     """What arrives at every state, in two parts; of a padded batch also sequence by sequence."""
     loops = recurrent(graph)
     carried = set().union(*(carries(graph, layer) for layer in loops))
-    watched: dict[str, str] = {}
-    steps: dict[str, int] = {}
-    lags: dict[str, int] = {}
+    watched: dict[str, tuple[str, int, int]] = {}  # symbol, step and lag of each state
     for layer in loops:
         symbols, lag_of = state_symbols(graph, layer), layer.lags()
-        steps |= (own := layer.step_of())
-        lags |= {node: lag_of[step] for node, step in own.items()}
-        watched |= {names[name]: symbol for names in layer.steps.values() for name, symbol in symbols.items()
-                    if name in names}
+        watched |= {names[name]: (symbol, step, lag_of[step]) for step, names in layer.steps.items()
+                    for name, symbol in symbols.items() if name in names}
     found, sequences = {}, {}
     ways_to = reached(passed.root) if any(node.scope.running is None for node in passed.rows) else {}
-    for node in passed.nodes:
-        name = ids[node]
-        if name not in watched:
-            continue
-        size = gradients[name]
-        begun = np.asarray(passed.seed[1]) if passed.seed is not None and passed.seed[0] is node else 0.0
-        parts: dict[bool, Any] = {True: 0.0, False: begun}
-        for consumer, k, message in passed.to_states.get(node, ()):
-            if consumer in passed.inside:
-                continue
-            way = Edge(ids[consumer], k) in carried
-            parts[way] = parts[way] + np.asarray(message)
-        symbol, step = watched[name], steps[name]
-        if node not in passed.to_states:  # nothing outside its step reads it
-            parts[False] = size
-        found[name] = Arrival(symbol, step, lags[name], size, norm(parts[True]), norm(parts[False]))
-        if node in passed.rows:
-            rows = passed.rows[node]
-            carry, rest = (row_norms(part) if np.ndim(part) else np.zeros(len(rows)) for part in
-                           (parts[True], parts[False]))
-            sequences[name] = Sequences(rows, carry, rest, node.scope.running, ways_to.get(node))
+    states = [node for node in passed.nodes if ids[node] in watched]
+    for start in range(0, len(states), TOGETHER):
+        some = states[start:start + TOGETHER]
+        parts = [parts_of(passed, node, ids, carried, gradients[ids[node]]) for node in some]
+        sizes = norms([part for both in parts for part in both])
+        for node, both, carry, rest in zip(some, parts, sizes[::2], sizes[1::2], strict=True):
+            name = ids[node]
+            symbol, step, lag = watched[name]
+            found[name] = Arrival(symbol, step, lag, gradients[name], carry, rest)
+            if node in passed.rows:
+                rows = passed.rows[node]
+                carries_of, rests = (row_norms(part) if np.ndim(part) else np.zeros(len(rows)) for part in both)
+                sequences[name] = Sequences(rows, carries_of, rests, node.scope.running, ways_to.get(node))
     return found, sequences
+
+
+TOGETHER = 100  # states whose parts are measured together: enough for NumPy, and little to keep
+
+
+def parts_of(passed: Passed, node: Node, ids: dict[Node, str], carried: set[Edge], size: float) -> tuple[Any, Any]:
+    """What is carried to a state, and the rest: sums of messages. The whole has this norm."""
+    carry: Any = 0.0
+    rest: Any = np.asarray(passed.seed[1]) if passed.seed is not None and passed.seed[0] is node else 0.0
+    if node not in passed.to_states:  # nothing outside its step reads it
+        return carry, size
+    for consumer, k, message in passed.to_states[node]:
+        if consumer in passed.inside:
+            continue
+        if (ids[consumer], k) in carried:
+            carry = carry + np.asarray(message)
+        else:
+            rest = rest + np.asarray(message)
+    return carry, rest
 
 
 def need_flows(flows: Any, who: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from microgradrnn.engine.cotangent import Deferred, Product, Scatter, repeats
-from viz.graph.trace import HUGE, TINY, norm
+from viz.graph.trace import HUGE, TINY, norms_of_rows
 
 STACK = 1 << 15  # so many numbers are measured together: what the nearer caches hold
 
@@ -135,8 +135,8 @@ def measured(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
         signs = count(rows > 0) - count(rows < 0)
     if not (norms.min(initial=1.0) > TINY and norms.max(initial=1.0) < HUGE):
-        for j in np.flatnonzero(~((norms > TINY) & (norms < HUGE))):
-            norms[j] = norm(rows[j])
+        strange = ~((norms > TINY) & (norms < HUGE))
+        norms[strange] = norms_of_rows(rows[strange])
     return norms, signs
 
 

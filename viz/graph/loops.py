@@ -7,7 +7,7 @@ correspond to each other: `Loop.places` gives the nodes that do the same thing t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -79,25 +79,28 @@ def runs(graph: nx.MultiDiGraph, weights: set[str]) -> list[Run]:
     That is seen under whatever path it happens: the first step of a loop may make nothing under some of them.
     """
     passes: dict[str, list[Pass]] = {}
-    for node, said in in_order(graph, graph):
+    for node, said in sorted(graph.nodes(data=True), key=made):
         if "step" not in said or said["kind"] in ("constant", "parameter") or node in weights:
             continue
         of_loop = passes.setdefault(said.get("loop", said.get("path", "")), [])
         if not of_loop or of_loop[-1].is_over(said["step"]):
             of_loop.append(Pass())
         of_loop[-1].add(said["step"], node)
-    found: dict[tuple[str, int, str], Run] = {}
+    found: list[Run] = []
+    facts = graph._node
     for loop, of_loop in passes.items():
         for before, after in pairwise(of_loop):
             turn_round(graph, before, after)
         for j, one in enumerate(of_loop):
+            by_path: dict[str, Run] = {}
             for step, nodes in one.steps.items():
                 for node in nodes:
-                    path = graph.nodes[node].get("path", "")
-                    run = found.setdefault((loop, j, path), Run(path, loop, again=j > 0))
-                    run.steps.setdefault(step, []).append(node)
-    order = dict(graph.nodes(data="order"))
-    return sorted(found.values(), key=lambda run: min(order[nodes[0]] for nodes in run.steps.values()))
+                    path = facts[node].get("path", "")
+                    if path not in by_path:
+                        by_path[path] = Run(path, loop, again=j > 0)
+                    by_path[path].steps.setdefault(step, []).append(node)
+            found += by_path.values()
+    return sorted(found, key=lambda run: min(facts[nodes[0]]["order"] for nodes in run.steps.values()))
 
 
 @dataclass
@@ -142,10 +145,10 @@ Spans = dict[int, tuple[int, int]]  # for each step: its oldest and its youngest
 
 def in_turn(graph: nx.MultiDiGraph, found: list[Run]) -> list[list[Run]]:
     """Runs that take their steps in turn are one loop: all of them finish a step before any begins the next."""
-    order = dict(graph.nodes(data="order"))
+    facts = graph._node
     loops: list[tuple[list[Run], Spans]] = []
     for run in found:
-        own = {step: (order[nodes[0]], order[nodes[-1]]) for step, nodes in run.steps.items()}
+        own = {step: (facts[nodes[0]]["order"], facts[nodes[-1]]["order"]) for step, nodes in run.steps.items()}
         for j in reversed(range(len(loops))):
             loop, spans = loops[j]
             if (both := _taking_turns(graph, loop, spans, run, own)) is not None:
@@ -182,21 +185,24 @@ def joined(graph: nx.MultiDiGraph, runs_of_it: list[Run]) -> Loop:
     for run in runs_of_it:
         for step, nodes in run.steps.items():
             steps.setdefault(step, []).extend(nodes)
-    order = dict(graph.nodes(data="order"))
-    for nodes in steps.values():
-        nodes.sort(key=order.__getitem__)
-    return Loop(dict(sorted(steps.items(), key=lambda item: order[item[1][0]])),
+    facts = graph._node
+    if len(runs_of_it) > 1:
+        for nodes in steps.values():
+            nodes.sort(key=lambda node: facts[node]["order"])
+    return Loop(dict(sorted(steps.items(), key=lambda item: facts[item[1][0]]["order"])),
                 again=any(run.again for run in runs_of_it), scopes=frozenset(run.loop for run in runs_of_it))
 
 
 def take_in_passages(graph: nx.MultiDiGraph, found: list[Loop]) -> None:
     """What lies between two steps of a loop becomes part of the step that reads it, the first of those that do."""
-    turn = [{step: t for t, step in enumerate(loop.steps)} for loop in found]
-    home = {node: (j, turn[j][step]) for j, loop in enumerate(found) for node, step in loop.step_of().items()}
-    free = [(node, said) for node, said in in_order(graph, graph) if said["kind"] == "computed" and node not in home
-            and "step" not in said]
+    free = sorted(((node, said) for node, said in graph.nodes(data=True)
+                   if "step" not in said and said["kind"] == "computed"), key=made)
     if not free:
         return
+    home: dict[str, tuple[int, int]] = {}
+    for j, loop in enumerate(found):
+        for t, nodes in enumerate(loop.steps.values()):
+            home |= dict.fromkeys(nodes, (j, t))
     above: dict[str, set[int]] = {}  # the loops that a node was worked out from
     for node, _ in free:
         above[node] = set().union(*({home[u][0]} if u in home else above.get(u, ()) for u in graph.predecessors(node)))
@@ -211,7 +217,7 @@ def take_in_passages(graph: nx.MultiDiGraph, found: list[Loop]) -> None:
             taken.setdefault((j, first[j]), []).append(node)
     for (j, t), nodes in taken.items():
         step = list(found[j].steps)[t]
-        found[j].steps[step] = [node for node, _ in in_order(graph, [*nodes, *found[j].steps[step]])]
+        found[j].steps[step] = sorted([*nodes, *found[j].steps[step]], key=lambda node: graph.nodes[node]["order"])
 
 
 def align(graph: nx.MultiDiGraph, loop: Loop) -> None:
@@ -220,8 +226,7 @@ def align(graph: nx.MultiDiGraph, loop: Loop) -> None:
     The step with the most nodes is the pattern. Other steps lack some of it: the first, for its state is a plain array;
     the last, for no loss reads all of it.
     """
-    read = dict(graph.reverse(copy=False).adjacency())
-    forms = {step: _form(graph, read, nodes) for step, nodes in loop.steps.items()}
+    forms = {step: _form(graph, nodes) for step, nodes in loop.steps.items()}
     pattern = max(loop.steps, key=lambda step: len(loop.steps[step]))
     names, first = _own_places(graph, loop, pattern), next(iter(loop.steps))
     loop.places |= zip(loop.steps[pattern], names, strict=True)
@@ -246,18 +251,18 @@ def align(graph: nx.MultiDiGraph, loop: Loop) -> None:
             loop.places[node] = place
 
 
-def _form(graph: nx.MultiDiGraph, read: dict[str, dict[str, Any]], nodes: list[str]) -> tuple[Any, ...]:
+def _form(graph: nx.MultiDiGraph, nodes: list[str]) -> list[Any]:
     """The kinds of the nodes of a step, and which of them read which: the operands are numbered as the nodes are."""
-    number = {node: j for j, node in enumerate(nodes)}
-    return tuple((_kind(graph, node), sorted([(k, number[u]) for u, keys in read[node].items() if u in number
-                                              for k in keys])) for node in nodes)
+    number, read = {node: j for j, node in enumerate(nodes)}, graph._pred
+    return [(_kind(graph, node), sorted([(k, number[u]) for u, keys in read[node].items() if u in number
+                                         for k in keys])) for node in nodes]
 
 
 def _kind(graph: nx.MultiDiGraph, node: str) -> tuple[Any, ...]:
     """What a node is: its mark, if it has one; else its operation."""
-    said = graph.nodes[node]
-    mark = said.get("symbol"), said.get("role")
-    return said.get("path"), said.get("op") if mark == (None, None) else None, *mark
+    said = graph._node[node]
+    symbol, role = said.get("symbol"), said.get("role")
+    return said.get("path"), said.get("op") if symbol is None and role is None else None, symbol, role
 
 
 class Details(NamedTuple):
@@ -381,6 +386,7 @@ def _own_places(graph: nx.MultiDiGraph, loop: Loop, step: int) -> list[Place]:
     return list(found)
 
 
-def in_order(graph: nx.MultiDiGraph, nodes: Iterable[str]) -> list[tuple[str, dict[str, Any]]]:
-    """The nodes with what the graph says of them, in the order of making."""
-    return sorted(((node, graph.nodes[node]) for node in nodes), key=lambda item: item[1]["order"])
+def made(item: tuple[str, dict[str, Any]]) -> int:
+    """When a node was made: nodes with what the graph says of them are sorted by it."""
+    order: int = item[1]["order"]
+    return order

@@ -89,11 +89,20 @@ class Layer:
     @property
     def youngest(self) -> dict[str, str]:
         """For each name, the node that bears it last: what no loss reads of the last step is not in the graph."""
-        return {name: node for step in self.order for name, node in self.steps[step].items()}
+        found: dict[str, str] = {}
+        for ids in self.steps.values():
+            found |= ids
+        return found
 
     def step_of(self) -> dict[str, int]:
         """For each node its step."""
-        return once("step_of", lambda: {node: step for step, ids in self.steps.items() for node in ids.values()}, self)
+        return once("step_of", self._step_of, self)
+
+    def _step_of(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for step, ids in self.steps.items():
+            found |= dict.fromkeys(ids.values(), step)
+        return found
 
 
 Circles = list[tuple[Loop, list[set[Place]]]]  # the loops, each with its circles
@@ -165,7 +174,9 @@ def _reading(graph: nx.MultiDiGraph) -> Reading:
             for layer in numbers:
                 layer.graph = flat
             circles, sums, at = _circles(graph)
-        known = READINGS[graph] = now, Reading(sums, _layers(graph, circles, sums, at, with_sums=True), numbers)
+        alike = flat is graph and not sums
+        drawn = numbers if alike else _layers(graph, circles, sums, at, with_sums=True)
+        known = READINGS[graph] = now, Reading(sums, drawn, numbers)
     return known[1]
 
 
@@ -225,20 +236,23 @@ def recurrent(graph: nx.MultiDiGraph) -> list[Layer]:
 
 def recurrences(graph: nx.MultiDiGraph, loop: Loop) -> list[set[Place]]:
     """The circles of a loop: sets of places that can be reached from each other by going from step to step."""
-    over: nx.DiGraph = nx.DiGraph()
-    crossing = set()
-    step = loop.step_of()
-    for node, place in loop.places.items():
-        for v in graph.successors(node):
+    ways: dict[tuple[Place, Place], bool] = {}  # does it ever lead from one step to another?
+    step, places, read = loop.step_of(), loop.places, graph._succ
+    for node, place in places.items():
+        for v in read[node]:
             if v in step:
-                edge = place, loop.places[v]
-                over.add_edge(*edge)
-                if step[v] != step[node]:
-                    crossing.add(edge)
+                edge = place, places[v]
+                if not ways.get(edge):
+                    ways[edge] = step[v] != step[node]
+    over: nx.DiGraph = nx.DiGraph()
+    over.add_edges_from(ways)
+    crossing = [edge for edge, crosses in ways.items() if crosses]
     found = []
     for circle in nx.strongly_connected_components(over):
         if any(a in circle and b in circle for a, b in crossing):
             found.append(circle)
+    if len(found) < 2:
+        return found
     in_turn = dict.fromkeys(loop.places[node] for nodes in loop.steps.values() for node in nodes)
     made = {place: j for j, place in enumerate(in_turn)}
     return sorted(found, key=lambda circle: min(made[place] for place in circle))
@@ -252,9 +266,9 @@ def _layers(
     hosts: list[Loop] = []
     for loop, all_of_it in circles:
         states = [circle for circle in all_of_it if not _is_summed(loop, circle, sums)]
-        taken = {scope for circle in states for scope in _scopes(graph, loop, circle)}
-        own_scope = [circle for circle in all_of_it
-                     if with_sums and circle not in states and taken.isdisjoint(_scopes(graph, loop, circle))]
+        summed = [circle for circle in all_of_it if with_sums and circle not in states]
+        taken = {scope for circle in states for scope in _scopes(graph, loop, circle)} if summed else set()
+        own_scope = [circle for circle in summed if taken.isdisjoint(_scopes(graph, loop, circle))]
         kept = [circle for circle in all_of_it if circle in states or circle in own_scope]
         if kept:
             found += _shared_out(graph, loop, kept)
@@ -279,7 +293,7 @@ def _scopes(graph: nx.MultiDiGraph, loop: Loop, circle: set[Place]) -> set[str]:
 
 def _is_summed(loop: Loop, circle: set[Place], sums: set[str]) -> bool:
     """Is all that lies on a circle a running sum?"""
-    return any(node in sums for node, place in loop.places.items() if place in circle)
+    return any(loop.places[node] in circle for node in sums if node in loop.places)
 
 
 def _shared_out(graph: nx.MultiDiGraph, loop: Loop, circles: list[set[Place]]) -> list[Layer]:
@@ -310,17 +324,22 @@ def _layer(loop: Loop, inside: set[Place], circle: set[Place]) -> Layer:
     layer = Layer(path)
     names: dict[Place, str] = {}
     for step, nodes in loop.steps.items():
+        ids: dict[str, str] = {}
         for node in nodes:
-            if (place := loop.places[node]) in inside:
-                if place not in names:
-                    under = place.path
-                    if _is_under(under, path):
-                        under = under.removeprefix(path).removeprefix("/")
-                    name = f"{under}/{place.name}" if under else place.name
-                    while name in names.values():
-                        name += "'"
-                    names[place] = name
-                layer.steps.setdefault(step, {})[names[place]] = node
+            place = loop.places[node]
+            if place in names:
+                ids[names[place]] = node
+            elif place in inside:
+                under = place.path
+                if _is_under(under, path):
+                    under = under.removeprefix(path).removeprefix("/")
+                name = f"{under}/{place.name}" if under else place.name
+                while name in names.values():
+                    name += "'"
+                names[place] = name
+                ids[name] = node
+        if ids:
+            layer.steps[step] = ids
     layer.circle = frozenset(names[place] for place in circle)
     return layer
 
@@ -646,14 +665,14 @@ def running_sums(graph: nx.MultiDiGraph) -> set[str]:
 
 
 def _running_sums(graph: nx.MultiDiGraph, circles: Circles) -> set[str]:
-    nodes = graph.nodes
-    step = {node: (j, t) for j, (loop, _) in enumerate(circles) for node, t in loop.step_of().items()}
+    nodes, read, operations = graph.nodes, graph._succ, SUMS | FACTORS
+    home = {node: j for j, (loop, _) in enumerate(circles) for node in loop.places}
     summed: set[str] = set()
-    candidates = [(said["order"], node) for node, said in nodes(data=True) if said.get("op") in SUMS | FACTORS
-                  and node in step and said.get("role") not in ("hidden", "cell")]
+    candidates = [(said["order"], node) for node, said in nodes(data=True) if said.get("op") in operations
+                  and node in home and said.get("role") not in ("hidden", "cell")]
     for _, node in sorted(candidates, reverse=True):
-        if all(v not in step or (v in summed and _sums_up(graph, v, k))
-               for _, v, k in graph.out_edges(node, keys=True)):
+        if all(v not in home or (v in summed and all(_sums_up(graph, v, k) for k in keys))
+               for v, keys in read[node].items()):
             summed.add(node)
     if not summed:
         return set()
@@ -662,7 +681,7 @@ def _running_sums(graph: nx.MultiDiGraph, circles: Circles) -> set[str]:
     losses = _towards_root(graph)
     return {node for node in summed if (said := nodes[node])["op"] in SUMS and (
         node in losses or (bool(with_states) if said.get("shape") == "()" else
-                           step[node][0] in with_states and "symbol" not in said))}
+                           home[node] in with_states and "symbol" not in said))}
 
 
 def _towards_root(graph: nx.MultiDiGraph) -> set[str]:
@@ -757,18 +776,21 @@ def _of_names(layer: Layer, names: Collection[str]) -> set[str]:
     return {ids[name] for ids in layer.steps.values() for name in names if name in ids}
 
 
-def _handed_by_step(graph: nx.MultiDiGraph, layer: Layer, inside: Iterable[str] | None = None) -> dict[int, set[str]]:
-    """The names of what each step hands to another; on request only of what these nodes hand to each other."""
+def _handed_by_step(graph: nx.MultiDiGraph, layer: Layer, where: dict[str, int] | None = None) -> dict[int, set[str]]:
+    """The names of what each step hands to another; on request only of what some nodes, given with their steps, do."""
     graph = graph if layer.graph is None else layer.graph
-    where = layer.step_of()
-    if inside is not None:
-        where = {node: where[node] for node in inside}
-    return {
-        step: {name for name, node in ids.items() if node in where and any(
-            where.get(consumer, step) != step for consumer in graph.successors(node)
-        )}
-        for step, ids in layer.steps.items()
-    }
+    where = layer.step_of() if where is None else where
+    read = graph._succ
+    found: dict[int, set[str]] = {}
+    for step, ids in layer.steps.items():
+        found[step] = handed = set()
+        for name, node in ids.items():
+            if node in where:
+                for consumer in read[node]:
+                    if where.get(consumer, step) != step:
+                        handed.add(name)
+                        break
+    return found
 
 
 def _states_by_step(graph: nx.MultiDiGraph, layer: Layer) -> dict[int, set[str]]:
@@ -777,9 +799,9 @@ def _states_by_step(graph: nx.MultiDiGraph, layer: Layer) -> dict[int, set[str]]
 
 
 def _states_now(graph: nx.MultiDiGraph, layer: Layer) -> dict[int, set[str]]:
-    sums = running_sums(graph)
-    on_circle = [node for ids in layer.steps.values() for name, node in ids.items()
-                 if node not in sums and (name in layer.circle or not layer.circle)]
+    sums, circle = running_sums(graph), layer.circle
+    on_circle = {node: step for step, ids in layer.steps.items() for name, node in ids.items()
+                 if (not circle or name in circle) and node not in sums}
     return _handed_by_step(graph, layer, on_circle)
 
 

@@ -17,6 +17,7 @@ key, unique among the edges into one node. ``x * x`` has two edges.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -82,15 +83,30 @@ def traced(root: Node) -> tuple[nx.MultiDiGraph, dict[Node, str]]:
     nodes = reachable(root)
     ids, names = named(nodes)
     graph = nx.MultiDiGraph(root=ids[root])
-    for order, node in enumerate(nodes):
-        graph.add_node(ids[node], **attributes(node), order=order, name=names[node])
+    for node, said in zip(nodes, descriptions(nodes, names), strict=True):
+        add_node(graph, ids[node], said)
     for node, origin in identities(nodes).items():
         graph.nodes[ids[node]]["same"] = ids[origin]
     for node in nodes:
-        for k, (x, arg) in enumerate(zip(node.inputs, node.args, strict=True)):
-            source = ids[x] if x is not None else add_constant(graph, ids[node], k, arg)
-            graph.add_edge(source, ids[node], key=k, k=k)
+        name = ids[node]
+        for k, x in enumerate(node.inputs):
+            add_edge(graph, ids[x] if x is not None else add_constant(graph, name, k, node.args[k]), name, k)
     return graph, ids
+
+
+# A long net has a million nodes and edges. networkx checks each that it is given; these are known to be new.
+def add_node(graph: nx.MultiDiGraph, node: str, said: dict[str, Any]) -> None:
+    """``graph.add_node(node, **said)``, of a node that is not there yet. The graph keeps the dict itself."""
+    graph._node[node], graph._succ[node], graph._pred[node] = said, {}, {}
+
+
+def add_edge(graph: nx.MultiDiGraph, u: str, v: str, k: int) -> None:
+    """``graph.add_edge(u, v, key=k, k=k)``, between nodes that are there, of an edge that is not."""
+    read = graph._succ[u]
+    if v in read:
+        read[v][k] = {"k": k}
+    else:
+        read[v] = graph._pred[v][u] = {k: {"k": k}}
 
 
 def named(nodes: list[Node]) -> tuple[dict[Node, str], dict[Node, str]]:
@@ -103,12 +119,14 @@ def named(nodes: list[Node]) -> tuple[dict[Node, str], dict[Node, str]]:
     for node in nodes:
         if node.scope is not scope:  # those of one step have the same, one after another
             scope, where = node.scope, place(node)
-        base = name = node.symbol or (node.op.name if node.op is not None else kind(node))
-        while where + name in taken:
-            used[where + base] = used.get(where + base, 1) + 1
-            name = f"{base}_{used[where + base]}"
-        taken.add(where + name)
-        ids[node], names[node] = where + name, name
+        base = name = node.tag[0] or (node.op.name if node.op is not None else kind(node))
+        full = first = where + name
+        while full in taken:
+            used[first] = used.get(first, 1) + 1
+            name = f"{base}_{used[first]}"
+            full = where + name
+        taken.add(full)
+        ids[node], names[node] = full, name
     return ids, names
 
 
@@ -118,8 +136,34 @@ def place(node: Node) -> str:
     return "".join(f"{part}/" for part in parts)
 
 
+def descriptions(nodes: list[Node], names: dict[Node, str]) -> Iterator[dict[str, Any]]:
+    """What the graph model says of each node. The nodes that a loop makes at one place say the same at every step, but
+    for a few numbers: that is put together once, and copied.
+    """
+    patterns: dict[Any, dict[str, Any]] = {}
+    for order, (node, size) in enumerate(zip(nodes, norms([node._data for node in nodes]), strict=True)):
+        scope, data, params = node.scope, node._data, node.params
+        form = (data.shape, data.dtype) if isinstance(data, np.ndarray) else type(data)
+        key = (node.op, node.tag, node.requires_grad, scope.path, scope.loop, scope.step is None, form, not params)
+        if node.grad is not None or key not in patterns:
+            said = attributes(node) | {"order": order, "name": names[node]}
+            if node.grad is None:
+                patterns[key] = said.copy()
+            yield said
+            continue
+        said = patterns[key].copy()
+        if scope.step is not None:
+            said["step"] = scope.step
+        if params:
+            said["params"] = settings(params)
+        if "value" in said:
+            said["value"] = float(data.item() if isinstance(data, np.ndarray) else data)
+        said["norm"], said["order"], said["name"] = size, order, names[node]
+        yield said
+
+
 def attributes(node: Node) -> dict[str, Any]:
-    """What the graph model says of a node."""
+    """What the graph model says of a node by itself."""
     said: dict[str, Any] = {"kind": kind(node)}
     if node.op is not None:
         said["op"], said["sign"] = node.op.name, node.op.symbol
@@ -134,7 +178,7 @@ def attributes(node: Node) -> dict[str, Any]:
         if node.scope.loop != said.get("path", ""):
             said["loop"] = node.scope.loop
     if node.params:
-        said["params"] = ", ".join(f"{name}={value}" for name, value in node.params.items())
+        said["params"] = settings(node.params)
     said |= summary(node.data)
     if node.grad is not None:
         said |= {"grad" if key == "value" else "grad_norm": number
@@ -149,6 +193,11 @@ def kind(node: Node) -> str:
     if node.role == "parameter":
         return "parameter"
     return "leaf" if node.requires_grad else "constant"
+
+
+def settings(params: dict[str, Any]) -> str:
+    """An operation's settings as text."""
+    return ", ".join([f"{name}={value}" for name, value in params.items()])
 
 
 def summary(data: Any) -> dict[str, Any]:
@@ -173,12 +222,14 @@ def add_constant(graph: nx.MultiDiGraph, consumer: str, k: int, arg: Any) -> str
     name = f"{consumer}/{k}"
     while name in graph:
         name += "'"
-    where = {key: graph.nodes[consumer][key] for key in ("path", "step", "order") if key in graph.nodes[consumer]}
-    graph.add_node(name, kind="constant", name=f"{graph.nodes[consumer]['name']}/{k}", **where, **summary(arg))
+    reader = graph.nodes[consumer]
+    where = {key: reader[key] for key in ("path", "step", "order") if key in reader}
+    add_node(graph, name, {"kind": "constant", "name": f"{reader['name']}/{k}", **where, **summary(arg)})
     return name
 
 
 TINY, HUGE = 1e-140, 1e140
+STACK = 1 << 15  # so many numbers are measured together: what the nearer caches hold
 
 
 def norm(x: Any) -> float:
@@ -197,3 +248,55 @@ def norm(x: Any) -> float:
         return largest
     a = a / largest
     return largest * math.sqrt(a.dot(a))
+
+
+def norms(arrays: list[Any]) -> list[float]:
+    """The norm of each of many arrays and numbers, to the last bit as `norm` says.
+
+    NumPy takes longer to be called for a small array than to work out its norm, so those of one shape are stacked.
+
+    >>> norms([np.array([3.0, -4.0]), -2.0])
+    [5.0, 2.0]
+    """
+    found = [0.0] * len(arrays)
+    stacks: dict[tuple[int, ...], tuple[list[int], list[np.ndarray]]] = {}
+    for j, x in enumerate(arrays):
+        if not isinstance(x, np.ndarray):
+            found[j] = abs(float(x))
+            continue
+        if x.ndim == 0 or not x.flags.c_contiguous:
+            x = x.reshape(-1)
+        if 0 < x.size < STACK and x.flags.c_contiguous:
+            places, rows = stacks.setdefault(x.shape, ([], []))
+            places.append(j)
+            rows.append(x)
+        else:
+            found[j] = norm(x)
+    for shape, (places, rows) in stacks.items():
+        size = math.prod(shape)
+        for start in range(0, len(rows), STACK // size):
+            a = np.concatenate(rows[start:start + STACK // size], dtype=np.float64).reshape(-1, size)
+            for j, one in zip(places[start:], norms_of_rows(a).tolist(), strict=False):
+                found[j] = one
+    return found
+
+
+def norms_of_rows(rows: np.ndarray) -> np.ndarray:
+    """The `norm` of each row of doubles, to the last bit.
+
+    >>> norms_of_rows(np.array([[3e-200, 4e-200], [3.0, 4.0], [0.0, 0.0]]))
+    array([5.e-200, 5.e+000, 0.e+000])
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = np.sqrt(dots(rows))
+    strange = np.flatnonzero(~((found > TINY) & (found < HUGE)))
+    if len(strange):
+        found[strange] = largest = np.abs(rows[strange]).max(axis=1, initial=0.0)
+        scaled = strange[(largest > 0) & np.isfinite(largest)]
+        found[scaled] *= np.sqrt(dots(rows[scaled] / found[scaled, None]))
+    return found
+
+
+def dots(rows: np.ndarray) -> np.ndarray:
+    """The dot product of each row with itself, as ``row.dot(row)`` works it out."""
+    return np.matmul(rows[:, None, :], rows[:, :, None]).reshape(-1)
