@@ -15,6 +15,8 @@ from microgradrnn import linalg, nn, optim
 from microgradrnn.compiler.errors import TraceError
 from microgradrnn.engine import (
     AnomalyError,
+    GradcheckError,
+    Primitive,
     Tensor,
     Value,
     backward,
@@ -48,9 +50,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "AnomalyError", "Tensor", "TraceError", "Value", "backward", "checkpoint", "compile", "detect_anomaly",
-    "enable_grad", "grad", "gradcheck", "hessian", "hvp", "jacobian", "jvp", "linalg", "mark", "nn", "no_grad", "optim",
-    "scope", "vjp",
+    "AnomalyError", "GradcheckError", "Primitive", "Tensor", "TraceError", "Value", "backward", "checkpoint", "compile",
+    "detect_anomaly", "enable_grad", "grad", "gradcheck", "hessian", "hvp", "jacobian", "jvp", "linalg", "mark", "nn",
+    "no_grad", "optim", "scope", "vjp",
 ]  # fmt: skip
 __all__ += elementwise.__all__
 __all__ += indexing.__all__
