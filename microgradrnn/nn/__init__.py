@@ -1,6 +1,8 @@
 """Neural nets on the engine: modules, recurrent cells, unrolling, losses."""
 
-from microgradrnn.nn import init, scalar
+from typing import TYPE_CHECKING, Any
+
+from microgradrnn.nn import init, names, scalar
 from microgradrnn.nn.cells import (
     AdditiveCell,
     CarouselLSTMCell,
@@ -36,3 +38,9 @@ __all__ = [
     "binary_cross_entropy", "compiling", "cross_entropy", "detach", "explain", "generate", "init", "last_step",
     "mean_over_steps", "mse", "nll", "one_to_many", "recurse", "sample", "scalar", "unroll",
 ]
+
+if not TYPE_CHECKING:  # else nothing would be checked
+
+    def __getattr__(name: str) -> Any:
+        hint = f": {names.LAYERS[name]}" if name in names.LAYERS else ""
+        raise AttributeError(f"module 'microgradrnn.nn' has no attribute {name!r}{hint}")

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from microgradrnn.engine import Node, Tensor, Value, mark
+from microgradrnn.engine.answers import answered_constructor
 from microgradrnn.engine.node import plain
 from microgradrnn.engine.rules.shape import stack
+from microgradrnn.nn.names import OPTIONS
 
 Rng = int | np.random.Generator | None
 
@@ -17,6 +19,13 @@ Rng = int | np.random.Generator | None
 # What PyTorch's modules have and these do not, and what to do here.
 HINTS = {
     **dict.fromkeys(("to", "cuda", "cpu", "float", "double", "half"), "say dtype= where a layer is made"),
+    "requires_grad_": "set requires_grad of its parameters: for p in net.parameters(): p.requires_grad = False",
+    "apply": "go over named_parameters()", "register_buffer": "assign the array to an attribute",
+    "register_parameter": "assign the nn.Parameter to an attribute",
+    **dict.fromkeys(("weight", "weight_ih", "weight_hh"), "U reads the input, W the state, V writes the output, and E "
+                    "holds the rows of an Embedding; see named_parameters()"),
+    **dict.fromkeys(("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"), "a layer has cells with U, W and b; "
+                    "microgradrnn.io brings weights from PyTorch and back"),
     **dict.fromkeys(("modules", "children", "named_modules"), "look at vars(module), or named_parameters()"),
     "forward": "call the module itself; the method is __call__",
 }
@@ -53,6 +62,11 @@ class Module:
 
     training: bool | None = None  # what train() and eval() said; None if neither was called
     _dropout_rng: np.random.Generator | None = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = answered_constructor(cls.__init__, OPTIONS)  # type: ignore[method-assign, misc]
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Parameter) and value.symbol is None:

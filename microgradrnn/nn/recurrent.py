@@ -19,7 +19,8 @@ from microgradrnn.nn.unroll import CellLike, unroll
 DIRECTIONS = ("forwards", "backwards")
 PYTORCH = {"num_layers": "say layers=", "batch_first": "time always comes first, (T, B, D)",
            "nonlinearity": "say activation=", "input_size": "it is D, the first argument",
-           "hidden_size": "it is H, the second argument"}
+           "hidden_size": "it is H, the second argument",
+           "proj_size": "put an nn.Linear(H, proj_size) on the outputs"}
 
 
 class Recurrent(Module):

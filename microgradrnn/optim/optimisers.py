@@ -6,14 +6,23 @@ A step rebinds ``p.data``; arrays that a graph has used stay as they were.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from microgradrnn.engine.answers import answered, answered_constructor
 from microgradrnn.engine.node import Node, plain
 from microgradrnn.optim.clip import listed
 from microgradrnn.optim.schedules import need_rates
 
+# Options of PyTorch's optimisers, and what to do here.
+OPTIONS = {
+    "maximize": "minimise minus the loss", "params": "it is parameters, the first argument",
+    "learning_rate": "say lr=", "lr_decay": "set opt.lr before a step, see microgradrnn.optim.schedules",
+    "initial_accumulator_value": "sums start at 0", "beta_1": "say betas=(β₁, β₂)", "beta_2": "say betas=(β₁, β₂)",
+    "rho": "say alpha=", "clipnorm": "clip_grad_norm clips, before the step", "decay": "say weight_decay=",
+    **dict.fromkeys(("foreach", "fused", "capturable", "differentiable"), "there is one way to step; leave it out"),
+}  # fmt: skip
 SHARES = ("momentum", "dampening", "alpha", "betas")  # settings that lie in [0, 1)
 
 
@@ -49,6 +58,18 @@ class Optimiser:
         for name in self.memory:
             setattr(self, name, [np.zeros_like(p.data) for p in self.parameters])
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = answered_constructor(cls.__init__, OPTIONS)  # type: ignore[method-assign, misc]
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            hint = ": there is one group; set opt.lr" if name in ("param_groups", "add_param_group") else ""
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}", name=name, obj=self)
+
+    @answered
     def zero_grad(self) -> None:
         """Forget all gradients."""
         for p in self.parameters:

@@ -360,6 +360,7 @@ def test_settings_out_of_range_are_refused(make: Any, words: str) -> None:
 def test_a_module_or_a_method_in_place_of_parameters_is_refused_with_what_to_write() -> None:
     net = nn.Linear(2, 1)
     for wrong, words in ((net, r"give module\.parameters\(\), not the module; got Linear"),
+                         (nn.Sequential(net), r"give module\.parameters\(\), not the module; got Sequential"),
                          (net.parameters, r"give parameters\(\), with the brackets; got method"),
                          (net.V, ".*not a single node"), (3, "give a list of parameters; got int")):
         with pytest.raises(TypeError, match=f"Adam: {words}"):
