@@ -40,7 +40,7 @@ def answered(f: Callable[..., Any], words: Mapping[str, str] = KEYWORDS) -> Call
             return f(*args, **options)
         except TypeError as error:
             name = asked_for(error, options, words)
-            if name not in words:
+            if name is None or name not in words:
                 raise
             raise TypeError(f"{f.__name__}: {name}= is not an option here: {words[name]}") from None
 

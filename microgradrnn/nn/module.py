@@ -66,7 +66,7 @@ class Module:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "__init__" in vars(cls):
-            cls.__init__ = answered_constructor(cls.__init__, OPTIONS)  # type: ignore[method-assign, misc]
+            cls.__init__ = answered_constructor(cls.__init__, OPTIONS)  # type: ignore[method-assign]
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Parameter) and value.symbol is None:

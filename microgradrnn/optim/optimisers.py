@@ -61,7 +61,7 @@ class Optimiser:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "__init__" in vars(cls):
-            cls.__init__ = answered_constructor(cls.__init__, OPTIONS)  # type: ignore[method-assign, misc]
+            cls.__init__ = answered_constructor(cls.__init__, OPTIONS)  # type: ignore[method-assign]
 
     if not TYPE_CHECKING:
 

@@ -94,7 +94,8 @@ NETS = [
     (lambda: nn.Embedding(3, 4, padding_idx=3), r"Embedding, padding_idx: integers must lie in 0\.\.2, got 3"),
     (lambda: nn.Embedding(3, 4, padding_idx=-4), r"Embedding, padding_idx: integers must lie in 0\.\.2, got -4"),
     (lambda: lstm().to("cuda"), "LSTM has no attribute 'to': say dtype= where a layer is made"),
-    (lambda: lstm().weight, "LSTM has no attribute 'weight'$"),
+    (lambda: lstm().weight, "LSTM has no attribute 'weight': U reads the input, W the state"),
+    (lambda: lstm().wait, "LSTM has no attribute 'wait'$"),
     (lambda: Forward()(1), "Forward defines no __call__; what PyTorch calls forward is called __call__ here"),
     (lambda: nn.generate(lambda ids, s: np.zeros((2, K)), [0, 1], None, 3, rng=0),  # type: ignore[arg-type,return-value]
      r"step must return a pair, \(logits, state\), got ndarray"),
