@@ -19,7 +19,7 @@ from microgradrnn import compile, nn
 from microgradrnn.compiler.loop import STEPS
 
 Run = Callable[[], Any]
-REPEATS = dict(zip(SIZES, (101, 61, 31, 13, 7), strict=True))
+REPEATS = dict(zip(SIZES, (31, 31, 21, 13, 7), strict=True))
 BARS = {  # for each comparison, the bar at each size
     "torch.nn.LSTMCell in a loop": (0.12, 0.12, 0.33, 0.72, 0.85),
     "torch.nn.LSTM, NumPy back end": (0.7, 0.9, 1.4, 1.2, 1.0),

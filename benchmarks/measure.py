@@ -6,6 +6,7 @@ import importlib
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from statistics import median
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -40,6 +41,9 @@ def peer(module: str) -> Any:
         raise MissingPeerError(f"{name} is not installed; install the extra: pip install -e '.[bench]'") from None
 
 
+TURN = 0.005  # seconds
+
+
 def seconds(f: Callable[[], object]) -> float:
     """How long one call takes."""
     start = perf_counter()
@@ -50,13 +54,28 @@ def seconds(f: Callable[[], object]) -> float:
 def in_turns(
     ours: Callable[[], object], theirs: Callable[[], object], repeats: int, before: Callable[[], object] = lambda: None
 ) -> tuple[list[float], list[float]]:
-    """Time two functions alternately, so that whatever else the machine does falls on both; `before` is not timed."""
+    """Seconds a call of two functions that take turns, so that whatever else the machine does falls on both.
+
+    A turn is as many calls as the quicker one makes in `TURN` seconds, at least one; the same number for both. In a
+    turn of one short call most of the time would go into filling caches after the other one's turn. `before` is called
+    before each turn, and not timed.
+    """
+    both = ours, theirs
+    for f in both:
+        f()
+    calls = max(1, round(TURN / min(map(seconds, both))))
     times: tuple[list[float], list[float]] = [], []
     for _ in range(2 + repeats):
-        for f, taken in zip((ours, theirs), times, strict=True):
+        for f, taken in zip(both, times, strict=True):
             before()
-            taken.append(seconds(f))
+            taken.append(seconds(partial(repeated, f, calls)) / calls)
     return times[0][2:], times[1][2:]  # the first two warm up
+
+
+def repeated(f: Callable[[], object], calls: int) -> None:
+    """Call a function several times."""
+    for _ in range(calls):
+        f()
 
 
 def compared(

@@ -25,6 +25,9 @@ class Slot:
         self.weak = type(x) is float
 
 
+FLOAT = (), np.dtype(np.float64).str, True  # the form of a float
+
+
 class Place(int):
     """Which of the outputs stands here."""
 
@@ -39,16 +42,19 @@ def mapped(thing: Any, leaf: Callable[[Any], Any]) -> Any:
     return leaf(thing)
 
 
+def is_slotted(x: Any) -> bool:
+    """Does a `Slot` take the place of this argument: is it a float, an array of floats or a node?"""
+    return isinstance(x, (Node, float, np.floating)) or (isinstance(x, np.ndarray) and x.dtype.kind == "f")
+
+
 def slotted(arguments: Any, values: list[Any]) -> Any:
     """The arguments with a `Slot` for every float, array of floats and node; these go to the list."""
 
     def leaf(x: Any) -> Any:
-        if isinstance(x, np.floating):
-            x = np.asarray(x)
-        if isinstance(x, (Node, float)) or (isinstance(x, np.ndarray) and x.dtype.kind == "f"):
-            values.append(x)
-            return Slot(x)
-        return x
+        if not is_slotted(x):
+            return x
+        values.append(np.asarray(x) if isinstance(x, np.floating) else x)
+        return Slot(values[-1])
 
     return mapped(arguments, leaf)
 
@@ -56,6 +62,11 @@ def slotted(arguments: Any, values: list[Any]) -> Any:
 def placed(arguments: Any, values: Iterator[Any]) -> Any:
     """The arguments with the next of the values in the place of every slot."""
     return mapped(arguments, lambda x: next(values) if isinstance(x, Slot) else x)
+
+
+def refilled(arguments: Any, values: Iterator[Any]) -> Any:
+    """The arguments with the next of the values in the place of everything that `slotted` makes a slot of."""
+    return mapped(arguments, lambda x: next(values) if is_slotted(x) else x)
 
 
 def collected_slots(arguments: Any, found: list[Any]) -> None:
@@ -89,6 +100,23 @@ def form(arguments: Any) -> Any:
     if isinstance(arguments, dict):
         return tuple((repr(key), form(part)) for key, part in arguments.items())
     return snapshot(arguments)
+
+
+def given_form(thing: Any, values: list[Any]) -> Any:
+    """``form(slotted(thing, values))``, without the slots."""
+    kind = type(thing)
+    if kind is float:
+        values.append(thing)
+        return FLOAT
+    if kind is tuple or kind is list:
+        return (kind.__name__, *[given_form(part, values) for part in thing])
+    if kind is dict:
+        return tuple([(repr(key), given_form(part, values)) for key, part in thing.items()])
+    a = plain(thing)
+    if type(a) is np.ndarray and a.dtype.kind == "f":
+        values.append(thing)
+        return a.shape, a.dtype.str, False
+    return form(slotted(thing, values))
 
 
 def gradient_form(arguments: Any) -> Any:

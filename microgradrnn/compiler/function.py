@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from microgradrnn.compiler.arguments import argument_names, bound, collected_slots, form, slotted
+from microgradrnn.compiler.arguments import argument_names, bound, collected_slots, given_form, slotted
 from microgradrnn.compiler.errors import TraceError
-from microgradrnn.compiler.guard import snapshot
+from microgradrnn.compiler.guard import Watch
 from microgradrnn.compiler.program import Program, taped
 from microgradrnn.compiler.trace import trace
 from microgradrnn.engine.scope import SCOPE, TRACING
@@ -31,6 +31,7 @@ class Compiled:
         self.f = f
         self.traces: OrderedDict[Any, Program] = OrderedDict()
         self._lock = RLock()
+        self._watch: Watch | None = None
         self._fell_back = False
 
     def __get__(self, obj: Any, owner: Any = None) -> Any:
@@ -90,12 +91,15 @@ class Compiled:
     def program(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Program, list[Any]]:
         """The program for arguments of this form, traced if there is none, and the numbers and arrays among them."""
         values: list[Any] = []
-        arguments = slotted((tuple(args), kwargs), values)
-        key = (form(arguments), snapshot(self.f))
+        arguments = (tuple(args), kwargs)
+        given = given_form(arguments, values)
         with self._lock:
+            if self._watch is None:
+                self._watch = Watch(self.f)
+            key = (given, self._watch.snapshot())
             program = self.traces.get(key)
             if program is None:
-                self.traces[key] = program = self._traced(arguments)
+                self.traces[key] = program = self._traced(slotted(arguments, []))
                 if len(self.traces) > MOST:
                     self.traces.popitem(last=False)
             else:

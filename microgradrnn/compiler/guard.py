@@ -3,7 +3,8 @@
 A `snapshot` walks over what the function closes over: cells of closures, defaults, globals and attributes of modules
 that it names, attributes of the object that it is a method of, and its class. Numbers and strings count by value,
 arrays by their content, nodes by identity: their data are read anew at every call, so that training does not make a
-trace out of date. `with_symbols` makes a copy of a function that has symbols in the place of these nodes, to be traced.
+trace out of date. A `Watch` tells quickly whether a snapshot is still right. `with_symbols` makes a copy of a function
+that has symbols in the place of these nodes, to be traced.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import array
 import copy
 import functools
 import hashlib
+import operator
 import types
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from microgradrnn.engine import Node, Primitive
 OPAQUE = (types.ModuleType, types.BuiltinFunctionType, np.ufunc, np.random.Generator, Primitive)
 SIMPLE = (bool, int, float, complex, str, bytes, type(None), np.dtype, np.generic, slice, type(Ellipsis), range)
 SEQUENCES = (list, tuple, set, frozenset, deque)
+WRITABLE = (np.ndarray, bytearray, memoryview, array.array)  # others may write to these without a trace
 
 
 def snapshot(thing: Any, generators: list[np.random.Generator] | None = None) -> tuple[Any, ...]:
@@ -62,6 +65,77 @@ def snapshot(thing: Any, generators: list[np.random.Generator] | None = None) ->
             found.append(said)
             stack.extend(reversed(parts))
     return tuple(found)
+
+
+class Watch:
+    """Keeps the `snapshot` of a thing, and makes another one only when something may have changed.
+
+    The parts of the thing are compared by identity, which is quicker. Where that says too little, because an array may
+    have been written to, there is a new snapshot each time.
+
+    >>> def times(factor):
+    ...     return lambda x: factor[0] * x
+    >>> factor = [2.0]
+    >>> watch = Watch(times(factor))
+    >>> before = watch.snapshot()
+    >>> before is watch.snapshot()
+    True
+    >>> factor[0] = 3.0
+    >>> before == watch.snapshot()
+    False
+    """
+
+    def __init__(self, thing: Any) -> None:
+        self.thing = thing
+        self._look()
+
+    def snapshot(self) -> tuple[Any, ...]:
+        """What `snapshot` says of the thing now."""
+        if not (self.certain and self._is_unchanged()):
+            self._look()
+        return self.said
+
+    def _look(self) -> None:
+        self.nodes: list[tuple[Node, bool]] = []
+        self.owners: list[tuple[dict[str, Any], list[str], list[Any]]] = []  # objects that have nothing but attributes
+        self.others: list[tuple[Any, Any, list[Any]]] = []
+        self.certain = True
+        seen: set[int] = set()
+        stack = [self.thing]
+        while stack and self.certain:
+            part = stack.pop()
+            self.certain = not isinstance(part, WRITABLE)
+            if id(part) in seen or isinstance(part, (*SIMPLE, *OPAQUE)):
+                continue
+            seen.add(id(part))
+            said, parts = contents(part)
+            stack.extend(parts)
+            own = getattr(part, "__dict__", None)
+            if isinstance(part, Node):
+                self.nodes.append((part, part.requires_grad))
+            elif type(own) is dict and said == (id(part), tuple(own)) and same(parts, own.values()):
+                self.owners.append((own, list(own), parts))
+            else:
+                self.others.append((part, said, parts))
+        self.said = snapshot(self.thing)  # last: what changes meanwhile is noticed the next time
+
+    def _is_unchanged(self) -> bool:
+        for node, requires_grad in self.nodes:
+            if node.requires_grad is not requires_grad:
+                return False
+        for own, names, parts in self.owners:
+            if list(own) != names or not same(parts, own.values()):
+                return False
+        for thing, said, parts in self.others:
+            now, found = contents(thing)
+            if now != said or not same(parts, found):
+                return False
+        return True
+
+
+def same(a: Collection[Any], b: Collection[Any]) -> bool:
+    """Are these the same objects?"""
+    return len(a) == len(b) and all(map(operator.is_, a, b))
 
 
 def contents(thing: Any) -> tuple[Any, list[Any]]:

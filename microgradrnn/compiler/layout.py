@@ -10,7 +10,7 @@ from __future__ import annotations
 import builtins
 import keyword
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -57,10 +57,21 @@ class Run(NamedTuple):
     result: Home
 
 
+class Arrays(dict[str, np.ndarray]):
+    """Arrays by name, for T steps. Each is made when it is asked for: no back end needs all of them."""
+
+    def __init__(self, homes: Sequence[Home], T: int) -> None:
+        self.homes, self.T = {home.name: home for home in homes}, T
+
+    def __missing__(self, name: str) -> np.ndarray:
+        made = self[name] = self.homes[name].make(self.T, self)
+        return made
+
+
 ALL, FEW = 1, 2
 RESERVED = {  # names that the code uses itself
     "T", "np", "rows", "rows_back", "first", "stop", "begin", "end", "summed", "start", "steps", "start_back",
-    "factors", "loop_back", "gradients", "dx", *keyword.kwlist, *dir(builtins), *dir(np),
+    "factors", "loop_back", "gradients", "finish", *keyword.kwlist, *dir(builtins), *dir(np),
     *(f"{f}_{bits}" for f in ("exp", "tanh", "sigmoid") for bits in (32, 64)), *(f"i{k}" for k in range(10)),
 }  # fmt: skip
 CACHE = 1 << 15  # numbers: so many of an array of factors are worked out at a time
@@ -121,7 +132,7 @@ class Layout:
     def name(self, wish: str | None) -> str:
         """A name that no array has yet."""
         base = wish if wish and wish.isidentifier() else "v"
-        if base.startswith(("number_", "columns_")) or base.endswith(("_all", "_few", "_of_arrays")):
+        if base.startswith(("number_", "columns_")) or base.endswith(("_all", "_few", "_flat", "_of_arrays")):
             base += "_"  # the code has names of this form
         name, k = base, 2
         while name in self.names:
@@ -145,12 +156,9 @@ class Layout:
         self.made.append(home)
         return home
 
-    def arrays(self, T: int) -> dict[str, np.ndarray]:
-        """All arrays for T steps, by name."""
-        found: dict[str, np.ndarray] = {}
-        for home in self.made:
-            found[home.name] = home.make(T, found)
-        return found
+    def arrays(self, T: int) -> Arrays:
+        """The arrays for T steps, by name."""
+        return Arrays(self.made, T)
 
     # ------------------------------------------------------------------------------------------------------- homes
     def _states(self) -> None:

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microgradrnn.compiler.arguments import Slot, collected_slots, form, placed, slotted
+from microgradrnn.compiler.arguments import Slot, collected_slots, given_form, mapped, refilled, slotted
 from microgradrnn.compiler.errors import TraceError
-from microgradrnn.compiler.guard import snapshot
+from microgradrnn.compiler.guard import Watch
 from microgradrnn.compiler.numpy_loop import Code, Workspace
 from microgradrnn.compiler.plan import Plan
 from microgradrnn.compiler.replay import on_the_tape
@@ -51,7 +51,8 @@ class CompiledStep:
     def __init__(self, step: Callable[..., Any], x: Slot, slots: Any, ragged: bool, what: str, back_end: str) -> None:
         parts: list[Any] = []
         collected_slots(slots, parts)
-        self.trace: Trace = trace(step, (x, slots), ["x", *state_names(step, len(parts))], what)
+        names = ["x", *state_names(step, len(parts))]
+        self.trace: Trace = trace(step, (x, slots), names, what)
         if len(self.trace.outputs) != len(parts):
             raise TraceError(
                 f"compile: {what} gets a state of {len(parts)} parts and returns {len(self.trace.outputs)} that are "
@@ -68,7 +69,19 @@ class CompiledStep:
                 f"compile: the first state of {what} is {', '.join(given)}, the next one {', '.join(made)}; give it a "
                 "first state of the shape and dtype of the others, and inputs of the dtype of its weights"
             )
-        self.plan, self.code, self.workspace_type = coded(self.trace, ragged, back_end)
+
+        def larger_batch() -> Trace | None:
+            """The same for a batch of one more, if that is possible; None if not."""
+            with suppress(Exception):
+                if all(part.shape[0] == x.shape[0] > 1 for part in parts):
+                    return trace(step, mapped((x, slots), with_one_more), names, what)
+            return None
+
+        self.plan, self.code, self.workspace_type = coded(self.trace, ragged, back_end, larger_batch)
+        self.free = [x for x, _ in self.trace.free]
+        gradients = self.plan.dx, *self.plan.carried, *self.plan.totals
+        self.flowing = [k for k, g in enumerate(gradients) if g is not None]  # what a gradient flows into
+        self.differentiable = [self.trace.differentiable[0], *self.trace.differentiable]
         self.back_end = "NumPy" if self.workspace_type is Workspace else "Numba"
         self.traces = 1  # how often the cell was traced for inputs of this form, of late
 
@@ -113,10 +126,6 @@ class Run:
         with suppress(Exception):  # (the interpreter may be about to end)
             POOL.give(self.step, self.T, self.workspace)
 
-    def array(self, e: Any) -> np.ndarray:
-        """The array of a leaf."""
-        return self.workspace.arrays[self.step.code.layout.homes[e].name]
-
     def forward(self, xs: Any, state: Sequence[Any], starts: dict[int, np.ndarray]) -> list[np.ndarray]:
         """All states from the first to the last, (T + 1, ...) for each part. They are overwritten later.
 
@@ -125,50 +134,51 @@ class Run:
             state: the first state, in parts.
             starts: for the number of a step which sequences of the batch start there, from their first state.
         """
-        plan, layout, arrays = self.step.plan, self.step.code.layout, self.workspace.arrays
-        self.array(plan.x)[...] = xs
-        for x, leaf in self.step.trace.free:
-            self.array(leaf)[...] = x._data
-        histories = [arrays[whole.name] for whole in layout.histories]
+        workspace = self.workspace
+        histories = workspace.histories
+        workspace.x[...] = xs
+        for (x, _), array in zip(self.step.trace.free, workspace.free, strict=True):
+            array[...] = x._data
         for history, first in zip(histories, state, strict=True):
             history[0] = first
-        self.starts, self.histories = starts, histories
+        workspace.start()
+        self.starts = starts
         self.firsts = [np.array(part) for part in state] if starts else []
         self.ended = {}  # where sequences start: what the steps before have left there
-        self.workspace.start()
         for first, stop in self.stretches():
             if first in starts:
                 self.ended[first] = [history[first, starts[first]] for history in histories]
                 self.put(first, [part[starts[first]] for part in self.firsts])
-            self.workspace.steps(first, stop)
+            workspace.steps(first, stop)
         return histories
 
     def put(self, k: int, parts: list[np.ndarray]) -> None:
         """Write the states of the sequences that start at a step."""
-        for history, part in zip(self.histories, parts, strict=True):
+        for history, part in zip(self.workspace.histories, parts, strict=True):
             history[k, self.starts[k]] = part
 
     def stretches(self) -> list[tuple[int, int]]:
         """The loop in pieces, which begin where sequences start."""
-        return list(pairwise(sorted({0, *self.starts, self.T})))
+        return list(pairwise(sorted({0, *self.starts, self.T}))) if self.starts else [(0, self.T)]
 
     def backward(
-        self, fill: Callable[[list[np.ndarray]], None], inputs: bool
-    ) -> tuple[Any, list[np.ndarray], list[Any]]:
+        self, fill: Callable[[list[np.ndarray]], None], inputs: bool, states: bool = True
+    ) -> tuple[Any, list[Any], list[Any]]:
         """The cotangents of the inputs, of the first state and of what the cell closes over.
 
         Args:
-            fill: writes the cotangents of all states, (T + 1, ...) for each part of the state, into zeros.
+            fill: writes the cotangents of all states, (T + 1, ...) for each part of the state. Those of the outputs,
+                the first part, it must write all; of the others it adds to zeros what is not zero.
             inputs: is that of the inputs wanted?
+            states: are those of the first state wanted?
         """
-        plan, layout, arrays = self.step.plan, self.step.code.layout, self.workspace.arrays
         with self.lock:
-            wholes = [arrays[whole.name] for whole, _ in layout.cotangents]
-            for whole in wholes:
-                whole[...] = 0
+            wholes = self.workspace.cotangents
+            for whole, overwritten in zip(wholes[1:], self.workspace.overwritten[1:], strict=True):
+                whole[-1 if overwritten else 0 :] = 0
             fill(wholes)
             self.workspace.start_back()
-            firsts = [np.zeros_like(whole[0]) for whole in wholes] if self.starts else []
+            firsts: list[Any] = [np.zeros_like(whole[0]) for whole in wholes] if self.starts else []
             for k in self.starts:
                 self.put(k, [part[self.starts[k]] for part in self.firsts])
             for first, stop in reversed(self.stretches()):
@@ -186,11 +196,16 @@ class Run:
                 for whole, begin in zip(wholes, firsts, strict=True):
                     begin += whole[0]
             else:
-                firsts = [whole[0].copy() for whole in wholes]
-            if plan.dx is None or not inputs:
+                firsts = [whole[0].copy() if states else None for whole in wholes]
+            if self.workspace.dx is None or not inputs:
                 return None, firsts, gradients
-            self.workspace.dx()
-            return np.array(self.array(plan.dx)), firsts, gradients
+            self.workspace.finish()
+            return np.array(self.workspace.dx), firsts, gradients
+
+
+def with_one_more(slot: Slot) -> Slot:
+    """A slot for a batch of one more."""
+    return Slot(np.empty((slot.shape[0] + 1, *slot.shape[1:]), slot.dtype))
 
 
 def state_names(step: Any, n: int) -> list[str]:
@@ -201,10 +216,17 @@ def state_names(step: Any, n: int) -> list[str]:
 
 LOCK = threading.RLock()
 STEPS: OrderedDict[Any, tuple[Any, CompiledStep | TraceError]] = OrderedDict()
+WATCHES: OrderedDict[int, Watch] = OrderedDict()  # by the ids of cells
 
 
-def coded(trace: Trace, ragged: bool, back_end: str) -> tuple[Plan, Code, type[Workspace]]:
+def coded(
+    trace: Trace, ragged: bool, back_end: str, larger_batch: Callable[[], Trace | None]
+) -> tuple[Plan, Code, type[Workspace]]:
     """A plan, its code and the type of its workspaces: machine code if Numba is there and can do it, else NumPy.
+
+    Args:
+        trace, ragged, back_end: as in `CompiledStep`.
+        larger_batch: traces the step for another batch size.
 
     Raises:
         TraceError: if it must be machine code, and cannot.
@@ -214,8 +236,10 @@ def coded(trace: Trace, ragged: bool, back_end: str) -> tuple[Plan, Code, type[W
         try:
             from microgradrnn.compiler.numba_loop import NumbaCode, NumbaWorkspace
 
-            plan = Plan(trace, grouped=False)
-            return plan, NumbaCode(plan, ragged), NumbaWorkspace
+            plan, larger = Plan(trace, grouped=False), larger_batch()
+            code = NumbaCode(plan, ragged, None if larger is None else Plan(larger, grouped=False))
+            code.compile()
+            return plan, code, NumbaWorkspace
         except ImportError:
             if back_end == "numba":
                 raise ImportError(
@@ -229,31 +253,47 @@ def coded(trace: Trace, ragged: bool, back_end: str) -> tuple[Plan, Code, type[W
 
 
 def compiled_step(
-    cell: Any, step: Callable[..., Any], x: Slot, slots: Any, ragged: bool, what: str, back_end: str
-) -> CompiledStep:
+    cell: Any, step: Callable[..., Any], x: np.ndarray, state: Any, state_form: Any, ragged: bool, what: str,
+    back_end: str,
+) -> CompiledStep:  # fmt: skip
     """The compiled step of a cell, made if there is none for these shapes or if the cell is another one by now.
 
     That a cell cannot be compiled is remembered too.
     """
-    key = (snapshot(cell), form(x), form(slots), ragged, back_end)
     with LOCK:
-        if key in STEPS:
-            STEPS.move_to_end(key)
-        else:
-            made: CompiledStep | TraceError
+        key = (watched(cell).snapshot(), (x.shape, x.dtype.str), state_form, ragged, back_end)
+        found = STEPS.get(key, (cell, None))[1]
+        if found is None:
+            parts: list[Any] = []
+            slots = slotted(state, parts)
+            if len(parts) < len(list(flat(state))):
+                raise TraceError(
+                    "compile: the first state holds whole numbers, and traces are of floats; use zeros of floats"
+                )
             try:
-                made = CompiledStep(step, x, slots, ragged, what, back_end)
+                found = CompiledStep(step, Slot(x), slots, ragged, what, back_end)
             except TraceError as error:
-                made = error.with_traceback(None)
-            if isinstance(made, CompiledStep):
-                made.traces += sum(other is cell and known[1:] == key[1:] for known, (other, _) in STEPS.items())
-            STEPS[key] = cell, made  # the cell too: keys hold the ids of its parts
+                found = error.with_traceback(None)
+            if isinstance(found, CompiledStep):
+                found.traces += sum(other is cell and known[1:] == key[1:] for known, (other, _) in STEPS.items())
+            STEPS[key] = cell, found  # the cell too: keys hold the ids of its parts
             if len(STEPS) > MOST:
                 STEPS.popitem(last=False)
-        found = STEPS[key][1]
+        STEPS.move_to_end(key)
     if isinstance(found, TraceError):
         raise type(found)(str(found)) from found
     return found
+
+
+def watched(cell: Any) -> Watch:
+    """The watch over a cell, made if there is none."""
+    watch = WATCHES.get(id(cell))
+    if watch is None or watch.thing is not cell:
+        WATCHES[id(cell)] = watch = Watch(cell)
+        if len(WATCHES) > MOST:
+            WATCHES.popitem(last=False)
+    WATCHES.move_to_end(id(cell))
+    return watch
 
 
 def unroll_compiled(
@@ -275,53 +315,52 @@ def unroll_compiled(
     Raises:
         TraceError: if the step cannot be compiled.
     """
-    T, ragged = len(xs), lengths is not None
+    T, ragged, data = len(xs), lengths is not None, plain(xs)
     parts: list[Any] = []
-    if plain(xs).dtype.kind != "f":
-        raise TraceError(f"compile: xs holds {plain(xs).dtype}, and traces are of floats; convert it: xs.astype(float)")
-    x, slots = Slot(plain(xs)[0]), slotted(state, parts)
-    if len(parts) < len(list(flat(state))):
-        raise TraceError("compile: the first state holds whole numbers, and traces are of floats; use zeros of floats")
-    found = compiled_step(cell, step, x, slots, ragged, what, back_end)
+    if data.dtype.kind != "f":
+        raise TraceError(f"compile: xs holds {data.dtype}, and traces are of floats; convert it: xs.astype(float)")
+    found = compiled_step(cell, step, data[0], state, given_form(state, parts), ragged, what, back_end)
     run = Run(found, T)
     starts = {}
-    if ragged and reverse:
-        last = T - np.asarray(lengths)
-        starts = {int(k): np.nonzero(last == k)[0] for k in np.unique(last) if k}
+    ends: Any = -1
+    if lengths is not None:
+        dead = np.arange(T)[:, None] >= lengths
+        if reverse:
+            begins = T - lengths
+            starts = {k: np.nonzero(begins == k)[0] for k in set(begins.tolist()) if k}
+        else:
+            ends = lengths, np.arange(len(lengths))
     way = slice(None, None, -1 if reverse else 1)
-    histories = run.forward(plain(xs)[way], [plain(part) for part in parts], starts)
-    ends = (np.asarray(lengths), np.arange(len(lengths))) if ragged and not reverse else -1  # type: ignore[arg-type]
-    dead = None if lengths is None else np.arange(T)[:, None] >= lengths
+    histories = run.forward(data[way], list(map(plain, parts)), starts)
     hs = np.array(histories[0][1:][way])
-    if dead is not None:
+    if lengths is not None:
         hs[dead] = 0
-    outputs = [hs, *(np.array(history[ends]) for history in histories)]
-    given, plan = (xs, *parts, *(x for x, _ in found.trace.free)), found.plan
-    flows = [g is not None for g in (plan.dx, *plan.carried, *plan.totals)]
-    sources = [x for x, flows in zip(given, flows, strict=True) if flows and isinstance(x, Node)]
-    if not any(x.requires_grad for x in sources) or not SCOPE.get().recording:
+    outputs = [hs, *[np.array(history[ends]) for history in histories]]
+    given = [xs, *parts, *found.free]
+    places = [k for k in found.flowing if isinstance(given[k], Node)]
+    sources = [given[k] for k in places]
+    if not (SCOPE.get().recording and any(x.requires_grad for x in sources)):
         some = any(isinstance(x, Node) for x in given)
         nodes: list[Any] = [Tensor(y, requires_grad=False) for y in outputs] if some else outputs
     else:
         def pull(cotangents: list[Any]) -> list[Any]:
             def fill(wholes: list[np.ndarray]) -> None:
-                if cotangents[0] is not None:
-                    wholes[0][1:][way] = cotangents[0]
-                if dead is not None:
+                wholes[0][0] = 0
+                wholes[0][1:][way] = 0 if cotangents[0] is None else cotangents[0]
+                if lengths is not None:
                     wholes[0][1:][way][dead] = 0
                 for whole, g in zip(wholes, cotangents[1:], strict=True):
                     if g is not None:
                         whole[ends] += g
 
-            dx, firsts, gradients = run.backward(fill, isinstance(xs, Node) and xs.requires_grad)
-            everything = (None if dx is None else dx[way], *firsts, *gradients)
-            kept = zip(given, flows, everything, strict=True)
-            return [g for x, flows, g in kept if flows and isinstance(x, Node)]
+            inputs, states = isinstance(xs, Node) and xs.requires_grad, any(isinstance(x, Node) for x in parts)
+            dx, firsts, gradients = run.backward(fill, inputs, states)
+            everything = [None if dx is None else dx[way], *firsts, *gradients]
+            return [everything[k] for k in places]
 
-        live = [found.trace.differentiable[0], *found.trace.differentiable]
-        nodes = on_the_tape(uncompiled, (xs, state), sources, outputs, pull, live, found.trace.selects or ragged)
-    result = nodes[0], placed(slots, iter(nodes[1:]))
-    return Unrolled(result, found.back_end, found.traces)
+        nodes = on_the_tape(uncompiled, (xs, state), sources, outputs, pull, found.differentiable,
+                            found.trace.selects or ragged)  # fmt: skip
+    return Unrolled((nodes[0], refilled(state, iter(nodes[1:]))), found.back_end, found.traces)
 
 
 def collected_form(state: Any) -> str:

@@ -32,8 +32,8 @@ from microgradrnn.compiler.numba_scalars import Body
 from microgradrnn.compiler.plan import is_view
 
 MOST_PIECES = 8  # of a wide array that is computed along with narrow ones
-RESERVED = {"t", "i", "j", "k", "a", "a0", "a1", "a2", "a3", "total", "top", "first", "stop", "whole", "np", "erf",
-            "sgemm", "dgemm", "sgemv", "dgemv", *keyword.kwlist, *dir(builtins)}  # fmt: skip
+RESERVED = {"t", "batch", "i", "j", "k", "a", "a0", "a1", "a2", "a3", "total", "top", "first", "stop", "whole", "np",
+            "erf", "sgemm", "dgemm", "sgemv", "dgemv", "wide_vectors", *keyword.kwlist, *dir(builtins)}  # fmt: skip
 # Of reductions: where the total starts, and how a number goes into it.
 ADDED, LARGER, SMALLER = (
     ("0", "total += {0}"), ("-np.inf", "total = {0} if {0} > total or {0} != {0} else total"),

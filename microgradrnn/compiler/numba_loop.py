@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ import numba
 import numpy as np
 
 from microgradrnn.compiler import numba_math
-from microgradrnn.compiler.expression import Expression
+from microgradrnn.compiler.expression import Expression, ordered
 from microgradrnn.compiler.layout import ALL, Home
+from microgradrnn.compiler.numba_batch import Written, for_any_batch
 from microgradrnn.compiler.numba_kernel import BARRIERS, Step, Store
 from microgradrnn.compiler.numba_memory import Memory, Unsupported
 from microgradrnn.compiler.numpy_loop import Code, Workspace
@@ -38,17 +40,24 @@ from microgradrnn.compiler.straight import executed
 __all__ = ["NumbaCode", "NumbaWorkspace", "Unsupported"]
 
 LOG = logging.getLogger("microgradrnn")
+SIMPLE = {"add", "subtract", "multiply", "negative", "concat"}
 FAST = {"contract", "arcp", "nsz"}  # not "nnan", "ninf" and "reassoc": a NaN must stay one, and (a + b) - b too
 NAMESPACE: dict[str, Any] = {
     "np": np, "erf": math.erf, "float32": np.float32, "float64": np.float64, "int32": np.int32,
     "int64": np.int64, "whole": numba_math.WHOLE,
     **{name: getattr(numba_math, name) for name in (
-        "exp_32", "exp_64", "tanh_32", "tanh_64", "sigmoid_32", "sigmoid_64", "sgemm", "dgemm", "sgemv", "dgemv")},
+        "exp_32", "exp_64", "tanh_32", "tanh_64", "sigmoid_32", "sigmoid_64", "sgemm", "dgemm", "sgemv", "dgemv",
+        "wide_vectors")},
 }  # fmt: skip
 
 
 class NumbaCode(Code):
-    """The source of a plan, with kernels for the loops.
+    """The source of a plan, with kernels for the loops. They are compiled when they are first needed, or by `compile`.
+
+    Args:
+        plan: of the step.
+        ragged: may sequences end at different steps?
+        other: the plan for another batch size; then the batch size is an argument of the kernels, if that can be.
 
     Attributes:
         forward, backward: the kernels.
@@ -57,12 +66,31 @@ class NumbaCode(Code):
         Unsupported: if a step contains what a kernel cannot do. `Code` can.
     """
 
-    def __init__(self, plan: Plan, ragged: bool) -> None:
+    def __init__(self, plan: Plan, ragged: bool, other: Plan | None = None) -> None:
         super().__init__(fused(plan), ragged)
         self.samples = self.layout.arrays(2)
         self.forward = Kernel(*self._step(STEP, self._forward_stores()))
         self.backward = Kernel(*self._step(BACK, self._backward_stores()), backwards=True)
         self.samples.clear()
+        self.rows = {STEP: [], BACK: []}
+        for name in ("steps", "factors", "loop_back"):
+            del self.functions[name]
+        self.batch = plan.x.shape[0] if plan.x.shape else 0
+        if other is not None:
+            again = NumbaCode(other, ragged)
+            for mine, its in ((self.forward, again.forward), (self.backward, again.backward)):
+                mine.source = (
+                    for_any_batch(Written(mine.source, self.batch), Written(its.source, again.batch)) or mine.source
+                )
+
+    def compile(self) -> None:
+        """Compile both kernels.
+
+        Raises:
+            Unsupported: if Numba cannot.
+        """
+        for kernel in (self.forward, self.backward):
+            _ = kernel.run
 
     def sample(self, e: Expression) -> np.ndarray:
         """The array of an expression, for two steps."""
@@ -132,24 +160,35 @@ def called(home: Home) -> str:
 
 
 def fused(plan: Plan) -> Plan:
-    """The plan, with additions that are done before the loop, such as that of a bias, moved into it.
+    """The plan, with simple work that is done before or after a loop, such as the addition of a bias, moved into it.
 
-    For NumPy they are quicker outside. In a kernel they cost nothing, since it reads the numbers anyway.
+    For NumPy it is quicker outside. In a kernel it costs nothing, since the numbers are there anyway.
     """
-    readers: dict[Expression, set[str]] = {}
+    readers: dict[Expression, set[Expression]] = {}
     moved = copy.copy(plan)
     moved.phase = dict(plan.phase)
-    for e in [*plan.forward, *plan.order]:
+    for e in {*plan.forward, *plan.order}:
         for a in e.inputs:
-            readers.setdefault(a, set()).add(plan.phase[e])
+            readers.setdefault(a, set()).add(e)
     outside = {e for total in plan.totals if total is not None for e in stacked_parts(total)} | {plan.dx, *plan.outputs}
-    for e in reversed(plan.forward):
+
+    def in_loop(e: Expression) -> bool:
+        """Is it read in the loop alone?"""
+        return e not in outside and all(plan.phase[reader] == STEP for reader in readers[e])
+
+    for e in plan.forward:
         varying = [a for a in e.inputs if plan.phase[a] == BEFORE]
         if (
-            plan.phase[e] == BEFORE and e.op in ("add", "subtract") and readers.get(e) == {STEP} and e not in outside
+            plan.phase[e] == BEFORE and e.op in ("add", "subtract") and e not in outside and e in readers
             and [a.shape for a in varying] == [e.shape]
         ):  # fmt: skip
-            moved.phase[e] = STEP
+            views = {reader for reader in readers[e] if plan.phase[reader] == BEFORE and is_view(reader)}
+            if all(plan.phase[reader] == STEP for reader in readers[e] - views) and all(map(in_loop, views)):
+                moved.phase |= dict.fromkeys([e, *views], STEP)
+    for e in ordered(e for total in plan.totals if total is not None for e in stacked_parts(total)):
+        if plan.phase[e] == AFTER and e.op in SIMPLE and all(moved.phase[a] != AFTER for a in e.inputs):
+            moved.phase[e] = BACK
+    moved.kept = moved.needed_later()
     return moved
 
 
@@ -166,8 +205,12 @@ class NumbaWorkspace(Workspace):
 
     def __init__(self, code: NumbaCode, T: int) -> None:
         super().__init__(code, T)
-        arrays = {called(home): self.arrays[home.name] for home in code.layout.made}
-        self.steps, self.backward = code.forward.bound(arrays), code.backward.bound(arrays)
+        homes = {called(home): home.name for home in code.layout.made}
+        self.steps, self.backward = (
+            kernel.bound(code.batch, [self.arrays[homes[name]] if name in homes else None for name in kernel.names])
+            for kernel in (code.forward, code.backward)
+        )
+        self.size = sum(a.nbytes for a in self.arrays.values() if a.base is None)
 
     def steps_back(self, stop: int, first: int) -> None:
         """The steps from one back to another."""
@@ -188,24 +231,36 @@ class Kernel:
         self.names, self.stacked = list(memory.used), memory.stacked
         self.own = {name: memory.samples[name] for name in self.names if name in memory.own}
         steps = "range(stop - 1, first - 1, -1)" if backwards else "range(first, stop)"
-        head = f"def kernel({', '.join(['first', 'stop', *self.names])}):\n    for t in {steps}:\n"
-        self.source = head + "".join(f"        {line}\n" for line in lines or ["pass"])
-        self.run = compiled(self.source, [self._flat(memory.samples[name], name) for name in self.names])
+        body = ["wide_vectors()", f"for t in {steps}:", *(f"    {line}" for line in lines or ["pass"])]
+        self.source = f"def kernel({', '.join(['first', 'stop', 'batch', *self.names])}):\n"
+        self.source += "".join(f"    {line}\n" for line in body)
+        self.like = [np.empty((0, 0) if n in self.stacked else 0, memory.samples[n].dtype) for n in self.names]
+
+    @cached_property
+    def run(self) -> Any:
+        """The machine code."""
+        return compiled(self.source, self.like)
 
     def _flat(self, a: np.ndarray, name: str) -> np.ndarray:
         """An array as the kernel takes it: the numbers of a step, or all of them, in a row."""
         return a.reshape((len(a), math.prod(a.shape[1:])) if name in self.stacked else (a.size,))
 
-    def bound(self, arrays: dict[str, np.ndarray]) -> Callable[[int, int], None]:
-        """The kernel on the arrays of a workspace, as a function of the first and the last step."""
-        given = [self._flat(self.own[name].copy() if name in self.own else arrays[name], name) for name in self.names]
+    def bound(self, batch: int, arrays: Sequence[np.ndarray | None]) -> Callable[[int, int], None]:
+        """The kernel as a function of the first and the last step.
+
+        Args:
+            batch: the batch size.
+            arrays: those of a workspace, one for each name; None where the kernel has its own.
+        """
+        given = [self._flat(self.own[name].copy() if a is None else a, name)
+                 for name, a in zip(self.names, arrays, strict=True)]  # fmt: skip
         run = self.run
-        return lambda first, stop: run(first, stop, *given)
+        return lambda first, stop: run(first, stop, batch, *given)
 
 
 def compiled(source: str, arrays: Iterable[np.ndarray]) -> Any:
     """The function `kernel` of a source, compiled for arrays of those dtypes."""
-    signature = (numba.int64, numba.int64, *map(numba.typeof, arrays))
+    signature = (numba.int64, numba.int64, numba.int64, *map(numba.typeof, arrays))
     began = time.perf_counter()
     try:
         try:

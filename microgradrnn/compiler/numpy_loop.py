@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -51,17 +53,22 @@ class Code:
         summed = set(ordered(e for total in plan.totals if total is not None for e in stacked_parts(total)))
         early = summed | set(ordered(e for e in back if plan.phase[e] in (BACK, FACTOR)))
         gradients = [self._total(total) if total is not None else "None" for total in plan.totals]
-        self.source = "\n\n".join([
-            _function("start", "", [*self._phase(ONCE, forward), *self._phase(BEFORE, forward)]),
-            _function("steps", "first, stop", self._loop(STEP, steps, "rows[first:stop]")),
-            _function("start_back", "", self._phase(ONCE, [e for e in back if e in early])),
-            _function("factors", "first, stop, begin, end", [*self._parts(), *factors]),
-            _function("loop_back", "first, stop", self._loop(BACK, steps_back, "rows_back[first:stop][::-1]")),
-            _function("gradients", "", [*self._phase(AFTER, [e for e in back if e in summed]),
+        self.functions = {
+            "start": _function("", [*self._phase(ONCE, forward), *self._phase(BEFORE, forward)]),
+            "steps": _function("first, stop", self._loop(STEP, steps, "rows[first:stop]")),
+            "start_back": _function("", self._phase(ONCE, [e for e in back if e in early])),
+            "factors": _function("first, stop, begin, end", [*self._parts(), *factors]),
+            "loop_back": _function("first, stop", self._loop(BACK, steps_back, "rows_back[first:stop][::-1]")),
+            "gradients": _function("", [*self._phase(AFTER, [e for e in back if e in summed]),
                                         f"return [{', '.join(gradients)}]"]),
-            _function("dx", "", [*self._phase(ONCE, [e for e in back if e not in early]),
-                                 *self._phase(AFTER, [e for e in back if e not in summed])]),
-        ])  # fmt: skip
+            "finish": _function("", [*self._phase(ONCE, [e for e in back if e not in early]),
+                                     *self._phase(AFTER, [e for e in back if e not in summed])]),
+        }  # fmt: skip
+
+    @property
+    def source(self) -> str:
+        """All functions as Python."""
+        return "\n\n".join(f"def {name}{text}" for name, text in self.functions.items())
 
     def _phase(self, phase: str, order: Sequence[Expression]) -> list[str]:
         lines: list[str] = []
@@ -206,11 +213,18 @@ class Code:
         same = a.dtype == b.dtype == e.dtype
         if phase in STACKED:
             if not self.layout.homes[b].stacked and len(b.shape) == 2 and same and self._whole(e):
-                return (f"dot({left}.reshape(-1, {a.shape[-1]}), {right}, {out}.reshape(-1, {e.shape[-1]}))")
+                return f"dot({self._flat(a, phase)}, {right}, {self._flat(e, phase)})"
             return f"matmul({left}, {right}, out={out})"
         if len(a.shape) == 2 == len(b.shape) and same and self._whole(e):
             return f"dot({left}, {right}, {out})"
         return f"matmul({left}, {right}, out={out})"
+
+    def _flat(self, e: Expression, phase: str) -> str:
+        """The name of an array as one matrix, the rows of all steps below each other."""
+        name, home = self._name(e, phase), self.layout.homes[e]
+        if phase == FACTOR or not home.stacked or not self._whole(e) or self.layout.is_view(e):
+            return f"{name}.reshape(-1, {e.shape[-1]})"
+        return f"{home.name}_flat"
 
     def _whole(self, e: Expression) -> bool:
         """Is its array in one piece, as np.dot needs it?"""
@@ -264,10 +278,9 @@ class Code:
         op, e = total.op, total.like
         if op == "product":
             a, g = total.args
-            return (f"dot({self._name(a, AFTER)}.reshape(-1, {a.shape[-1]}).T, "
-                    f"{self._name(g, AFTER)}.reshape(-1, {g.shape[-1]}))")
+            return f"dot({self._flat(a, AFTER)}.T, {self._flat(g, AFTER)})"
         if op == "rows":
-            return f"summed({self._name(total.args[0], AFTER)})"
+            return f"summed({self._flat(total.args[0], AFTER)})"
         if op == "steps":
             return f"{self._name(total.args[0], AFTER)}.sum(axis=0)"
         if op == "times":
@@ -283,25 +296,58 @@ class Code:
 
 
 class Workspace:
-    """The arrays for T steps, and the functions that compute with them."""
+    """The arrays for T steps, and the functions that compute with them.
+
+    Attributes:
+        x, dx: the inputs of all steps, and their cotangents (None if there are none).
+        free: an array for each node that the cell closes over.
+        histories: all states from the first to the last, (T + 1, ...) for each part; cotangents: theirs.
+        overwritten: for each part, does a step overwrite its cotangent? Else it adds to it, or leaves it as it is.
+        start, steps, start_back, steps_back, gradients, finish: what is to be done, in this order.
+    """
+
+    start: Callable[[], None]
+    steps: Callable[[int, int], None]
+    start_back: Callable[[], None]
+    factors: Callable[[int, int, int, int], None]
+    loop_back: Callable[[int, int], None]
+    gradients: Callable[[], list[Any]]
+    finish: Callable[[], None]
 
     def __init__(self, code: Code, T: int) -> None:
-        self.arrays = code.layout.arrays(T)
+        layout, plan = code.layout, code.plan
+        self.arrays = layout.arrays(T)
+        self.x, self.dx = self._array(code, plan.x), None if plan.dx is None else self._array(code, plan.dx)
+        self.free = [self._array(code, leaf) for _, leaf in plan.trace.free]
+        self.histories = [self.arrays[whole.name] for whole in layout.histories]
+        self.cotangents = [self.arrays[whole.name] for whole, _ in layout.cotangents]
+        self.overwritten = [e is not None and layout.homes[e] is earlier
+                      for e, (_, earlier) in zip(plan.carried, layout.cotangents, strict=True)]  # fmt: skip
+        self.few = layout.few
+        functions = executed(code.source, self._namespace(code, T), self)
+        for e, home in layout.homes.items():
+            if e.op in ("constant", "zeros") and home.name in self.arrays:
+                self.arrays[home.name][...] = e.params.get("value", 0)
+        for name in code.functions:
+            setattr(self, name, functions[name])
         self.size = sum(a.nbytes for a in self.arrays.values() if a.base is None)
-        stacked = {home.name for home in code.layout.made if home.stacked}
-        names = {f"{n}_all" if n in stacked else n: a for n, a in self.arrays.items()}
-        self.few = code.layout.few
+
+    def _namespace(self, code: Code, T: int) -> dict[str, Any]:
+        """What the names in the source stand for."""
         rows = [list(zip(*(self._rows(n, T) for n in code.rows[phase]), strict=True)) or [()] * T
                 for phase in (STEP, BACK)]  # fmt: skip
-        for e in code.layout.homes:
-            if e.op in ("constant", "zeros"):
-                self.arrays[code.layout.homes[e].name][...] = e.params.get("value", 0)
-        given = {**code.namespace, **names, "rows": rows[0], "rows_back": rows[1], "T": T, "summed": summed}
-        functions = executed(code.source, given, self)
-        self.start, self.steps, self.start_back = (functions[n] for n in ("start", "steps", "start_back"))
-        self.factors, self.loop_back = functions["factors"], functions["loop_back"]
-        self.gradients, self.dx = functions["gradients"], functions["dx"]
+        given = {**code.namespace, "rows": rows[0], "rows_back": rows[1], "T": T, "summed": summed}
+        words = set(re.findall(r"\w+", code.source))
+        for home in code.layout.made:
+            if (name := f"{home.name}_all" if home.stacked else home.name) in words:
+                given[name] = self.arrays[home.name]
+            if (name := f"{home.name}_flat") in words:
+                given[name] = self.arrays[home.name].reshape(-1, self.arrays[home.name].shape[-1])
+        return given
 
+    def _array(self, code: Code, e: Expression) -> np.ndarray:
+        """The array of an expression."""
+        return self.arrays[code.layout.homes[e].name]
 
     def _rows(self, name: str, T: int) -> list[np.ndarray]:
         """A row of an array for each step."""
@@ -319,11 +365,16 @@ class Workspace:
             stop = begin
 
 
-def summed(a: np.ndarray) -> np.ndarray:
+def summed(flat: np.ndarray) -> np.ndarray:
     """The sum over all rows of all steps, by a product with ones: quick, and not less exact."""
-    flat = a.reshape(-1, a.shape[-1])
-    result: np.ndarray = np.dot(np.ones(len(flat), a.dtype), flat)
+    result: np.ndarray = np.dot(ones(len(flat), flat.dtype), flat)
     return result
+
+
+@lru_cache(maxsize=32)
+def ones(n: int, dtype: Any) -> np.ndarray:
+    """So many ones."""
+    return np.ones(n, dtype)
 
 
 def later_axes(axis: Any, ndim: int) -> Any:
@@ -335,5 +386,5 @@ def later_axes(axis: Any, ndim: int) -> Any:
     return axis if axis < 0 else axis + 1
 
 
-def _function(name: str, parameters: str, lines: Iterable[str]) -> str:
-    return f"def {name}({parameters}):\n" + "".join(f"    {line}\n" for line in lines or ["pass"])
+def _function(parameters: str, lines: Iterable[str]) -> str:
+    return f"({parameters}):\n" + "".join(f"    {line}\n" for line in lines or ["pass"])

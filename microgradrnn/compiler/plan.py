@@ -78,7 +78,7 @@ class Plan:
         self.seeded = reading(found, self.seeds)
         self.totals = [None if g is None else self._total(g) for g in found[n + 1 :]]
         self._backward([e for total in self.totals if total is not None for e in stacked_parts(total)])
-        self.kept = self._kept()
+        self.kept = self.needed_later()
 
     # ----------------------------------------------------------------------------------------------------- phases
     def _forward(self) -> None:
@@ -131,7 +131,7 @@ class Plan:
             )
         return e.op in REDUCTIONS and bool(e.inputs) and len(e.args[0].shape) > 0
 
-    def _kept(self) -> set[Expression]:
+    def needed_later(self) -> set[Expression]:
         """What the loops make that is read after them."""
         kept = {buffer_of(e) for e in self.outputs}
         later = [(self.phase[e], a) for e in self.order for a in e.inputs]

@@ -31,6 +31,7 @@ class Program:
 
     def __init__(self, f: Callable[..., Any], arguments: Any, traced: Trace) -> None:
         self.f, self.arguments, self.trace = f, arguments, traced
+        self.form = gradient_form(arguments[0])  # of what `value_and_grad` returns
         self.free = [x for x, _ in traced.free]
         self.flows = [traced.gradients.get(e) is not None for e in (*traced.inputs, *(e for _, e in traced.free))]
         self.leaves = [*traced.inputs, *(leaf for _, leaf in traced.free)]
@@ -151,8 +152,7 @@ class Program:
             return taped(self.f, self.arguments, values)
         gradients = [self.zero(x) if g is None else self.like(x, g) for x, g in zip(values, gradients, strict=True)]
         kind = Value if all(type(plain(x)) is float for x in (*values, *self.free)) else Tensor
-        return self.result(value, self.trace.outputs[0], kind, []), placed(gradient_form(self.arguments[0]),
-                                                                           iter(gradients))
+        return self.result(value, self.trace.outputs[0], kind, []), placed(self.form, iter(gradients))
 
     def like(self, x: Any, g: Any) -> Any:
         """A gradient as a float beside floats, and as an array, of the same dtype, beside arrays."""

@@ -18,7 +18,7 @@ import numpy as np
 from microgradrnn.engine import Node, Tensor, Value, reverse
 from microgradrnn.engine.checkpoint import Stretch
 from microgradrnn.engine.cotangent import Deferred, all_finite
-from microgradrnn.engine.node import NO_PARAMS, new_node, next_serial
+from microgradrnn.engine.node import NO_PARAMS, new_node, next_serial, plain
 from microgradrnn.engine.primitive import PRIMITIVES, Every, Primitive
 from microgradrnn.engine.rules.elementwise import multiply
 from microgradrnn.engine.scope import SCOPE, enable_grad, resumed
@@ -29,12 +29,17 @@ Pull = Callable[[list[Any]], Sequence[Any]]
 
 
 class Parts(Deferred):
-    """What the parts of a call have received: for each its cotangent, None where nothing arrived."""
+    """What the parts of a call have received: for each its cotangent, None where nothing arrived.
 
-    __slots__ = ("values",)
+    Attributes:
+        sent: once the call has been asked, what it has yet to send to its sources.
+    """
+
+    __slots__ = ("sent", "values")
 
     def __init__(self, values: list[Any], like: Any) -> None:
         self.values, self.shape, self.dtype = values, like.shape, like.dtype
+        self.sent: dict[Node, Any] | None = None
 
     def dense(self) -> Any:
         """Itself: the rule of a call takes it as it is."""
@@ -79,6 +84,15 @@ class Call(Stretch):
         self.recorded: list[Any] | None = None
         self.inside: set[Any] = set()  # once it is unfolded: the nodes inside
 
+    def cotangent(self, g: Any, source: Node, silent: bool) -> Any:
+        """What reaches one source. For the first one that asks all are worked out."""
+        if type(g) is not Parts:
+            return super().cotangent(g, source, silent)
+        if g.sent is None:
+            g.sent = self.run_again(g, silent)
+        message = g.sent.pop(source, None)
+        return np.zeros_like(plain(source)) if message is None else message
+
     def run_again(self, g: Any, silent: bool) -> dict[Node, Any]:
         """The cotangents of the sources."""
         self.check_unchanged()
@@ -110,7 +124,7 @@ class Call(Stretch):
     def run_recorded(self) -> list[Any]:
         """The outputs as nodes with their graphs."""
         with resumed(self.scope), enable_grad():
-            nodes: list[Any] = self.f(*self.xs)
+            nodes: list[Any] = self.f(*self.xs)[: len(self.outputs)]
         if len(nodes) < len(self.outputs) or not all(map(close, [node._data for node in nodes], self.outputs)):
             raise RuntimeError(
                 f"compile: the function gives another result than when it ran compiled{self.scope}. Something that it "
@@ -215,37 +229,49 @@ def on_the_tape(
         differentiable: for each output whether a gradient flows through it.
     """
     scope, kind = SCOPE.get(), sources[0].kind
+    if not (scope.recording and True in differentiable and any(x.requires_grad for x in sources)):
+        return [new_node(kind, y, scope, False) for y in outputs]
+    if all(differentiable):
+        return _recorded(kind, f, xs, sources, outputs, pull, selects)
     live = [k for k, yes in enumerate(differentiable) if yes]
-    nodes = [new_node(kind, y, scope, False) for y in outputs]
-    if not (scope.recording and live and any(x.requires_grad for x in sources)):
-        return nodes
 
-    def recorded(*xs: Any) -> list[Any]:
+    def only(*xs: Any) -> list[Any]:
         return [node for node, yes in zip(f(*xs), differentiable, strict=False) if yes]
 
-    def pull_live(cotangents: list[Any]) -> Sequence[Any]:
+    def pull_all(cotangents: list[Any]) -> Sequence[Any]:
         given: list[Any] = [None] * len(outputs)
         for k, g in zip(live, cotangents, strict=True):
             given[k] = g
         return pull(given)
 
+    nodes = iter(_recorded(kind, only, xs, sources, [outputs[k] for k in live], pull_all, selects))
+    return [next(nodes) if yes else new_node(kind, y, scope, False)
+            for y, yes in zip(outputs, differentiable, strict=True)]  # fmt: skip
+
+
+def _recorded(
+    kind: type[Node], f: Callable[..., Any], xs: Sequence[Any], sources: list[Any], outputs: Sequence[Any], pull: Pull,
+    selects: bool,
+) -> list[Any]:  # fmt: skip
+    """Nodes for outputs through each of which a gradient flows."""
+    scope = SCOPE.get()
+
     def node_of(call: Call) -> Any:
-        data = tuple(x._data for x in call.sources)
+        data = tuple([x._data for x in call.sources])
         return new_node(kind, call.outputs[0], scope, True, compiled, tuple(call.sources), data, {"call": call})
 
     if kind is Value:  # floats have no room for several cotangents: each output is a call of its own
         def only(which: int) -> Pull:
-            return lambda g: pull_live([g[0] if j == which else 0.0 for j in range(len(live))])
+            return lambda g: pull([g[0] if k == which else 0.0 for k in range(len(outputs))])
 
         def just(which: int) -> Callable[..., Any]:
-            return lambda *xs: [recorded(*xs)[which]]
+            return lambda *xs: [f(*xs)[which]]
 
-        for j, k in enumerate(live):
-            nodes[k] = node_of(Call(just(j), xs, sources, [outputs[k]], only(j), selects))
-        return nodes
-    call = Call(recorded, xs, sources, [outputs[k] for k in live], pull_live, selects)
+        return [node_of(Call(just(k), xs, sources, [y], only(k), selects)) for k, y in enumerate(outputs)]
+    call = Call(f, xs, sources, outputs, pull, selects)
     whole = node_of(call)
-    for j, k in enumerate(live):
-        nodes[k] = whole if len(live) == 1 else new_node(
-            Tensor, outputs[k], scope, True, part, (whole,), (whole._data,), {"call": call, "which": j})  # fmt: skip
-    return nodes
+    if len(outputs) == 1:
+        return [whole]
+    inputs, data = (whole,), (whole._data,)
+    return [new_node(Tensor, y, scope, True, part, inputs, data, {"call": call, "which": k})
+            for k, y in enumerate(outputs)]  # fmt: skip

@@ -78,6 +78,8 @@ class Block:
 
     def called(self, x: Any) -> str:
         """An argument: the name of an expression, its text in parentheses, or a number."""
+        if self.on_floats and type(x) is int and abs(x) < 2**53:
+            x = float(x)  # Python is quicker with two floats than with a float and an int
         if x in self.inside:
             return f"({self.inside[x][0]})"
         if isinstance(x, Expression):
@@ -91,7 +93,7 @@ class Block:
             return self.call(e, "math_pow")
         if self.on_floats and self._writes_twice(e):
             if op == "relu":
-                return f"0.0 if {args[0]} < 0 else {args[0]}"
+                return f"0.0 if {args[0]} < 0.0 else {args[0]}"
             return f"{args[0]} if {args[1]} else {args[0]} * 0.0"  # times a bool
         if op in BETWEEN:
             if self.on_floats and op in LOGICAL:

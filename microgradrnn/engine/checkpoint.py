@@ -8,6 +8,7 @@ engine knows about it: it is one more operation, whose rule happens to be a reve
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from threading import local
 from typing import Any
 
@@ -82,7 +83,11 @@ class Stretch:
         self.f, self.xs, self.sources, self.result = f, xs, sources, result
         self.used = [(x, x._data) for x in used]
         self.scope, self.compiled = SCOPE.get(), COMPILED.get()
-        self.collected = Collected()
+
+    @cached_property
+    def collected(self) -> Collected:
+        """What a reverse pass has collected."""
+        return Collected()
 
     def cotangent(self, g: Any, source: Node, silent: bool) -> Any:
         """What reaches one source. The stretch is run again for the first source that asks, for all of them."""

@@ -196,7 +196,7 @@ class Node:
         """`microgradrnn.backward(self, seed, **options)`."""
         from microgradrnn.engine.backward import backward
 
-        for name in options.keys() & PYTORCH.keys():
+        for name in options and options.keys() & PYTORCH.keys():
             raise TypeError(f"backward: PyTorch's {name}= is not an option here: {PYTORCH[name]}")
         backward(self, seed, **options)
 

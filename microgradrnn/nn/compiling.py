@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
-
-import numpy as np
 
 from microgradrnn.compiler.errors import TraceError, UnsteadyError
 from microgradrnn.engine import Node, Tensor, Value
 from microgradrnn.engine.checkpoint import flat
-from microgradrnn.engine.node import plain
 from microgradrnn.engine.scope import COMPILED, SCOPE, TRACING
 from microgradrnn.nn.cells import Cell
 
@@ -80,15 +78,13 @@ def replayed(
     """The outputs of all steps and the last state from a compiled loop; None if it is not to run compiled.
 
     Args:
-        cell, xs, state, lengths, reverse, checkpoint: as in `unroll`.
+        cell, xs, state, lengths, reverse, checkpoint: as in `unroll`; lengths are an array.
         mode: True, "auto", or the name of a back end.
         on_the_tape: the same loop, recorded, as a function of xs and the state.
 
     Raises:
         TraceError: if the cell cannot be compiled, and mode is not "auto".
     """
-    from microgradrnn.compiler.loop import unroll_compiled  # imported by those who use it
-
     def step(x: Any, state: Any) -> Any:
         if not isinstance(cell, Cell):
             return cell(x, state)
@@ -115,9 +111,8 @@ def replayed(
             note(cell, "on the tape: the loop is short, checkpointed, or part of a compiled function.")
             return None
         need_compilable(mode, xs, state, checkpoint)
-        lengths = None if lengths is None else np.asarray(plain(lengths))
         back_end = {True: "best", "auto": "numpy"}.get(mode, str(mode))
-        found = unroll_compiled(cell, step, xs, state, lengths, reverse, type_name(cell), uncompiled, back_end)
+        found = compiled_loop()(cell, step, xs, state, lengths, reverse, type_name(cell), uncompiled, back_end)
     except Exception as error:  # whatever it is: on the tape it works, or the error is that of the tape
         note(cell, f"on the tape. {error}.")
         if mode != "auto":
@@ -128,6 +123,14 @@ def replayed(
         return None
     note(cell, f"compiled, on {found.back_end}.{advice(found.traces)}")
     return found.result
+
+
+@cache
+def compiled_loop() -> Any:
+    """`unroll_compiled`, imported by those who use it."""
+    from microgradrnn.compiler.loop import unroll_compiled
+
+    return unroll_compiled
 
 
 def advice(traces: int) -> str:
@@ -170,4 +173,5 @@ def note(cell: Any, how: str) -> None:
 
 def type_name(cell: Any) -> str:
     """What a cell is called in messages."""
-    return getattr(cell, "__name__", type(cell).__name__)
+    name = type(cell).__name__
+    return name if isinstance(cell, Cell) else getattr(cell, "__name__", name)

@@ -174,9 +174,10 @@ def _walk(thing: Any, path: str, visited: set[int]) -> Iterator[tuple[str, Node]
         children = enumerate(thing)
     for key, child in children:
         name = f"{path}.{key}" if path else str(key)
-        if isinstance(child, Node) and child.is_leaf and (child.requires_grad or isinstance(child, Parameter)):
-            yield name, child
-        else:
+        if isinstance(child, Node):
+            if child.op is None and (child.requires_grad or isinstance(child, Parameter)):
+                yield name, child
+        elif isinstance(child, (Module, dict, list, tuple)):
             yield from _walk(child, name, visited)
 
 

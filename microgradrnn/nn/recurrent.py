@@ -96,7 +96,7 @@ class Recurrent(Module):
             The outputs of the last layer (T, B, H) or (T, B, 2H), and the last states.
         """
         options = {"lengths": lengths, "checkpoint": checkpoint, "compiled": compiled}
-        if not hasattr(self, "layers"):
+        if "cell" in vars(self):
             return one_way(self.cell, xs, state, reverse=reverse, **options)
         states, rng = self._states(state), self.noise(rng)
         last = []

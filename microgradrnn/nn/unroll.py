@@ -74,17 +74,18 @@ def unroll(
         raise ValueError(f"unroll: a state is one array or node, or a tuple of them, not a {type(state).__name__}")
     if not isinstance(checkpoint, (bool, int, np.integer)) or (checkpoint is not False and checkpoint < 1):
         raise ValueError(f"unroll: checkpoint is True, False or the length of a stretch, got {checkpoint!r}")
-    times = range(T)[::-1] if reverse else range(T)
-    ends: Ends = {}
     alive = None
     if lengths is not None:
         if len(getattr(xs, "shape", ())) < 2:
             raise ValueError("unroll: lengths= needs xs as one array with a batch, (T, B, D)")
         alive = mask(lengths, T, xs.shape[1])
-        ends = last_steps(lengths)
+        lengths = np.array(plain(lengths))  # the caller may write to his before the backward pass
         if plain(xs)[~alive].any():  # whatever the padding holds, NaN too, it counts as 0
             xs = index_update(xs, ~alive, 0.0)
+
     def on_the_tape(xs: Any, state: Any) -> tuple[Any, Any]:
+        times = range(T)[::-1] if reverse else range(T)
+        ends: Ends = {} if lengths is None else last_steps(lengths)
         hs, last = recorded(cell, xs, state, times, ends, reverse, checkpoint)
         return (hs, last) if alive is None else (index_update(hs, ~alive, 0.0), last)
 

@@ -21,6 +21,7 @@ import microgradrnn as mg
 from microgradrnn import Tensor, Value, nn
 from microgradrnn.compiler.errors import TraceError
 from microgradrnn.compiler.function import MOST
+from microgradrnn.compiler.guard import Watch, snapshot
 
 FACTOR = 2.0
 RNG = np.random.default_rng(0)
@@ -471,3 +472,47 @@ def test_a_call_of_the_inner_function_does_not_make_the_outer_trace_out_of_date(
         g(np.ones(n))
         f(1.0)
     assert len(f.traces) == 1
+
+
+# ------------------------------------------------------------------------------------------------- watches
+def rename(owner: Any, old: str, new: str) -> None:
+    """Give an attribute another name, and keep its place."""
+    own = {new if name == old else name: value for name, value in vars(owner).items()}
+    vars(owner).clear()
+    vars(owner).update(own)
+
+
+CHANGES: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
+    "an attribute": (Scaled, lambda s: setattr(s, "k", 3.0)),
+    "an equal attribute of another type": (Scaled, lambda s: setattr(s, "k", 2)),
+    "the name of an attribute": (Scaled, lambda s: rename(s, "k", "n")),
+    "one attribute more": (Scaled, lambda s: setattr(s, "n", 3.0)),
+    "requires_grad": (Scaled, lambda s: setattr(s.w, "requires_grad", False)),
+    "another node": (Scaled, lambda s: setattr(s, "w", Value(3.0))),
+    "a parameter of a cell": (lambda: nn.RNNCell(2, 3, rng=0), lambda c: setattr(c, "W", nn.Parameter(c.W.data))),
+    "a bias of a cell": (lambda: nn.RNNCell(2, 3, rng=0), lambda c: setattr(c, "b", None)),
+    "an item of a list": (lambda: [1.0, [2.0]], lambda x: x[1].append(3.0)),
+    "an equal list, then an item of it": (lambda: [[2.0]], lambda x: (x.__setitem__(0, [2.0]), x[0].append(3.0))),
+    "an item of a dict": (lambda: {"a": [2.0]}, lambda x: x["a"].clear()),
+    "a number in an array": (lambda: [np.zeros(2)], lambda x: x[0].fill(1.0)),
+    "a slot": (lambda: WithSlots(2.0), lambda s: setattr(s, "k", [2.0])),
+    "an object inside": (lambda: Settings(1.0, {"x": Settings(2.0, {})}), lambda s: setattr(s.table["x"], "k", 3.0)),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_watch_sees_what_a_snapshot_sees(name: str) -> None:
+    make, change = CHANGES[name]
+    thing = make()
+    watch = Watch(thing)
+    before = watch.snapshot()
+    assert before == watch.snapshot() == snapshot(thing)
+    change(thing)
+    assert watch.snapshot() == snapshot(thing)
+    assert watch.snapshot() != before
+    assert watch.snapshot() == snapshot(thing)
+
+
+def test_a_watch_keeps_its_snapshot() -> None:
+    watch = Watch(nn.LSTMCell(2, 3, rng=0))
+    assert watch.snapshot() is watch.snapshot()

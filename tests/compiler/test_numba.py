@@ -24,6 +24,7 @@ from microgradrnn.compiler.numba_loop import NumbaCode, NumbaWorkspace, Unsuppor
 from microgradrnn.compiler.numpy_loop import Code, Workspace
 from microgradrnn.compiler.plan import Plan
 from microgradrnn.compiler.trace import trace
+from microgradrnn.engine.node import plain
 from tests.numerics import assert_same
 
 B, D, H = 3, 4, 5
@@ -101,6 +102,11 @@ def assert_equal(ours: dict[str, Any], theirs: dict[str, Any], rel: float = 1e-1
 
 
 # ------------------------------------------------------------------------------------------------------------- cells
+def test_a_workspace_has_no_arrays_for_what_is_a_scalar_in_a_kernel() -> None:
+    plain, fast = both(*first_step(CELLS["lstm"]()))
+    assert NumbaWorkspace(fast.code, 9).size < 0.9 * Workspace(plain.code, 9).size
+
+
 @pytest.mark.parametrize("name", CELLS)
 def test_states_and_gradients_are_those_of_numpy(name: str) -> None:
     plain, fast = both(*first_step(CELLS[name]()))
@@ -178,6 +184,46 @@ def test_exp_tanh_and_sigmoid_are_exact_also_near_0_and_far_below(dtype: Any, bi
         np.testing.assert_allclose([f(dtype(-np.inf)), f(dtype(np.inf))], limits, rtol=rel, atol=1e-44)
 
 
+# -------------------------------------------------------------------------------------------------------- batch sizes
+def sources(monkeypatch: pytest.MonkeyPatch, cell: Any, state: Callable[[int], Any]) -> list[set[str]]:
+    """The sources of the kernels for each of several batch sizes, whose results are those of NumPy."""
+    found: list[set[str]] = []
+    real = numba_loop.compiled
+    monkeypatch.setattr(numba_loop, "compiled", lambda source, types: found[-1].add(source) or real(source, types))
+    for size in (4, 7, 2):
+        xs = np.random.default_rng(size).normal(size=(5, size, D))
+        found.append(set())
+        ours, theirs = (nn.unroll(cell, xs, state(size), compiled=back_end)[0] for back_end in ("numba", "numpy"))
+        assert_same(plain(ours), plain(theirs), rel=1e-12, what=f"batch of {size}")
+    return found
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_batches_of_all_sizes_share_their_machine_code(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, *others = sources(monkeypatch, CELLS[name](), lambda size: None)
+    assert len(first) == 2
+    assert all(other == first for other in others)
+
+
+def test_a_cell_that_asks_for_the_batch_size_has_machine_code_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    W = Tensor(np.random.default_rng(0).normal(size=(H, H)))
+
+    def cell(x: Any, h: Any) -> Any:
+        return mg.tanh(h @ W / 2 ** x.shape[0])
+
+    first, *others = sources(monkeypatch, cell, lambda size: np.ones((size, H)))
+    assert all(not other & first for other in others)
+
+
+def test_a_cell_that_works_for_one_batch_size_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = {size: Tensor(np.full((size, H), 0.1)) for size in (4, 7, 2)}
+
+    def cell(x: Any, h: Any) -> Any:
+        return mg.tanh(h + noise[x.shape[0]])
+
+    sources(monkeypatch, cell, lambda size: np.ones((size, H)))
+
+
 # ------------------------------------------------------------------------------------------------------------- cache
 PROGRAM = """
 import logging, numpy as np
@@ -208,7 +254,8 @@ def test_without_a_folder_for_the_cache_kernels_are_compiled_all_the_same(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MICROGRADRNN_CACHE", str(tmp_path / "file" / "folder"))
     with caplog.at_level(logging.INFO, logger="microgradrnn"):
-        kernel = numba_loop.compiled("def kernel(first, stop, a):\n    a[0] = stop - first\n", [a := np.zeros(1)])
-    kernel(1, 5, a)
+        source = "def kernel(first, stop, batch, a):\n    a[0] = stop - first\n"
+        kernel = numba_loop.compiled(source, [a := np.zeros(1)])
+    kernel(1, 5, 1, a)
     assert a == 4
     assert "compiled" in caplog.text

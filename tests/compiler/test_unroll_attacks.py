@@ -732,3 +732,16 @@ def test_a_gradient_at_a_node_inside_an_unfolded_loop() -> None:
         found_inside.append(np.array(mg.grad(loss, [node])[0]))
     assert np.abs(found_inside[0]).max() > 0
     np.testing.assert_allclose(found_inside[1], found_inside[0], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("compiled", [False, NUMPY])
+def test_lengths_may_be_overwritten_before_the_backward_pass(compiled: Any) -> None:
+    lengths, x, gradients = np.array(LENGTHS), Tensor(XS), []
+    for change in (False, True):
+        x.zero_grad()
+        last = nn.unroll(simple, x, H0, lengths=lengths, compiled=compiled)[1]
+        if change:
+            lengths[:] = 1
+        (last * last).sum().backward()
+        gradients.append(x.grad)
+    np.testing.assert_array_equal(*gradients)

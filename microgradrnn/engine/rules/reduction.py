@@ -57,11 +57,13 @@ def _reduction(name: str, on_arrays: Any, vjp: Rule, symbol: str | None = None) 
     return Primitive(name, None, forward, (vjp,), symbol=symbol)
 
 
-_sum = _reduction(
-    "sum", np.sum,
-    lambda g, y, x, axis, keepdims: broadcast_to(_keep(g, x, axis), x.shape),
-    symbol="Σ",
-)
+def _sum_rule(g: Any, y: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
+    """The same gradient for all entries."""
+    g = _keep(g, x, axis)
+    return np.broadcast_to(g, x.shape) if type(g) is np.ndarray else broadcast_to(g, x.shape)
+
+
+_sum = _reduction("sum", np.add.reduce, _sum_rule, symbol="Σ")
 _mean = _reduction(
     "mean", np.mean,
     lambda g, y, x, axis, keepdims: broadcast_to(_keep(g, x, axis) / _count(x, axis), x.shape),
