@@ -9,6 +9,7 @@ operators and of functions of this library, it can be differentiated again, work
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -36,10 +37,12 @@ def define(forward: Callable[..., Any], *rules: Rule | None, name: str | None = 
                          "example of each input")
     if all(np.ndim(x) == 0 for x in points):
         points = [float(x) for x in points]
-        on_arrays = elementwise_on_arrays(forward, points, name)
+        places = [points] if at is not None else [points, *filter(partial(has_values, forward), others(points))]
+        arrays = [np.concatenate(parts, axis=1) for parts in zip(*map(arrays_near, places), strict=True)]
+        on_arrays = elementwise_on_arrays(forward, arrays, name)
         kind = Primitive if has_settings else Elementwise
         new = partial(kind, name, forward, on_arrays, rules, doc, elementwise=not has_settings)
-        examples = [points, arrays_near(points)]
+        examples = [*places, arrays]
     else:
         new = partial(Primitive, name, None, forward, rules, doc)
         examples = [[np.asarray(x, np.float64) for x in points]]
@@ -62,22 +65,45 @@ def checked_signature(forward: Callable[..., Any], rules: Sequence[Rule | None],
     if not name.isidentifier() or (name not in DEFINED and (name in PRIMITIVES or hasattr(np, name))):
         why = "is no name" if not name.isidentifier() else "has another meaning already"
         raise ValueError(f"Primitive.define: {name!r} {why}; give the operation a name of its own, name='my_...'")
-    if isinstance(forward, np.ufunc):
-        least = most = forward.nin
-    else:
-        parameters = inspect.signature(forward).parameters.values()
-        inputs = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        least, most = sum(p.default is p.empty for p in inputs), len(inputs)
+    least, most, names = inputs_of(forward, len(rules))
     if not rules or not least <= len(rules) <= most:
         raise ValueError(f"Primitive.define: {name} takes {least} input{'s' * (least != 1)}, and {len(rules)} "
                          f"rule{'s were' if len(rules) != 1 else ' was'} given; give one for each input, None where no "
                          f"gradient flows. {RULE[0].upper()}{RULE[1:]}")
-    return not isinstance(forward, np.ufunc) and len(parameters) > len(rules)
+    return names > len(rules)
+
+
+def inputs_of(forward: Callable[..., Any], n: int) -> tuple[int, int, int]:
+    """How many inputs a forward takes, at least and at most, and how many parameters it has; n if nobody can say."""
+    if isinstance(forward, np.ufunc):
+        return forward.nin, forward.nin, forward.nin
+    try:
+        parameters = inspect.signature(forward).parameters.values()
+    except ValueError:  # some functions of Python, such as math.log, have no signature
+        return n, n, n
+    inputs = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return sum(p.default is p.empty for p in inputs), len(inputs), len(parameters)
 
 
 def spread(n: int) -> list[float]:
     """An example of each input, between 0 and 1, where most functions have a value."""
     return [round(0.3 + 0.5 * (k + 1) / (n + 1), 3) for k in range(n)]
+
+
+def others(points: Sequence[float]) -> list[list[float]]:
+    """The same farther from 0, and with other signs: an operation with an ``if`` has a rule on each side of it."""
+    far = [x + 1.5 for x in points]
+    return [far, [-x for x in points], [-x for x in far], [x * (-1) ** k for k, x in enumerate(points)]]
+
+
+def has_values(forward: Callable[..., Any], points: Sequence[float]) -> bool:
+    """Does the forward have a real, finite value at these numbers, and close to them?"""
+    try:
+        with np.errstate(all="ignore"):
+            ys = [forward(*map(float, xs)) for xs in zip(*(a.ravel() for a in arrays_near(points)), strict=True)]
+        return all(not isinstance(y, complex) and math.isfinite(y) for y in ys)
+    except FAILURES:
+        return False
 
 
 def arrays_near(points: Sequence[float]) -> list[np.ndarray]:
@@ -86,7 +112,7 @@ def arrays_near(points: Sequence[float]) -> list[np.ndarray]:
     return [x * around if x else around - 1 for x in points]
 
 
-def elementwise_on_arrays(forward: Callable[..., Any], points: Sequence[float], name: str) -> Callable[..., Any]:
+def elementwise_on_arrays(forward: Callable[..., Any], arrays: Sequence[np.ndarray], name: str) -> Callable[..., Any]:
     """The forward on arrays: itself; or, if it works on single numbers only (with `math`, or an `if`), one by one."""
     def whole(*xs: Any, **settings: Any) -> Any:
         return forward(*map(np.asarray, xs), **settings)
@@ -97,12 +123,12 @@ def elementwise_on_arrays(forward: Callable[..., Any], points: Sequence[float], 
         each = np.frompyfunc(lambda *numbers: forward(*numbers, **settings), len(xs), 1)
         return np.asarray(each(*xs), dtype=np.result_type(*floats))
 
-    arrays = arrays_near(points)
     try:
         single = one_by_one(*arrays)
     except FAILURES as error:
-        raise type(error)(f"Primitive.define: {name} fails at {', '.join(map(str, points))}: {error}; with at= give an "
-                          "example of each input, a number, or an array if it works on arrays only") from error
+        at = ", ".join(f"{a.flat[0]:.3g}" for a in arrays)
+        raise type(error)(f"Primitive.define: {name} fails at {at}: {error}; with at= give an example of each input, "
+                          "a number, or an array if it works on arrays only") from error
     try:
         together = np.asarray(whole(*arrays))
     except FAILURES:

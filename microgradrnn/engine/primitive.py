@@ -97,7 +97,8 @@ class Primitive:
                 output y. None where no gradient flows. A rule uses operators and functions of microgradrnn.
             name: as pictures and messages call it; by default that of the forward.
             at: an example of each input, where the rules are checked: numbers, or arrays for an operation on whole
-                arrays. By default numbers between 0 and 1.
+                arrays. By default some between 0 and 1, and others, positive and negative, if the forward has a value
+                there.
 
         Returns:
             The operation, to be called with nodes, numbers or arrays.
