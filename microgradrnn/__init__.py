@@ -9,12 +9,15 @@
 0.884
 """
 
+from inspect import isfunction
 from typing import TYPE_CHECKING, Any
 
 from microgradrnn import linalg, nn, optim
 from microgradrnn.compiler.errors import TraceError
 from microgradrnn.engine import (
     AnomalyError,
+    GradcheckError,
+    Primitive,
     Tensor,
     Value,
     backward,
@@ -32,6 +35,8 @@ from microgradrnn.engine import (
     scope,
     vjp,
 )
+from microgradrnn.engine.answers import answered
+from microgradrnn.engine.functions import FUNCTIONS
 from microgradrnn.engine.rules import elementwise, indexing, matrices, random, reduction, shape
 from microgradrnn.engine.rules import linalg as products
 from microgradrnn.engine.rules.elementwise import *
@@ -48,9 +53,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "AnomalyError", "Tensor", "TraceError", "Value", "backward", "checkpoint", "compile", "detect_anomaly",
-    "enable_grad", "grad", "gradcheck", "hessian", "hvp", "jacobian", "jvp", "linalg", "mark", "nn", "no_grad", "optim",
-    "scope", "vjp",
+    "AnomalyError", "GradcheckError", "Primitive", "Tensor", "TraceError", "Value", "backward", "checkpoint", "compile",
+    "detect_anomaly", "enable_grad", "grad", "gradcheck", "hessian", "hvp", "jacobian", "jvp", "linalg", "mark", "nn",
+    "no_grad", "optim", "scope", "vjp",
 ]  # fmt: skip
 __all__ += elementwise.__all__
 __all__ += indexing.__all__
@@ -59,12 +64,38 @@ __all__ += products.__all__
 __all__ += random.__all__
 __all__ += reduction.__all__
 __all__ += shape.__all__
-del elementwise, indexing, matrices, products, random, reduction, shape
+# Here, not where they are defined: the engine itself calls them without a detour.
+for _name, _f in FUNCTIONS.items():
+    if isfunction(_f):
+        globals()[_name] = _f = answered(_f)
+        _f.__module__ = __name__  # where pickle finds it
+del FUNCTIONS, answered, elementwise, indexing, isfunction, matrices, products, random, reduction, shape, _f, _name
+
+
+MADE = "Tensor(np.{}(...)), with `import numpy as np`"
+NAMES = {  # of PyTorch and JAX, and what to write
+    "tensor": "write Tensor(data)", "from_numpy": "write Tensor(array)", "as_tensor": "write Tensor(data)",
+    **{name: f"write {MADE.format(name)}" for name in ("zeros", "ones", "arange", "eye", "linspace", "full", "empty")},
+    **dict.fromkeys(("randn", "rand", "normal"), "write Tensor(np.random.default_rng(0).standard_normal(shape))"),
+    **dict.fromkeys(("zeros_like", "ones_like"), "np.zeros_like(x) and np.ones_like(x) make plain arrays"),
+    "cat": "write concat([x, y], axis)", "manual_seed": "give a seed where numbers are drawn: rng=0",
+    "device": "everything is on the CPU here; leave it out", "cuda": "everything is on the CPU here; leave it out",
+    **dict.fromkeys(("float32", "float64"), "write np.float32 or np.float64"), "inference_mode": "write no_grad()",
+    "set_grad_enabled": "write no_grad(), or enable_grad() inside it", "autograd": "write mg.grad(y, x)",
+    **dict.fromkeys(("save", "load"), "microgradrnn.io.save and microgradrnn.io.load do it, with names"),
+    "unsqueeze": "write expand_dims(x, axis), as in NumPy", "permute": "write transpose(x, axes), as in NumPy",
+    **dict.fromkeys(("mm", "bmm"), "write a @ b"), "clamp": "write clip(x, low, high)",
+    "argmax": "write x.data.argmax(): a position has no gradient", "pow": "write x ** n",
+    "Function": "write Primitive.define(forward, rule)", "custom_vjp": "write Primitive.define(forward, rule)",
+    "numpy": "the functions are here: mg.tanh; NumPy's own take nodes too: np.tanh(x)", "jit": "write mg.compile(f)",
+    "value_and_grad": "write mg.compile(f).value_and_grad(x), or y.backward()",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     if name != "compile":
-        raise AttributeError(f"module 'microgradrnn' has no attribute {name!r}")
+        hint = f": {NAMES[name]}" if name in NAMES else ""
+        raise AttributeError(f"module 'microgradrnn' has no attribute {name!r}{hint}")
     from microgradrnn.compiler.function import compile  # only for those who use it: the import stays light
 
     return compile

@@ -348,7 +348,8 @@ def test_a_forged_tree_is_refused_by_name(path: Path, tree: Any) -> None:
 def adams(**changes: Any) -> dict[str, Any]:
     """The tree of an Adam over one parameter of shape (2,), with changes."""
     running = {"m": [{"$array": "a"}], "v": [{"$array": "a"}]}
-    state = {"kind": "Adam", "lr": 0.1, "steps": 3, "counts": [3], "betas": {"$tuple": [0.9, 0.999]}, "eps": 1e-8}
+    state = {"kind": "Adam", "lr": 0.1, "steps": 3, "counts": [3], "betas": {"$tuple": [0.9, 0.999]}, "eps": 1e-8,
+             "amsgrad": False, "weight_decay": 0.0}
     return {"adam": {"$state": {**state, **running, **changes}}}
 
 
@@ -358,6 +359,7 @@ BAD_STATES: list[dict[str, Any]] = [
     *({"counts": n} for n in ([-1], [4], [1.5], ["x"], [], 3, None, "a", [[3]])),
     *({"betas": b} for b in (3, [0.9], [0.9, 1.0], [-0.1, 0.9], ["a", "b"], None, [0.9, float("nan")])),
     *({"eps": e} for e in (-1.0, float("nan"), "x", [])),
+    *({"amsgrad": a} for a in (1, "x", None)), *({"weight_decay": w} for w in (-1.0, "x", True)),
     *({"m": m} for m in (3, [], ["a"], [3], None, [[1, 2, 3]])), {"kind": 3}, {"kind": []},
 ]
 

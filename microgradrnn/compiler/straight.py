@@ -21,7 +21,7 @@ from microgradrnn.engine import PRIMITIVES
 OPERATORS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**", "true_divide": "/"}
 BETWEEN = OPERATORS | COMPARISONS | LOGICAL
 DEEP = 6  # so many operations inside each other
-RESERVED = {"np", "math_pow", *keyword.kwlist, *dir(builtins), *PRIMITIVES}
+RESERVED = {"np", "math_pow", *keyword.kwlist, *dir(builtins)}
 
 
 class Block:
@@ -37,7 +37,7 @@ class Block:
         self.namespace: dict[str, Any] = {"np": np}
         self.names: dict[Expression, str] = {}
         self.inside: dict[Expression, tuple[str, int]] = {}  # what is written where it is used, and how deep it is
-        self.taken: set[str] = set(RESERVED)
+        self.taken: set[str] = RESERVED | PRIMITIVES.keys()
         self.counts: dict[str, int] = {}
 
     def name(self, e: Expression, wish: str | None = None) -> str:

@@ -84,6 +84,43 @@ class Primitive:
         self.reverses = reverses
         PRIMITIVES[name] = self
 
+    @staticmethod
+    def define(forward: Callable[..., Any], *rules: Rule | None, name: str | None = None, at: Any = None) -> Primitive:
+        """An operation of your own, for Values, Tensors, `grad` of any order, and `microgradrnn.compile`.
+
+        The rules, and the derivatives of the rules, are checked on the spot against differences of the forward.
+
+        Args:
+            forward: computes the output from the inputs. On single numbers it may use `math` and ``if``; it is then
+                applied to each entry of an array. Parameters with a default, behind the inputs, are settings.
+            rules: one for each input, ``rule(g, y, *inputs)``: the cotangent of that input, from the cotangent g of the
+                output y. None where no gradient flows. A rule uses operators and functions of microgradrnn.
+            name: as pictures and messages call it; by default that of the forward.
+            at: an example of each input, where the rules are checked: numbers, or arrays for an operation on whole
+                arrays. By default some between 0 and 1, and others, positive and negative, if the forward has a value
+                there.
+
+        Returns:
+            The operation, to be called with nodes, numbers or arrays.
+
+        Raises:
+            GradcheckError: if a rule is wrong: which one, and by how much.
+            ValueError: if names, inputs and rules do not fit together, or `at` is needed.
+            TypeError: if a rule cannot be checked.
+
+        >>> from microgradrnn import Primitive, Tensor, Value, tanh
+        >>> swish = Primitive.define(lambda x: x * (1 + tanh(x / 2)) / 2,
+        ...                          lambda g, y, x: g * ((1 + tanh(x / 2)) / 2 + x * (1 - tanh(x / 2) ** 2) / 4),
+        ...                          name="swish")
+        >>> x, w = Value(0.0), Tensor([0.0, 1.0])
+        >>> swish(x).backward(); swish(w).sum().backward()
+        >>> x.grad, w.grad.round(4)
+        (0.5, array([0.5   , 0.9277]))
+        """
+        from microgradrnn.engine.define import define  # it checks with passes that are made of primitives
+
+        return define(forward, *rules, name=name, at=at)
+
     def __reduce__(self) -> Any:
         return primitive, (self.name,)
 

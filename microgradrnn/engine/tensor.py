@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from microgradrnn.engine import cotangent
+from microgradrnn.engine.answers import answered
 from microgradrnn.engine.functions import METHODS, NumpyProtocols
 from microgradrnn.engine.node import Node
 from microgradrnn.engine.operators import Operators
@@ -260,10 +261,26 @@ HINTS = {
     "t": "use .T",
     "unsqueeze": "use .expand_dims(axis), as in NumPy",
     "expand": "use .broadcast_to(shape)",
+    "add": "use +", "sub": "use -", "mul": "use *", "div": "use /", "neg": "use -x",
+    "clamp": "use .clip(low, high)",
+    "cat": "use concat([x, y], axis)",
     "pow": "use ** or .power(...)",
     "dim": "use .ndim",
     "numel": "use .size",
     "cpu": "everything is on the CPU here; leave it out",
+    "cuda": "everything is on the CPU here; leave it out",
+    "device": "everything is on the CPU here",
+    "is_cuda": "everything is on the CPU here",
+    "half": "Tensors are float32 or float64",
+    "type": "use .astype(dtype), or .dtype",
+    "contiguous": "leave it out",
+    "chunk": "use .split(n), as in NumPy",
+    "unbind": "a Tensor can be unpacked: a, b = x",
+    "masked_fill": "use where(mask, value, x)",
+    "gather": "use x[index]; arrays of integers take parts",
+    "eq": "compare the numbers: x.data == y.data",
+    **dict.fromkeys(("mul_", "sub_", "div_", "copy_", "clamp_", "uniform_", "normal_", "exp_"),
+                    "in-place methods do not exist; write t = t + x, or rebind a leaf: t.data = new_array"),
     "to": "use .astype(dtype); there is one device",
     "float": "use .astype(np.float32)",
     "double": "use .astype(np.float64)",
@@ -290,7 +307,7 @@ def _method(f: Any) -> Any:
         return f(self, *args, **kwargs)
 
     method.__name__, method.__doc__ = f.__name__, f"`microgradrnn.{f.__name__}`."
-    return method
+    return answered(method)
 
 
 def _hint(name: str, words: str) -> property:
@@ -300,6 +317,8 @@ def _hint(name: str, words: str) -> property:
     return property(missing, doc=f"Not here: {words}.")
 
 
+for _name in ("sum", "mean", "max", "min"):
+    setattr(Tensor, _name, answered(getattr(Tensor, _name)))
 # Set once on the class: a __getattr__ would slow down every attribute of every node.
 for _name, _f in METHODS.items():
     if not hasattr(Tensor, _name):

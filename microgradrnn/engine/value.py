@@ -10,12 +10,18 @@ from microgradrnn.engine.operators import Operators
 from microgradrnn.engine.plain import specialise
 from microgradrnn.engine.rules import elementwise as e
 
+NO_CLOSURE = (
+    "an operation of your own is mg.Primitive.define(forward, rule, ...), with a rule for each input in place of the "
+    "closure: self.grad += other.data * out.grad becomes lambda g, y, a, b: g * b"
+)  # fmt: skip
+
 
 class Value(Operators, NumpyProtocols, Node):
     """A float that remembers how it was computed.
 
     Args:
         data: a number.
+        _children, _op: what micrograd's operations pass on. A leaf has neither; see `Primitive.define`.
         label: a name for pictures and messages.
         requires_grad: False makes a constant.
 
@@ -39,7 +45,12 @@ class Value(Operators, NumpyProtocols, Node):
     fit = None
     data_type = data_type_of = float
 
-    def __init__(self, data: float, *, label: str | None = None, requires_grad: bool = True) -> None:
+    def __init__(
+        self, data: float, _children: tuple[()] = (), _op: str = "", label: str | None = None, *,
+        requires_grad: bool = True,
+    ) -> None:  # fmt: skip
+        if _children or _op:
+            raise TypeError(f"Value: a leaf has no children and no operation; {NO_CLOSURE}")
         self._fill_leaf(self.own(data), requires_grad)
         if label is not None:
             self.label = label
@@ -107,6 +118,14 @@ class Value(Operators, NumpyProtocols, Node):
     @property
     def _op(self) -> str:
         return "" if self.op is None else str(self.op.symbol)
+
+    @property
+    def _backward(self) -> Any:
+        raise AttributeError(f"a Value has no _backward; backward() does the whole pass, and {NO_CLOSURE}")
+
+    @_backward.setter
+    def _backward(self, closure: Any) -> None:
+        raise AttributeError(f"a Value has no _backward to be set; {NO_CLOSURE}")
 
 
 Value.kind = Value

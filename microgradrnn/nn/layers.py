@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from microgradrnn.engine import mark, scope
+from microgradrnn.engine.rules.elementwise import where
 from microgradrnn.engine.rules.linalg import affine
 from microgradrnn.nn.module import Module, Parameter, Rng, as_array, as_rng, need_float, need_sizes, uniform
 
@@ -47,6 +48,8 @@ class Embedding(Module):
     Args:
         n: how many different integers there are.
         D: the length of a row.
+        padding_idx: the integer that stands for nothing; -1 is the last. Its row starts at 0, and no gradient flows
+            into it, so that training leaves it as it is.
         rng: a seed or a `numpy.random.Generator`.
         dtype: of the rows.
 
@@ -54,15 +57,26 @@ class Embedding(Module):
     (1, 3, 4)
     """
 
-    def __init__(self, n: int, D: int, *, rng: Rng = None, dtype: Any = np.float64) -> None:
+    def __init__(
+        self, n: int, D: int, *, padding_idx: int | None = None, rng: Rng = None, dtype: Any = np.float64
+    ) -> None:
         need_sizes("Embedding", n=n, D=D)
         need_float(dtype)
-        self.E = Parameter(as_rng(rng).standard_normal((n, D)).astype(dtype), symbol="E")
+        E = as_rng(rng).standard_normal((n, D)).astype(dtype)
+        if padding_idx is not None:
+            counted = padding_idx + n if -n <= padding_idx < 0 else padding_idx
+            padding_idx = int(integers(counted, "Embedding, padding_idx", n))
+            E[padding_idx] = 0
+        self.padding_idx = padding_idx
+        self.E = Parameter(E, symbol="E")
 
     def __call__(self, ids: Any) -> Any:
         ids = integers(ids, "Embedding", self.E.shape[0])
         with scope("embedding"):
-            return mark(self.E[ids], "x", role="input")
+            x = self.E[ids]
+            if self.padding_idx is not None and (ids == self.padding_idx).any():
+                x = where((ids == self.padding_idx)[..., None], self.E.data[self.padding_idx], x)
+            return mark(x, "x", role="input")
 
 
 def integers(ids: Any, who: str, n: int) -> np.ndarray:

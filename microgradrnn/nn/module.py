@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from microgradrnn.engine import Node, Tensor, Value, mark
+from microgradrnn.engine.answers import answered_constructor
 from microgradrnn.engine.node import plain
 from microgradrnn.engine.rules.shape import stack
+from microgradrnn.nn.names import OPTIONS
 
 Rng = int | np.random.Generator | None
 
 
 # What PyTorch's modules have and these do not, and what to do here.
 HINTS = {
-    **dict.fromkeys(("train", "eval"), "there are no modes: dropout acts in calls with rng=, and in no others"),
     **dict.fromkeys(("to", "cuda", "cpu", "float", "double", "half"), "say dtype= where a layer is made"),
+    "requires_grad_": "set requires_grad of its parameters: for p in net.parameters(): p.requires_grad = False",
+    "apply": "go over named_parameters()", "register_buffer": "assign the array to an attribute",
+    "register_parameter": "assign the nn.Parameter to an attribute",
+    **dict.fromkeys(("weight", "weight_ih", "weight_hh"), "U reads the input, W the state, V writes the output, and E "
+                    "holds the rows of an Embedding; see named_parameters()"),
+    **dict.fromkeys(("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"), "a layer has cells with U, W and b; "
+                    "microgradrnn.io brings weights from PyTorch and back"),
     **dict.fromkeys(("modules", "children", "named_modules"), "look at vars(module), or named_parameters()"),
     "forward": "call the module itself; the method is __call__",
 }
@@ -52,6 +60,14 @@ class Module:
     Linear, 8 parameters: V (3, 2), d (2,)
     """
 
+    training: bool | None = None  # what train() and eval() said; None if neither was called
+    _dropout_rng: np.random.Generator | None = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = answered_constructor(cls.__init__, OPTIONS)  # type: ignore[method-assign]
+
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Parameter) and value.symbol is None:
             mark(value, name, value.role)  # what its owner calls it, pictures call it too
@@ -73,6 +89,34 @@ class Module:
         """Forget all gradients."""
         for p in self.parameters():
             p.zero_grad()
+
+    def train(self, mode: bool = True, *, rng: Rng = None) -> Self:
+        """From now on dropout acts in every call, in this module and all inside it. Returns the module.
+
+        Args:
+            mode: False is `eval`.
+            rng: the seed or `numpy.random.Generator` that dropout draws from, one for all modules, so that a run can be
+                repeated. By default a new one, another every time.
+
+        >>> from microgradrnn import nn
+        >>> net = nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.5)).train(rng=0)
+        >>> net.training, net[1].training, net.eval().training
+        (True, True, False)
+        """
+        if not isinstance(mode, (bool, np.bool_)):
+            raise TypeError(f"train: mode is True or False, got {mode!r}; a seed is rng={mode!r}")
+        generator = as_rng(rng) if mode else None
+        for module in _modules(self, set()):
+            module.training, module._dropout_rng = bool(mode), generator
+        return self
+
+    def eval(self) -> Self:
+        """From now on dropout does nothing, in this module and all inside it. Returns the module."""
+        return self.train(False)
+
+    def noise(self, rng: np.random.Generator | None) -> np.random.Generator | None:
+        """What dropout draws from in a call: the generator given there, else that of `train`; None if it is off."""
+        return self._dropout_rng if rng is None else rng
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """A copy of every parameter's data by name, frozen ones (`requires_grad` False) too."""
@@ -135,6 +179,18 @@ def _walk(thing: Any, path: str, visited: set[int]) -> Iterator[tuple[str, Node]
                 yield name, child
         elif isinstance(child, (Module, dict, list, tuple)):
             yield from _walk(child, name, visited)
+
+
+def _modules(thing: Any, visited: set[int]) -> Iterator[Module]:
+    """A module and all modules inside it, in lists and dicts too, each once."""
+    if id(thing) in visited or not isinstance(thing, (Module, dict, list, tuple)):
+        return
+    visited.add(id(thing))
+    if isinstance(thing, Module):
+        yield thing
+    inside = vars(thing) if isinstance(thing, Module) else thing
+    for child in list(inside.values()) if isinstance(inside, dict) else inside:
+        yield from _modules(child, visited)
 
 
 def as_rng(rng: Rng) -> np.random.Generator:

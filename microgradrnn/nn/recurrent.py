@@ -19,7 +19,8 @@ from microgradrnn.nn.unroll import CellLike, unroll
 DIRECTIONS = ("forwards", "backwards")
 PYTORCH = {"num_layers": "say layers=", "batch_first": "time always comes first, (T, B, D)",
            "nonlinearity": "say activation=", "input_size": "it is D, the first argument",
-           "hidden_size": "it is H, the second argument"}
+           "hidden_size": "it is H, the second argument",
+           "proj_size": "put an nn.Linear(H, proj_size) on the outputs"}
 
 
 class Recurrent(Module):
@@ -33,7 +34,8 @@ class Recurrent(Module):
         layers: the cells, from the input up: each a cell or a pair of cells. Any function ``(x_t, state) -> state``
             is a cell. Weights that such a function uses get their gradients, but ``parameters()`` cannot see into it:
             write a `Module` with ``__call__(x_t, state)`` to have them found, trained and saved.
-        dropout: the share of each layer's outputs, but the last one's, that is set to 0 in a call with ``rng=``.
+        dropout: the share of each layer's outputs, but the last one's, that is set to 0 in a call with ``rng=``,
+            and after ``train()`` in every call.
 
     Attributes:
         cell: the cell, if there is just one; otherwise
@@ -87,8 +89,8 @@ class Recurrent(Module):
             state: the first state, zeros by default. One layer: its cell's, or the pair for both directions. Several:
                 a tuple, one a layer. The last state comes back in the same form.
             lengths, reverse, checkpoint, compiled: as in `unroll`.
-            rng: the generator that dropout draws from. Without one nothing is dropped: that is how to evaluate. There
-                is no hidden mode to forget.
+            rng: the generator that dropout draws from in this call. Without one nothing is dropped, which is how to
+                evaluate, unless ``train()`` was called: then it draws from the generator given there.
 
         Returns:
             The outputs of the last layer (T, B, H) or (T, B, 2H), and the last states.
@@ -96,7 +98,7 @@ class Recurrent(Module):
         options = {"lengths": lengths, "checkpoint": checkpoint, "compiled": compiled}
         if "cell" in vars(self):
             return one_way(self.cell, xs, state, reverse=reverse, **options)
-        states = self._states(state)
+        states, rng = self._states(state), self.noise(rng)
         last = []
         for k, (layer, first) in enumerate(zip(self.layers, states, strict=True)):
             if k and rng is not None and self.dropout:

@@ -85,7 +85,7 @@ def listed(parameters: Iterable[Node], who: str) -> list[Node]:
     """The parameters as a list, each once; a single node is refused, for iterating over it would make others."""
     if isinstance(parameters, Node):
         raise TypeError(f"{who}: give a list of parameters, such as [w] or module.parameters(), not a single node")
-    if not isinstance(parameters, Iterable):
+    if not isinstance(parameters, Iterable) or hasattr(parameters, "parameters"):  # a Sequential is iterable
         give = "a list of parameters"
         if hasattr(parameters, "parameters"):
             give = "module.parameters(), not the module"

@@ -1,12 +1,13 @@
 """Learning-rate schedules: the rate λ_n at epoch or step n, from the first rate λ_0 (docs/equations.md, section 3).
 
-=============  ======================================  =======================================
-staircase      λ_0 · factor^⌊n/k⌋                      halve every k epochs
-exponential    λ_0 · α^n                               a share less every epoch
-inverse        λ_0 / (1 + r n)                         1/t decay
-cosine         λ_0 · (1 + cos(π n/N)) / 2              slow, fast, slow, and 0 at N
-warm_up        λ_0 · min(1, (n + 1)/N)                 a gentle start
-=============  ======================================  =======================================
+===============  ====================================  =======================================
+staircase        λ_0 · factor^⌊n/k⌋                    halve every k epochs
+exponential      λ_0 · α^n                             a share less every epoch
+inverse          λ_0 / (1 + r n)                       1/t decay
+cosine           λ_0 · (1 + cos(π n/N)) / 2            slow, fast, slow, and 0 at N
+cosine_restarts  the same, from λ_0 again at every N   warm restarts
+warm_up          λ_0 · min(1, (n + 1)/N)               a gentle start
+===============  ====================================  =======================================
 
 On the right stands λ_0, the *first* rate. Some notes write λ ← α^n λ with the current λ on the right; done every epoch
 that multiplies up to α^(n(n+1)/2): after 10 epochs of α = 0.9, 0.003 instead of 0.35. These functions are given λ_0
@@ -65,6 +66,23 @@ def cosine(n: int, lr: float, total: int, last: float = 0.0) -> float:
     need_rates("cosine", lr=lr, last=last)
     share = min(count("cosine", "n", n) / count("cosine", "total", total, 1), 1.0)
     return float(last + (lr - last) * (1 + math.cos(math.pi * share)) / 2)
+
+
+def cosine_restarts(n: int, lr: float, period: int, growth: int = 1, last: float = 0.0) -> float:
+    """Half a cosine from λ_0 towards `last`, again and again: SGDR's warm restarts (Loshchilov & Hutter 2017).
+
+    The first cycle takes `period` steps, and each later one `growth` times as many as the one before. The rate jumps
+    back to λ_0 at the step at which a cycle would reach `last`. PyTorch calls these T_0, T_mult and eta_min.
+
+    >>> [round(cosine_restarts(n, 0.8, 2, growth=2), 3) for n in range(8)]
+    [0.8, 0.4, 0.8, 0.683, 0.4, 0.117, 0.8, 0.77]
+    """
+    n, period = count("cosine_restarts", "n", n), count("cosine_restarts", "period", period, 1)
+    if count("cosine_restarts", "growth", growth, 1) == 1:
+        n %= period
+    while n >= period:
+        n, period = n - period, period * int(growth)
+    return cosine(n, lr, period, last)
 
 
 def warm_up(n: int, lr: float, steps: int) -> float:

@@ -117,3 +117,67 @@ def test_targets_may_be_overwritten_after_the_forward_pass() -> None:
     loss = nn.cross_entropy(o, y, reduction="sum")
     y[:] = 1
     assert_same(mg.grad(loss, o), np.array([[-0.5, 0.5], [0.5, -0.5], [-0.5, 0.5]]))
+
+
+# ------------------------------------------------------------------------------------------------ padding
+@pytest.mark.parametrize("padding_idx", [0, 2, -1])
+def test_an_embedding_with_padding_equals_pytorch(padding_idx: int) -> None:
+    layer, peer = nn.Embedding(6, 4, padding_idx=padding_idx, rng=0), torch.nn.Embedding(6, 4, padding_idx).double()
+    assert layer.padding_idx == peer.padding_idx
+    assert not layer.E.data[padding_idx].any()
+    assert not peer.weight[padding_idx].any()
+    peer.load_state_dict({"weight": torch.tensor(layer.E.data.copy())})
+    ids, weights = np.array([[1, 2, 0], [5, 1, 0]]), np.random.default_rng(0).standard_normal((2, 3, 4))
+    x, x_t = layer(ids), peer(torch.tensor(ids))
+    (x * x * weights + x * weights).sum().backward()
+    (x_t * x_t * torch.tensor(weights) + x_t * torch.tensor(weights)).sum().backward()
+    assert_same(x.data, x_t.detach().numpy())
+    assert_same(layer.E.grad, peer.weight.grad.numpy())
+    assert not layer.E.grad[padding_idx].any()
+
+
+def test_a_padding_row_that_was_loaded_is_read_and_not_trained() -> None:
+    layer = nn.Embedding(3, 2, padding_idx=1)
+    layer.load_state_dict({"E": np.arange(6.0).reshape(3, 2)})
+    x = layer([0, 1, 1])
+    assert x.data.tolist() == [[0, 1], [2, 3], [2, 3]]
+    x.sum().backward()
+    assert layer.E.grad.tolist() == [[1, 1], [0, 0], [0, 0]]
+
+
+# ------------------------------------------------------------------------------------------------ LayerNorm
+@pytest.mark.parametrize("shape", [5, (5,), (3, 5)])
+@pytest.mark.parametrize("options", [{}, {"elementwise_affine": False}, {"bias": False}, {"eps": 0.1}], ids=str)
+def test_layer_norm_equals_pytorch(shape: Any, options: dict[str, Any]) -> None:
+    rng = np.random.default_rng(0)
+    layer, peer = nn.LayerNorm(shape, **options), torch.nn.LayerNorm(shape, **options).double()
+    pairs = [(layer.gain, peer.weight), (layer.bias, peer.bias)]
+    for ours, theirs in pairs:
+        assert (ours is None) == (theirs is None)
+        if ours is not None:
+            ours.data = rng.standard_normal(ours.shape)
+            with torch.no_grad():
+                theirs.copy_(torch.tensor(ours.data.copy()))
+    xs = rng.standard_normal((2, 4, 3, 5)) * 3 + 7
+    x, x_t = Tensor(xs), torch.tensor(xs, requires_grad=True)
+    seed = rng.standard_normal(xs.shape)
+    y, y_t = layer(x), peer(x_t)
+    y.backward(seed)
+    y_t.backward(torch.tensor(seed))
+    assert_same(y.data, y_t.detach().numpy(), rel=1e-14)
+    assert_same(x.grad, x_t.grad.numpy(), rel=1e-12)
+    for ours, theirs in pairs:
+        if ours is not None:
+            assert_same(ours.grad, theirs.grad.numpy(), rel=1e-13)
+
+
+def test_layer_norm_is_differentiable_twice_and_finite_where_all_entries_are_equal() -> None:
+    layer = nn.LayerNorm(4)
+    assert mg.gradcheck(lambda x: layer(x), [np.random.default_rng(0).standard_normal((3, 4))], order=2)
+    x = Tensor(np.ones((2, 4)))
+    layer(x).backward(np.arange(8.0).reshape(2, 4))
+    assert np.isfinite(x.grad).all()
+
+
+def test_layer_norm_in_float32_stays_there() -> None:
+    assert nn.LayerNorm(4, dtype=np.float32)(Tensor(np.ones((2, 4), np.float32))).dtype == np.float32

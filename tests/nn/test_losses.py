@@ -266,3 +266,89 @@ def test_a_single_number_is_no_logits() -> None:
 def test_a_numpy_number_as_label_smoothing_does_not_raise_the_precision() -> None:
     o = Tensor(np.zeros((2, 3), np.float32))
     assert nn.cross_entropy(o, [0, 1], label_smoothing=np.float64(0.1)).dtype == np.float32
+
+
+# ------------------------------------------------------------------------------------------------ options of PyTorch
+@pytest.mark.parametrize("targets", ["classes", "probabilities"])
+def test_cross_entropy_equals_pytorch_over_random_options(targets: str) -> None:
+    """A hundred settings of class weights, ignored targets, smoothing, shapes and reductions: value and gradient."""
+    torch = pytest.importorskip("torch")
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        lead, K = tuple(rng.integers(1, 6, rng.integers(0, 3))), int(rng.integers(2, 7))
+        o = rng.standard_normal((*lead, K)) * 3
+        options: dict[str, Any] = {"reduction": str(rng.choice(["mean", "sum", "none"])),
+                                   "label_smoothing": float(rng.choice([0.0, rng.uniform(0, 0.9)]))}
+        weight = rng.uniform(0.1, 3, K) if rng.random() < 0.6 else None
+        if targets == "classes":
+            y: Any = rng.integers(0, K, lead)
+            if rng.random() < 0.5 and y.size > 1:
+                y = np.where(rng.random(lead) < 0.3, -7, y)
+                y.flat[0] = 0
+                options["ignore_index"] = -7
+        else:
+            y = rng.dirichlet(np.ones(K), lead)
+        ours, theirs = Tensor(o), torch.tensor(o.reshape(-1, K), requires_grad=True)
+        y_t = torch.tensor(y.reshape(-1, K) if targets == "probabilities" else np.reshape(y, -1))
+        loss = nn.cross_entropy(ours, y, weight=weight, **options)
+        weight_t = None if weight is None else torch.tensor(weight)
+        loss_t = torch.nn.functional.cross_entropy(theirs, y_t, weight=weight_t, **options)
+        seeds = rng.standard_normal(loss.shape)
+        loss.backward(seeds)
+        loss_t.backward(torch.tensor(seeds.reshape(loss_t.shape)))
+        assert_same(loss.data.reshape(loss_t.shape), loss_t.detach().numpy(), rel=1e-13, what=f"{seed}")
+        assert_same(ours.grad.reshape(-1, K), theirs.grad.numpy(), rel=1e-13, what=f"{seed}")
+        if targets == "classes":
+            log_p = mg.log_softmax(o)
+            options.pop("label_smoothing")
+            loss_t = torch.nn.functional.nll_loss(torch.tensor(log_p.reshape(-1, K)), y_t, weight=weight_t, **options)
+            assert_same(nn.nll(log_p, y, weight=weight, **options).reshape(loss_t.shape), loss_t.numpy(), rel=1e-13)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_a_mask_does_the_same_as_leaving_rows_out_whatever_the_options(soft: bool) -> None:
+    rng = np.random.default_rng(0)
+    o, mask = rng.standard_normal((6, 3, 4)), rng.random((6, 3)) < 0.5
+    y: Any = rng.dirichlet(np.ones(4), (6, 3)) if soft else rng.integers(0, 4, (6, 3))
+    options: dict[str, Any] = {"weight": [0.5, 1.0, 2.0, 0.1], "label_smoothing": 0.3}
+    o[~mask] = np.nan
+    alone, masked = Tensor(o[mask]), Tensor(o)
+    expected, loss = nn.cross_entropy(alone, y[mask], **options), nn.cross_entropy(masked, y, mask=mask, **options)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-14)
+    g = mg.grad(loss, masked)
+    assert_same(g[mask], mg.grad(expected, alone), rel=1e-14)
+    assert not g[~mask].any()
+    if not soft:
+        ignoring = nn.cross_entropy(masked, np.where(mask, y, 9), ignore_index=9, **options)
+        assert ignoring.item() == loss.item()
+
+
+def test_probabilities_may_be_a_node_and_get_their_gradient() -> None:
+    rng = np.random.default_rng(0)
+    o, z = rng.standard_normal((5, 3)), rng.standard_normal((5, 3))
+    assert mg.gradcheck(lambda o, z: nn.cross_entropy(o, mg.softmax(z), weight=[1.0, 0.5, 2.0]), [o, z], order=2)
+
+
+def test_one_hot_probabilities_are_classes_also_where_other_classes_are_impossible() -> None:
+    o, y = Tensor([[1.0, -np.inf, 0.5], [0.0, 2.0, -np.inf]]), [0, 1]
+    loss, expected = nn.cross_entropy(o, np.eye(3)[y]), nn.cross_entropy(o, y)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-15)
+    assert_same(mg.grad(loss, o), mg.grad(expected, o), rel=1e-15)
+
+
+@pytest.mark.parametrize(("make", "function", "targets"), [
+    (lambda: nn.CrossEntropyLoss([1.0, 2.0, 0.5], ignore_index=2, label_smoothing=0.1, reduction="sum"),
+     lambda o, y: nn.cross_entropy(o, y, weight=[1.0, 2.0, 0.5], ignore_index=2, label_smoothing=0.1, reduction="sum"),
+     [0, 1, 2, 1]),
+    (lambda: nn.NLLLoss([1.0, 2.0, 0.5], ignore_index=0, reduction="sum"),
+     lambda o, y: nn.nll(o, y, weight=[1.0, 2.0, 0.5], ignore_index=0, reduction="sum"), [0, 1, 2, 1]),
+    (lambda: nn.MSELoss(reduction="sum"), lambda o, y: nn.mse(o, y, reduction="sum"), np.ones((4, 3))),
+    (lambda: nn.BCEWithLogitsLoss(reduction="sum"), lambda o, y: nn.binary_cross_entropy(o, y, reduction="sum"),
+     np.ones((4, 3))),
+], ids=["CrossEntropyLoss", "NLLLoss", "MSELoss", "BCEWithLogitsLoss"])
+def test_a_loss_as_an_object_is_its_function_with_options(make: Any, function: Any, targets: Any) -> None:
+    o, mask = Tensor(np.random.default_rng(0).standard_normal((4, 3))), [True, False, True, True]
+    assert make()(o, targets).item() == function(o, targets).item()
+    assert make()(o, targets).item() != type(make())()(o, targets, mask=mask).item()
+    assert make()(o, targets, mask=mask).item() < make()(o, targets).item()
+    assert make().parameters() == []

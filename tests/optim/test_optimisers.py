@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from microgradrnn import Tensor, Value, nn
 from microgradrnn.optim import SGD, Adagrad, Adam, AdamW, RMSprop, clip_grad_norm, clip_grad_value, global_norm
+from tests.numerics import assert_same
 
 torch = pytest.importorskip("torch")
 
@@ -30,6 +31,15 @@ OPTIMISERS: dict[str, tuple[Any, Any]] = {
     "Adam": (lambda p: Adam(p), lambda p: torch.optim.Adam(p)),
     "Adam with options": (lambda p: Adam(p, lr=0.02, betas=(0.8, 0.95), eps=1e-4),
                           lambda p: torch.optim.Adam(p, lr=0.02, betas=(0.8, 0.95), eps=1e-4)),
+    "dampened": (lambda p: SGD(p, lr=0.05, momentum=0.9, dampening=0.6, weight_decay=0.1),
+                 lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, dampening=0.6, weight_decay=0.1)),
+    "RMSprop with momentum": (lambda p: RMSprop(p, momentum=0.8), lambda p: torch.optim.RMSprop(p, momentum=0.8)),
+    "RMSprop, centered": (lambda p: RMSprop(p, centered=True, alpha=0.9, momentum=0.5, weight_decay=0.1),
+                          lambda p: torch.optim.RMSprop(p, centered=True, alpha=0.9, momentum=0.5, weight_decay=0.1)),
+    "Adam with an L2 term": (lambda p: Adam(p, lr=0.02, weight_decay=0.4),
+                             lambda p: torch.optim.Adam(p, lr=0.02, weight_decay=0.4)),
+    "AMSGrad": (lambda p: Adam(p, lr=0.02, betas=(0.5, 0.6), amsgrad=True),
+                lambda p: torch.optim.Adam(p, lr=0.02, betas=(0.5, 0.6), amsgrad=True)),
     "AdamW": (lambda p: AdamW(p), lambda p: torch.optim.AdamW(p)),
     "AdamW with options": (lambda p: AdamW(p, lr=0.02, betas=(0.8, 0.95), weight_decay=0.4),
                            lambda p: torch.optim.AdamW(p, lr=0.02, betas=(0.8, 0.95), weight_decay=0.4)),
@@ -63,7 +73,72 @@ def test_twenty_five_steps_equal_pytorch(ours: Any, theirs: Any, clip: float | N
         assert np.abs(p.data - start).max() > 1e-3
 
 
-@pytest.mark.parametrize("make", [lambda p: SGD(p, lr=0.1), lambda p: Adam(p, lr=0.1)])
+def settings_of(kind: type, rng: np.random.Generator) -> dict[str, Any]:
+    """Options of a kind of optimiser, drawn at random; PyTorch calls them the same."""
+    def some(x: float) -> float:
+        return float(rng.choice([0.0, x]))
+
+    given: dict[str, Any] = {"lr": float(10 ** rng.uniform(-4, -1)), "weight_decay": some(rng.uniform(0, 0.5))}
+    if kind is SGD:
+        given["momentum"] = some(rng.uniform(0.1, 0.99))
+        given["nesterov"] = bool(given["momentum"] and rng.random() < 0.4)
+        given["dampening"] = 0.0 if given["nesterov"] else some(rng.uniform(0, 0.99))
+        return given
+    given["eps"] = float(10 ** rng.uniform(-10, -3))
+    if kind is RMSprop:
+        return {**given, "alpha": rng.uniform(0.5, 0.999), "momentum": some(rng.uniform(0.1, 0.99)),
+                "centered": bool(rng.random() < 0.5)}
+    if kind in (Adam, AdamW):
+        return {**given, "betas": (rng.uniform(0, 0.99), rng.uniform(0.5, 0.9999)), "amsgrad": bool(rng.random() < 0.5)}
+    return given
+
+
+@pytest.mark.parametrize("kind", [SGD, Adagrad, RMSprop, Adam, AdamW])
+def test_random_settings_equal_pytorch_and_go_on_from_a_state_dict(kind: Any) -> None:
+    """Forty settings, thirty steps, gradients of changing size, some of them absent; stopped in the middle."""
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        options = settings_of(kind, rng)
+        starts = [rng.standard_normal((3, 4)), rng.standard_normal(5)]
+        ps, ps_t = [nn.Parameter(a) for a in starts], [torch.tensor(a, requires_grad=True) for a in starts]
+        opt, opt_t = kind(ps, **options), getattr(torch.optim, kind.__name__)(ps_t, **options)
+        stop = int(rng.integers(1, 30))
+        for n in range(30):
+            if n == stop:
+                state, opt = opt.state_dict(), kind(ps, **{**options, "lr": 1.0})
+                opt.load_state_dict(state)
+            for p, p_t in zip(ps, ps_t, strict=True):
+                g = rng.standard_normal(p.shape) * 10 ** rng.uniform(-2, 2)
+                idle = rng.random() < 0.2
+                p.grad, p_t.grad = (None, None) if idle else (g, torch.tensor(g))
+            opt.step()
+            opt_t.step()
+        for p, p_t in zip(ps, ps_t, strict=True):
+            assert_same(p.data, p_t.detach().numpy(), rel=1e-12, what=f"{kind.__name__} with {options}")
+
+
+def test_a_state_fits_an_optimiser_that_keeps_the_same_running_arrays_only() -> None:
+    p = nn.Parameter([1.0])
+    for plain, other, name in ((Adam([p]), Adam([p], amsgrad=True), "v_max"),
+                               (RMSprop([p]), RMSprop([p], centered=True), "m"),
+                               (RMSprop([p]), RMSprop([p], momentum=0.5), "v")):
+        with pytest.raises(KeyError, match=f"on one side only: {name}"):
+            plain.load_state_dict(other.state_dict())
+        with pytest.raises(KeyError, match=f"on one side only: {name}"):
+            other.load_state_dict(plain.state_dict())
+
+
+def test_with_a_constant_gradient_the_centred_deviation_is_zero_and_not_nan() -> None:
+    p = nn.Parameter([1.0])
+    opt = RMSprop([p], lr=1e-9, alpha=0.0, centered=True)
+    for g in (0.1, 0.3, 1 / 3, 1e8 / 7):
+        p.grad = np.array([g])
+        opt.step()
+    assert np.isfinite(p.data).all()
+
+
+@pytest.mark.parametrize("make", [lambda p: SGD(p, lr=0.1), lambda p: Adam(p, lr=0.1), lambda p: RMSprop(
+    p, lr=0.1, momentum=0.1, centered=True), lambda p: Adam(p, lr=0.1, amsgrad=True)])
 def test_a_value_and_a_float32_tensor_are_trained_in_their_own_kind(make: Any) -> None:
     v, w = Value(1.0), Tensor(np.array([1.0, -1.0], dtype=np.float32))
     opt = make([v, w])
@@ -268,6 +343,9 @@ def test_a_state_holds_the_kind_and_the_settings() -> None:
 @pytest.mark.parametrize(("make", "words"), [
     (lambda p: SGD(p, lr=0.1, momentum=1.0), r"momentum must lie in \[0, 1\)"),
     (lambda p: SGD(p, lr=0.1, nesterov=True), "nesterov looks ahead"),
+    (lambda p: SGD(p, lr=0.1, momentum=0.9, nesterov=True, dampening=0.1), "dampening must be 0"),
+    (lambda p: SGD(p, lr=0.1, dampening=1.0), r"dampening must lie in \[0, 1\)"),
+    (lambda p: RMSprop(p, momentum=-0.1), "RMSprop: momentum"), (lambda p: Adam(p, weight_decay=-1.0), "weight_decay"),
     (lambda p: SGD(p, lr=0.1, weight_decay=-1.0), "weight_decay must be finite and not negative"),
     (lambda p: Adagrad(p, eps=-1.0), "Adagrad: eps"), (lambda p: RMSprop(p, eps=-1.0), "RMSprop: eps"),
     (lambda p: Adam(p, eps=-1.0), "Adam: eps"), (lambda p: Adam(p, betas=0.9), "Adam: betas are two numbers"),
@@ -282,6 +360,7 @@ def test_settings_out_of_range_are_refused(make: Any, words: str) -> None:
 def test_a_module_or_a_method_in_place_of_parameters_is_refused_with_what_to_write() -> None:
     net = nn.Linear(2, 1)
     for wrong, words in ((net, r"give module\.parameters\(\), not the module; got Linear"),
+                         (nn.Sequential(net), r"give module\.parameters\(\), not the module; got Sequential"),
                          (net.parameters, r"give parameters\(\), with the brackets; got method"),
                          (net.V, ".*not a single node"), (3, "give a list of parameters; got int")):
         with pytest.raises(TypeError, match=f"Adam: {words}"):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from microgradrnn import nn
 from microgradrnn.optim import SGD, schedules
-from microgradrnn.optim.schedules import cosine, exponential, inverse, staircase, warm_up
+from microgradrnn.optim.schedules import cosine, cosine_restarts, exponential, inverse, staircase, warm_up
 
 numbers = st.integers(0, 10_000)
 rates = st.floats(1e-4, 1.0)
@@ -99,7 +99,26 @@ def test_thirty_epochs_equal_pytorch(ours: Any, theirs: Any) -> None:
         schedule.step()
 
 
+@given(rates, st.floats(0, 0.1), st.integers(1, 12), st.integers(1, 3))
+def test_warm_restarts_equal_pytorch(lr: float, last: float, period: int, growth: int) -> None:
+    torch = pytest.importorskip("torch")
+    opt = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(opt, period, T_mult=growth, eta_min=last)
+    for n in range(60):
+        assert cosine_restarts(n, lr, period, growth, last) == pytest.approx(opt.param_groups[0]["lr"], rel=1e-12)
+        opt.step()
+        schedule.step()
+
+
+def test_warm_restarts_go_back_to_the_first_rate_at_the_end_of_every_cycle() -> None:
+    starts = [n for n in range(100) if cosine_restarts(n, 0.8, 3, 2) == 0.8]
+    assert starts == [0, 3, 9, 21, 45, 93], "the cycles take 3, 6, 12, 24 and 48 steps"
+    assert cosine_restarts(10**9, 0.8, 7) == cosine_restarts(10**9 % 7, 0.8, 7)
+
+
 @pytest.mark.parametrize(("name", "call"), [
+    ("n", lambda k: cosine_restarts(k, 0.1, 3)), ("period", lambda k: cosine_restarts(1, 0.1, k)),
+    ("growth", lambda k: cosine_restarts(1, 0.1, 3, k)),
     ("n", lambda k: staircase(k, 0.1, 3)), ("every", lambda k: staircase(1, 0.1, k)),
     ("n", lambda k: exponential(k, 0.1, 0.9)), ("n", lambda k: inverse(k, 0.1, 0.1)),
     ("n", lambda k: cosine(k, 0.1, 9)), ("total", lambda k: cosine(1, 0.1, k)), ("n", lambda k: warm_up(k, 0.1, 9)),
@@ -119,7 +138,8 @@ def test_a_count_is_a_whole_number_and_not_too_small(name: str, call: Any) -> No
     ("lr", lambda x: staircase(1, x, 3)), ("factor", lambda x: staircase(1, 0.1, 3, x)),
     ("lr", lambda x: exponential(1, x, 0.9)), ("alpha", lambda x: exponential(1, 0.1, x)),
     ("lr", lambda x: inverse(1, x, 0.1)), ("rate", lambda x: inverse(1, 0.1, x)), ("lr", lambda x: cosine(1, x, 9)),
-    ("last", lambda x: cosine(1, 0.1, 9, x)), ("lr", lambda x: warm_up(1, x, 9)),
+    ("last", lambda x: cosine(1, 0.1, 9, x)), ("lr", lambda x: cosine_restarts(1, x, 9)),
+    ("lr", lambda x: warm_up(1, x, 9)),
 ])
 def test_a_rate_is_a_finite_number_and_not_negative(name: str, call: Any) -> None:
     for wrong in (-0.1, math.nan, math.inf):

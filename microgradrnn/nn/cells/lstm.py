@@ -42,6 +42,9 @@ class LSTMCell(Cell):
     ) -> None:
         super().__init__(D, H, **options)
         self.activation = as_function(activation, type(self).__name__)
+        if self.b is None and forget_bias != 1.0:
+            raise ValueError(f"{type(self).__name__}: forget_bias={forget_bias!r} is where the bias of the forget gate "
+                             "starts, and bias=False leaves the biases out; give one of the two")
         if self.b is not None:
             b = np.array(self.b.data)
             b[H : 2 * H] = forget_bias

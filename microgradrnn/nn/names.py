@@ -1,0 +1,46 @@
+"""Names of PyTorch's and Keras' layers and options that are others here, and what to write."""
+
+NO_LAYER = "there is no such layer here: microgradrnn is about recurrent nets"
+FUNCTION = "a function is a layer too: nn.Sequential(..., mg.{})"
+
+# Classes and modules, as in nn.Conv2d.
+LAYERS = {
+    **dict.fromkeys(("Conv1d", "Conv2d", "Conv3d", "MaxPool1d", "MaxPool2d", "AvgPool2d", "Transformer",
+                     "TransformerEncoder", "TransformerEncoderLayer", "MultiheadAttention", "Bilinear"), NO_LAYER),
+    **dict.fromkeys(("BatchNorm1d", "BatchNorm2d", "GroupNorm", "RMSNorm"), f"{NO_LAYER}; there is nn.LayerNorm"),
+    "Softmax": "a function does it, over the last axis: mg.softmax", "LogSoftmax": "write mg.log_softmax",
+    "Softplus": "write mg.softplus", "ELU": "write it out, with mg.where and mg.expm1",
+    "GELU": "write it out, with mg.erf", "SiLU": "write x * mg.sigmoid(x)",
+    "LeakyReLU": "write mg.where(x > 0, x, 0.01 * x)", "Identity": "write lambda x: x",
+    "Flatten": "write lambda x: x.reshape(len(x), -1)",
+    "functional": "losses are functions of nn (nn.cross_entropy, nn.mse), the others of microgradrnn (mg.relu)",
+    "ModuleList": "a plain list in an attribute does", "ModuleDict": "a plain dict in an attribute does",
+    "ParameterList": "a plain list in an attribute does", "ParameterDict": "a plain dict in an attribute does",
+    "L1Loss": "write (y - t).abs().mean()", "SmoothL1Loss": "write it out, with mg.where",
+    "HuberLoss": "write it out, with mg.where", "BCELoss": "nn.BCEWithLogitsLoss, on the scores before the sigmoid",
+    "KLDivLoss": "nn.cross_entropy over probabilities differs by the entropy of the targets only",
+    "CTCLoss": "there is none here", "RNNBase": "write nn.Recurrent(cells), or a Cell of your own",
+    "utils": "clipping is in microgradrnn.optim (clip_grad_norm), padding in microgradrnn.data (pad), and packed "
+             "sequences are lengths= in the call of a layer",
+    "Dense": "write nn.Linear(D, H)", "SimpleRNN": "write nn.RNN(D, H)",
+    "Bidirectional": "say bidirectional=True: nn.LSTM(D, H, bidirectional=True)",
+    "TimeDistributed": "layers work on the last axis, for all steps at once",
+}  # fmt: skip
+
+# Options of constructors, as in nn.LSTM(proj_size=5).
+OPTIONS = {
+    "input_size": "it is D, the first argument", "hidden_size": "it is H, the second argument",
+    "num_layers": "say layers=, where a layer is made", "batch_first": "time always comes first, (T, B, D)",
+    "nonlinearity": "say activation=", "proj_size": "put an nn.Linear(H, proj_size) on the outputs",
+    "forget_bias": "this cell has no forget gate with a bias of its own", "device": "there is one device; leave it out",
+    "num_embeddings": "it is n, the first argument", "embedding_dim": "it is D, the second argument",
+    "max_norm": "scale the rows yourself: E.data /= ...", "sparse": "leave it out", "inplace": "leave it out",
+    "normalized_shape": "it is shape, the first argument", "size_average": "say reduction=", "reduce": "say reduction=",
+    "pos_weight": "give the losses weights: reduction='none', and a product", "lr": "it belongs to the optimiser",
+    "units": "D and H are the first two arguments", "return_sequences": "all outputs come back: hs, state = layer(xs)",
+    "return_state": "the last state always comes back: hs, state = layer(xs)",
+    "go_backwards": "say reverse=True in the call", "recurrent_dropout": "dropout= acts between layers",
+    "input_shape": "D, the length of the last axis, is the first argument", "use_bias": "say bias=",
+    "input_dim": "it is n, the first argument", "output_dim": "it is D, the second argument",
+    "reset_after": "say reset='after' or reset='before'",
+}  # fmt: skip
