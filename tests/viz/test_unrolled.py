@@ -12,6 +12,7 @@ import pytest
 
 import viz
 from microgradrnn import Tensor, mark, nn, scope
+from tests.viz.legible import faults
 from tests.viz.nets import last_loss
 from tests.viz.test_geometry import encoder_decoder, loss, own_stack, tree
 from viz.layout.cell import lay_out, mirrored
@@ -295,3 +296,10 @@ def test_a_leaf_alone_is_drawn() -> None:
 def test_weights_of_lanes_in_one_row_are_named_in_the_order_of_time() -> None:
     said = [words for words in written(encoder_decoder(1), last=7) if "the same weights" in words]
     assert [words.split(":")[0] for words in said] == ["encoder", "decoder"]
+
+
+def test_a_step_whose_output_is_read_may_be_left_out_of_the_picture() -> None:
+    hs, _ = nn.RNN(3, 4, bidirectional=True, rng=0)(np.ones((4, 1, 3)))
+    drawing = viz.draw_unrolled(viz.gradient_flow((hs[2] ** 2).sum()), theme=viz.Theme(page=830))
+    assert drawing.scene is not None
+    assert not faults(drawing.scene)
