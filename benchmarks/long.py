@@ -17,6 +17,7 @@ from microgradrnn import nn
 
 REPEATS = 5
 WAIT, LOAD = 1.0, 1e6  # seconds, bytes
+LONGEST, LONG_WAIT = 100_000, 60.0  # steps, seconds
 LENGTHS = (1_000, 10_000)
 PICTURES: dict[str, Callable[[viz.Flow], viz.Drawing]] = {"long": viz.draw_long, "rolled": viz.draw_rolled}
 
@@ -35,7 +36,7 @@ def times(f: Callable[[], object]) -> list[float]:
 
 
 def rows() -> Iterator[Row]:
-    """Time and size of both pictures, and the time to fold the graph."""
+    """Time and size of both pictures, the time to fold the graph, and all of it for a very long net."""
     for T in LENGTHS:
         measured = flow(T)
         for name, draw in PICTURES.items():
@@ -48,3 +49,6 @@ def rows() -> Iterator[Row]:
     for by in ("step", "repeat", "module"):
         taken = times(partial(viz.fold, measured.graph, by))
         yield Row(f"viz.fold by {by}, LSTM, T = 1,000", f"{median(taken) * 1e3:.0f} ms")
+    whole = seconds(lambda: viz.draw_long(flow(LONGEST)))
+    yield Row(f"viz.draw_long, LSTM, T = {LONGEST:,}: forward, flow and drawing", f"{whole:.0f} s",
+              f"{LONG_WAIT:.0f} s", whole / LONG_WAIT, bar=1.0)
