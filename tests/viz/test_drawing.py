@@ -524,7 +524,7 @@ def test_the_title_names_what_is_given_with_the_largest_gradient() -> None:
     y.backward()
     for flow in (None, viz.gradient_flow(y)):
         drawing = viz.draw_graph(y, flow=flow, name="y").drawing
-        assert drawing.scene.title == "Of all that y is computed from, a has the largest gradient: −3"
+        assert drawing.scene.title == "Among the leaves of y, a has the largest gradient: −3"
         assert keyed(drawing, "grad")["a",].datum == -3.0
     recurrent = viz.draw_graph(viz.gradient_flow(scalar_rnn(4)), name="my net").drawing.scene
     assert recurrent.title.startswith("my net keeps ")

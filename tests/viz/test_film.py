@@ -134,7 +134,7 @@ def test_the_title_says_where_the_largest_gradient_is_and_the_summary_gives_numb
     film = viz.draw_film(root, name="y")
     found = {str(leaf.symbol): abs(g) for leaf, g in zip(leaves, grad(root, leaves), strict=True)}
     largest = max(found, key=found.__getitem__)
-    assert film.scene.title.startswith(f"Of all that y is computed from, {largest} has the largest gradient: ")
+    assert film.scene.title.startswith(f"Among the leaves of y, {largest} has the largest gradient: ")
     assert film.scene.summary.startswith(f"{len(film.messages)} messages. ")
     assert film.scene.title in film.svg
 

@@ -71,20 +71,20 @@ def finding(flow: Flow, net: str = "") -> str:
 
 
 def largest(flow: Flow, net: str) -> str:
-    """Of a graph without a loop: which of all that is given has the largest gradient.
+    """Which leaf of a graph without a loop has the largest gradient.
 
     >>> from microgradrnn import Value
     >>> from viz.flow.messages import gradient_flow
     >>> y = Value(2.0, label="a") * Value(3.0, label="b")
     >>> largest(gradient_flow(y), "y")
-    'Of all that y is computed from, a has the largest gradient: 3'
+    'Among the leaves of y, a has the largest gradient: 3'
     """
     given = [node for node in flow.graph if not flow.graph.in_degree(node) and flow.gradients.get(node)]
     if not given:
-        return f"no gradient arrives at anything that {net} is computed from"
+        return f"no gradient arrives at the leaves of {net}"
     node = max(given, key=lambda node: flow.gradients[node])
     name = flow.graph.nodes[node].get("symbol") or flow.graph.nodes[node]["name"]
-    return f"Of all that {net} is computed from, {name} has the largest gradient: {short(flow.gradients[node])}"
+    return f"Among the leaves of {net}, {name} has the largest gradient: {short(flow.gradients[node])}"
 
 
 def result(graph: nx.MultiDiGraph) -> str:

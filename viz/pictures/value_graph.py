@@ -74,13 +74,13 @@ def root_of(graph: nx.MultiDiGraph, name: str | None = None) -> str:
 
 
 def discovery(graph: nx.MultiDiGraph, gradients: Mapping[str, float], name: str | None = None) -> str:
-    """What a graph of values shows, in one sentence: which of all that is given has the largest gradient.
+    """What a graph of values shows, in one sentence: which leaf has the largest gradient.
 
     >>> from microgradrnn import Value
     >>> from viz.graph.trace import trace
     >>> y = Value(2.0, label="a") * Value(3.0, label="b")
     >>> discovery(trace(y), {"a": 3.0, "b": 2.0}, "y")
-    'Of all that y is computed from, a has the largest gradient: 3'
+    'Among the leaves of y, a has the largest gradient: 3'
     >>> discovery(trace(y), {})
     'The multiply is computed from 2 values in 1 operation'
     """
@@ -91,7 +91,7 @@ def discovery(graph: nx.MultiDiGraph, gradients: Mapping[str, float], name: str 
         said = graph.nodes[largest]
         words = "".join(part for part, _ in called(graph).get(largest, ((said["name"], 0),)))
         size = short(gradients[largest]).replace("-", "−")
-        return capital(f"Of all that {root} is computed from, {shorten(words, 40)} has the largest gradient: {size}")
+        return capital(f"Among the leaves of {root}, {shorten(words, 40)} has the largest gradient: {size}")
     n = len(graph) - len(given)
     folded = sum(said.get("members", 1) for _, said in graph.nodes(data=True))
     if folded > len(graph):
