@@ -32,7 +32,7 @@ from viz.pictures.rolled import draw_rolled
 from viz.pictures.text import draw_text, draw_text_map
 from viz.pictures.unrolled import common_scale, draw_unrolled
 from viz.pictures.ways import draw_ways
-from viz.plots.curves import plot_comparison, plot_norms
+from viz.plots.curves import drawn_by, plot_comparison, plot_norms
 from viz.plots.through_time import (
     plot_eigenvalues,
     plot_local_errors,
@@ -47,7 +47,9 @@ from viz.theme import DARK, Theme, set_theme
 
 # What the results of viz.flow are drawn by: they hold numbers and know no picture.
 Comparison.painter, Recorder.painter, Ways.painter = draw_comparison, draw_recording, draw_ways
-Equations.painter = draw_cell
+Equations.painter, Flow.painter = draw_cell, draw_unrolled
+LocalErrors.painter, Shares.painter = drawn_by(plot_local_errors), drawn_by(plot_shares)
+StepJacobians.painter = drawn_by(plot_singular_values)
 
 __all__ = [
     "DARK",

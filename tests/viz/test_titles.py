@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -11,7 +12,7 @@ import pytest
 
 import viz
 from microgradrnn import Value, compile, nn
-from tests.viz.nets import last_loss
+from tests.viz.nets import all_losses, last_loss
 from viz.render.drawing import Drawing
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -63,3 +64,33 @@ def test_every_picture_states_what_it_found(kind: str) -> None:
         return  # above its frames stands what happens in each
     drawn = " ".join(item.plain for item, *_ in scene.keyed("title") if hasattr(item, "plain"))
     assert drawn.split()[0].strip(":") in scene.title, "the title is drawn"
+
+
+RESULTS: dict[str, Callable[[], Any]] = {
+    "flow": lambda: viz.gradient_flow(last_loss("lstm")),
+    "comparison": lambda: viz.compare_flow({"lstm": last_loss("lstm")}),
+    "ways": lambda: viz.ways(last_loss("lstm")),
+    "local errors": lambda: viz.local_errors(all_losses("rnn")),
+    "shares": lambda: next(iter(viz.shares(last_loss("rnn")).values())),
+    "jacobians": lambda: viz.step_jacobians(last_loss("rnn")),
+}
+
+
+@pytest.mark.parametrize("kind", RESULTS)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_result_draws_itself_and_saves_what_it_drew(kind: str, theme: str, tmp_path: Path) -> None:
+    result = RESULTS[kind]()
+    drawing = result.draw(theme=theme)
+    for ending, start in ((".svg", b"<"), (".png", b"\x89PNG"), (".pdf", b"%PDF")):
+        assert drawing.save(tmp_path / f"picture{ending}").read_bytes().startswith(start)
+    shown = result._repr_mimebundle_()
+    assert "<svg" in shown["image/svg+xml"]
+    assert shown["text/plain"] == repr(result)
+
+
+def test_a_result_that_cannot_be_drawn_is_shown_as_text() -> None:
+    y = Value(1.0)
+    for _ in range(5000):
+        y = y * 1.0
+    flow = viz.gradient_flow(y)
+    assert flow._repr_mimebundle_() == {"text/plain": repr(flow)}

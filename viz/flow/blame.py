@@ -30,6 +30,7 @@ from microgradrnn.engine import Node, enable_grad
 from microgradrnn.engine.backward import reverse
 from viz.errors import need
 from viz.flow.attribution import Places, Sorter, Split, added
+from viz.flow.drawable import Drawable
 from viz.graph.steps import nothing_handed_on, weight_names
 from viz.graph.timeline import Timeline, timeline_of
 from viz.graph.trace import norm
@@ -39,7 +40,7 @@ Losses = Node | Sequence[Node] | Mapping[int, Node]
 
 
 @dataclass(frozen=True)
-class LocalErrors:
+class LocalErrors(Drawable):
     """δ_{t,k} = ∂L_t/∂z_k for every loss t and every step k.
 
     Attributes:
@@ -152,7 +153,7 @@ def _blamed(line: Timeline, at: str | None) -> tuple[str, list[Node | None]]:
 
 # ---------------------------------------------------------------------------------------------------- shares
 @dataclass(frozen=True)
-class Shares:
+class Shares(Drawable):
     """The gradient of one parameter as a sum with a term for each time step, or for each lag.
 
     Attributes:

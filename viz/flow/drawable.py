@@ -15,11 +15,15 @@ class Drawable:
     painter: ClassVar[Callable[..., Any]]
 
     def draw(self, **options: Any) -> Any:
-        """The picture, a `Drawing`: by `viz.draw_comparison`, `viz.draw_recording` or `viz.draw_ways`, which say what
-        the options are.
+        """The picture, a `Drawing`. The options are those of the function that draws it: `viz.draw_unrolled` for a
+        flow, `viz.draw_comparison`, `viz.draw_ways`, `viz.draw_recording`, `viz.plot_local_errors`, `viz.plot_shares`
+        or `viz.plot_singular_values`.
         """
         return type(self).painter(self, **options)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        bundle: dict[str, str] = self.draw()._repr_mimebundle_(include, exclude)
-        return bundle
+        try:
+            bundle: dict[str, str] = self.draw()._repr_mimebundle_(include, exclude)
+        except (ValueError, ImportError):  # too large to be drawn, or without matplotlib: a notebook shows the text
+            return {"text/plain": repr(self)}
+        return {**bundle, "text/plain": repr(self)}

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from microgradrnn.engine import Node
+from viz.flow.drawable import Drawable
 from viz.flow.local import local_jacobian, size
 from viz.flow.products import log_singular_values
 from viz.graph.steps import need_alike, nothing_handed_on
@@ -30,7 +31,7 @@ LN10 = math.log(10)
 
 
 @dataclass(frozen=True)
-class StepJacobians:
+class StepJacobians(Drawable):
     """The Jacobians of the whole state at every step, of one sequence of the batch.
 
     Attributes:

@@ -25,6 +25,7 @@ from microgradrnn.engine import Node, collector_paused
 from microgradrnn.engine.backward import reverse
 from microgradrnn.engine.cotangent import Scatter, repeats
 from viz.errors import need
+from viz.flow.drawable import Drawable
 from viz.flow.horizon import Horizon, horizon
 from viz.flow.norms import Norms
 from viz.flow.ragged import by_own_lag, leaves_out, own_lags, row_norms, running_of
@@ -160,7 +161,7 @@ class Named:
     sequences: dict[str, Sequences]
 
 
-class Flow:
+class Flow(Drawable):
     """The result of `gradient_flow`.
 
     Attributes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from itertools import cycle
 from typing import Any
 
@@ -13,7 +14,8 @@ from viz.flow.horizon import Horizon
 from viz.flow.messages import Flow, need_flows, profiles
 from viz.flow.ways import CARRY
 from viz.graph.steps import no_steps, recurrent
-from viz.plots.axes import COLOURS, axes, dressed, name_curves, shown_on_a_log_axis
+from viz.plots.axes import COLOURS, INCH, axes, dressed, name_curves, shown_on_a_log_axis
+from viz.render.drawing import Drawing
 from viz.theme import Theme, need_theme
 
 DASHES = {"cell": (5.0, 2.0)}
@@ -118,6 +120,18 @@ def finished(ax: Any, lines: list[Any], title: str, fraction: float, more: str, 
 def dot(horizon: Horizon, theme: Theme) -> dict[str, Any]:
     """How a horizon's dot is filled: hollow, if it is open."""
     return {"markerfacecolor": theme.paper} if horizon.open else {}
+
+
+def drawn_by(plot: Callable[..., Any]) -> Callable[..., Drawing]:
+    """The function as one that returns a `Drawing`, for results that draw themselves."""
+
+    @functools.wraps(plot)
+    def draw(result: Any, **options: Any) -> Drawing:
+        ax = plot(result, **options)
+        width, height = INCH * ax.figure.get_size_inches()
+        return Drawing(as_svg(ax), float(width), float(height), figure=ax.figure)
+
+    return draw
 
 
 def as_svg(ax: Any) -> str:

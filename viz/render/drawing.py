@@ -28,7 +28,8 @@ class Drawing:
         svg: the whole file, as text.
         width, height: in pixels.
         scene: the items that it consists of, with what they stand for and the numbers they show; None if the picture
-            was made by Graphviz.
+            was made by Graphviz or matplotlib.
+        figure: the figure, if it was made by matplotlib, which then writes PNG and PDF.
         laid_out_by: what found the places, if that was not our own layout of unrolled nets; see `viz.draw_graph`.
 
     >>> Drawing('<svg xmlns="http://www.w3.org/2000/svg"/>', 1, 1)
@@ -40,6 +41,7 @@ class Drawing:
     height: float
     laid_out_by: str = ""
     scene: Scene | None = field(default=None, repr=False, compare=False)
+    figure: Any = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(cls, scene: Scene) -> Drawing:
@@ -67,6 +69,8 @@ class Drawing:
 
     def png(self, zoom: int = 2) -> bytes:
         """The picture as PNG, two pixels for one by default."""
+        if self.figure is not None:
+            return saved(self.figure, "png", dpi=96 * zoom)
         try:
             import resvg_py
         except ImportError:
@@ -78,6 +82,8 @@ class Drawing:
 
     def pdf(self) -> bytes:
         """The picture as one page of PDF; its text is text, its fonts are in the file."""
+        if self.figure is not None:
+            return saved(self.figure, "pdf", metadata={"CreationDate": None})
         try:
             from reportlab.graphics import renderPDF
             from svglib.svglib import svg2rlg
@@ -98,6 +104,13 @@ class Drawing:
 
     def __repr__(self) -> str:
         return f"Drawing({self.width:.0f} x {self.height:.0f} pixels, {len(self.svg)} characters of SVG)"
+
+
+def saved(figure: Any, kind: str, **options: Any) -> bytes:
+    """A figure of matplotlib as a file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, **options)
+    return buffer.getvalue()
 
 
 def adaptive(svg: str) -> str:
