@@ -13,6 +13,7 @@ import pytest
 import viz
 from microgradrnn import Tensor, mark, nn, scope
 from tests.viz.nets import last_loss
+from tests.viz.scenes import scene_of
 from tests.viz.test_geometry import encoder_decoder, loss, own_stack, tree
 from viz.layout.cell import lay_out, mirrored
 from viz.layout.lanes import Net
@@ -295,3 +296,10 @@ def test_a_leaf_alone_is_drawn() -> None:
 def test_weights_of_lanes_in_one_row_are_named_in_the_order_of_time() -> None:
     said = [words for words in written(encoder_decoder(1), last=7) if "the same weights" in words]
     assert [words.split(":")[0] for words in said] == ["encoder", "decoder"]
+
+
+def test_the_loss_of_a_step_that_is_not_drawn_needs_no_rail() -> None:
+    """Both directions are read at step 0 alone, and the last steps are drawn."""
+    hs, _ = nn.LSTM(3, 4, bidirectional=True, rng=0)(np.ones((6, 1, 3)))
+    scene = scene_of(viz.draw_unrolled(hs[0].sum(), last=2))
+    assert not list(scene.keyed("output"))
