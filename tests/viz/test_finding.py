@@ -113,3 +113,28 @@ def test_one_step_none_and_nothing() -> None:
 
 def test_of_two_directions_under_the_last_step_the_one_that_runs_forwards_is_meant() -> None:
     assert "(layer 2, forwards)" in finding(viz.gradient_flow(both_ways(False)))
+
+
+@pytest.mark.parametrize(("start", "factor", "said"), [
+    (1e300, 1e-10, "keeps less than 10⁻³⁰⁷ of"), (1e-300, 1e10, "by more than 10³⁰⁸ over"),
+])
+def test_a_ratio_that_no_float_holds_is_neither_zero_nor_infinite(start: float, factor: float, said: str) -> None:
+    h: Any = Tensor(np.ones((1, 1)))
+    for t in range(41):
+        with scope("net", step=t):
+            h = mark(h * Tensor(np.full((1, 1), factor)), "h", role="hidden") if t else mark(h * 0.0, "h", role="hidden")
+    assert said in finding(viz.gradient_flow((h * start).sum()))
+
+
+@pytest.mark.parametrize(("T", "then"), [(1, 5), (5, 1)])
+def test_a_single_step_before_or_after_a_loop_hides_no_gradient(T: int, then: int) -> None:
+    """An encoder of one step belongs to the decoder's first step; a decoder of one step is part of no loop."""
+    _, h = nn.GRU(3, 4, rng=0)(XS[:T])
+    hs, _ = nn.GRU(3, 4, rng=1)(XS[:then], h)
+    flow = viz.gradient_flow(hs[-1].sum())
+    profile = flow.profile()
+    assert profile.lags == (0, 1, 2, 3, 4)
+    assert profile.norms == viz.compare_flow({"net": flow}).tracks[0].norms
+    assert viz.ways(hs[-1].sum()).lags == profile.lags
+    assert "over 4 steps" in finding(flow)
+    assert viz.draw_unrolled(flow).scene is not None

@@ -14,6 +14,7 @@ import viz
 from microgradrnn import Tensor, mark, nn, scope
 from tests.viz.legible import faults
 from tests.viz.nets import last_loss
+from tests.viz.scenes import scene_of
 from tests.viz.test_geometry import encoder_decoder, loss, own_stack, tree
 from viz.layout.cell import lay_out, mirrored
 from viz.layout.lanes import Net
@@ -303,3 +304,10 @@ def test_a_step_whose_output_is_read_may_be_left_out_of_the_picture() -> None:
     drawing = viz.draw_unrolled(viz.gradient_flow((hs[2] ** 2).sum()), theme=viz.Theme(page=830))
     assert drawing.scene is not None
     assert not faults(drawing.scene)
+
+
+def test_the_loss_of_a_step_that_is_not_drawn_needs_no_rail() -> None:
+    """Both directions are read at step 0 alone, and the last steps are drawn."""
+    hs, _ = nn.LSTM(3, 4, bidirectional=True, rng=0)(np.ones((6, 1, 3)))
+    scene = scene_of(viz.draw_unrolled(hs[0].sum(), last=2))
+    assert not list(scene.keyed("output"))

@@ -15,6 +15,7 @@ from viz.graph.labels import labelled
 from viz.graph.steps import layers, recurrent
 from viz.numbers import short
 
+SMALLEST = math.ulp(0.0)  # stands for a ratio that is not 0, but rounds to it
 FED = "; new gradient comes in on the way"
 MAIN: WeakKeyDictionary[Flow, int] = WeakKeyDictionary()  # what was found before, for it takes a while
 PROFILES: WeakKeyDictionary[Flow, dict[int, Profile | None]] = WeakKeyDictionary()
@@ -61,13 +62,13 @@ def finding(flow: Flow, net: str = "") -> str:
         return capital(f"{net}: no lag but 0 is one that all sequences have")
     if not math.isfinite(end):
         return capital(f"the gradient of {net} is no longer finite {steps(lag)} back{where}")
-    one = recurrent(flow.graph)[layer]
+    one, share = recurrent(flow.graph)[layer], end / start or (SMALLEST if end else 0.0)
     if flow.running(one) is not None:
         return capital(f"{net}: {steps(lag)} before the end of each sequence, the gradient{at} is "
-                       f"{times(end / start)} that at its end{where}")
+                       f"{times(share)} that at its end{where}")
     if is_fed(flow, layer):
-        return capital(f"{net}: {steps(lag)} back the gradient{at} is {times(end / start)} that at lag 0{where}{FED}")
-    return capital(f"{net} {kept(end / start, at)} over {steps(lag)}{where}")
+        return capital(f"{net}: {steps(lag)} back the gradient{at} is {times(share)} that at lag 0{where}{FED}")
+    return capital(f"{net} {kept(share, at)} over {steps(lag)}{where}")
 
 
 def largest(flow: Flow, net: str) -> str:
@@ -162,7 +163,7 @@ def times(ratio: float) -> str:
         return "exactly 0 times"
     if 0.995 < ratio < 1.005:
         return "as large as"
-    return f"{f'{ratio:.2f}' if 0.9 < ratio < 1.1 else short(ratio)} times"
+    return f"{f'{ratio:.2f}' if 0.9 < ratio < 1.1 else in_few(ratio)} times"
 
 
 def kept(share: float, at: str = "") -> str:
@@ -173,14 +174,25 @@ def kept(share: float, at: str = "") -> str:
 'keeps 3.0·10⁻²⁴ of its gradient', 'keeps exactly nothing of its gradient')
     """
     if share >= 1.005:
-        return f"multiplies its gradient{at} by {f'{share:.2f}' if share < 1.1 else short(share)}"
+        return f"multiplies its gradient{at} by {f'{share:.2f}' if share < 1.1 else in_few(share)}"
     if share > 0.995:
         said = "all"
     elif share >= 1e-4:
         said = f"{100 * share:.2g} %" if share < 0.985 else f"{100 * share:.1f} %"
     else:
-        said = short(share) if share else "exactly nothing"
+        said = in_few(share) if share else "exactly nothing"
     return f"keeps {said} of its gradient{at}"
+
+
+def in_few(ratio: float) -> str:
+    """A ratio in few characters, also one that no float holds.
+
+    >>> in_few(2.5), in_few(math.inf), in_few(SMALLEST)
+    ('2.5', 'more than 10³⁰⁸', 'less than 10⁻³⁰⁷')
+    """
+    if ratio == math.inf:
+        return "more than 10³⁰⁸"
+    return short(ratio) if ratio > 1e-307 else "less than 10⁻³⁰⁷"  # below, digits are lost
 
 
 def structure(graph: nx.MultiDiGraph, net: str = "") -> str:

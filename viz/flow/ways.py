@@ -401,6 +401,7 @@ def steps_of(graph: nx.MultiDiGraph, layer: Layer, wanted: str | None) -> tuple[
         ("role", "cell"), ("role", "hidden"), ("kind", "computed")
     ]:
         if named := [name for name in at if known[name].get(key) == value]:
+            named = [name for name in named if layer.order[-1] in at[name]] or named  # one with a lag 0
             need_alike(graph, layer, named[-1], "ways")
             return called[named[-1]], at[named[-1]]
     if not called:

@@ -355,7 +355,10 @@ def _is_under(path: str, outer: str) -> bool:
 
 
 def _take_in(graph: nx.MultiDiGraph, found: list[Layer], loop: Loop) -> None:
-    """A loop without a recurrence of its own becomes part of the layer that it exchanges most with."""
+    """A loop without a recurrence of its own becomes part of the layer that it exchanges most with, step by step.
+
+    One that exchanges nothing within a step, as a decoder of a single step after its encoder, is part of none.
+    """
     homes = [layer.step_of() for layer in found]
     own = loop.step_of()
     shared = [0] * len(found)
@@ -363,6 +366,8 @@ def _take_in(graph: nx.MultiDiGraph, found: list[Layer], loop: Loop) -> None:
         for other in (*graph.predecessors(node), *graph.successors(node)):
             for j, home in enumerate(homes):
                 shared[j] += home.get(other) == step
+    if not any(shared):
+        return
     host = found[shared.index(max(shared))]
     for step, nodes in loop.steps.items():
         inside = host.steps.setdefault(step, {})

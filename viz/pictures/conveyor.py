@@ -208,7 +208,7 @@ class Painter:
         together: list[tuple[int, float]] = []
         for j, wire in enumerate(lane.tile.cell.wires):
             edge = self.net.edge(lane, step, wire)
-            before = lane.order[turn - wire.delay] if turn >= wire.delay else None
+            before = lane.order[turn - wire.delay] if 0 <= turn - wire.delay < len(lane.order) else None
             if edge is None:
                 if wire.recurrent and before is None and lane.node(step, wire.edge[0]):
                     first = self.stamps.use((id(lane), j, "first"), partial(self.first_state, lane, wire), x, y)

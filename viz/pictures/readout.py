@@ -54,8 +54,7 @@ class Readout:
     @property
     def railed(self) -> bool:
         """Is there a rail?"""
-        return bool(self.net.groups) and (bool(self.rising) or any(
-            self.of.readers(self.lanes[a])[1] for a, _ in self.of.joints))
+        return bool(self.net.groups and (self.rising or self.joined))
 
     @property
     def rail_y(self) -> float:
