@@ -123,7 +123,7 @@ class Readout:
             found.append(self.of.free(route, output.edge, self.words(lane, output)))
         xs += [self.of.at(column) + self.of.width / 2 for column in self.joined]
         box = self.places[0]
-        rail = Route((min(xs, default=self.of.right), self.rail_y)).line(box.x - 12, self.rail_y)
+        rail = Route((min(xs), self.rail_y)).line(box.x - 12, self.rail_y)
         rail.corner(box.x, box.top, 12, level_first=True)
         found.append(self.of.free(rail, self.entering,
                                f"from all steps to {self.net.groups[0].title}"))
