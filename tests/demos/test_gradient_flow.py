@@ -230,6 +230,8 @@ def test_the_page_says_each_finding_once_and_marks_the_character(done: Path) -> 
     findings = re.findall(r'<p class="verdict">(.*?)</p>|<li>(.*?)</li>', page)
     assert " ".join(first or other for first, other in findings) == html.escape(said["verdict"])
     assert f"<mark>{html.escape(said['predicted'])}</mark></pre>" in page
+    unread = re.findall(r'<span class="unread">([^<]*)</span>', page)[0]
+    assert ("Grey: " in page) == bool(unread.strip()), "grey spaces cannot be seen"
     assert "H × 4H, here 8 × 32" in page
     assert page.count('class="key"') == 6
     assert "linear (logits)" in page
