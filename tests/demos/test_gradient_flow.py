@@ -230,8 +230,6 @@ def test_the_page_says_each_finding_once_and_marks_the_character(done: Path) -> 
     findings = re.findall(r'<p class="verdict">(.*?)</p>|<li>(.*?)</li>', page)
     assert " ".join(first or other for first, other in findings) == html.escape(said["verdict"])
     assert f"<mark>{html.escape(said['predicted'])}</mark></pre>" in page
-    unread = re.findall(r'<span class="unread">([^<]*)</span>', page)[0]
-    assert ("Grey: " in page) == bool(unread.strip()), "grey spaces cannot be seen"
     assert "H × 4H, here 8 × 32" in page
     assert page.count('class="key"') == 6
     assert "linear (logits)" in page
@@ -269,6 +267,15 @@ def test_the_passage_is_shown_from_the_start_of_its_line() -> None:
     start = text.index(corpus.before + corpus.passage, len(corpus.train))
     assert text[start - 1] == "\n"
     assert "\n" not in corpus.before
+
+
+@pytest.mark.parametrize(("line", "unread"), [("    ab cd\n", "    ab "), ("    abc de\n", " ")])
+def test_grey_text_is_explained_where_it_can_be_seen(tmp_path: Path, line: str, unread: str) -> None:
+    (tmp_path / "text.txt").write_text(600 * line, encoding="utf-8")
+    main([*SMALL, "--cells", "rnn", "--text", str(tmp_path / "text.txt"), "--out", str(tmp_path / "out")])
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert f'<span class="unread">{unread}</span>' in page
+    assert ("Grey: " in page) == bool(unread.strip())
 
 
 def test_one_cell_alone_says_its_own_sentence_and_has_no_side_by_side(
