@@ -96,6 +96,7 @@ def page(results: Sequence[Result], pictures: Mapping[str, Versions], before: st
             "what was computed; ‖grad‖ is the norm of the gradient that backward() left in the input, the first state "
             "and the weights. The pictures above are folded from graphs like this one."),
         before=html.escape(before), passage=html.escape(passage), target=html.escape(target),
+        unread=" Grey: the beginning of the line, which was not read." if before.strip() else "",
         quoted=html.escape(repr(target)), light=DEFAULT, dark=DARK, recoloured=recoloured(".own"),
     )
 
@@ -169,7 +170,7 @@ before the gradient does).</p>
 <div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>
 <p>The passage:</p>
 <pre><span class="unread">{before}</span>{passage}<mark>{target}</mark></pre>
-<p>Marked: the character to predict. Grey: the beginning of the line, which was not read.</p>
+<p>Marked: the character to predict.{unread}</p>
 {curves}
 <p>In the pictures below, rest the pointer on a wire to read its norm. Colours:</p>
 <p>{key}</p>

@@ -269,6 +269,15 @@ def test_the_passage_is_shown_from_the_start_of_its_line() -> None:
     assert "\n" not in corpus.before
 
 
+@pytest.mark.parametrize(("line", "unread"), [("    ab cd\n", "    ab "), ("    abc de\n", " ")])
+def test_grey_text_is_explained_where_it_can_be_seen(tmp_path: Path, line: str, unread: str) -> None:
+    (tmp_path / "text.txt").write_text(600 * line, encoding="utf-8")
+    main([*SMALL, "--cells", "rnn", "--text", str(tmp_path / "text.txt"), "--out", str(tmp_path / "out")])
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert f'<span class="unread">{unread}</span>' in page
+    assert ("Grey: " in page) == bool(unread.strip())
+
+
 def test_one_cell_alone_says_its_own_sentence_and_has_no_side_by_side(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
