@@ -59,8 +59,8 @@ def draw_recording(recorder: Recorder, *, name: str | None = None, theme: Theme 
     if of.gates:
         blocks.append(gates(of, axis, theme))
     blocks.append(numbered(of.updates, axis, theme))
-    blank = ["Blank: at lag 0 the norm is exactly 0, as in a layer that reads backwards under the loss of the last "
-             "step, or not finite."] if np.isnan(left[:, 0]).any() else []
+    blank = ["Blank: the record does not reach so far back, the norm is NaN, or that at lag 0 is not finite or exactly "
+             "0, as in a layer that reads backwards under the loss of the last step."] if np.isnan(left).any() else []
     looks = {ZERO} if (left == 0).any() else set()
     looks |= {ALARM} if np.isinf(left).any() else set()
     blocks.append(legend(scale, "the norm at a lag, as a multiple of the norm at lag 0 of the same update", looks,
@@ -73,8 +73,9 @@ def draw_recording(recorder: Recorder, *, name: str | None = None, theme: Theme 
 def finding(of: Recorder, net: str) -> str:
     """What the recording shows: how far back the gradient reached at the first update, and at the last."""
     known = [(update, reach) for j, update in enumerate(of.updates) if (reach := of.horizon(j)) is not None]
+    strange = [update for update, start in zip(of.updates, of.norms[:, 0], strict=True) if not math.isfinite(start)]
     if not known:
-        said = f"{net}: no gradient starts at lag 0"
+        said = f"{net}: no {'finite ' * bool(strange)}gradient starts at lag 0"
     elif len(known) == 1 or known[0][1] == known[-1][1]:
         said = f"The gradient of {net} reaches {steps(known[-1][1])} back" + (
             f" at update {known[0][0]}" if len(known) == 1 else f", at update {known[0][0]} and at {known[-1][0]}")
@@ -82,6 +83,9 @@ def finding(of: Recorder, net: str) -> str:
         (first, before), (last, after) = known[0], known[-1]
         said = (f"The gradient of {net} reaches {steps(after)} back at update {last}; at update {first} it reached "
                 f"{before}")
+    if known and strange:
+        said += f"; at lag 0 it is not finite at update {strange[0]}" + (
+            f" and at {len(strange) - 1} more" if len(strange) > 1 else "")
     return said[:1].upper() + said[1:] if said.startswith("the ") else said
 
 
@@ -191,6 +195,8 @@ def gates(of: Recorder, axis: Axis, theme: Theme) -> Block:
     for symbol, means in of.gates.items():
         colour = theme.colour(symbol, "gate") or theme.ink
         points = [(j, float(np.nanmean(row))) for j, row in enumerate(means) if not np.isnan(row).all()]
+        if not points:
+            continue
         (start, first), (_, last) = points[0], points[-1]
         route = Route((axis.left + start * unit, GATES * (1 - first)))
         for j, mean in points:
