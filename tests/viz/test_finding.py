@@ -122,7 +122,7 @@ def test_a_ratio_that_no_float_holds_is_neither_zero_nor_infinite(start: float, 
     h: Any = Tensor(np.ones((1, 1)))
     for t in range(41):
         with scope("net", step=t):
-            h = mark(h * Tensor(np.full((1, 1), factor)), "h", role="hidden") if t else mark(h * 0.0, "h", role="hidden")
+            h = mark(h * Tensor(np.full((1, 1), factor if t else 0.0)), "h", role="hidden")
     assert said in finding(viz.gradient_flow((h * start).sum()))
 
 
