@@ -125,6 +125,14 @@ class Theme:
         """
         return on_ramp(self.changes, x)
 
+    def carried(self, tenth: int) -> str:
+        """The colour of a share that was carried over, in tenths.
+
+        >>> DEFAULT.carried(0) == DEFAULT.tile, DEFAULT.carried(10)
+        (True, '#698297')
+        """
+        return mixed(self.tile, mixed(self.roles.get("cell", self.wire), self.ink, 0.45), tenth / 10)
+
     @property
     def colours(self) -> dict[str, str]:
         """Every colour of the theme, by what it is for."""
@@ -134,6 +142,7 @@ class Theme:
         found |= {f"roles.{key}": value for key, value in self.roles.items()}
         found |= {f"{key}, as a tint": mixed(self.paper, value, TINT) for key, value in found.items()
                   if key == "now" or "." in key}
+        found |= {f"carried.{tenth}": self.carried(tenth) for tenth in range(1, 11)}
         found |= {f"magnitude.{j}": self.magnitude(j / LEVELS) for j in range(LEVELS + 1)}
         return found | {f"change.{j}": self.change(j / LEVELS) for j in range(LEVELS + 1)}
 

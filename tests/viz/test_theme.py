@@ -223,3 +223,15 @@ def test_all_pictures_fit_the_narrowest_page() -> None:
 def test_a_scale_without_a_decade_or_an_anchor_is_refused(wrong: tuple[int, int, float | None]) -> None:
     with pytest.raises(ValueError, match="Scale: "):
         viz.Scale(*wrong)
+
+
+def test_a_dark_page_knows_every_colour_of_every_picture() -> None:
+    """But the ink that stands on colours: it is read on both."""
+    loss = nn.LSTM(3, 4, rng=0)(np.ones((6, 1, 3)))[1][0].sum()
+    recorder = viz.Recorder()
+    recorder(loss)
+    known = {*DEFAULT.colours.values(), "#111111", "#fefefe"}
+    for drawing in (recorder.draw(), viz.ways(loss).draw(), viz.compare_flow({"lstm": loss}).draw(),
+                    viz.draw_rolled(viz.gradient_flow(loss)), viz.draw_text(np.tril(np.ones((4, 4))), "abcde")):
+        assert set(re.findall("#[0-9a-f]{6}", drawing.svg)) <= known
+    assert not {"#111111", "#fefefe"} & set(DEFAULT.colours.values()), "what stands on colours is not turned around"

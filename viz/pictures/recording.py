@@ -16,7 +16,7 @@ from viz.scale import Scale
 from viz.scene.chart import SMALL, Axis, Block, column, heading, legend, level_of
 from viz.scene.items import Area, Box, Item, Scene, Text, Wire, line, rectangle
 from viz.scene.wires import ALARM, ZERO, Look
-from viz.theme import LEVELS, Theme, mixed, need_theme
+from viz.theme import LEVELS, Theme, need_theme
 from viz.typography import widest
 
 HEIGHT, CARRY, GATES = 260.0, 70.0, 90.0
@@ -160,21 +160,21 @@ def horizon_line(points: Sequence[tuple[int, float]], axis: Axis) -> Route:
 
 def carry(shares: np.ndarray, axis: Axis, theme: Theme) -> Block:
     """The share of the carry, lag against update, from nothing to all of it in ten shades."""
-    ground, full, high = theme.tile, mixed(theme.roles["cell"], theme.ink, 0.45), CARRY / shares.shape[1]
+    high = CARRY / shares.shape[1]
     back = shares[:, 1:][~np.isnan(shares[:, 1:])]
     note = "the share of the carry in what came from the step after" + (
         f": median {np.median(back):.0%}" if back.size else "")
-    items: list[Item] = [Box(axis.left, 0, axis.width, CARRY, fill=ground)]
+    items: list[Item] = [Box(axis.left, 0, axis.width, CARRY, fill=theme.tile)]
     areas: dict[int, list[list[Point]]] = {}
     unit = axis.width / len(shares)
     for (j, lag), share in np.ndenumerate(shares):
         if not math.isnan(share):
             x, y = axis.left + j * unit, CARRY - (lag + 1) * high
             areas.setdefault(round(10 * share), []).append(rectangle(x, y, x + unit, y + high))
-    items += [Area(outlines, fill=mixed(ground, full, tenth / 10), crisp=True, key=("carry", tenth), note=note)
+    items += [Area(outlines, fill=theme.carried(tenth), crisp=True, key=("carry", tenth), note=note)
               for tenth, outlines in sorted(areas.items())]
     right = axis.left + axis.width + 10
-    items += [Box(right + 6 * tenth, 18, 6.2, 9, fill=mixed(ground, full, tenth / 10)) for tenth in range(11)]
+    items += [Box(right + 6 * tenth, 18, 6.2, 9, fill=theme.carried(tenth)) for tenth in range(11)]
     items += [Text(0, 22, "carry", SMALL, fill=theme.faint), Text(axis.left - 8, CARRY, "lag 0", SMALL, "end"),
               Text(axis.left - 8, 10, str(shares.shape[1] - 1), SMALL, "end"),
               Text(right, 11, "share carried", SMALL, fill=theme.faint), Text(right, 40, "0", SMALL),
