@@ -68,6 +68,8 @@ def finding(flow: Flow, net: str = "") -> str:
                        f"{times(share)} that at its end{where}")
     if is_fed(flow, layer):
         return capital(f"{net}: {steps(lag)} back the gradient{at} is {times(share)} that at lag 0{where}{FED}")
+    if net == name_of(flow.graph) and " and " in net:  # several nets; the sentence is about one of them
+        net = one.path.split("/")[-1]
     return capital(f"{net} {kept(share, at)} over {steps(lag)}{where}")
 
 

@@ -94,8 +94,9 @@ def _scene(graph: nx.MultiDiGraph, flow: Flow | None, steps: int, name: str, sca
     anchor = anchor_of(flow) if flow is not None else None
     scale = scale or Scale.of(drawn, anchor=anchor)
     title = structure(graph, name) if flow is None else finding(flow, name)
-    summary = ("Rolled up: one cell for all steps of a layer. What it hands on goes round in a loop, through a box "
-               "that says how many steps later it is read.")
+    summary = "Rolled up: one cell for all steps of a layer."
+    if any(loop.pairs for loop in loops):
+        summary += " What it hands on goes round in a loop, through a box that says how many steps later it is read."
     stamps, margin = Stamps(), theme.margin
     pitch = max(loop.width for loop in loops)
     inner = theme.page - 2 * margin
