@@ -224,5 +224,9 @@ def name_of(graph: nx.MultiDiGraph) -> str:
 
 
 def capital(words: str) -> str:
-    """The sentence with a capital letter; names that are not English words keep theirs."""
-    return words[:1].upper() + words[1:] if words.startswith(("the ", "a ", "an ")) else words
+    """The sentence with a capital letter; names keep theirs: a net may be called a.
+
+    >>> capital("the net keeps"), capital("a keeps")
+    ('The net keeps', 'a keeps')
+    """
+    return words[:1].upper() + words[1:] if words.startswith("the ") else words

@@ -9,6 +9,7 @@ from itertools import groupby
 import numpy as np
 
 from viz.errors import need
+from viz.flow.finding import capital, steps
 from viz.flow.recorder import Recorder
 from viz.layout.geometry import Point, Route
 from viz.render.drawing import Drawing
@@ -86,12 +87,7 @@ def finding(of: Recorder, net: str) -> str:
     if known and strange:
         said += f"; at lag 0 it is not finite at update {strange[0]}" + (
             f" and at {len(strange) - 1} more" if len(strange) > 1 else "")
-    return said[:1].upper() + said[1:] if said.startswith("the ") else said
-
-
-def steps(lag: int) -> str:
-    """So many steps, in words."""
-    return f"{lag} step{'s' * (lag != 1)}"
+    return capital(said)
 
 
 def summary(of: Recorder) -> str:
