@@ -24,6 +24,10 @@ class Scale:
         low, high: the exponents at the ends.
         anchor: the norm that counts as 1; None if norms are shown as they are.
 
+    Raises:
+        ValueError: if there is no decade between the ends; or if the anchor is no positive number, or 1 does not lie
+            between the ends.
+
     >>> Scale(-8, 2).place(1e-3), Scale(-8, 0, anchor=50.0).place(50.0) == ONE
     (0.5, True)
     """
@@ -31,6 +35,13 @@ class Scale:
     low: int = -8
     high: int = 2
     anchor: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high or (self.anchor is not None and not self.low < 0 <= self.high):
+            raise ValueError(f"Scale: low must be less than high{', and 0 between them,' * (self.anchor is not None)} "
+                             f"as in Scale(-8, 2); got low={self.low!r}, high={self.high!r}")
+        if self.anchor is not None and not 0 < self.anchor < math.inf:
+            raise ValueError(f"Scale: the anchor is a positive number, or None; got {self.anchor!r}")
 
     @classmethod
     def of(cls, norms: Iterable[float], *, anchor: float | None = None, widest: int = 10) -> Scale:

@@ -11,6 +11,8 @@ theme of all pictures and plots; `recoloured` tells a page how to show the pictu
 
 from __future__ import annotations
 
+import math
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -23,13 +25,22 @@ CIVIDIS = (  # matplotlib's cividis at 0, 1/16, ..., 1
 
 CHANGES = ("#0d1f5c", "#1c3a80", "#2b55a3", "#567099", "#808b98", "#d9822b", "#ffb000")  # at 0, 1/6, ..., 1
 
+NARROWEST = 320  # no page is narrower: a scale and a title must have room
 TINT = 0.22  # how much of its colour the inside of a box has
 LEVELS = 60  # as many colours as magnitudes have: steps too fine to be seen, and few enough to be listed in a page
 
 
+COLOUR = re.compile("#[0-9a-fA-F]{6}")
+
+
 @dataclass(frozen=True)
 class Theme:
-    """Sizes in pixels, colours as ``#rrggbb``."""
+    """Sizes in pixels, colours as ``#rrggbb``.
+
+    Raises:
+        TypeError, ValueError: if a size is no positive number, the page is narrower than 320 pixels, or a colour is
+            written in another way.
+    """
 
     font: str = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif"
     size: float = 13
@@ -62,6 +73,24 @@ class Theme:
     })
     magnitudes: tuple[str, ...] = CIVIDIS  # from little to much, evenly spaced
     changes: tuple[str, ...] = CHANGES  # from vanishing to exploding; 1 is two thirds of the way
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if isinstance(one.default, (int, float)):
+                least = NARROWEST if one.name == "page" else 0
+                if not isinstance(value, (int, float)):
+                    raise TypeError(f"theme: {one.name} is a number of pixels; got {value!r:.40}")
+                if not least <= value < math.inf or value == 0:
+                    raise ValueError(f"theme: {one.name} is a number of pixels, "
+                                     f"{f'at least {least}' if least else 'more than 0'}; got {value!r:.40}")
+            elif one.name != "font":
+                ramp = isinstance(value, tuple)
+                for colour in value.values() if isinstance(value, dict) else value if ramp else (value,):
+                    if not (isinstance(colour, str) and COLOUR.fullmatch(colour)):
+                        raise ValueError(f"theme: a colour is written as #rrggbb; {one.name} has {colour!r:.40}")
+                if ramp and len(value) < 2:
+                    raise ValueError(f"theme: {one.name} needs two colours or more, from little to much")
 
     def __repr__(self) -> str:
         """What is not as in the light theme, for a signature holds it.
@@ -96,6 +125,14 @@ class Theme:
         """
         return on_ramp(self.changes, x)
 
+    def carried(self, tenth: int) -> str:
+        """The colour of a share that was carried over, in tenths.
+
+        >>> DEFAULT.carried(0) == DEFAULT.tile, DEFAULT.carried(10)
+        (True, '#698297')
+        """
+        return mixed(self.tile, mixed(self.roles.get("cell", self.wire), self.ink, 0.45), tenth / 10)
+
     @property
     def colours(self) -> dict[str, str]:
         """Every colour of the theme, by what it is for."""
@@ -105,6 +142,7 @@ class Theme:
         found |= {f"roles.{key}": value for key, value in self.roles.items()}
         found |= {f"{key}, as a tint": mixed(self.paper, value, TINT) for key, value in found.items()
                   if key == "now" or "." in key}
+        found |= {f"carried.{tenth}": self.carried(tenth) for tenth in range(1, 11)}
         found |= {f"magnitude.{j}": self.magnitude(j / LEVELS) for j in range(LEVELS + 1)}
         return found | {f"change.{j}": self.change(j / LEVELS) for j in range(LEVELS + 1)}
 
@@ -183,8 +221,8 @@ def set_theme(theme: str | Theme = "light", **changes: Any) -> Theme:
         The theme. ``set_theme()`` goes back to the light one.
 
     Raises:
-        TypeError: if the theme is none, or has no such field.
-        ValueError: if there is no theme of that name.
+        TypeError: if the theme is none, or has no such field, or a field is given twice.
+        ValueError: if there is no theme of that name, or a size or a colour is none (see `Theme`).
 
     >>> set_theme("dark", font_size=16).size
     16
@@ -192,6 +230,8 @@ def set_theme(theme: str | Theme = "light", **changes: Any) -> Theme:
     True
     """
     if "font_size" in changes:
+        if "size" in changes:
+            raise TypeError("set_theme: font_size and size are the same; give one of them")
         changes["size"] = changes.pop("font_size")
     known = [f.name for f in fields(Theme)]
     if unknown := [name for name in changes if name not in known]:

@@ -226,7 +226,7 @@ def test_the_title_says_what_the_net_listens_to() -> None:
     C = np.tril(np.full((4, 4), 1e-3))
     C[3] = [0.0, 5.0, 0.1, 0.2]
     scene = scene_of(viz.draw_text(C, "abcde", name="GRU"))
-    assert scene.title == "Before “e”, GRU listens most to “b”, 3 characters back"
+    assert scene.title == "Before “e”, GRU depends most on “b”, 3 characters back"
     assert "the last 3 characters" in scene_of(viz.draw_text(C, "abcde")).words
     nothing = scene_of(viz.draw_text(np.zeros((2, 2)), "abc")).title
     assert nothing == "Before “c”, the net listens to nothing: all strengths are exactly zero"

@@ -298,7 +298,7 @@ def test_hostile_labels_are_text(label: str) -> None:
 def test_signs_of_markup_are_read_as_they_are() -> None:
     scene = drawn(Given([("y", "where(a < b, a & b, <c>)")], [("da", "dy & <b>")]), name="a < b & c")
     assert {"= where(a < b, a & b, <c>)", "= dy & <b>"} <= set(wording(scene))
-    assert scene.title.startswith("A < b & c: ")
+    assert scene.title.startswith("a < b & c: ")
     assert not faults(scene)
 
 

@@ -122,7 +122,7 @@ def test_a_ratio_that_no_float_holds_is_neither_zero_nor_infinite(start: float, 
     h: Any = Tensor(np.ones((1, 1)))
     for t in range(41):
         with scope("net", step=t):
-            h = mark(h * (Tensor(np.full((1, 1), factor)) if t else 0.0), "h", role="hidden")
+            h = mark(h * Tensor(np.full((1, 1), factor if t else 0.0)), "h", role="hidden")
     assert said in finding(viz.gradient_flow((h * start).sum()))
 
 
@@ -138,3 +138,8 @@ def test_a_single_step_before_or_after_a_loop_hides_no_gradient(T: int, then: in
     assert viz.ways(hs[-1].sum()).lags == profile.lags
     assert "over 4 steps" in finding(flow)
     assert viz.draw_unrolled(flow).scene is not None
+
+
+def test_of_two_nets_the_sentence_is_about_one() -> None:
+    hs, _ = nn.LSTM(3, 4, rng=0)(XS)
+    assert finding(viz.gradient_flow(nn.RNN(4, 4, rng=1)(hs)[1].sum())).startswith("rnn keeps ")

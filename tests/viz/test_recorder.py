@@ -163,7 +163,7 @@ def test_a_record_with_nothing_at_lag_0_stays_blank_and_says_why() -> None:
     recorder((hs[-1] ** 2).sum())
     assert (recorder.norms[0] > 0).tolist() == [False] * 6 + [True]
     svg = recorder.draw().svg
-    assert "Blank: at lag 0 the norm is exactly 0" in svg
+    assert "Blank: the record does not reach so far back" in svg
     assert "#d55e00" not in svg
     run = Training(every=1)
     run.step()
@@ -462,3 +462,20 @@ def test_what_two_states_send_each_other_is_carried_as_in_the_flow_and_lags_are_
             np.testing.assert_allclose(recorder.carry[0, begin:], [x.carry / (x.carry + x.rest) for x in split],
                                        rtol=1e-9, atol=1e-12)
             assert np.isnan(recorder.norms[0, :begin]).all()
+
+
+@pytest.mark.parametrize("broken", [(0,), (1,), (0, 1)])
+def test_a_record_that_is_not_finite_is_drawn_and_the_title_says_so(broken: tuple[int, ...]) -> None:
+    """Gates whose means are NaN at every update have no curve."""
+    recorder = viz.Recorder(every=1)
+    for update in range(2):
+        xs = np.full((5, 1, 3), math.nan if update in broken else 1.0)
+        recorder(nn.LSTM(3, 4, rng=0)(xs)[1][0].sum())
+    scene = picture(recorder)
+    if len(broken) == 2:
+        assert scene.title == "The net: no finite gradient starts at lag 0"
+        assert not list(scene.keyed("gate"))
+    else:
+        assert scene.title == (f"The gradient of the net reaches ≥ 4 steps back at update {1 - broken[0]}; at lag 0 it "
+                               f"is not finite at update {broken[0]}")
+        assert list(scene.keyed("gate"))

@@ -271,3 +271,10 @@ def test_a_cell_draws_only_stubs_to_cells_that_are_not_drawn() -> None:
     assert sent[f"lstm/t{middle}/c"] == flow.messages[f"lstm/t{middle + 1}/multiply", 1]
     edges = data(viz.draw_long(flow, cells=3), "edge")
     assert edges[f"lstm/t{middle}/multiply", 1] == flow.messages[f"lstm/t{middle}/multiply", 1]
+
+
+def test_a_single_step_is_not_said_to_go_round_in_a_loop() -> None:
+    for T in (1, 2):
+        scene = viz.draw_rolled(last_loss("rnn", T)).scene
+        assert scene is not None
+        assert ("goes round in a loop" in scene.summary) == bool(list(scene.keyed("delay"))) == (T > 1)

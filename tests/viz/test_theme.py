@@ -188,3 +188,50 @@ def test_a_theme_that_is_none_is_refused_by_every_picture_with_what_to_write() -
         with pytest.raises(ValueError, match="there is no 'night'"):
             picture(theme="night")
         picture(theme=viz.DARK)
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"page": 50}, "page is a number of pixels, at least 320"), ({"page": math.nan}, "page"),
+    ({"page": math.inf}, "page"), ({"font_size": 0}, "size is a number of pixels, more than 0"), ({"gap": -1}, "gap"),
+    ({"ink": "red"}, "ink has 'red'"), ({"ink": "#fff"}, "#rrggbb"), ({"roles": {"cell": "blue"}}, "roles has 'blue'"),
+    ({"magnitudes": ("#000000",)}, "two colours or more"),
+])
+def test_a_theme_that_cannot_be_drawn_is_refused_where_it_is_made(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        viz.set_theme(**changes)
+    assert viz.draw_graph(Value(2.0)).drawing.scene.theme == DEFAULT, "nothing was chosen"
+
+
+def test_fields_of_a_theme_have_types_and_are_given_once() -> None:
+    with pytest.raises(TypeError, match="page is a number of pixels; got '800'"):
+        Theme(page="800")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="font_size and size are the same"):
+        viz.set_theme(font_size=15, size=13)
+
+
+def test_all_pictures_fit_the_narrowest_page() -> None:
+    flow = viz.gradient_flow(last_loss("lstm", 12))
+    theme = Theme(page=320)
+    for draw in (viz.draw_unrolled, viz.draw_rolled, viz.draw_long):
+        scene = draw(flow, theme=theme).scene
+        assert scene is not None
+        assert scene.words
+
+
+@pytest.mark.parametrize("wrong", [(0, 0, None), (5, -5, None), (1, 2, 1.0), (-2, -1, 1.0), (-2, 0, math.nan),
+                                   (-2, 0, 0.0)])
+def test_a_scale_without_a_decade_or_an_anchor_is_refused(wrong: tuple[int, int, float | None]) -> None:
+    with pytest.raises(ValueError, match="Scale: "):
+        viz.Scale(*wrong)
+
+
+def test_a_dark_page_knows_every_colour_of_every_picture() -> None:
+    """But the ink that stands on colours: it is read on both."""
+    loss = nn.LSTM(3, 4, rng=0)(np.ones((6, 1, 3)))[1][0].sum()
+    recorder = viz.Recorder()
+    recorder(loss)
+    known = {*DEFAULT.colours.values(), "#111111", "#fefefe"}
+    for drawing in (recorder.draw(), viz.ways(loss).draw(), viz.compare_flow({"lstm": loss}).draw(),
+                    viz.draw_rolled(viz.gradient_flow(loss)), viz.draw_text(np.tril(np.ones((4, 4))), "abcde")):
+        assert set(re.findall("#[0-9a-f]{6}", drawing.svg)) <= known
+    assert not {"#111111", "#fefefe"} & set(DEFAULT.colours.values()), "what stands on colours is not turned around"

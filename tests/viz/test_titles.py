@@ -13,6 +13,7 @@ import pytest
 import viz
 from microgradrnn import Value, compile, nn
 from tests.viz.nets import all_losses, last_loss
+from viz.numbers import short
 from viz.render.drawing import Drawing
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -94,3 +95,15 @@ def test_a_result_that_cannot_be_drawn_is_shown_as_text() -> None:
         y = y * 1.0
     flow = viz.gradient_flow(y)
     assert flow._repr_mimebundle_() == {"text/plain": repr(flow)}
+
+
+@pytest.mark.parametrize("draw", [viz.draw_unrolled, viz.draw_rolled, viz.draw_long])
+def test_a_common_scale_says_the_norm_at_lag_0_of_the_net_that_is_drawn(draw: Callable[..., Drawing]) -> None:
+    flows = {name: viz.gradient_flow(last_loss(name) * factor) for name, factor in (("rnn", 1.0), ("lstm", 1000.0))}
+    scale = viz.common_scale(flows.values())
+    for flow in flows.values():
+        scene = draw(flow, scale=scale).scene
+        assert scene is not None
+        start = next(iter(viz.profiles(flow))).at(0)
+        assert start is not None
+        assert f"the norm at lag 0 ({short(start)})" in scene.words

@@ -595,3 +595,9 @@ def test_curves_are_measured_by_the_gradient_at_lag_0() -> None:
     for a, b in zip(*drawn, strict=True):
         places = [[p for route in routes for p in route.points()] for routes in (a, b)]
         np.testing.assert_allclose(*places, atol=1e-6)
+
+
+@pytest.mark.parametrize("lags", [-1, math.nan])
+def test_fewer_than_no_lags_are_refused(lags: Any) -> None:
+    with pytest.raises(ValueError, match="lags is how many steps back to draw, at least 0"):
+        viz.draw_ways(viz.ways(last_loss("rnn")), lags=lags)

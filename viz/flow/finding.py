@@ -68,6 +68,8 @@ def finding(flow: Flow, net: str = "") -> str:
                        f"{times(share)} that at its end{where}")
     if is_fed(flow, layer):
         return capital(f"{net}: {steps(lag)} back the gradient{at} is {times(share)} that at lag 0{where}{FED}")
+    if net == name_of(flow.graph) and " and " in net:  # several nets; the sentence is about one of them
+        net = one.path.split("/")[-1]
     return capital(f"{net} {kept(share, at)} over {steps(lag)}{where}")
 
 
@@ -222,5 +224,9 @@ def name_of(graph: nx.MultiDiGraph) -> str:
 
 
 def capital(words: str) -> str:
-    """The sentence with a capital letter; names that are not English words keep theirs."""
-    return words[:1].upper() + words[1:] if words.startswith(("the ", "a ", "an ")) else words
+    """The sentence with a capital letter; names keep theirs: a net may be called a.
+
+    >>> capital("the net keeps"), capital("a keeps")
+    ('The net keeps', 'a keeps')
+    """
+    return words[:1].upper() + words[1:] if words.startswith("the ") else words

@@ -27,8 +27,6 @@ from viz.graph.steps import need_alike, nothing_handed_on
 from viz.graph.timeline import timeline
 from viz.progress import progress
 
-LN10 = math.log(10)
-
 
 @dataclass(frozen=True)
 class StepJacobians(Drawable):

@@ -78,8 +78,8 @@ def draw_derivative(equations: HasEquations, *, name: str | None = None,
 
     >>> class Square:
     ...     forward, backward = [("y", "x²")], [("dx", "2 dy ⊙ x")]
-    >>> draw_derivative(Square(), name="a square").scene.title
-    'A square: 1 line, and 1 of its derivative'
+    >>> draw_derivative(Square(), name="the square").scene.title
+    'The square: 1 line, and 1 of its derivative'
     """
     theme = need_theme(theme)
     need("draw_derivative, name", name, (str, type(None)), "a name (text)")
@@ -281,7 +281,7 @@ class Derivation:
                     by = re.sub(r"_(\{[^}]*\}|\w)", "", " ⊙ ".join(factors)).strip("()")
                     does = f"multiplies the gradient of {state} by {by}" if by else f"hands on the gradient of {state}"
                     return capital(f"{name}: a step back {does}; no matrix is on that way" if name else
-                                   f"a step back {does}; no matrix is on that way")
+                                   f"A step back {does}; no matrix is on that way")
         n, m = len(self.forward), len(self.backward)
         said = (f"a step back sends the gradient of {' and '.join(before)} through a matrix"
                 if before and any("ᵀ" in right for _, right in self.backward) else

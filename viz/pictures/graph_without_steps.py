@@ -127,7 +127,7 @@ def without_steps(graph: nx.MultiDiGraph, flow: Flow | None, name: str | None,
     """Lay a graph without steps out. The labels are written under the leaves of a tree, in the order of making."""
     layer = as_layer(graph)
     cell = one_cell(graph, layer, [0])
-    tree = as_tree(graph, layer, cell)
+    tree = as_tree(cell)
     if tree is None:
         return in_ranks(graph, flow, name or result(graph), layer, cell, theme)
     return as_drawn(graph, flow, name or "tree", labels, layer, cell, tree, theme)
@@ -174,7 +174,7 @@ def named_weights(graph: nx.MultiDiGraph, cell: Cell) -> list[tuple[str, str]]:
 
 
 # ------------------------------------------------------------------------------------------------ trees
-def as_tree(graph: nx.MultiDiGraph, layer: Layer, cell: Cell) -> dict[str, str] | None:
+def as_tree(cell: Cell) -> dict[str, str] | None:
     """For each glyph, the node of the tree that it belongs to; None if the graph is no tree of hidden states.
 
     What only leads to one hidden state belongs to it; what comes after the last one is one node, "".

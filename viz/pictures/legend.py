@@ -47,6 +47,12 @@ def anchor_of(flow: Flow, layer: int | None = None) -> float | None:
     return profile.at(0) or None if profile is not None else None
 
 
+def own_scale(scale: Scale, flow: Flow | None) -> Scale:
+    """The scale for one net: the same decades, measured by its own gradient at lag 0."""
+    anchor = anchor_of(flow) if flow is not None and scale.anchor is not None else None
+    return scale if anchor is None else scale.anchored(anchor)
+
+
 def loss_of(flow: Flow) -> str:
     """What the gradient is the gradient of: ``L``, or ``L = sum`` where the node has no such symbol."""
     said = flow.graph.nodes[flow.root]

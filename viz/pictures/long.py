@@ -24,7 +24,7 @@ from viz.graph.steps import Layer, layers, no_steps, state_roles, unchanged
 from viz.graph.trace import traced
 from viz.layout.lanes import offsets
 from viz.numbers import short
-from viz.pictures.legend import anchor_of, loss_of, measured
+from viz.pictures.legend import anchor_of, loss_of, measured, own_scale
 from viz.pictures.row import STUB, Row, backwards, kinds
 from viz.render.drawing import Drawing
 from viz.scale import Scale
@@ -197,6 +197,7 @@ class Gradients:
         drawn = [x for lane in lanes for row in lane.rows for x in row.values.values() if x is not None]
         drawn += [g for lane in lanes for g in lane.row.norms()]
         states = [x for lane in lanes for row in lane.norms for x in row.values.values() if x is not None]
+        scale = None if scale is None else own_scale(scale, flow)
         anchor = anchor_of(flow) if scale is None else scale.anchor
         return cls(flow, scale or Scale.of(drawn, anchor=anchor), Scale.of(states, anchor=anchor, widest=330),
                    off_the_scale(drawn), any(row.label == CARRIED for lane in lanes for row in lane.rows))

@@ -9,6 +9,7 @@ from itertools import groupby
 import numpy as np
 
 from viz.errors import need
+from viz.flow.finding import capital, steps
 from viz.flow.recorder import Recorder
 from viz.layout.geometry import Point, Route
 from viz.render.drawing import Drawing
@@ -16,7 +17,7 @@ from viz.scale import Scale
 from viz.scene.chart import SMALL, Axis, Block, column, heading, legend, level_of
 from viz.scene.items import Area, Box, Item, Scene, Text, Wire, line, rectangle
 from viz.scene.wires import ALARM, ZERO, Look
-from viz.theme import LEVELS, Theme, mixed, need_theme
+from viz.theme import LEVELS, Theme, need_theme
 from viz.typography import widest
 
 HEIGHT, CARRY, GATES = 260.0, 70.0, 90.0
@@ -59,8 +60,8 @@ def draw_recording(recorder: Recorder, *, name: str | None = None, theme: Theme 
     if of.gates:
         blocks.append(gates(of, axis, theme))
     blocks.append(numbered(of.updates, axis, theme))
-    blank = ["Blank: at lag 0 the norm is exactly 0, as in a layer that reads backwards under the loss of the last "
-             "step, or not finite."] if np.isnan(left[:, 0]).any() else []
+    blank = ["Blank: the record does not reach so far back, the norm is NaN, or that at lag 0 is not finite or exactly "
+             "0, as in a layer that reads backwards under the loss of the last step."] if np.isnan(left).any() else []
     looks = {ZERO} if (left == 0).any() else set()
     looks |= {ALARM} if np.isinf(left).any() else set()
     blocks.append(legend(scale, "the norm at a lag, as a multiple of the norm at lag 0 of the same update", looks,
@@ -73,8 +74,9 @@ def draw_recording(recorder: Recorder, *, name: str | None = None, theme: Theme 
 def finding(of: Recorder, net: str) -> str:
     """What the recording shows: how far back the gradient reached at the first update, and at the last."""
     known = [(update, reach) for j, update in enumerate(of.updates) if (reach := of.horizon(j)) is not None]
+    strange = [update for update, start in zip(of.updates, of.norms[:, 0], strict=True) if not math.isfinite(start)]
     if not known:
-        said = f"{net}: no gradient starts at lag 0"
+        said = f"{net}: no {'finite ' * bool(strange)}gradient starts at lag 0"
     elif len(known) == 1 or known[0][1] == known[-1][1]:
         said = f"The gradient of {net} reaches {steps(known[-1][1])} back" + (
             f" at update {known[0][0]}" if len(known) == 1 else f", at update {known[0][0]} and at {known[-1][0]}")
@@ -82,12 +84,10 @@ def finding(of: Recorder, net: str) -> str:
         (first, before), (last, after) = known[0], known[-1]
         said = (f"The gradient of {net} reaches {steps(after)} back at update {last}; at update {first} it reached "
                 f"{before}")
-    return said[:1].upper() + said[1:] if said.startswith("the ") else said
-
-
-def steps(lag: int) -> str:
-    """So many steps, in words."""
-    return f"{lag} step{'s' * (lag != 1)}"
+    if known and strange:
+        said += f"; at lag 0 it is not finite at update {strange[0]}" + (
+            f" and at {len(strange) - 1} more" if len(strange) > 1 else "")
+    return capital(said)
 
 
 def summary(of: Recorder) -> str:
@@ -156,21 +156,21 @@ def horizon_line(points: Sequence[tuple[int, float]], axis: Axis) -> Route:
 
 def carry(shares: np.ndarray, axis: Axis, theme: Theme) -> Block:
     """The share of the carry, lag against update, from nothing to all of it in ten shades."""
-    ground, full, high = theme.tile, mixed(theme.roles["cell"], theme.ink, 0.45), CARRY / shares.shape[1]
+    high = CARRY / shares.shape[1]
     back = shares[:, 1:][~np.isnan(shares[:, 1:])]
     note = "the share of the carry in what came from the step after" + (
         f": median {np.median(back):.0%}" if back.size else "")
-    items: list[Item] = [Box(axis.left, 0, axis.width, CARRY, fill=ground)]
+    items: list[Item] = [Box(axis.left, 0, axis.width, CARRY, fill=theme.tile)]
     areas: dict[int, list[list[Point]]] = {}
     unit = axis.width / len(shares)
     for (j, lag), share in np.ndenumerate(shares):
         if not math.isnan(share):
             x, y = axis.left + j * unit, CARRY - (lag + 1) * high
             areas.setdefault(round(10 * share), []).append(rectangle(x, y, x + unit, y + high))
-    items += [Area(outlines, fill=mixed(ground, full, tenth / 10), crisp=True, key=("carry", tenth), note=note)
+    items += [Area(outlines, fill=theme.carried(tenth), crisp=True, key=("carry", tenth), note=note)
               for tenth, outlines in sorted(areas.items())]
     right = axis.left + axis.width + 10
-    items += [Box(right + 6 * tenth, 18, 6.2, 9, fill=mixed(ground, full, tenth / 10)) for tenth in range(11)]
+    items += [Box(right + 6 * tenth, 18, 6.2, 9, fill=theme.carried(tenth)) for tenth in range(11)]
     items += [Text(0, 22, "carry", SMALL, fill=theme.faint), Text(axis.left - 8, CARRY, "lag 0", SMALL, "end"),
               Text(axis.left - 8, 10, str(shares.shape[1] - 1), SMALL, "end"),
               Text(right, 11, "share carried", SMALL, fill=theme.faint), Text(right, 40, "0", SMALL),
@@ -191,6 +191,8 @@ def gates(of: Recorder, axis: Axis, theme: Theme) -> Block:
     for symbol, means in of.gates.items():
         colour = theme.colour(symbol, "gate") or theme.ink
         points = [(j, float(np.nanmean(row))) for j, row in enumerate(means) if not np.isnan(row).all()]
+        if not points:
+            continue
         (start, first), (_, last) = points[0], points[-1]
         route = Route((axis.left + start * unit, GATES * (1 - first)))
         for j, mean in points:

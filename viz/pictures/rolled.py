@@ -20,7 +20,7 @@ from viz.graph.steps import Edge, layers, no_steps, unchanged
 from viz.graph.trace import norm, trace
 from viz.layout.geometry import Route
 from viz.numbers import short
-from viz.pictures.legend import anchor_of, loss_of, measured
+from viz.pictures.legend import anchor_of, loss_of, measured, own_scale
 from viz.pictures.row import Row, Stroke, backwards, kinds
 from viz.render.drawing import Drawing
 from viz.scale import Scale
@@ -92,10 +92,11 @@ def _scene(graph: nx.MultiDiGraph, flow: Flow | None, steps: int, name: str, sca
              for layer, label in zip(found, labels, strict=True)]
     drawn = [g for loop in loops for g in (*loop.norms(), *(loop.row.norms() if steps else ()))]
     anchor = anchor_of(flow) if flow is not None else None
-    scale = scale or Scale.of(drawn, anchor=anchor)
+    scale = own_scale(scale, flow) if scale is not None else Scale.of(drawn, anchor=anchor)
     title = structure(graph, name) if flow is None else finding(flow, name)
-    summary = ("Rolled up: one cell for all steps of a layer. What it hands on goes round in a loop, through a box "
-               "that says how many steps later it is read.")
+    summary = "Rolled up: one cell for all steps of a layer."
+    if any(loop.pairs for loop in loops):
+        summary += " What it hands on goes round in a loop, through a box that says how many steps later it is read."
     stamps, margin = Stamps(), theme.margin
     pitch = max(loop.width for loop in loops)
     inner = theme.page - 2 * margin

@@ -48,7 +48,7 @@ def draw_text(
         ValueError: if sizes do not fit, or a step is not there.
 
     >>> draw_text(np.tril(np.ones((3, 3))), "abcd", name="GRU").scene.title
-    'Before “d”, GRU listens most to “a”, 3 characters back'
+    'Before “d”, GRU depends most on “a”, 3 characters back'
     """
     theme = need_theme(theme)
     tokens, C = checked("draw_text", strengths, words)
@@ -106,7 +106,7 @@ def listens(tokens: Sequence[str], C: np.ndarray, t: int, net: str) -> str:
         return f"{before}, {net} listens to nothing: all strengths are exactly zero"
     back = t + 1 - most
     place = f"{back} {kind(tokens)}{'s' * (back > 1)} back" if back > 0 else f"{-back} ahead" if back else "the answer"
-    return f"{before}, {net} listens most to {quoted(tokens[most])}, {place}"
+    return f"{before}, {net} depends most on {quoted(tokens[most])}, {place}"
 
 
 def span(row: np.ndarray, t: int) -> int | None:

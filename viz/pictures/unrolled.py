@@ -23,7 +23,7 @@ from viz.layout.lanes import Net, pitch_of
 from viz.layout.lanes import net as net_of
 from viz.pictures.conveyor import Painter
 from viz.pictures.graph_without_steps import GraphWithoutSteps, without_steps
-from viz.pictures.legend import anchor_of, flow_legend
+from viz.pictures.legend import anchor_of, flow_legend, own_scale
 from viz.render.drawing import Drawing
 from viz.scale import Scale
 from viz.scene.chart import column, heading
@@ -153,11 +153,12 @@ def stacked(blocks: Sequence[Net | GraphWithoutSteps], scale: Scale | None, them
     """Nets one above another, under one title and one legend; equal steps of all nets stand in one column."""
     flow = next((one.flow for one in blocks if one.flow is not None), None)
     scale = scale or scale_of(blocks)
+    scale = own_scale(scale, flow) if len(blocks) == 1 else scale
     nets = [one for one in blocks if isinstance(one, Net)]
     pitch = max((pitch_of(one.lanes, theme) for one in nets), default=0.0)
     stamps, room = Stamps(), theme.page - 2 * theme.margin
     named = len(blocks) > 1
-    painters = [Painter(one, pitch, own_scale(one, scale), theme, stamps, named) if isinstance(one, Net) else one
+    painters = [Painter(one, pitch, own_scale(scale, one.flow), theme, stamps, named) if isinstance(one, Net) else one
                 for one in blocks]
     painted = [one.paint() if isinstance(one, Painter) else one.paint(scale, theme) for one in painters]
     title, what = said(blocks, name)
@@ -197,9 +198,3 @@ def scale_of(blocks: Sequence[Net | GraphWithoutSteps]) -> Scale:
         return Scale.of(g for one in blocks for g in one.norms())
     ratios = [g / anchor for one, anchor in zip(blocks, anchors, strict=True) if anchor for g in one.norms()]
     return Scale.of(ratios, anchor=1.0).anchored(anchors[0] or 1.0)
-
-
-def own_scale(one: Net, scale: Scale) -> Scale:
-    """The scale of one net: the same decades, measured by its own gradient at lag 0."""
-    anchor = anchor_of(one.flow) if one.flow is not None and scale.anchor is not None else None
-    return scale if anchor is None else scale.anchored(anchor)

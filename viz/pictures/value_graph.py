@@ -8,7 +8,7 @@ from typing import Any
 
 import networkx as nx
 
-from viz.flow.finding import finding
+from viz.flow.finding import capital, finding
 from viz.flow.messages import Flow
 from viz.graph.steps import recurrent
 from viz.numbers import decimals, short
@@ -98,11 +98,6 @@ def discovery(graph: nx.MultiDiGraph, gradients: Mapping[str, float], name: str 
         return capital(f"{root}: {folded} nodes in {len(graph)} boxes")
     return capital(f"{root} is computed from {len(given)} value{'s' * (len(given) != 1)} in {n} "
                    f"operation{'s' * (n != 1)}")
-
-
-def capital(words: str) -> str:
-    """The sentence with a capital letter; symbols keep theirs."""
-    return words[:1].upper() + words[1:] if words.startswith("the ") else words
 
 
 def picture(graph: nx.MultiDiGraph, flow: Flow | None, rankdir: str, theme: Theme, name: str | None = None) -> Drawing:

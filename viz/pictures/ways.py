@@ -75,6 +75,8 @@ def draw_ways(
     '6 steps back, 72 % of ∂L/∂c never left the carry'
     """
     theme = need_theme(theme)
+    if not lags >= 0:
+        raise ValueError(f"draw_ways: lags is how many steps back to draw, at least 0; got {lags!r}")
     given = dict(ways) if isinstance(ways, Mapping) else {"": ways}
     for one in given.values():
         need("draw_ways", one, Ways, "what viz.ways(loss) returns, or a dict of them by the name of the net")

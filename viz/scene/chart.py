@@ -463,9 +463,9 @@ def stretches(shares: Sequence[dict[str, float]]) -> list[list[int]]:
 
 
 def ink_on(colour: str) -> str:
-    """Black or white, whichever can be read on the colour.
+    """Black or white, whichever can be read on the colour; not the white of paper, which dark pages show dark.
 
     >>> ink_on("#fee838"), ink_on("#00224e")
-    ('#111111', '#ffffff')
+    ('#111111', '#fefefe')
     """
-    return max(("#111111", "#ffffff"), key=lambda ink: contrast(ink, colour))
+    return max(("#111111", "#fefefe"), key=lambda ink: contrast(ink, colour))
