@@ -270,7 +270,8 @@ class Flow(Drawable):
         if state is None:  # a single step hands nothing on: then marks must do
             found = [name for role in ("hidden", "cell") for name in symbols or said if roles[name] == role]
             found = found or list(symbols)
-            found = [name for name in found if name in layer.steps[layer.order[-1]]] or found  # one with a lag 0
+            alike = [name for name in found if roles.get(name) == roles.get(found[-1])]
+            found = [name for name in alike if name in layer.steps[layer.order[-1]]] or found  # one with a lag 0
         else:
             found = [name for key in ("name", "symbol", "role") for name in said if said[name].get(key) == state]
             found += [name for name in found if name in symbols]
