@@ -234,6 +234,6 @@ def test_errors_of_the_function_itself_are_shown_whole(nets: Path) -> None:
 def test_it_runs_as_a_command(nets: Path) -> None:
     run = subprocess.run([sys.executable, "-m", "viz", "my_nets:loss", "--out", "x.svg"], cwd=nets, text=True,
                          capture_output=True, env=None, check=False)
-    assert (run.returncode, run.stdout[:22], run.stderr) == (0, "written: x.svg (draw, ", "")
+    assert (run.returncode, run.stdout[:23], run.stderr) == (0, "written: x.svg (graph, ", "")
     run = subprocess.run([sys.executable, "-m", "viz", "--help"], text=True, capture_output=True, check=True)
     assert "--fold" in run.stdout
