@@ -9,7 +9,7 @@ import networkx as nx
 import numpy as np
 
 from viz.flow.compare import fed_states
-from viz.flow.messages import Flow, Profile
+from viz.flow.messages import Flow, Profile, profiles
 from viz.flow.ragged import own_lags
 from viz.graph.labels import labelled
 from viz.graph.steps import layers, recurrent
@@ -53,7 +53,7 @@ def finding(flow: Flow, net: str = "") -> str:
     lag = furthest(flow, layer, profile)
     start, end = profile.at(0), profile.at(lag)
     if start is None or end is None or not math.isfinite(start):
-        return capital(f"{net}: no finite gradient starts at the last step{where}")
+        return capital(f"{net}: no finite gradient starts at {profile.state} at the last step{where}")
     if start == 0:
         first = next((j for j, g in zip(profile.lags, profile.norms, strict=True) if g), None)
         return capital(f"{net}: no gradient arrives at {profile.state}{where}" if first is None else
@@ -112,13 +112,19 @@ def main_layer(flow: Flow) -> int:
 
 
 def main_profile(flow: Flow, layer: int = -1) -> Profile | None:
-    """The profile of the state of a layer that a picture is about, the cell state if there is one; None without."""
+    """The profile of the state of a layer that a picture is about, the cell state if there is one; None without.
+
+    If no gradient starts at that state at lag 0, it is the first state at which one does.
+    """
     known = PROFILES.setdefault(flow, {})
     if layer not in known:
         try:
-            known[layer] = flow.profile(layer=layer)
+            found = flow.profile(layer=layer)
         except ValueError:  # there are no time steps, no states, or other ones at each step
             known[layer] = None
+        else:
+            starts = found if found.at(0) else next((one for one in profiles(flow, layer) if one.at(0)), found)
+            known[layer] = starts
     return known[layer]
 
 
