@@ -14,6 +14,16 @@ def scene_of(drawing: Drawing) -> Scene:
     return drawing.scene
 
 
+def words(drawing: Drawing) -> list[str]:
+    """Everything that is written."""
+    return scene_of(drawing).words.split("\n")
+
+
+def keyed(drawing: Drawing, kind: str) -> dict[Any, Any]:
+    """The items of one kind, by the rest of their keys."""
+    return {item.key[1:]: item for item, _, _ in scene_of(drawing).keyed(kind)}  # type: ignore[index]
+
+
 def data(scene: Scene, kind: str) -> dict[Any, float | None]:
     """The numbers shown by items of a kind, by the rest of their keys; where two share a key, the last counts."""
     return {item.key[1:]: item.datum for item, _, _ in scene.keyed(kind)}  # type: ignore[index]

@@ -19,6 +19,7 @@ import viz
 from microgradrnn import Tensor, Value, mark, nn, scope
 from tests.viz.legible import faults
 from tests.viz.nets import CELLS, all_losses, last_loss, own_cell, two_layers
+from tests.viz.scenes import keyed, words
 from tests.viz.svgs import of, pointing, wording
 from viz.graph.cells import one_cell
 from viz.graph.steps import layers
@@ -34,18 +35,6 @@ HOSTILE = ["</svg><script>alert(1)</script>", '"quoted" & \'single\'', "back\\sl
 
 def parsed(drawing: viz.Drawing) -> ET.Element:
     return ET.fromstring(drawing.svg)
-
-
-def words(drawing: viz.Drawing) -> list[str]:
-    """Everything that is written."""
-    assert drawing.scene is not None
-    return drawing.scene.words.split("\n")
-
-
-def keyed(drawing: viz.Drawing, kind: str) -> dict[Any, Any]:
-    """The items of one kind, by the rest of their keys."""
-    assert drawing.scene is not None
-    return {item.key[1:]: item for item, _, _ in drawing.scene.keyed(kind)}  # type: ignore[index]
 
 
 @pytest.mark.parametrize("name", CELLS)

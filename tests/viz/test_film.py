@@ -18,6 +18,7 @@ import viz
 from microgradrnn import Tensor, Value, grad, mark, scope
 from microgradrnn.nn import scalar
 from tests.viz.nets import last_loss
+from tests.viz.scenes import keyed, words
 from tests.viz.svgs import pointing
 from viz.pictures.film import ARRIVAL, MOST, STOPS
 
@@ -32,18 +33,6 @@ def scalar_rnn(T: int = 3) -> tuple[Value, list[Value]]:
         with scope("rnn", step=t):
             h = mark((w * h + u * (0.5 + t)).tanh(), "h", role="hidden")
     return h, leaves
-
-
-def words(drawing: viz.Drawing) -> list[str]:
-    """Everything that is written."""
-    assert drawing.scene is not None
-    return drawing.scene.words.split("\n")
-
-
-def keyed(drawing: viz.Drawing, kind: str) -> dict[Any, Any]:
-    """The items of one kind, by the rest of their keys."""
-    assert drawing.scene is not None
-    return {item.key[1:]: item for item, _, _ in drawing.scene.keyed(kind)}  # type: ignore[index]
 
 
 def story(drawing: viz.Drawing) -> list[str]:
