@@ -123,9 +123,9 @@ class Pass:
 def turn_round(graph: nx.MultiDiGraph, before: Pass, after: Pass) -> None:
     """Give the second of two loops its first step, if it runs backwards over the steps of the first.
 
-    If one loop takes the steps 0, 1, 2 and the next one 2, 1, 0, two steps in a row have the number 2 and look like
-    one. That step has more nodes than step 1. The additional nodes belong to the second loop, if its step 1 has nodes
-    of the same kinds.
+    Suppose the first loop takes the steps 0, 1, 2 and the second one 2, 1, 0. Then step 2 comes twice in a row, and the
+    two look like a single step, which has more nodes than step 1. The additional nodes belong to the second loop, if
+    its step 1 has nodes of the same kinds.
     """
     if len(before.steps) < 2:
         return
