@@ -11,10 +11,15 @@ from microgradrnn.nn.cells import (
     GRUCell,
     IRNNCell,
     JordanCell,
+    LayerNormLSTMCell,
     LSTMCell,
     MGUCell,
+    PeepholeLSTMCell,
+    RecurrentDropoutLSTMCell,
     RNNCell,
     UpdateGateLSTMCell,
+    VariationalDropout,
+    Zoneout,
 )
 from microgradrnn.nn.compiling import compiling, explain
 from microgradrnn.nn.layers import Embedding, Linear
@@ -33,8 +38,9 @@ from microgradrnn.nn.unroll import unroll
 __all__ = [
     "GRU", "IRNN", "LSTM", "MGU", "MLP", "RNN", "AdditiveCell", "BCEWithLogitsLoss", "CarouselLSTMCell", "Cell",
     "CoupledLSTMCell", "CrossEntropyLoss", "Dropout", "Embedding", "EncoderDecoder", "GRUCell", "IRNNCell",
-    "JordanCell", "LSTMCell", "Layer", "LayerNorm", "Linear", "MGUCell", "MSELoss", "Module", "NLLLoss", "Neuron",
-    "Parameter", "RNNCell", "ReLU", "Recurrent", "Sequential", "Sigmoid", "Tanh", "TreeCell", "UpdateGateLSTMCell",
+    "JordanCell", "LSTMCell", "Layer", "LayerNorm", "LayerNormLSTMCell", "Linear", "MGUCell", "MSELoss", "Module",
+    "NLLLoss", "Neuron", "Parameter", "PeepholeLSTMCell", "RNNCell", "ReLU", "Recurrent", "RecurrentDropoutLSTMCell",
+    "Sequential", "Sigmoid", "Tanh", "TreeCell", "UpdateGateLSTMCell", "VariationalDropout", "Zoneout",
     "binary_cross_entropy", "compiling", "cross_entropy", "detach", "explain", "generate", "init", "last_step",
     "mean_over_steps", "mse", "nll", "one_to_many", "recurse", "sample", "scalar", "unroll",
 ]

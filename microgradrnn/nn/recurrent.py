@@ -203,17 +203,13 @@ class OneKind(Recurrent):
         need_sizes(type(self).__name__, num_layers=num_layers)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bidirectional = bidirectional
-        D, H, rng = input_size, hidden_size, as_rng(rng)
-
-        def cell(D: int) -> Cell:
-            return type(self).cell_type(D, H, rng=rng, **options)
-
-        built: list[Any] = []
+        D, rng, built = input_size, as_rng(rng), []
         for _ in range(num_layers):
-            built.append((cell(D), cell(D)) if bidirectional else cell(D))
-            D = 2 * H if bidirectional else H
+            cells = [type(self).cell_type(D, hidden_size, rng=rng, **options) for _ in range(1 + bidirectional)]
+            built.append((cells[0], cells[1]) if bidirectional else cells[0])
+            D = sum(cell.state_sizes[0] for cell in cells)
         super().__init__(*built, dropout=dropout, batch_first=batch_first)
-        self.bias: bool = next(self.cells())[2].bias
+        self.bias: bool = cells[0].bias
 
 
 class RNN(OneKind):
