@@ -32,7 +32,7 @@ from microgradrnn.nn.recurrent import GRU, IRNN, LSTM, MGU, RNN, Recurrent
 from microgradrnn.nn.scalar import MLP, Layer, Neuron
 from microgradrnn.nn.sequential import Dropout, ReLU, Sequential, Sigmoid, Tanh
 from microgradrnn.nn.tree import TreeCell, recurse
-from microgradrnn.nn.truncate import detach
+from microgradrnn.nn.truncate import detach, sliding
 from microgradrnn.nn.unroll import unroll
 
 __all__ = [
@@ -42,7 +42,8 @@ __all__ = [
     "NLLLoss", "Neuron", "Parameter", "PeepholeLSTMCell", "RNNCell", "ReLU", "Recurrent", "RecurrentDropoutLSTMCell",
     "Sequential", "Sigmoid", "Tanh", "TreeCell", "UpdateGateLSTMCell", "VariationalDropout", "Zoneout",
     "binary_cross_entropy", "compiling", "cross_entropy", "detach", "explain", "generate", "init", "last_step",
-    "mean_over_steps", "mse", "nll", "one_to_many", "recurse", "sample", "scalar", "unroll",
+    "mean_over_steps", "mse", "nll", "one_to_many", "recurse", "sample", "scalar",
+    "sliding", "unroll",
 ]
 
 if not TYPE_CHECKING:  # else nothing would be checked
