@@ -477,8 +477,8 @@ def test_the_example_worked_by_hand_comes_out() -> None:
 def test_the_picture_names_every_class_and_its_bands_fill_the_column(by: str) -> None:
     found = viz.ways(loss_of(unrolled("lstm", 12)[0]), by=by)
     drawing = found.draw(name="a < b")
-    assert "a &lt; b" in drawing.svg
     scene = scene_of(drawing)
+    assert "a < b" in scene.title
     words = scene.words
     for symbol in ("i", "f", "g", "o") if by in ("first", "last") else ():
         assert f"{found.colours[symbol][1]} {symbol}" in words
@@ -503,7 +503,7 @@ def test_the_picture_says_zero_and_infinity_as_they_are() -> None:
     assert gaps["", 4] == 0
     assert math.isnan(gaps["", 2] or 0.0)
     assert "!" in scene.words.split("\n")
-    assert "nan" not in drawing.svg
+    assert "nan" not in scene.words.lower()
     with pytest.raises(ValueError, match="nothing to draw"):
         viz.draw_ways({})
 
