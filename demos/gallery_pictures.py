@@ -156,7 +156,7 @@ UNROLLED = [
     *unrolled_pair("RNN", "h"), *unrolled_pair("LSTM", "c"), *unrolled_pair("GRU", "h"),
     Entry("stacked", "Stacked layers", "Two layers: each step of the upper one reads the lower one at the same "
           "step.", """
-          hs, state = nn.LSTM(3, 4, layers=2, rng=0)(np.random.default_rng(1).standard_normal((5, 1, 3)))
+          hs, state = nn.LSTM(3, 4, num_layers=2, rng=0)(np.random.default_rng(1).standard_normal((5, 1, 3)))
           viz.draw_unrolled(hs[-1].sum())
           """, 'assert picture.svg.count("layer") >= 2'),
     Entry("bidirectional", "Both directions",

@@ -428,7 +428,7 @@ def to_torch_state_dict(layer: Module) -> dict[str, np.ndarray]:
             theirs[f"bias_ih_{suffix}"] = np.array(cell.b.data)
             second = theirs[f"bias_hh_{suffix}"] = np.zeros_like(cell.b.data)
             if isinstance(cell, GRUCell) and cell.b_n is not None:
-                second[2 * cell.H :] = cell.b_n.data
+                second[2 * cell.hidden_size :] = cell.b_n.data
     return theirs
 
 
@@ -444,8 +444,8 @@ def from_torch(layer: Module, arrays: Mapping[str, np.ndarray]) -> list[tuple[An
         if cell.b is not None:
             first, second = arrays[f"bias_ih_{suffix}"], np.array(arrays[f"bias_hh_{suffix}"])
             if isinstance(cell, GRUCell):
-                ours.append((cell.b_n, second[2 * cell.H :].copy()))
-                second[2 * cell.H :] = 0
+                ours.append((cell.b_n, second[2 * cell.hidden_size :].copy()))
+                second[2 * cell.hidden_size :] = 0
             ours.append((cell.b, first + second))
     return ours
 

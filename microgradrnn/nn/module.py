@@ -24,6 +24,7 @@ HINTS = {
     "register_parameter": "assign the nn.Parameter to an attribute",
     **dict.fromkeys(("weight", "weight_ih", "weight_hh"), "U reads the input, W the state, V writes the output, and E "
                     "holds the rows of an Embedding; see named_parameters()"),
+    "bias": "a Linear's bias is d, a cell's b; see named_parameters()",
     **dict.fromkeys(("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"), "a layer has cells with U, W and b; "
                     "microgradrnn.io brings weights from PyTorch and back"),
     **dict.fromkeys(("modules", "children", "named_modules"), "look at vars(module), or named_parameters()"),

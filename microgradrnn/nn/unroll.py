@@ -61,11 +61,12 @@ def unroll(
     (True, 0.0)
     """
     if isinstance(cell, type):
-        raise TypeError(f"unroll: got the class {cell.__name__}, not a cell; make one, as in nn.RNNCell(D, H)")
+        raise TypeError(f"unroll: got the class {cell.__name__}, not a cell; make one, as in nn.RNNCell(3, 5)")
     if isinstance(cell, Cell):
         xs = as_array(xs, "unroll")
         if len(xs.shape) != 3:
-            raise ValueError(f"unroll: expected xs of shape (T, B, {cell.D}), got {xs.shape}{input_hint(xs, cell.D)}")
+            D = cell.input_size
+            raise ValueError(f"unroll: expected xs of shape (T, B, {D}), got {xs.shape}{input_hint(xs, D)}")
     T = len(xs)
     if T == 0:
         raise ValueError("unroll: the sequence is empty (time is the first axis)")
@@ -221,7 +222,8 @@ def mask(lengths: Any, T: int, B: int) -> np.ndarray:
     """
     n = np.asarray(plain(lengths))
     if n.shape != (B,) or n.dtype.kind not in "iu":
-        hint = f"; xs is ({T}, {B}, ...): time comes first, then the batch" if n.shape == (T,) else ""
+        hint = f"; there are {T} steps and {B} sequences (time comes first, unless a layer has batch_first=True)"
+        hint *= n.shape == (T,)
         raise ValueError(f"lengths: expected {B} integers, one a sequence, got {n.dtype} of shape {n.shape}{hint}")
     if n.min() < 1 or n.max() > T:
         raise ValueError(f"lengths: must lie in 1..{T}, the number of steps, got {n.min()}..{n.max()}")

@@ -83,7 +83,7 @@ def cell_case(name: str, cell: Any, batch: int = B) -> Case:
     rng = np.random.default_rng(len(name))
     state = [rng.normal(size=(batch, cell.state_size)) for _ in cell.state]
     names = [f"{part}_prev" for part in cell.state]
-    return Case(name, step, (rng.normal(size=(batch, cell.D)), *state), ("x", *names))
+    return Case(name, step, (rng.normal(size=(batch, cell.input_size)), *state), ("x", *names))
 
 
 # ------------------------------------------------------------------------------------------- all other operations

@@ -92,7 +92,7 @@ def first_step(cell: Any, dtype: Any = float) -> tuple[Cell, Any, Any]:
     """A cell as a step, an input, and a state."""
     n, size = len(cell.state), cell.state_size
     parts = [np.zeros((B, size), dtype) for _ in range(n)]
-    return cell, np.zeros((B, cell.D), dtype), tuple(parts) if n > 1 else parts[0]
+    return cell, np.zeros((B, cell.input_size), dtype), tuple(parts) if n > 1 else parts[0]
 
 
 def assert_equal(ours: dict[str, Any], theirs: dict[str, Any], rel: float = 1e-12) -> None:

@@ -71,7 +71,7 @@ def one_step(cell: Any, batch: int = B) -> tuple[Callable[..., Any], list[np.nda
         return next_state(z, state if len(state) > 1 else state[0])
 
     random = np.random.default_rng(1)
-    arrays = [random.standard_normal((batch, n)) for n in (cell.D, *[cell.state_size] * len(cell.state))]
+    arrays = [random.standard_normal((batch, n)) for n in (cell.input_size, *[cell.state_size] * len(cell.state))]
     return step, arrays, ["x", *cell.state]
 
 

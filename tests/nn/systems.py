@@ -83,7 +83,7 @@ def assert_gradients(cell: Any, step: Callable[..., Any], T: int, rel: float = 1
     rng = np.random.default_rng(T)
     parts = len(cell.state)
     H = cell.state_size
-    xs = rng.standard_normal((T, B, cell.D))
+    xs = rng.standard_normal((T, B, cell.input_size))
     initial = [0.5 * rng.standard_normal((B, H)) for _ in range(parts)]
     y = rng.integers(0, K, (T, B))
     head = nn.Linear(H, K, rng=7)

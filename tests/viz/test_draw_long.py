@@ -356,7 +356,7 @@ def spans(drawing: viz.Drawing, name: str) -> list[tuple[float, float]]:
 
 
 def translation(T: int, U: int, layers: int = 1) -> Any:
-    net = nn.EncoderDecoder(nn.LSTM(4, 6, layers=layers, rng=0), nn.LSTM(4, 6, layers=layers, rng=1),
+    net = nn.EncoderDecoder(nn.LSTM(4, 6, num_layers=layers, rng=0), nn.LSTM(4, 6, num_layers=layers, rng=1),
                             nn.Embedding(9, 4, rng=2), nn.Embedding(7, 4, rng=3), nn.Linear(6, 7, rng=4), start=0)
     target = np.ones((U, 2), dtype=int)
     return nn.cross_entropy(net(np.ones((T, 2), dtype=int), target), target)

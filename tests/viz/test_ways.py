@@ -73,7 +73,7 @@ def test_the_classes_add_up_to_the_gradient(name: str, by: str) -> None:
 @pytest.mark.parametrize("by", RULES)
 @pytest.mark.parametrize("net", [nn.LSTM, nn.GRU, nn.MGU, nn.RNN])
 def test_the_classes_add_up_in_every_layer_of_a_stack_and_in_both_directions(net: Any, by: str) -> None:
-    hs, _ = net(3, 4, layers=2, bidirectional=True, rng=0)(np.random.default_rng(1).standard_normal((6, 2, 3)))
+    hs, _ = net(3, 4, num_layers=2, bidirectional=True, rng=0)(np.random.default_rng(1).standard_normal((6, 2, 3)))
     root = loss_of(hs)
     for layer in range(4):
         found = viz.ways(root, by=by, layer=layer)

@@ -26,7 +26,7 @@ class Cell(Module):
     A cell of your own sets `blocks` and `name`, and defines `step`.
 
     Args:
-        D, H: lengths of the input and of the state.
+        input_size, hidden_size: D and H of the equations, the lengths of the input and of the state.
         bias: False leaves b out.
         rng: a seed or a `numpy.random.Generator`.
         dtype: of the parameters.
@@ -44,10 +44,13 @@ class Cell(Module):
     name: str
     state: tuple[str, ...] = ("h",)
 
-    def __init__(self, D: int, H: int, *, bias: bool = True, rng: Rng = None, dtype: Any = np.float64) -> None:
-        need_sizes(type(self).__name__, D=D, H=H)
+    def __init__(
+        self, input_size: int, hidden_size: int, *, bias: bool = True, rng: Rng = None, dtype: Any = np.float64
+    ) -> None:
+        need_sizes(type(self).__name__, input_size=input_size, hidden_size=hidden_size)
         rng = as_rng(rng)
-        self.D, self.H = D, H
+        self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
+        D, H = input_size, hidden_size
         n = self.blocks
         self.U = Parameter(uniform(rng, (D, n * H), H, dtype), symbol="U")
         self.W = Parameter(uniform(rng, (H, n * H), H, dtype), symbol="W")
@@ -99,7 +102,7 @@ class Cell(Module):
     @property
     def state_size(self) -> int:
         """The length of each part of the state."""
-        return self.H
+        return self.hidden_size
 
     def prepare(self, x: Any) -> tuple[Any, Step]:
         """The net input from x, for one step (B, D) or all of them (T, B, D), and the step that uses it."""
@@ -114,8 +117,8 @@ class Cell(Module):
         with scope(self.name):
             z, step = self.prepare(x)
             if len(x.shape) != 2:
-                raise ValueError(f"{type(self).__name__}: a call is one step, x of shape (B, {self.D}), got {x.shape}; "
-                                 "nn.unroll(cell, xs) runs it over a sequence")
+                raise ValueError(f"{type(self).__name__}: a call is one step, x of shape (B, {self.input_size}), got "
+                                 f"{x.shape}; nn.unroll(cell, xs) runs it over a sequence")
             B = x.shape[-2]
             return step(z, self.initial_state(B) if state is None else self.check_state(state, B))
 
@@ -138,10 +141,10 @@ class Cell(Module):
 
     def _check_input(self, x: Any) -> None:
         shape = getattr(x, "shape", None)
-        if shape is None or len(shape) not in (2, 3) or shape[-1] != self.D:
+        if shape is None or len(shape) not in (2, 3) or shape[-1] != self.input_size:
             raise ValueError(
-                f"{type(self).__name__}: expected x of shape (B, {self.D}) or (T, B, {self.D}), got "
-                f"{shape if shape is not None else type(x).__name__}{input_hint(x, self.D)}"
+                f"{type(self).__name__}: expected x of shape (B, {self.input_size}) or (T, B, {self.input_size}), got "
+                f"{shape if shape is not None else type(x).__name__}{input_hint(x, self.input_size)}"
             )
 
 

@@ -24,7 +24,7 @@ class GRUCell(Cell):
         h = z ⊙ h + (1 - z) ⊙ n                     z is how much is kept
 
     Args:
-        D, H: lengths of the input and of the state.
+        input_size, hidden_size: D and H of the equations, the lengths of the input and of the state.
         reset: does the reset gate act before or after the recurrent product?
         bias: False leaves b and b_n out.
         rng: a seed or a `numpy.random.Generator`.
@@ -39,13 +39,15 @@ class GRUCell(Cell):
     name = "gru"
 
     def __init__(
-        self, D: int, H: int, *, reset: str = "before", bias: bool = True, rng: Rng = None, dtype: Any = np.float64
-    ) -> None:
+        self, input_size: int, hidden_size: int, *, reset: str = "before", bias: bool = True, rng: Rng = None,
+        dtype: Any = np.float64,
+    ) -> None:  # fmt: skip
         if reset not in ("before", "after"):
             raise ValueError(f"GRUCell: reset is 'before' or 'after' (the recurrent product), got {reset!r}")
         rng = as_rng(rng)
-        super().__init__(D, H, bias=bias, rng=rng, dtype=dtype)
+        super().__init__(input_size, hidden_size, bias=bias, rng=rng, dtype=dtype)
         self.reset = reset
+        H = hidden_size
         self.b_n = Parameter(uniform(rng, (H,), H, dtype), symbol="b_n") if bias and reset == "after" else None
 
     @classmethod
@@ -60,21 +62,21 @@ class GRUCell(Cell):
         """The net input from x; for reset="before" also the blocks of W, cut once and not at every step."""
         z, step = super().prepare(x)
         if self.reset == "before":
-            W_rz, W_n = split(self.W, [2 * self.H], axis=1)
+            W_rz, W_n = split(self.W, [2 * self.hidden_size], axis=1)
             step = partial(self.step_before, mark(W_rz, "W_rz"), mark(W_n, "W_n"))
         return z, step
 
     def step_before(self, W_rz: Any, W_n: Any, z: Any, h: Any) -> Any:
         """h_t from the net input and h_{t-1}, with the reset before the product."""
-        z_rz, z_n = split(z, [2 * self.H], axis=-1)
+        z_rz, z_n = split(z, [2 * self.hidden_size], axis=-1)
         r, z = self.gates(affine(h, W_rz, z_rz))
         n = mark(tanh(affine(r * h, W_n, z_n)), "n", role="candidate")
         return mark(z * h + (1 - z) * n, "h", role="hidden")
 
     def step(self, z: Any, h: Any) -> Any:
         """h_t from the net input and h_{t-1}, with the reset after the product."""
-        z_rz, z_n = split(z, [2 * self.H], axis=-1)
-        hW_rz, hW_n = split(h @ self.W, [2 * self.H], axis=-1)
+        z_rz, z_n = split(z, [2 * self.hidden_size], axis=-1)
+        hW_rz, hW_n = split(h @ self.W, [2 * self.hidden_size], axis=-1)
         r, z = self.gates(z_rz + hW_rz)
         n = mark(tanh(z_n + r * (hW_n if self.b_n is None else hW_n + self.b_n)), "n", role="candidate")
         return mark(z * h + (1 - z) * n, "h", role="hidden")
@@ -95,7 +97,7 @@ class MGUCell(Cell):
     One gate does both: it is a GRU with r = f and z = 1 - f. Here f is how much is *replaced*.
 
     Args:
-        D, H: lengths of the input and of the state.
+        input_size, hidden_size: D and H of the equations, the lengths of the input and of the state.
         options: bias, rng and dtype, as for the other cells.
 
     >>> import numpy as np

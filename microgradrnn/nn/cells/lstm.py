@@ -22,7 +22,7 @@ class LSTMCell(Cell):
     The state is the pair (h, c). Along c alone, ∂c_t/∂c_{t-1} = f_t.
 
     Args:
-        D, H: lengths of the input and of the state.
+        input_size, hidden_size: D and H of the equations, the lengths of the input and of the state.
         forget_bias: where the forget gate's bias starts; 1 keeps σ(1) = 73 % of c a step.
         activation: of the candidate g and of the read-out of c: ``"tanh"``, ``"relu"``, or any function of a Tensor.
         options: bias, rng and dtype, as for the other cells.
@@ -38,16 +38,17 @@ class LSTMCell(Cell):
     state = ("h", "c")
 
     def __init__(
-        self, D: int, H: int, *, forget_bias: float = 1.0, activation: Activation = "tanh", **options: Any
-    ) -> None:
-        super().__init__(D, H, **options)
+        self, input_size: int, hidden_size: int, *, forget_bias: float = 1.0, activation: Activation = "tanh",
+        **options: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(input_size, hidden_size, **options)
         self.activation = as_function(activation, type(self).__name__)
         if self.b is None and forget_bias != 1.0:
             raise ValueError(f"{type(self).__name__}: forget_bias={forget_bias!r} is where the bias of the forget gate "
                              "starts, and bias=False leaves the biases out; give one of the two")
         if self.b is not None:
             b = np.array(self.b.data)
-            b[H : 2 * H] = forget_bias
+            b[hidden_size : 2 * hidden_size] = forget_bias
             self.b.data = b
 
     def initial_state(self, B: int) -> Any:
@@ -109,7 +110,7 @@ class CarouselLSTMCell(LSTMCell):
     The "constant error carousel": along c alone, ∂c_t/∂c_{t-1} = 1, for any number of steps.
 
     Args:
-        D, H: lengths of the input and of the state.
+        input_size, hidden_size: D and H of the equations, the lengths of the input and of the state.
         activation: of the candidate g and of the read-out of c: ``"tanh"``, ``"relu"``, or any function of a Tensor.
         options: bias, rng and dtype, as for the other cells.
 
@@ -121,8 +122,8 @@ class CarouselLSTMCell(LSTMCell):
 
     blocks = 3
 
-    def __init__(self, D: int, H: int, *, activation: Activation = "tanh", **options: Any) -> None:
-        Cell.__init__(self, D, H, **options)
+    def __init__(self, input_size: int, hidden_size: int, *, activation: Activation = "tanh", **options: Any) -> None:
+        Cell.__init__(self, input_size, hidden_size, **options)
         self.activation = as_function(activation, "CarouselLSTMCell")
 
     def step(self, z: Any, state: Any) -> Any:
@@ -146,7 +147,7 @@ class CoupledLSTMCell(LSTMCell):
     What `UpdateGateLSTMCell` may have meant. Each step takes a weighted mean: with tanh, c never leaves ±1.
 
     Args:
-        D, H: lengths of the input and of the state.
+        input_size, hidden_size: D and H of the equations, the lengths of the input and of the state.
         activation: of the candidate g and of the read-out of c: ``"tanh"``, ``"relu"``, or any function of a Tensor.
         options: bias, rng and dtype, as for the other cells.
 
@@ -158,8 +159,8 @@ class CoupledLSTMCell(LSTMCell):
 
     blocks = 3
 
-    def __init__(self, D: int, H: int, *, activation: Activation = "tanh", **options: Any) -> None:
-        Cell.__init__(self, D, H, **options)
+    def __init__(self, input_size: int, hidden_size: int, *, activation: Activation = "tanh", **options: Any) -> None:
+        Cell.__init__(self, input_size, hidden_size, **options)
         self.activation = as_function(activation, "CoupledLSTMCell")
 
     def step(self, z: Any, state: Any) -> Any:
