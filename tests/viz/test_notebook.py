@@ -1,4 +1,4 @@
-"""Pictures in notebooks: they fit the cell or scroll, are dark where the page is, say what they show, and do no harm."""
+"""Pictures in notebooks: they fit the cell or scroll, are dark where the page is, and say what they show."""
 
 from __future__ import annotations
 
