@@ -21,11 +21,13 @@ from viz.folding.roll import roll
 from viz.graph.equations import Equations, equations
 from viz.graph.export import read, write
 from viz.graph.trace import trace
+from viz.notebook import load_ipython_extension as load_ipython_extension
 from viz.pictures.cell import draw_cell
 from viz.pictures.comparison import draw_comparison
 from viz.pictures.derivative import draw_derivative
 from viz.pictures.dot import draw_dot, draw_graph
 from viz.pictures.film import draw_film
+from viz.pictures.glance import glance
 from viz.pictures.long import draw_long
 from viz.pictures.recording import draw_recording
 from viz.pictures.rolled import draw_rolled
@@ -47,7 +49,7 @@ from viz.theme import DARK, Theme, set_theme
 
 # What the results of viz.flow are drawn by: they hold numbers and know no picture.
 Comparison.painter, Recorder.painter, Ways.painter = draw_comparison, draw_recording, draw_ways
-Equations.painter, Flow.painter = draw_cell, draw_unrolled
+Equations.painter, Flow.painter, Flow.at_a_glance = draw_cell, draw_unrolled, glance
 LocalErrors.painter, Shares.painter = drawn_by(plot_local_errors), drawn_by(plot_shares)
 StepJacobians.painter = drawn_by(plot_singular_values)
 
