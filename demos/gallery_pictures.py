@@ -240,8 +240,8 @@ FLOWS = [
     Entry("compare", "Gates against tanh", "{verdict}", FAR + "found = viz.compare_flow(losses, lags=60)\nfound.draw()",
           "verdict = found.verdict"),
     Entry("ways", "By which ways the gradient came to c",
-          "Of the gradient at the LSTM's cell state {lag} steps back, the largest part first left the carry by way of "
-          "“{best}”; the parts add up to the whole.",
+          "Of the gradient at the LSTM's cell state {lag} steps back, the largest part went through “{best}” first; "
+          "the parts add up to the whole.",
           FAR + 'found = viz.ways(losses["lstm"])\nviz.draw_ways(found, lags=60)', """
           lag = 30
           sizes = {name: np.linalg.norm(part[found.lags.index(lag)]) for name, part in found.parts.items()}
