@@ -110,6 +110,8 @@ class Ways(Drawable):
     Attributes:
         state, by: which state, and what decides the class of a path.
         steps, lags: the time steps, and how far each lies before the last step of the layer.
+        gated: is there a carry, so that a path can make a step back without a way? (What ``carry`` means in a net
+            without one is a path that made no step back yet.)
         initial: does the last row belong to the initial state (h_0, c_0), labelled as the step before the first?
         parts: for each class the arrays, (number of steps, *shape of the state).
         whole: the gradient itself, of the same shape, from a pass of its own; the parts add up to it.
@@ -125,6 +127,7 @@ class Ways(Drawable):
     whole: np.ndarray
     norms: dict[str, np.ndarray] = field(init=False)
     colours: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
+    gated: bool = True
     initial: bool = False
 
     def __post_init__(self) -> None:
@@ -268,7 +271,7 @@ def ways(
         together = by_own_lag(own, together[::-1])
         lags = tuple(range(len(together)))
     return Ways(symbol, by, tuple(at)[: len(together)], lags, apart, together, colours=reader.colours(),
-                initial=from_start)
+                gated=reader.carries, initial=from_start)
 
 
 class Reader:
@@ -285,6 +288,7 @@ class Reader:
     def __init__(self, rule: Rule, step: dict[Node, int], is_state: set[Node], classify: Classify | None,
                  place: dict[Node, int]) -> None:
         self.rule, self.step, self.is_state, self.classify, self.place = rule, step, is_state, classify, place
+        self.carries = False  # did a path make a step back without a way?
         self.seen: dict[str, Node] = {}  # for each way, of the nodes that name it the one that a step makes first
 
     def start(self, root: Node) -> State | None:
@@ -311,6 +315,7 @@ class Reader:
         if label is not None and (now is None or label.strength == MARKED or label.strength > now.strength):
             now = label
         if crosses:
+            self.carries |= now is None
             return State(self.rule.add(past, now and now.name))
         if to_state:
             return State(self.rule.add(past, now.name) if now and now.strength == MARKED else past)
