@@ -146,26 +146,26 @@ class Stamp:
     def wires(self) -> Iterator[dict[str, Any]]:
         """What each wire is, and where its number stands."""
         places = self.labels()
-        for strand, (x, y) in zip(self.strands, places, strict=True):
+        for strand, place in zip(self.strands, places, strict=True):
             wire = strand.wire
             ends = (wire.source, wire.target) if wire is not None else (str(strand.state), None)
             yield {"key": strand.key, "d": path(strand.route), "said": strand.said,
                    "from": self.keys["glyph", ends[0]], "to": self.keys["glyph", ends[1]] if ends[1] else None,
                    "recurrent": wire is not None and wire.recurrent, "delay": 0 if wire is None else wire.delay,
-                   "outside": wire is None, "label": [float(number(x)), float(number(y))]}
+                   "outside": wire is None, "label": place and [float(number(x)) for x in place]}
 
-    def labels(self) -> list[Point]:
-        """For each wire the middle of the baseline of its number: where nothing else is, if there is such a place."""
+    def labels(self) -> list[Point | None]:
+        """For each wire the middle of the baseline of its number, where nothing else is; None if there is no place."""
         taken: list[Extent] = [(box.left, box.top + self.head, box.right, box.bottom + self.head)
                                for box in self.tile.boxes.values()]
         taken += [text.extent for text in self.names()]
         inked = [list(strand.route.points(40)) for strand in self.strands]
-        found = []
+        found: list[Point | None] = []
         for strand in self.strands:
-            texts = [text for text, _ in beside(strand.route, WIDEST, 1.5)]
-            text = next((text for text in texts if free(text.extent, taken, inked)), texts[0] if texts else None)
+            texts = (text for text, _ in beside(strand.route, WIDEST, 1.5))
+            text = next((text for text in texts if free(text.extent, taken, inked)), None)
             if text is None:
-                found.append(strand.route.end)
+                found.append(None)
                 continue
             taken.append(text.extent)
             left, _, right, _ = text.extent

@@ -11,6 +11,7 @@ from microgradrnn.engine import Node
 from viz.errors import need
 from viz.explorer.encode import json_text
 from viz.explorer.lane import Source, lane
+from viz.explorer.themes import themes
 from viz.flow.finding import finding
 from viz.flow.messages import Flow, gradient_flow
 from viz.graph.steps import no_steps, recurrent
@@ -62,7 +63,7 @@ def explore(
     title = name or "; ".join(finding(flow, called) for called, flow in flows.items())
     summary = "The gradient at each state, step by step back from the loss."
     data = {"format": 1, "title": title, "summary": summary, "lanes": lanes, "tour": [],
-            "scale": {"low": -8, "high": 1}, "error": None}
+            "scale": {"low": -8, "high": 1}, "themes": themes(), "error": None}
     picture = draw_unrolled(flows if isinstance(net, Mapping) else flows[""], labels=labels, theme=DEFAULT)
     found = page(json_text(data), picture.svg, title, summary, web("explorer.js"), web("explorer.css"))
     if path is not None:

@@ -1,0 +1,209 @@
+/**
+ * A net that the page computes again, forwards and backwards: see `viz/explorer/live.py`, which printed its functions.
+ *
+ * @typedef {import("./data.js").Table} Table
+ * @typedef {Record<string, Float64Array>} Values    arrays by name, the rows one after the other
+ * @typedef {{array: string, how: "add" | "multiply", from: number | null, to: number | null}} Change
+ * @typedef {{option: string, label: string, start: number, low: number, high: number, step: number,
+ *     changes: Change[]}} Slider
+ * @typedef {{kind: "once" | "repeat", inputs: string[], gives: string[], T: number,
+ *     rows: Record<string, {array: string, order: number[]}>,
+ *     states: {last: string, next: string, first: string}[], kept: Record<string, string>, probes: string[]}} Stage
+ * @typedef {{module: string, T: number, loss: string, stage: number, stages: Stage[], arrays: Record<string, Table>,
+ *     states: Record<string, string>, wires: (string | null)[], sliders: Slider[]}} Live
+ * @typedef {{forwards: (...given: any[]) => {outputs: Values, saved: any}, backwards: (...given: any[]) => Values,
+ *     shapes: {inputs: Record<string, number[]>, outputs: Record<string, number[]>}}} Functions
+ * @typedef {{loss: number, profile: Record<string, Float64Array>, messages: Float64Array | null, kept: null}} Result
+ */
+
+/** A net, ready to be run with other settings. */
+export class Net {
+    /** @param {Live} live */
+    constructor(live) {
+        this.live = live;
+        /** @type {Functions[]} */
+        this.functions = /** @type {any} */ (globalThis).microgradrnnModules[live.module];
+        this.sliders = live.sliders;
+    }
+
+    /**
+     * Everything at these settings. What is left out is at its start, and so is what this net has no slider for.
+     *
+     * @param {Record<string, number>} [settings]  by option: forgetBias, gain, h0, length
+     * @returns {Result}
+     */
+    run(settings = {}) {
+        const values = this.changed(settings);
+        const { T } = this.live;
+        const first = T - Math.min(Math.max(Math.round(settings.length ?? T), 1), T);
+        const saved = this.live.stages.map((stage, k) => (stage.kind === "once"
+            ? this.once(stage, this.functions[k], values)
+            : this.repeat(stage, this.functions[k], values, first)));
+        return { loss: values[this.live.loss][0], ...this.back(values, saved, first), kept: null };
+    }
+
+    /**
+     * The known numbers, changed as the sliders say.
+     *
+     * @param {Record<string, number>} settings
+     * @returns {Values}
+     */
+    changed(settings) {
+        /** @type {Values} */
+        const values = Object.create(null);
+        for (const [name, table] of Object.entries(this.live.arrays)) {
+            values[name] = /** @type {Float64Array} */ (table.data);
+        }
+        for (const { option, start, changes } of this.sliders) {
+            const value = settings[option] ?? start;
+            if (value === start) continue;
+            for (const { array, how, from, to } of changes) {
+                const width = this.live.arrays[array].shape.at(-1) ?? 1;
+                const [low, high] = [from ?? 0, to ?? width];
+                values[array] = values[array].map((x, k) => {
+                    if (k % width < low || k % width >= high) return x;
+                    return how === "add" ? x + (value - start) : x * value;
+                });
+            }
+        }
+        return values;
+    }
+
+    /**
+     * A stage that is done once. Returns what its derivative needs.
+     *
+     * @param {Stage} stage
+     * @param {Functions} functions
+     * @param {Values} values   gets the results
+     */
+    once(stage, functions, values) {
+        const { outputs, saved } = functions.forwards(...stage.inputs.map((name) => values[name]), values);
+        Object.values(outputs).forEach((y, k) => (values[stage.gives[k]] = y));
+        return saved;
+    }
+
+    /**
+     * A stage that is done for each step from a first one on; before it all states are the first state. Returns what
+     * the derivative needs of each step.
+     *
+     * @param {Stage} stage
+     * @param {Functions} functions
+     * @param {Values} values
+     * @param {number} first
+     */
+    repeat(stage, functions, values, first) {
+        const { shapes } = functions;
+        /** @type {Values} */
+        const given = Object.create(values);
+        for (const name of stage.probes) given[name] = new Float64Array(size(shapes.inputs[name]));
+        for (const state of stage.states) given[state.last] = values[state.first];
+        const sizes = Object.values(shapes.outputs).map(size);
+        stage.gives.forEach((name, k) => {
+            const all = (values[stage.kept[name]] = new Float64Array(stage.T * sizes[k]));
+            const state = stage.states.find(({ next }) => next === name);
+            if (state) for (let t = 0; t < first; t++) all.set(values[state.first], t * sizes[k]);
+        });
+        const saved = [];
+        for (let t = first; t < stage.T; t++) {
+            for (const [name, { array, order }] of Object.entries(stage.rows)) {
+                given[name] = row(values[array], order[t], size(shapes.inputs[name]));
+            }
+            const step = functions.forwards(...stage.inputs.map((name) => given[name]), given);
+            saved.push(step.saved);
+            Object.values(step.outputs).forEach((y, k) => {
+                values[stage.kept[stage.gives[k]]].set(y, t * sizes[k]);
+                given[stage.gives[k]] = y;
+            });
+            for (const { last, next } of stage.states) given[last] = given[next];
+        }
+        return saved;
+    }
+
+    /**
+     * The reverse pass through all stages: the norm at each state, and of what goes along each wire, at each step.
+     *
+     * @param {Values} values
+     * @param {any[]} saved   by stage
+     * @param {number} first  the first step that was taken
+     */
+    back(values, saved, first) {
+        const { live, functions } = this;
+        /** @type {Values} */
+        const gradients = Object.create(null);
+        /** @type {(name: string) => Float64Array} */
+        const at = (name) => (gradients[name] ??= new Float64Array(values[name].length));
+        at(live.loss).fill(1);
+        /** @type {Record<string, Float64Array>} */
+        const norms = Object.create(null);
+        for (const probe of [...Object.values(live.states), ...live.wires]) {
+            if (probe) norms[probe] = new Float64Array(live.T).fill(NaN);
+        }
+        for (let k = live.stages.length - 1; k >= 0; k--) {
+            const stage = live.stages[k];
+            if (stage.kind === "once") {
+                if (!stage.inputs.length) continue;
+                const found = functions[k].backwards(saved[k], ...stage.gives.map(at));
+                for (const name of stage.inputs) add(at(name), found[name]);
+                continue;
+            }
+            const sizes = Object.values(functions[k].shapes.outputs).map(size);
+            /** @type {Values} */
+            let carried = {};
+            for (let t = stage.T - 1; t >= first; t--) {
+                const seeds = stage.gives.map((name, j) => {
+                    const seed = row(at(stage.kept[name]), t, sizes[j]);
+                    for (const { last, next } of stage.states) if (next === name) add(seed, carried[last]);
+                    return seed;
+                });
+                const found = functions[k].backwards(saved[k][t - first], ...seeds);
+                for (const [name, { array, order }] of Object.entries(stage.rows)) {
+                    add(row(at(array), order[t], size(functions[k].shapes.inputs[name])), found[name]);
+                }
+                for (const name of stage.inputs) if (name in values) add(at(name), found[name]);
+                for (const probe of stage.probes) norms[probe][t] = norm(found[probe]);
+                carried = found;
+            }
+            for (const { last, first: start } of stage.states) add(at(start), carried[last]);
+        }
+        const profile = Object.fromEntries(Object.entries(live.states).map(([name, probe]) => [name, norms[probe]]));
+        return { profile, messages: live.wires.length ? this.table(norms) : null };
+    }
+
+    /** @param {Record<string, Float64Array>} norms */
+    table(norms) {
+        const { wires, T } = this.live;
+        const found = new Float64Array(wires.length * T).fill(NaN);
+        wires.forEach((probe, e) => probe && found.set(norms[probe], e * T));
+        return found;
+    }
+}
+
+/** @param {number[]} shape */
+function size(shape) {
+    return shape.reduce((a, b) => a * b, 1);
+}
+
+/** @param {Float64Array} all @param {number} j @param {number} n */
+function row(all, j, n) {
+    return all.subarray(j * n, (j + 1) * n);
+}
+
+/** @param {Float64Array} sum @param {Float64Array | null | undefined} x */
+function add(sum, x) {
+    if (x) for (let k = 0; k < sum.length; k++) sum[k] += x[k];
+}
+
+/**
+ * The Euclidean norm, without under- or overflow.
+ *
+ * @param {Float64Array | null} x
+ */
+function norm(x) {
+    if (!x) return 0;
+    let largest = 0;
+    for (const one of x) largest = Math.max(largest, Math.abs(one));
+    if (!(largest > 0 && largest < Infinity)) return largest;
+    let total = 0;
+    for (const one of x) total += (one / largest) ** 2;
+    return largest * Math.sqrt(total);
+}

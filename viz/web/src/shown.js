@@ -1,0 +1,83 @@
+/**
+ * What a lane shows under a view: the norms of the gradient of its state, after what was cut, chosen and changed.
+ *
+ * @typedef {import("./data.js").Lane} Lane
+ * @typedef {import("./data.js").SweptLane} SweptLane
+ * @typedef {import("./view.js").View} View
+ *
+ * @typedef {object} Shown
+ * @property {Lane | (Lane & SweptLane)} lane   the lane with the numbers of the moved sliders
+ * @property {number} T
+ * @property {ArrayLike<number>} norms      of what is left after the cut, from the chosen loss, by turn
+ * @property {ArrayLike<number>} full       with nothing cut, all losses, no slider moved
+ * @property {number} anchor                the norm of `norms` that counts as 1
+ * @property {number} fullAnchor
+ * @property {number} from                  the turn at which the gradient enters
+ * @property {boolean} changed              whether anything is cut, chosen or changed
+ */
+
+import { row } from "./data.js";
+
+/**
+ * The ways that are open, as bits, and all of them.
+ *
+ * @param {Lane} lane
+ * @param {number} cut
+ */
+export function open(lane, cut) {
+    const all = lane.ways ? 2 ** lane.ways.names.length - 1 : 0;
+    return { all, kept: all & ~cut };
+}
+
+/** The row of a loss at a lag among the losses that a lane itemises; −1 if it has none there. */
+/** @param {Lane} lane @param {number | null} lag */
+export function lossRow(lane, lag) {
+    return lag === null || !lane.itemised ? -1 : lane.itemised.losses.indexOf(lane.T - 1 - lag);
+}
+
+/**
+ * @param {Lane} lane
+ * @param {number} index
+ * @param {View} view
+ * @param {Lane & SweptLane} [moved]   the lane as the sliders have it
+ * @returns {Shown}
+ */
+export function shown(lane, index, view, moved = lane) {
+    const full = lane.profile[lane.state].data;
+    const whole = moved.profile[moved.state].data;
+    const T = whole.length;
+    const { all, kept } = open(moved, view.cut[index]);
+    const chosen = lossRow(moved, view.loss);
+    let norms = whole;
+    if (chosen >= 0 && moved.itemised) norms = row(moved.itemised.norms, chosen);
+    else if (moved.ways && kept !== all) norms = row(moved.ways.kept, kept);
+    const from = chosen >= 0 && moved.itemised ? moved.itemised.losses[chosen] : T - 1;
+    return {
+        lane: moved, T, norms, full, from,
+        anchor: anchorOf(chosen >= 0 ? norms : whole, from),
+        fullAnchor: anchorOf(full, full.length - 1),
+        changed: norms !== full,
+    };
+}
+
+/**
+ * The norm at which the gradient enters: at the step of the loss, or the first before it that has one.
+ *
+ * @param {ArrayLike<number>} norms
+ * @param {number} from
+ */
+function anchorOf(norms, from) {
+    for (let turn = from; turn >= 0; turn--) if (norms[turn] > 0 && norms[turn] < Infinity) return norms[turn];
+    return 1;
+}
+
+/**
+ * How many steps back the gradient is last above a part of what it was; null if it is never below.
+ *
+ * @param {Shown} shown
+ */
+export function horizon({ norms, anchor, from }, level = 0.01) {
+    let last = -1;
+    for (let turn = from; turn >= 0; turn--) if (norms[turn] / anchor >= level) last = from - turn;
+    return last === from ? null : Math.max(last, 0);
+}

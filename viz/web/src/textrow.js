@@ -1,0 +1,75 @@
+/**
+ * The text that was read, each character coloured by how much of the gradient comes back to its step. A click moves
+ * the cursor there; where losses are itemised, a second one follows that character's loss.
+ */
+
+import { h, set } from "./dom.js";
+import { readable } from "./scale.js";
+
+/** @type {Record<string, string>} */
+const VISIBLE = { " ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍", "": "∅" };
+
+/** A row of characters. */
+export class TextRow {
+    /**
+     * @param {string[]} labels
+     * @param {string} name
+     * @param {(lag: number) => void} go
+     */
+    constructor(labels, name, go) {
+        this.T = labels.length;
+        this.letters = labels.map((label, turn) => h("span", { class: "letter", "data-turn": turn },
+            VISIBLE[label] ?? label));
+        this.element = h("p", {
+            class: "text", tabindex: 0, role: "slider", "aria-label": `The text as ${name} reads it`,
+            "aria-valuemin": 0, "aria-valuemax": this.T - 1, "aria-valuenow": 0,
+            onclick: (event) => {
+                const turn = /** @type {HTMLElement} */ (event.target).dataset.turn;
+                if (turn !== undefined) go(this.T - 1 - Number(turn));
+            },
+        }, ...this.letters);
+        this.labels = labels;
+        /** @type {HTMLElement | undefined} */
+        this.here = undefined;
+        /** @type {HTMLElement | undefined} */
+        this.chosen = undefined;
+    }
+
+    /**
+     * @param {(turn: number) => string} colour
+     */
+    paint(colour) {
+        this.letters.forEach((letter, turn) => {
+            const ground = colour(turn);
+            if (letter.dataset.ground === ground) return;
+            letter.dataset.ground = ground;
+            letter.style.backgroundColor = ground;
+            letter.style.color = readable(ground);
+        });
+    }
+
+    /**
+     * @param {number} lag
+     * @param {number | null} loss
+     */
+    move(lag, loss) {
+        const here = this.letters[this.T - 1 - lag];
+        if (this.here !== here) {
+            this.here?.classList.remove("here");
+            here?.classList.add("here");
+            if (here) {
+                const top = here.offsetTop - this.element.clientHeight / 2;
+                if (this.element.scrollHeight > this.element.clientHeight) this.element.scrollTop = top;
+            }
+            this.here = here;
+        }
+        set(this.element, "aria-valuenow", Math.min(lag, this.T - 1));
+        set(this.element, "aria-valuetext", `${this.labels[this.T - 1 - lag] ?? "nothing"}, ${lag} steps back`);
+        const chosen = loss === null ? undefined : this.letters[this.T - 1 - loss];
+        if (this.chosen !== chosen) {
+            this.chosen?.classList.remove("loss");
+            chosen?.classList.add("loss");
+            this.chosen = chosen;
+        }
+    }
+}
