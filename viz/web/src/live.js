@@ -9,7 +9,7 @@
  * @typedef {{kind: "once" | "repeat", inputs: string[], gives: string[], T: number,
  *     rows: Record<string, {array: string, order: number[]}>,
  *     states: {last: string, next: string, first: string}[], kept: Record<string, string>, probes: string[]}} Stage
- * @typedef {{module: string, T: number, loss: string, stage: number, stages: Stage[], arrays: Record<string, Table>,
+ * @typedef {{module: string, T: number, loss: string, stages: Stage[], arrays: Record<string, Table>,
  *     states: Record<string, string>, wires: (string | null)[], sliders: Slider[]}} Live
  * @typedef {{forwards: (...given: any[]) => {outputs: Values, saved: any}, backwards: (...given: any[]) => Values,
  *     shapes: {inputs: Record<string, number[]>, outputs: Record<string, number[]>}}} Functions

@@ -1,0 +1,209 @@
+"""Live: a net as JavaScript, so that a page can compute it again, forwards and backwards, when a slider moves.
+
+The program of the recorded computation (`viz.graph.program`) is printed by the compiler, stage by stage: JavaScript is
+never written by hand, and the derivative comes from the engine's own rules. ``viz/web/src/live.js`` runs the stages.
+
+`live` returns a `Live`. Its `source` is a script that sets ``globalThis.microgradrnnModules[name]``, and its `data` is
+a dict for JSON:
+
+===========  ==========================================================================================================
+``module``   the name in ``microgradrnnModules``
+``T``        the number of steps
+``loss``     the name of the result
+``stages``   what is done, in this order; the k-th of the module has the functions of the k-th stage
+``arrays``   the numbers that are known, by name (`viz.explorer.encode.array`)
+``states``   for each state of the lane the name under which its gradient comes out of a step, and of which stage
+``wires``    for each wire of the lane the same of its message; None where there is none
+``sliders``  ``option`` (as in JavaScript: forgetBias, gain, h0, length), ``label``, ``start``, ``low``, ``high``,
+             ``step``, and ``changes``: the ``array``, ``how`` (``add`` or ``multiply``) and columns ``from``, ``to``
+===========  ==========================================================================================================
+
+A stage has a ``kind``. Both kinds have ``inputs`` (the names of the operands through which a gradient flows, in the
+order of the function's parameters) and ``gives`` (the names of the results, in order); all other values the function
+finds by name. The kind ``repeat`` also has
+
+* ``T``;
+* ``rows``: for each input that is a row of an array, that array and the row for each step;
+* ``states``: ``last`` (an input), ``next`` (a result), ``first`` (the name of the first state);
+* ``kept``: for each result the name of the array of all steps;
+* ``probes``: inputs that are zero and are added to something, so that their gradient is the gradient there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from microgradrnn.compiler.errors import TraceError
+from microgradrnn.engine import Node
+from viz.explorer.encode import array
+from viz.explorer.modules import module, script
+from viz.explorer.probes import probed
+from viz.explorer.sliders import Slider, sliders
+from viz.graph.identities import without_identities
+from viz.graph.program import Name, Once, Repeat
+from viz.graph.replay import NoProgramError, program
+from viz.graph.steps import layer_of, state_symbols
+from viz.graph.trace import traced
+
+MOST_UNITS = 16  # entries in a row of a state, H
+MOST_STEPS = 100
+MOST_NUMBERS = 100_000  # in all arrays of a net, about 1 MB of text
+MOST_LINES = 400  # operations of all stages together
+RANGES = {"forget_bias": (-4.0, 6.0, 0.1), "gain": (0.0, 2.0, 0.02), "h0": (-2.0, 2.0, 0.05)}  # low, high, step
+IN_JAVASCRIPT = {"forget_bias": "forgetBias"}  # the others are called the same
+
+Wire = tuple[str, int]  # an edge: the name of a node within the step, and which of its operands
+
+
+@dataclass(frozen=True)
+class Live:
+    """What a page needs to compute a net again.
+
+    Attributes:
+        data: for JSON; None if the page cannot compute the net.
+        source: the script with the functions.
+        reason: why there is no data.
+    """
+
+    data: dict[str, Any] | None = None
+    source: str = ""
+    reason: str = ""
+
+
+def live(root: Node, layer: int = -1, name: str = "net", wires: Sequence[Wire | None] = ()) -> Live:
+    """A net for a page to compute, if it is small enough and its steps all do the same.
+
+    Args:
+        root: the loss.
+        layer: which recurrent layer the sliders and numbers are about.
+        name: of the module; each lane of a page has its own.
+        wires: the edges along which messages are to be measured, in the order of the lane's wires.
+
+    >>> from microgradrnn import nn
+    >>> hs, _ = nn.unroll(nn.LSTMCell(3, 4, rng=0), np.ones((5, 2, 3)))
+    >>> [slider["option"] for slider in live(hs.sum()).data["sliders"]]
+    ['forgetBias', 'gain', 'h0', 'length']
+    >>> live(nn.unroll(nn.LSTMCell(3, 64, rng=0), np.ones((5, 2, 3)))[0].sum()).reason
+    'this net is too large to be computed in the page: its state has 64 units, and at most 16 are allowed'
+    """
+    root, _ = without_identities(root)
+    try:
+        return _Lane(root, layer, name, wires).live()
+    except _TooLargeError as error:
+        return Live(reason=f"this net is too large to be computed in the page: {error}")
+    except (NoProgramError, TraceError) as error:
+        return Live(reason=f"the page cannot compute this net: {str(error).removeprefix('javascript: ')}")
+
+
+class _TooLargeError(Exception):
+    """The net is beyond the limits."""
+
+
+class _Lane:
+    """Makes the data of one lane."""
+
+    def __init__(self, root: Node, layer: int, name: str, wires: Sequence[Wire | None]) -> None:
+        self.name, self.wires = name, wires
+        self.graph, ids = traced(root)
+        self.layer = layer_of(self.graph, layer, "live")
+        self.symbols = state_symbols(self.graph, self.layer)
+        self.T = len(self.layer.order)
+        self._need_limits([node for node, name in ids.items() if name in map(self.layer.youngest.get, self.symbols)])
+        self.sliders = sliders(root, layer)
+        self.program = program(root, [change.leaf for slider in self.sliders for change in slider.changes])
+        if sum(x.size for x in self.program.data.values()) > MOST_NUMBERS:
+            raise _TooLargeError(f"its weights and inputs are more than {MOST_NUMBERS} numbers")
+        if sum(len(stage.recipe.lines) for stage in self.program.stages) > MOST_LINES:
+            raise _TooLargeError(f"there are more than {MOST_LINES} operations outside of its loop")
+        inside = set(self.layer.step_of())
+        self.number = next(k for k, stage in enumerate(self.program.stages)
+                           if isinstance(stage, Repeat) and not inside.isdisjoint(stage.loop.places))
+        found = self.program.stages[self.number]
+        assert isinstance(found, Repeat)
+        self.loop = found
+
+    def _need_limits(self, states: Sequence[Node]) -> None:
+        """Refuse a net that is too large, before anything costs time."""
+        units = max((np.shape(node.data)[-1] if np.ndim(node.data) else 1 for node in states), default=1)
+        if units > MOST_UNITS:
+            raise _TooLargeError(f"its state has {units} units, and at most {MOST_UNITS} are allowed")
+        if self.T > MOST_STEPS:
+            raise _TooLargeError(f"it takes {self.T} steps, and at most {MOST_STEPS} are allowed")
+
+    def live(self) -> Live:
+        """All of it."""
+        shapes = {name: np.shape(x) for name, x in self.program.run().items()}
+        place = {name: self.loop.loop.places.get(node) for name, node in self.layer.youngest.items()}
+        made_at = {place: name for name, place in self.loop.places.items()}
+        value = {name: made for name, at in place.items() if at is not None and (made := made_at.get(at)) is not None}
+        found = probed(self.loop.recipe, [value[name] for name in self.symbols if name in value],
+                       [None if wire is None or wire[0] not in value else (value[wire[0]], wire[1])
+                        for wire in self.wires])
+        shapes |= {probe: shapes[other] for probe, other in found.like.items()}
+        stages, modules = [], []
+        for k, stage in enumerate(self.program.stages):
+            recipe = found.recipe if k == self.number else stage.recipe
+            inputs = [name for name in recipe.reads() if name in self.program.varying or name in found.like
+                      or (isinstance(stage, Repeat) and name in stage.rows)]
+            stages.append({"inputs": inputs, "gives": recipe.gives, **self.of_stage(stage, [*found.like])})
+            modules.append(module(recipe, inputs, shapes))
+        data = {
+            "module": self.name, "T": self.T, "loss": self.program.loss, "stages": stages,
+            "arrays": {name: array(x) for name, x in self.program.data.items()},
+            "states": {symbol: found.at[value[name]] for name, symbol in self.symbols.items()
+                       if value.get(name) in found.at},
+            "wires": found.along,
+            "sliders": [*map(self.of_slider, self.sliders), *self.first_state(), *self.length()],
+        }
+        return Live(data, script(self.name, modules))
+
+    def of_stage(self, stage: Once | Repeat, probes: list[Name]) -> dict[str, Any]:
+        """What a stage is, besides its inputs and results."""
+        if isinstance(stage, Once):
+            return {"kind": "once"}
+        return {
+            "kind": "repeat", "T": stage.T, "kept": stage.kept, "probes": probes if stage is self.loop else [],
+            "rows": {name: {"array": rows.source, "order": rows.order} for name, rows in stage.rows.items()},
+            "states": [{"last": last, "next": now, "first": first} for last, now, first in stage.states],
+        }
+
+    # ------------------------------------------------------------------------------------------------------ sliders
+    def of_slider(self, slider: Slider) -> dict[str, Any]:
+        """A slider that changes leaves."""
+        return said(slider.option, slider.label, slider.start,
+                    [change_of(self.program.leaves[change.leaf], change.how, change.columns)
+                     for change in slider.changes])
+
+    def first_state(self) -> list[dict[str, Any]]:
+        """The slider of the first state, if that is not computed by another part of the net."""
+        ours = {self.loop.loop.places[node] for node in self.layer.step_of() if node in self.loop.loop.places}
+        names = {first: None for _, now, first in self.loop.states
+                 if first in self.program.data and self.loop.places[now] in ours}
+        if not names:
+            return []
+        start = np.mean(np.concatenate([self.program.data[name].ravel() for name in names]))
+        return [said("h0", "first state", float(start), [change_of(name, "add") for name in names])]
+
+    def length(self) -> list[dict[str, Any]]:
+        """The slider of the number of steps, if all loops take the same steps."""
+        if any([*stage.loop.steps] != [*self.loop.loop.steps] for stage in self.program.loops):
+            return []
+        return [{"option": "length", "label": "steps", "start": self.T, "low": 1, "high": self.T, "step": 1,
+                 "changes": []}]
+
+
+def said(option: str, label: str, start: float, changes: list[dict[str, Any]]) -> dict[str, Any]:
+    """A slider as the page knows it. Its range reaches to where it starts."""
+    low, high, step = RANGES[option]
+    return {"option": IN_JAVASCRIPT.get(option, option), "label": label, "start": start,
+            "low": min(low, math.floor(start)), "high": max(high, math.ceil(start)), "step": step, "changes": changes}
+
+
+def change_of(name: Name, how: str, columns: tuple[int, int] | None = None) -> dict[str, Any]:
+    """What a slider does to an array; the columns are None for all of it."""
+    return {"array": name, "how": how, "from": columns and columns[0], "to": columns and columns[1]}
