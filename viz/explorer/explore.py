@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from microgradrnn.engine import Node
+from microgradrnn.engine.allocator import collector_paused
 from viz.errors import need
 from viz.explorer.encode import json_text
-from viz.explorer.lane import Source, lane
+from viz.explorer.lane import Lane, Net
 from viz.explorer.themes import themes
-from viz.flow.finding import finding
+from viz.explorer.tour import tour
+from viz.flow.compare import Comparison
+from viz.flow.finding import finding, name_of
 from viz.flow.messages import Flow, gradient_flow
-from viz.graph.steps import no_steps, recurrent
+from viz.graph.labels import labelled
+from viz.graph.steps import layer_of, no_steps, recurrent, unchanged
 from viz.pictures.unrolled import draw_unrolled
 from viz.render.page import Page, page
 from viz.theme import DEFAULT
 
 COLOURS = [("#0072b2", "#56b4e9"), ("#b3450b", "#f0894d"), ("#00704f", "#2fc49a"), ("#8f3f73", "#dd8fc0"),
-           ("#6b5b00", "#d9c64a"), ("#52606d", "#a3afbb")]  # of the nets, on light and on dark paper
+           ("#6b5b00", "#d9c64a"), ("#52606d", "#a3afbb")]  # of the lanes, on light and on dark paper
+WIDEST = 24  # decades of the common scale, up and down from lag 0
+FRACTION = 0.01  # what a horizon is measured by
+HOW = ("Play the reverse pass step by step, shut ways through the cell, choose another loss or scale, and read every "
+       "number.")
 
 
 def explore(
@@ -30,7 +40,8 @@ def explore(
     """Make a page in which a person plays the reverse pass of a net: one HTML file, which needs no network.
 
     Args:
-        net: the loss, or a `Flow`; or several by name.
+        net: the loss, or a `Flow`; or several by name. With the loss there is more to see than with its flow alone:
+            ways to cut, heat maps, equations, and for small nets sliders.
         path: where to write it, ``explorer.html``. Without one the page is only returned; a notebook shows it.
         name: the title; by default what the gradient does.
         labels: what was read at each step, a text or a list; or a dict from steps to labels.
@@ -42,7 +53,7 @@ def explore(
 
     Raises:
         TypeError: if net is none of these.
-        ValueError: if a net has no time steps, or no such state or layer.
+        ValueError: if there are no nets, or one has no time steps, or no such state or layer.
 
     >>> import numpy as np
     >>> from microgradrnn import nn
@@ -50,42 +61,74 @@ def explore(
     >>> explore(h.sum()).title
     'lstm keeps 53 % of its gradient at c over 5 steps'
     """
-    nets = dict(net) if isinstance(net, Mapping) else {"": net}
-    if not nets:
+    several = isinstance(net, Mapping)
+    given = dict(net) if isinstance(net, Mapping) else {"": net}
+    if not given:
         raise ValueError("explore: no nets to show")
-    lanes: list[dict[str, Any]] = []
-    flows: dict[str, Flow] = {}
-    for j, (called, one) in enumerate(nets.items()):
-        flow = flows[called] = flow_of(one)
-        for number in numbers(flow, layer):
-            source = Source(str(called) or "net", one if isinstance(one, Node) else None, flow, number)
-            lanes.append(lane(source, COLOURS[j % len(COLOURS)], labels, state))
-    title = name or "; ".join(finding(flow, called) for called, flow in flows.items())
-    summary = "The gradient at each state, step by step back from the loss."
-    data = {"format": 1, "title": title, "summary": summary, "lanes": lanes, "tour": [],
-            "scale": {"low": -8, "high": 1}, "themes": themes(), "error": None}
-    picture = draw_unrolled(flows if isinstance(net, Mapping) else flows[""], labels=labels, theme=DEFAULT)
-    found = page(json_text(data), picture.svg, title, summary, web("explorer.js"), web("explorer.css"))
+    nets = [net_of(str(called), one) for called, one in given.items()]
+    with collector_paused(), unchanged():
+        lanes = [lane for one in nets for lane in lanes_of(one, layer, state, labels)]
+        for j, (lane, colours) in enumerate(zip(lanes, cycle(COLOURS), strict=False)):
+            lane.colours, lane.module = colours, f"lane{j}"
+        title, more = said(nets, lanes)
+        title = name or title
+        data = {
+            "format": 1, "title": title, "summary": f"{more} {HOW}".strip(), "lanes": [lane.data() for lane in lanes],
+            "tour": tour(lanes), "scale": decades(lanes), "themes": themes(), "error": None,
+        }
+        flows: Any = {one.name: one.flow for one in nets} if several else nets[0].flow
+        still = draw_unrolled(flows, labels=labels, theme=DEFAULT)
+    programs = [lane.live.source for lane in lanes if lane.live.data is not None]
+    found = page(json_text(data), still.svg, title, str(data["summary"]), web("explorer.js"), web("explorer.css"),
+                 programs)
     if path is not None:
         found.save(path)
     return found
 
 
-def flow_of(net: Any) -> Flow:
-    """The flow of a net."""
-    need("explore", net, (Node, Flow), "a loss, a Flow, or several by name")
-    flow: Flow = net if isinstance(net, Flow) else gradient_flow(net)
+def net_of(called: str, of: Any) -> Net:
+    """A net of the page, by its loss or its flow."""
+    need("explore", of, (Node, Flow), "a loss, a Flow, or several of them by name")
+    flow: Flow = of if isinstance(of, Flow) else gradient_flow(of)
     if not recurrent(flow.graph):
-        raise ValueError(f"explore: {no_steps(flow.graph)}")
-    return flow
+        raise ValueError(f"explore: {no_steps(flow.graph)}. viz.draw_graph draws a graph without steps")
+    return Net(called or name_of(flow.graph), of if isinstance(of, Node) else None, flow)
 
 
-def numbers(flow: Flow, layer: int | None) -> list[int]:
-    """Which layers are shown, the topmost first."""
-    return list(reversed(range(len(recurrent(flow.graph))))) if layer is None else [layer]
+def lanes_of(net: Net, layer: int | None, state: str | None, labels: Any) -> list[Lane]:
+    """The lanes of a net, the topmost layer first."""
+    found = recurrent(net.flow.graph)
+    if layer is not None:
+        layer_of(net.flow.graph, layer, "explore")
+    wanted = list(reversed(range(len(found)))) if layer is None else [layer % len(found)]
+    words = labelled([one.path for one in found], [one.order[0] > one.order[-1] for one in found])
+    own = [j for j in wanted if labels is None or len(found[j].order) <= places(labels)]
+    return [Lane(net, j, f"{net.name}, {words[j]}" if len(found) > 1 and words[j] else net.name, COLOURS[0], state,
+                 labels if j in own or len(wanted) == 1 else None) for j in wanted]
+
+
+def places(labels: Any) -> float:
+    """How many steps labels are for; of a dict, any number."""
+    return math.inf if isinstance(labels, Mapping) else len(labels)
+
+
+def said(nets: Sequence[Net], lanes: Sequence[Lane]) -> tuple[str, str]:
+    """The title of the page, what the gradient does; and what else there is to say."""
+    if len(nets) == 1:
+        return finding(nets[0].flow, nets[0].name), ""
+    first = [next(lane for lane in lanes if lane.net is one) for one in nets]
+    found = Comparison(tuple(lane.track for lane in first), FRACTION)
+    return found.finding, found.verdict.removeprefix(found.finding).removeprefix(".").strip()
+
+
+def decades(lanes: Sequence[Lane]) -> dict[str, int]:
+    """The decades that hold the norms of all lanes, each measured by its own at lag 0."""
+    logs = [math.log10(g / lane.track.one) for lane in lanes for g in lane.track.norms
+            if 0 < g < math.inf and 0 < g / lane.track.one < math.inf]
+    low, high = math.floor(min(logs, default=0.0)), math.ceil(max(logs, default=0.0))
+    return {"low": min(max(low, -WIDEST), -1), "high": max(min(high, WIDEST), 1)}
 
 
 def web(name: str) -> str:
-    """A file of the page, as it is bundled; nothing, if it is not there."""
-    file = files("viz").joinpath("web", name)
-    return file.read_text(encoding="utf-8") if file.is_file() else ""
+    """A file of the page's script and style, as they are bundled."""
+    return files("viz").joinpath("web", name).read_text(encoding="utf-8")

@@ -42,6 +42,7 @@ class Cuts:
             the first way. What comes from the loss without a step back is always there.
         colours: for each way the symbol and the role by which a picture colours it.
         shares: for each way its share in the last step back; see `Ways.shares`.
+        last: the same gradient, split by the last step back.
     """
 
     state: str
@@ -52,6 +53,7 @@ class Cuts:
     norms: np.ndarray
     colours: Mapping[str, tuple[str | None, str | None]]
     shares: Mapping[str, np.ndarray]
+    last: Ways
 
     def __repr__(self) -> str:
         return f"Cuts(∂L/∂{self.state}, {len(self.steps)} steps, ways: {', '.join(self.ways) or 'none'})"
@@ -96,7 +98,7 @@ def cuts(root: Node, state: str | None = None, *, layer: int = -1) -> Cuts:
     members = {name: tuple(way for way, other in group.items() if other == name) for name in names}
     shares = {name: sum((last.shares(way)[:n] for way in members[name]), np.zeros(n)) for name in names}
     return Cuts(found.symbol, found.steps[:n], found.lags[:n], names,
-                {name: some for name, some in members.items() if len(some) > 1}, norms, last.colours, shares)
+                {name: some for name, some in members.items() if len(some) > 1}, norms, last.colours, shares, last)
 
 
 def grouped(last: Ways) -> dict[str, str]:
