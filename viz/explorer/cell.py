@@ -19,7 +19,7 @@ from viz.layout.cell import Tile, gap, lay_out
 from viz.layout.geometry import Point, Route
 from viz.pictures.cell import beside
 from viz.pictures.row import Row, excerpt, kinds
-from viz.render.svg import Writer, number, path
+from viz.render.svg import Writer, path
 from viz.scene.glyphs import glyph_items
 from viz.scene.items import Extent, Group, Item, Key, Text, overlap
 from viz.scene.items import Wire as Line
@@ -145,31 +145,30 @@ class Stamp:
 
     def wires(self) -> Iterator[dict[str, Any]]:
         """What each wire is, and where its number stands."""
-        places = self.labels()
-        for strand, place in zip(self.strands, places, strict=True):
+        for strand, text in zip(self.strands, self.labels(), strict=True):
             wire = strand.wire
             ends = (wire.source, wire.target) if wire is not None else (str(strand.state), None)
             yield {"key": strand.key, "d": path(strand.route), "said": strand.said,
                    "from": self.keys["glyph", ends[0]], "to": self.keys["glyph", ends[1]] if ends[1] else None,
                    "recurrent": wire is not None and wire.recurrent, "delay": 0 if wire is None else wire.delay,
-                   "outside": wire is None, "label": place and [float(number(x)) for x in place]}
+                   "outside": wire is None, "label": text and [round(text.x, 1), round(text.y, 1), text.anchor]}
 
-    def labels(self) -> list[Point | None]:
-        """For each wire the middle of the baseline of its number, where nothing else is; None if there is no place."""
+    def labels(self) -> list[Text | None]:
+        """For each wire its number, as wide as the widest: where nothing else is, within its own tile, because
+        the neighbours have numbers at the same places. None if there is no such place.
+        """
         taken: list[Extent] = [(box.left, box.top + self.head, box.right, box.bottom + self.head)
                                for box in self.tile.boxes.values()]
         taken += [text.extent for text in self.names()]
         inked = [list(strand.route.points(40)) for strand in self.strands]
-        found: list[Point | None] = []
+        found: list[Text | None] = []
         for strand in self.strands:
             texts = (text for text, _ in beside(strand.route, WIDEST, 1.5))
-            text = next((text for text in texts if free(text.extent, taken, inked)), None)
-            if text is None:
-                found.append(None)
-                continue
-            taken.append(text.extent)
-            left, _, right, _ = text.extent
-            found.append(((left + right) / 2, text.y))
+            text = next((text for text in texts if text.extent[0] >= -2 and text.extent[2] <= self.tile.width + 2
+                         and free(text.extent, taken, inked)), None)
+            found.append(text)
+            if text is not None:
+                taken.append(text.extent)
         return found
 
 

@@ -26,10 +26,9 @@ export class CellPicture {
         this.cell = cell;
         const reach = cell.pitch - cell.width + SIDE;
         this.left = -reach;
-        const marks = (/** @type {import("./data.js").Wire[]} */ wires, /** @type {number} */ left) =>
-            wires.map((wire) => new WireMark(wire, { left, numbers: true }));
-        this.wires = marks(cell.wires, this.left + 6);
-        this.arriving = marks(cell.wires.filter((wire) => wire.recurrent), cell.width - cell.pitch + 4);
+        this.wires = cell.wires.map((wire) => new WireMark(wire, { left: this.left + 6, numbers: true }));
+        this.arriving = cell.wires.filter((wire) => wire.recurrent).map((wire) =>
+            new WireMark(wire, { left: cell.width - cell.pitch + 4, numbers: false, target: false }));
         this.back = stamped(cell.back);
         this.glyphs = stamped(cell.glyphs);
         this.leaveOutNames();
@@ -140,7 +139,7 @@ export function called(part) {
 function badge() {
     const frame = s("rect", { height: 32, rx: 4, "stroke-width": 1 });
     const name = s("text", { "text-anchor": "middle", "font-size": 13, "font-style": "italic" });
-    const number = s("text", { "text-anchor": "middle", "font-size": 11 });
+    const number = s("text", { "text-anchor": "middle", "font-size": 11, class: "size" });
     return { group: s("g", { class: "badge" }, frame, name, number), frame, name, number };
 }
 

@@ -50,7 +50,14 @@ export class Chart {
             const turn = Math.floor(this.x.invert(x));
             scrub(this.longest - 1 - Math.min(Math.max(turn, this.longest - this.T), this.longest - 1));
         };
+        /** @type {(turn: number) => void} called with the step whose loss was clicked */
+        this.onLoss = () => {};
         this.svg.addEventListener("pointerdown", (event) => {
+            if (event.target instanceof Element && this.losses.contains(event.target)) {
+                const { left, width } = this.svg.getBoundingClientRect();
+                this.onLoss(Math.floor(this.x.invert((event.clientX - left) * (this.width / width))) - this.longest + this.T);
+                return;
+            }
             this.svg.setPointerCapture(event.pointerId);
             scrubbed(event);
         });
@@ -69,11 +76,11 @@ export class Chart {
      * Draw what a lane shows.
      *
      * @param {Shown} shown
-     * @param {{scale: Scale, theme: Theme, log: boolean, longest: number, colours: string[], itemised: boolean}} how
+     * @param {{scale: Scale, theme: Theme, log: boolean, longest: number, colours: string[], itemised: boolean, cut: number}} how
      *     longest: the steps of the longest lane, which all lanes share as their axis
      */
-    draw(shown, { scale, theme, log, longest, colours, itemised }) {
-        const { T, norms, anchor, full, fullAnchor } = shown;
+    draw(shown, { scale, theme, log, longest, colours, itemised, cut }) {
+        const { T, norms, anchor, full, fullAnchor, first } = shown;
         const ways = shown.lane.ways;
         const height = TOP + this.tall + Chart.under(Boolean(ways), itemised);
         set(this.svg, "width", this.width);
@@ -87,7 +94,7 @@ export class Chart {
         const high = (/** @type {number} */ ratio) => this.y(log ? (ratio > 0 ? Math.log10(ratio) : -Infinity) : ratio);
         const skip = longest - T;
         this.drawGrid(scale, theme, log);
-        this.drawBars(norms, anchor, skip, high, scale, theme);
+        this.drawBars(norms, anchor, first, skip, high, scale, theme);
         set(this.outline, "d", stairs(norms, anchor, (j) => this.x(skip + j), high));
         set(this.outline, "stroke", theme.ink);
         const ghost = shown.changed ? stairs(full, fullAnchor, (j) => this.x(longest - full.length + j), high) : "";
@@ -96,8 +103,9 @@ export class Chart {
         let y = TOP + this.tall + GAP;
         this.stripTop = y;
         this.strip.replaceChildren();
+        set(this.strip, "opacity", shown.lane.stale ? 0.3 : null);
         if (ways) {
-            this.drawStrip(shown, skip, y, colours, theme);
+            this.drawStrip(shown, skip, y, colours, theme, cut);
             y += STRIP + GAP;
         }
         this.lossTop = y;
@@ -140,16 +148,17 @@ export class Chart {
      *
      * @param {ArrayLike<number>} norms
      * @param {number} anchor
+     * @param {number} first
      * @param {number} skip
      * @param {(ratio: number) => number} high
      * @param {Scale} scale
      * @param {Theme} theme
      */
-    drawBars(norms, anchor, skip, high, scale, theme) {
+    drawBars(norms, anchor, first, skip, high, scale, theme) {
         const floor = TOP + this.tall;
         /** @type {Map<string, string[]>} */
         const paths = new Map();
-        for (let j = 0; j < norms.length; j++) {
+        for (let j = first; j < norms.length; j++) {
             const ratio = norms[j] / anchor;
             if (ratio === 0) continue;
             const fine = ratio < Infinity;
@@ -176,8 +185,9 @@ export class Chart {
      * @param {number} y
      * @param {string[]} colours
      * @param {Theme} theme
+     * @param {number} cut
      */
-    drawStrip({ lane, T }, skip, y, colours, theme) {
+    drawStrip({ lane, T }, skip, y, colours, theme, cut) {
         const ways = lane.ways;
         if (!ways) return;
         const base = new Float64Array(T);
@@ -195,7 +205,7 @@ export class Chart {
                 d += `M${round(this.x(skip + j))},${round(low)}V${round(top)}H${round(this.x(skip + j + 1))}V${round(low)}z`;
                 base[j] += share;
             }
-            this.strip.append(s("path", { d, fill: colours[k], class: "share", "data-way": k }));
+            this.strip.append(s("path", { d, fill: colours[k], class: "share", "data-way": k, opacity: cut & (1 << k) ? 0.2 : null }));
         }
     }
 

@@ -5,7 +5,7 @@
  * @typedef {{shape: number[], data: Float64Array | Float32Array | Uint8Array}} Table
  *
  * @typedef {{key: string, d: string, from: string, to: string | null, recurrent: boolean, delay: number,
- *     outside: boolean, said: string, label: [number, number] | null, way?: number | null}} Wire
+ *     outside: boolean, said: string, label: [number, number, string] | null, way?: number | null}} Wire
  * @typedef {{key: string, symbol: string | null, name: string, operation: string | null, equation: number | null, shape: number[],
  *     role: string | null, x: number, y: number}} Part
  * @typedef {{left: string, right: string, symbol: string | null}} Equation
@@ -15,15 +15,18 @@
  * @typedef {{names: string[], colours: string[], colours_dark: string[], shares: Table, kept: Table}} Ways
  * @typedef {{losses: number[], norms: Table}} Itemised
  * @typedef {{names: string[], shares: Table, sums: Table}} Weights
+ * @typedef {Record<string, {value: Table, gradient: Table}>} Heat
  * @typedef {{option: string, values: number[], lanes: SweptLane[]}} Sweep
  * @typedef {{profile: Record<string, Table>, rms?: Record<string, Table>, ways: Ways | null,
- *     horizon: number | null, finding: string}} SweptLane
+ *     horizon: number | null, finding: string, heat?: Heat | null}} SweptLane
  *
  * @typedef {SweptLane & {name: string, colour: string, colour_dark: string, layer: number, T: number, steps: number[],
  *     labels: string[] | null, state: string, states: string[], rms: Record<string, Table>, cell: Cell | null,
  *     messages: Table, message_rms: Table, balance: Table, values: Table, gradients: Table,
- *     heat: Record<string, {value: Table, gradient: Table}> | null, itemised: Itemised | null,
- *     weights?: Weights | null, live: any, sweep: Sweep | null}} Lane
+ *     heat: Heat | null, itemised: Itemised | null,
+ *     weights?: Weights | null, live: any, sweep: Sweep | null, no_live?: string | null,
+ *     first?: number, stale?: boolean}} Lane
+ *     first: the oldest turn that was taken; stale: computed again in the page, but not its ways
  *
  * @typedef {{station: string, title: string, words: string, lane: number, turn: number,
  *     set: {cut?: string[], [name: string]: any}}} Station

@@ -16,7 +16,7 @@ export class HeatMaps {
             row(`${state}`, `Entries of ${state} at this step`, value),
             row(`∂L/∂${state}`, `Entries of ∂L/∂${state} at this step`, gradient),
         ]);
-        this.element = h("div", { class: "heat" },
+        this.element = h("div", { class: "heat", role: "group", "aria-label": "Entries at this step: blue below 0, orange above" },
             ...this.rows.flatMap(({ name, canvas, most }) => [h("span", { class: "name" }, name), canvas, most]));
     }
 

@@ -14,9 +14,12 @@ import { CellPicture, equationList } from "./cell.js";
 import { Chart } from "./chart.js";
 import { h, say, set } from "./dom.js";
 import { HeatMaps } from "./heat.js";
-import { open } from "./shown.js";
+import { Inspector } from "./inspector.js";
+import { lossRow, open } from "./shown.js";
+import { Sliders } from "./sliders.js";
 import { TextRow } from "./textrow.js";
 import { replaced } from "./view.js";
+import { WeightRows } from "./weights.js";
 import { cursorSentence, cutSentence, lossSentence, sendersSentence } from "./words.js";
 
 /** A lane on the page. */
@@ -32,6 +35,7 @@ export class Lane {
         this.index = index;
         this.store = store;
         const { lane } = this;
+        this.itemised = (lane.itemised?.losses.length ?? 0) > 1; // of a single loss there is nothing to choose
         this.chart = new Chart("", (lag) => store.set({ lag, lane: index, playing: false }));
         this.cell = lane.cell ? new CellPicture(lane, lane.cell) : null;
         this.text = lane.labels ? new TextRow(lane.labels, lane.name, (lag) => this.letter(lag)) : null;
@@ -39,15 +43,26 @@ export class Lane {
         this.equations = lane.cell?.equations.length ? equationList(lane.cell) : null;
         this.sentence = h("p", { class: "sentence", "aria-live": "polite" });
         this.reading = h("p", { class: "reading" });
-        this.senders = lane.itemised ? h("p", { class: "senders-said" }) : null;
+        this.senders = this.itemised ? h("p", { class: "senders-said" }) : null;
         this.ways = this.waysField();
-        this.aside = h("div", { class: "aside" }, this.cell?.svg, this.equations);
+        this.sliders = new Sliders(lane, index, store);
+        this.weights = lane.weights ? new WeightRows(lane.weights) : null;
+        this.inspector = this.cell ? new Inspector(this.cell, index, this.equations, store) : null;
+        this.lossButton = this.itemised ? h("button", { onclick: () => this.follow() }) : null;
+        this.aside = h("div", { class: "aside" }, h("div", { class: "cell-box" }, this.cell?.svg), this.equations,
+            this.inspector?.element);
         this.element = h("section", { class: "lane", id: `lane${index}`, "aria-label": lane.name,
             onpointerdown: () => this.select(), onfocusin: () => this.select() },
         h("div", { class: "main" },
             h("header", {}, h("h2", {}, lane.name), this.reading), this.sentence,
-            this.chart.svg, this.ways, this.text?.element, this.senders, this.heat?.element),
+            this.chart.svg, this.ways, this.text?.element,
+            this.senders && h("div", { class: "losses" }, this.lossButton, this.senders),
+            this.sliders.element, this.heat?.element, this.weights?.element),
         this.aside);
+        this.chart.onLoss = (turn) => this.choose(lane.T - 1 - turn);
+        this.text?.element.addEventListener("keydown", (event) => {
+            if (event.key === "Enter") this.follow();
+        });
     }
 
     select() {
@@ -57,6 +72,19 @@ export class Lane {
     /** A letter was clicked: the cursor goes there, or its loss is chosen. @param {number} lag */
     letter(lag) {
         this.store.set({ lag, playing: false });
+        if (this.itemised && lossRow(this.lane, lag) >= 0) this.choose(lag);
+    }
+
+    /** Follow the loss of one step alone. @param {number} lag */
+    choose(lag) {
+        this.store.set({ lag, loss: lag, cut: this.store.view.cut.map(() => 0), playing: false });
+    }
+
+    /** Follow the loss of the step under the cursor; or all of them, if it is followed already. */
+    follow() {
+        const { lag, loss } = this.store.view;
+        if (loss !== null) this.store.set({ loss: null });
+        else if (lossRow(this.lane, lag) >= 0) this.choose(lag);
     }
 
     /** The ways as checkboxes: what is checked is open. */
@@ -67,7 +95,8 @@ export class Lane {
             onchange: () => this.cut(k) }));
         this.swatches = ways.names.map(() => h("i", { class: "swatch" }));
         return h("fieldset", { class: "ways" }, h("legend", {}, "Ways open"),
-            ...ways.names.map((name, k) => h("label", {}, this.boxes?.[k], this.swatches?.[k], name)));
+            ...ways.names.map((name, k) => h("label", {}, this.boxes?.[k], this.swatches?.[k], name)),
+            this.note = h("span", { class: "note", hidden: true }, "as recorded: ways are not computed again"));
     }
 
     /** Cut a way, or open it again. @param {number} k */
@@ -89,9 +118,13 @@ export class Lane {
         this.scale = scale;
         this.theme = theme;
         this.chart.width = width;
-        this.chart.draw(shown, { scale, theme, log: view.log, longest, colours, itemised: Boolean(this.lane.itemised) });
+        this.chart.draw(shown, { scale, theme, log: view.log, longest, colours, itemised: this.itemised, cut });
         this.swatches?.forEach((swatch, k) => (swatch.style.backgroundColor = colours[k]));
-        this.boxes?.forEach((box, k) => (box.checked = !(cut & (1 << k))));
+        this.boxes?.forEach((box, k) => {
+            box.checked = !(cut & (1 << k));
+            box.disabled = Boolean(shown.lane.stale);
+        });
+        if (this.note) this.note.hidden = !shown.lane.stale;
         this.text?.paint((turn) => scale.colour(shown.norms[turn] / shown.anchor, theme));
         say(this.sentence, this.words(shown, view, others));
         this.chart.describe(`${this.lane.name}: ${this.sentence.textContent}`);
@@ -117,8 +150,14 @@ export class Lane {
         this.text?.move(view.lag, view.loss);
         this.heat?.show(turn, theme);
         if (this.senders) say(this.senders, sendersSentence(this.lane, turn));
-        this.cell?.show(turn, { anchor: shown.fullAnchor, scale, theme, rms: view.rms, cut: view.cut[this.index],
-            lane: this.lane });
+        if (this.lossButton) {
+            say(this.lossButton, view.loss === null ? "Follow only the loss of this step" : "Follow all losses");
+            this.lossButton.disabled = view.loss === null && lossRow(this.lane, view.lag) < 0;
+        }
+        this.weights?.show(turn);
+        this.cell?.show(turn, { anchor: shown.lane.stale ? shown.anchor : shown.fullAnchor, scale, theme, rms: view.rms,
+            cut: view.cut[this.index], lane: shown.lane });
+        this.inspector?.show(view, turn, shown.lane);
         set(this.element, "aria-current", view.lane === this.index ? "true" : null);
     }
 }

@@ -5,14 +5,19 @@
  * @typedef {import("./view.js").View} View
  */
 
-import { h, set } from "./dom.js";
+import { h, s, say, set } from "./dom.js";
+import { asCsv, asPng, asSvg, download } from "./export.js";
+import { fromFragment, toFragment } from "./fragment.js";
 import { Lane } from "./lane.js";
 import { legend } from "./legend.js";
 import { Player } from "./player.js";
 import { Scale } from "./scale.js";
+import { Search } from "./search.js";
 import { shown } from "./shown.js";
 import { Toolbar } from "./toolbar.js";
-import { Store, firstView } from "./view.js";
+import { Tour } from "./tour.js";
+import { Unrolled } from "./unrolled.js";
+import { Store } from "./view.js";
 
 const DRAWN_AGAIN = /** @type {const} */ (["cut", "loss", "log", "rms", "own", "theme", "sliders"]);
 
@@ -21,13 +26,17 @@ export class Page {
     /** @param {Data} data */
     constructor(data) {
         this.data = data;
-        this.store = new Store(firstView(data.lanes.length));
+        this.store = new Store(fromFragment(location.hash, data.lanes));
         this.longest = Math.max(1, ...data.lanes.map((lane) => lane.T));
         this.lanes = data.lanes.map((_, k) => new Lane(data, k, this.store));
         this.legend = h("div", { class: "legend-box" });
         this.toolbar = new Toolbar(this.store, this.longest, (view) => this.at(view), this.legend);
         /** @type {Scale | null} */
         this.legendOf = null;
+        /** @type {Unrolled | null} */
+        this.stripDrawn = null;
+        /** @type {ReturnType<typeof setTimeout> | undefined} */
+        this.sharing = undefined;
         /** @type {"light" | "dark" | null} */
         this.dressed = null;
         this.player = new Player(this.store, this.longest, this.lanes);
@@ -35,17 +44,88 @@ export class Page {
         this.themes = h("select", { onchange: () => this.store.set({
             theme: /** @type {View["theme"]} */ (this.themes.value) }) },
         ...["system", "light", "dark"].map((name) => h("option", { value: name }, name)));
-        this.element = h("main", {},
+        this.stripHome = h("div");
+        this.strips = data.lanes.map((lane, k) => (lane.cell ? new Unrolled(lane, lane.cell, k, this.store) : null));
+        this.stripOf = h("select", { onchange: () => this.store.set({ lane: Number(this.stripOf.value) }) },
+            ...data.lanes.map((lane, k) => h("option", { value: k }, lane.name)));
+        this.element = h("main");
+        this.tour = new Tour(data, this.store, this.element);
+        this.saved = h("span", { class: "saved", role: "status" });
+        this.element.append(
             h("header", { class: "top" },
                 h("div", {}, h("h1", {}, data.title), h("p", { class: "summary" }, data.summary)),
-                h("div", { class: "menu" }, h("label", {}, "Theme ", this.themes))),
+                h("div", { class: "menu" }, this.tour.begin, new Search(data.lanes, this.store).element, this.takeAway(),
+                    h("label", {}, h("span", { class: "hidden" }, "Theme"), this.themes))),
+            this.banner() ?? "",
             h("div", { class: "sticky" }, this.toolbar.element),
-            h("div", { class: "lanes" }, ...this.lanes.map((lane) => lane.element)));
+            h("div", { class: "lanes" }, ...this.lanes.map((lane) => lane.element)),
+            h("section", { class: "unrolled", "aria-label": "The net unrolled" },
+                h("header", {}, h("h2", {}, "Unrolled: "), h("label", {}, h("span", { class: "hidden" }, "Which net"), this.stripOf),
+                    h("p", {}, "Zoom in: a step becomes a cell, then every operation. Drag or use the arrows to move; a click moves the cursor.")),
+                this.stripHome),
+            this.tour.element);
+    }
+
+    /** What can be taken away. */
+    takeAway() {
+        const name = "explorer";
+        const done = (/** @type {string} */ words) => say(this.saved, words);
+        const kinds = /** @type {[string, () => Promise<void> | void][]} */ ([
+            ["Picture (SVG)", () => download(new Blob([this.svg()], { type: "image/svg+xml" }), `${name}.svg`)],
+            ["Picture (PNG)", async () => download(await asPng(this.svg()), `${name}.png`)],
+            ["Numbers (CSV)", () => download(new Blob([asCsv(this.all ?? [])], { type: "text/csv" }), `${name}.csv`)],
+            ["Link to this view", async () => {
+                await navigator.clipboard.writeText(location.href);
+            }],
+            ["Print", () => print()],
+        ]);
+        return h("details", { class: "take" }, h("summary", {}, "Save"),
+            h("div", {}, ...kinds.map(([words, act]) => h("button", { onclick: async () => {
+                try {
+                    await act();
+                    done(words === "Link to this view" ? "The link is copied." : "");
+                } catch {
+                    done("That did not work here; the address of the page holds the view.");
+                }
+            } }, words)), this.saved));
+    }
+
+    /** The view as one SVG. */
+    svg() {
+        const theme = this.theme ?? this.data.themes.light;
+        const rows = this.lanes.map((lane) => ({
+            words: [lane.lane.name, lane.sentence.textContent ?? "", `${this.at(this.store.view)}: ${lane.reading.textContent}`],
+            pictures: lane.cell ? [lane.chart.svg, lane.cell.svg] : [lane.chart.svg],
+        }));
+        const legends = [...this.legend.querySelectorAll("svg")];
+        return asSvg({ title: this.data.title, paper: theme.paper, ink: theme.ink, font: getComputedStyle(document.body).fontFamily,
+            rows: [...rows, { words: ["Scale: × the gradient at lag 0"], pictures: legends }] });
+    }
+
+    /** What went wrong while the net was run, if it did. */
+    banner() {
+        const { error } = this.data;
+        if (!error) return null;
+        return h("p", { class: "error", role: "alert" }, h("b", {}, "The forward pass stopped here. "), error.message);
+    }
+
+    /** The failing operation, marked in its cell. */
+    markError() {
+        const { error } = this.data;
+        const lane = error && this.lanes[error.lane];
+        if (!lane?.cell) return;
+        for (const element of lane.cell.glyphs.querySelectorAll("[data-key]")) {
+            if (element.getAttribute("data-key") !== error?.node) continue;
+            const box = /** @type {SVGGElement} */ (element).getBBox();
+            element.append(s("rect", { class: "failed", x: box.x - 5, y: box.y - 5, width: box.width + 10, height: box.height + 10, rx: 8 },
+                s("title", {}, error?.message ?? "")));
+        }
     }
 
     /** Draw for the first time, and listen. The element is on the page now. */
     start() {
         for (const lane of this.lanes) lane.cell?.place();
+        this.markError();
         this.measure();
         this.store.listen((view, before) => this.show(view, before));
         this.draw(this.store.view);
@@ -57,6 +137,21 @@ export class Page {
             this.move(this.store.view);
         }).observe(this.element);
         this.player.listen();
+        addEventListener("hashchange", () => {
+            if (location.hash.slice(1) !== toFragment(this.store.view, this.data.lanes)) {
+                this.store.set(fromFragment(location.hash, this.data.lanes));
+            }
+        });
+        if (this.store.view.tour !== null) this.tour.show(this.store.view);
+    }
+
+    /** The view into the address, once it rests: browsers allow few changes a second. */
+    share() {
+        clearTimeout(this.sharing);
+        this.sharing = setTimeout(() => {
+            const said = toFragment(this.store.view, this.data.lanes);
+            if (location.hash.slice(1) !== said) history.replaceState(null, "", `#${said}`);
+        }, 300);
     }
 
     /** Read the width of the charts; true if it changed. */
@@ -71,6 +166,7 @@ export class Page {
     show(view, before) {
         if (DRAWN_AGAIN.some((name) => view[name] !== before[name])) this.draw(view);
         this.move(view);
+        this.share();
     }
 
     /** Everything but the cursor. @param {View} view */
@@ -86,7 +182,9 @@ export class Page {
             }
         }
         this.themes.value = view.theme;
-        const all = this.lanes.map((lane, k) => shown(lane.lane, k, view));
+        const moved = this.lanes.map((lane, k) => lane.sliders.moved(view.sliders[k]));
+        const all = this.lanes.map((lane, k) => shown(lane.lane, k, view, moved[k]));
+        this.all = all;
         const untouched = { ...view, cut: view.cut.map(() => 0), loss: null };
         const plain = this.lanes.map((lane, k) => shown(lane.lane, k, untouched));
         this.scales = all.map(({ norms, anchor, full, fullAnchor }) => (view.own
@@ -98,12 +196,14 @@ export class Page {
         }));
         this.theme = theme;
         this.legendOf = null;
+        this.stripDrawn = null;
     }
 
     /** What follows the cursor. @param {View} view */
     move(view) {
         for (const lane of this.lanes) lane.move(view);
         this.toolbar.show(view);
+        this.unroll(view);
         const scale = this.scales?.[view.lane];
         if (scale && this.theme && this.legendOf !== scale) {
             const of = view.own ? this.data.lanes[view.lane].name : "all nets";
@@ -111,6 +211,25 @@ export class Page {
                 h("span", {}, view.own ? `its own scale: ${of}` : "× the gradient at lag 0"));
             this.legendOf = scale;
         }
+    }
+
+    /** The strip of the chosen lane. @param {View} view */
+    unroll(view) {
+        const [strip, shown, scale] = [this.strips[view.lane], this.all?.[view.lane], this.scales?.[view.lane]];
+        this.stripOf.value = String(view.lane);
+        if (!strip || !shown || !scale || !this.theme) {
+            this.stripHome.replaceChildren();
+            return;
+        }
+        if (this.stripHome.firstChild !== strip.element) this.stripHome.replaceChildren(strip.element);
+        const width = this.stripHome.clientWidth;
+        if (strip.width !== width || !strip.ready) strip.resize(width);
+        if (this.stripDrawn !== strip) {
+            this.stripDrawn = strip;
+            strip.draw(shown, { scale, theme: this.theme, high: (ratio) => Math.min(1, scale.height(ratio, view.log)), rms: view.rms,
+                cut: view.cut[view.lane] });
+        }
+        strip.mark(shown.T - 1 - view.lag);
     }
 
     /** Where the cursor is, in words. @param {View} view */

@@ -49,6 +49,16 @@ export class Scale {
     }
 
     /**
+     * How high a column of a ratio stands, 0..1.
+     *
+     * @param {number} ratio
+     * @param {boolean} log
+     */
+    height(ratio, log) {
+        return log ? (ratio > 0 ? Math.max((Math.log10(ratio) - this.low) / (this.high - this.low), 0) : 0) : ratio / 10 ** this.high;
+    }
+
+    /**
      * The colour of a ratio, one of 61.
      *
      * @param {number} ratio

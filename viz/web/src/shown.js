@@ -12,6 +12,7 @@
  * @property {ArrayLike<number>} full       with nothing cut, all losses, no slider moved
  * @property {number} anchor                the norm of `norms` that counts as 1
  * @property {number} fullAnchor
+ * @property {number} first                 the oldest turn that there is
  * @property {number} from                  the turn at which the gradient enters
  * @property {boolean} changed              whether anything is cut, chosen or changed
  */
@@ -50,10 +51,10 @@ export function shown(lane, index, view, moved = lane) {
     const chosen = lossRow(moved, view.loss);
     let norms = whole;
     if (chosen >= 0 && moved.itemised) norms = row(moved.itemised.norms, chosen);
-    else if (moved.ways && kept !== all) norms = row(moved.ways.kept, kept);
+    else if (moved.ways && kept !== all && !moved.stale) norms = row(moved.ways.kept, kept);
     const from = chosen >= 0 && moved.itemised ? moved.itemised.losses[chosen] : T - 1;
     return {
-        lane: moved, T, norms, full, from,
+        lane: moved, T, norms, full, from, first: moved.first ?? 0,
         anchor: anchorOf(chosen >= 0 ? norms : whole, from),
         fullAnchor: anchorOf(full, full.length - 1),
         changed: norms !== full,

@@ -40,9 +40,9 @@ export class Toolbar {
                 h("button", { title: "One step nearer to the loss (→)", "aria-label": "One step nearer to the loss", onclick: step(-1) }, "▶︎"),
                 h("button", { title: "To the loss: lag 0 (End)", "aria-label": "To the loss, lag 0", onclick: () => store.set({ lag: 0, playing: false }) }, "lag 0"),
                 h("label", { class: "wide" }, h("span", { class: "hidden" }, "Steps back from the loss"), this.range),
-                this.where,
-                h("label", {}, h("span", { class: "hidden" }, "Speed"), this.speed)),
-            h("div", { class: "choices" }, legend, ...this.choices.map(({ element }) => element)));
+                this.where),
+            h("div", { class: "choices" }, legend, h("label", {}, h("span", { class: "hidden" }, "Speed"), this.speed),
+                ...this.choices.map(({ element }) => element)));
     }
 
     /**

@@ -13,6 +13,7 @@
  * @property {number} speed          steps a second
  * @property {"system" | "light" | "dark"} theme
  * @property {string | null} part    the part or wire that is read, as "lane/key"
+ * @property {boolean} pinned         the part stays when the pointer leaves it
  * @property {string} search
  * @property {number | null} tour    the station of the tour
  * @property {Record<string, number>[]} sliders   for each lane: what was changed in it
@@ -24,7 +25,7 @@
 export function firstView(lanes) {
     return {
         lag: 0, lane: 0, cut: Array(lanes).fill(0), loss: null, log: true, rms: false, own: false, playing: false,
-        speed: 4, theme: "system", part: null, search: "", tour: null, sliders: Array.from({ length: lanes }, () => ({})),
+        speed: 4, theme: "system", part: null, pinned: false, search: "", tour: null, sliders: Array.from({ length: lanes }, () => ({})),
     };
 }
 

@@ -16,20 +16,21 @@ const CASED = 2; // a line whose contrast with the paper is less than this gets 
 export class WireMark {
     /**
      * @param {import("./data.js").Wire} wire
-     * @param {{left: number, numbers: boolean}} how   left: the edge of the picture, beyond which nothing is seen
+     * @param {{left: number, numbers: boolean, size?: number, target?: boolean}} how   left: the edge of the picture, beyond which nothing
+     *     is seen; size: of the numbers; target: whether it can be pointed at
      */
-    constructor(wire, { left, numbers }) {
+    constructor(wire, { left, numbers, size = 11, target = true }) {
         this.wire = wire;
         this.casing = s("path", { d: wire.d, fill: "none", opacity: 0.55 });
         this.line = s("path", { d: wire.d, fill: "none" });
         this.head = s("path", { "stroke-width": 0.7 });
         this.alarm = s("text", { "font-size": 13, "font-weight": "bold", "text-anchor": "middle" }, "!");
         this.number = wire.label && numbers
-            ? s("text", { x: wire.label[0], y: wire.label[1], "font-size": 11, "text-anchor": "middle", "paint-order": "stroke",
+            ? s("text", { x: wire.label[0], y: wire.label[1], "font-size": size, "text-anchor": wire.label[2], "paint-order": "stroke",
                 "stroke-width": 3, "stroke-linejoin": "round", class: "number" })
             : null;
-        this.target = s("path", { d: wire.d, fill: "none", stroke: "transparent", "stroke-width": 16,
-            class: "target", "data-key": wire.key });
+        this.target = target ? s("path", { d: wire.d, fill: "none", stroke: "transparent", "stroke-width": 14,
+            class: "target", "data-key": wire.key }) : "";
         this.group = s("g", { class: "wire" }, this.casing, this.line, this.head, this.alarm, this.target);
         this.left = left;
     }
