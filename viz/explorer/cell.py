@@ -10,9 +10,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from viz.flow.messages import Flow
+from viz.flow.ways import CARRY
 from viz.graph.cells import Wire, one_cell
 from viz.graph.steps import Edge, Layer
 from viz.layout.cell import Tile, gap, lay_out
@@ -61,6 +63,7 @@ class Stamp:
         self.row = Row(self.graph, layer, flow, tile, sorted(layer.order), theme)
         self.pitch = tile.width + gap(tile.cell, theme)
         self.keys: dict[Key, str] = {("glyph", name): f"n{j}" for j, name in enumerate(tile.cell.glyphs)}
+        self.keys |= {("highway", state): "highway" for state in tile.cell.states}
         self.skipping = [wire for wire in tile.cell.wires if wire.delay > 1]
         self.head = OVER + 11.0 * len(self.skipping) if self.skipping else 0.0
         self.strands = list(self._strands())
@@ -148,10 +151,20 @@ class Stamp:
         for strand, text in zip(self.strands, self.labels(), strict=True):
             wire = strand.wire
             ends = (wire.source, wire.target) if wire is not None else (str(strand.state), None)
-            yield {"key": strand.key, "d": path(strand.route), "said": strand.said,
+            yield {"key": strand.key, "d": path(strand.route), "said": strand.said, "way": self.way(wire),
                    "from": self.keys["glyph", ends[0]], "to": self.keys["glyph", ends[1]] if ends[1] else None,
                    "recurrent": wire is not None and wire.recurrent, "delay": 0 if wire is None else wire.delay,
                    "outside": wire is None, "label": text and [round(text.x, 1), round(text.y, 1), text.anchor]}
+
+    def way(self, wire: Wire | None) -> str | None:
+        """The one way through the cell (`viz.ways`) that a wire belongs to; None if it serves several, or none."""
+        cell, line = self.tile.cell, self.tile.cell.carry()
+        if wire is None:
+            return None
+        if line and (wire.source, wire.target) in {*pairwise(line), (line[-1], line[0])}:
+            return CARRY
+        target = cell.glyphs[wire.target]
+        return target.symbol if target.role in ("gate", "candidate") else None
 
     def labels(self) -> list[Text | None]:
         """For each wire its number, as wide as the widest: where nothing else is, within its own tile, because

@@ -10,6 +10,7 @@
 import { at } from "./data.js";
 import { h, s, say, set, stamped } from "./dom.js";
 import { short } from "./numbers.js";
+import { isCut } from "./shown.js";
 import { WireMark } from "./wire.js";
 
 const ABOVE = 8;
@@ -99,8 +100,7 @@ export class CellPicture {
         const inside = turn >= 0 && turn < lane.T;
         set(this.svg, "opacity", inside ? null : 0.35);
         const table = rms ? lane.message_rms : lane.messages;
-        const way = (/** @type {WireMark} */ mark) =>
-            typeof mark.wire.way === "number" && cut & (1 << mark.wire.way) ? "cut" : "sent";
+        const way = (/** @type {WireMark} */ mark) => (isCut(lane, mark.wire, cut) ? "cut" : "sent");
         let k = 0;
         this.wires.forEach((mark, e) => {
             mark.show(inside ? at(table, e, turn) : NaN, anchor, scale, theme, way(mark));

@@ -103,7 +103,7 @@ export class Chart {
         let y = TOP + this.tall + GAP;
         this.stripTop = y;
         this.strip.replaceChildren();
-        set(this.strip, "opacity", shown.lane.stale ? 0.3 : null);
+        set(this.strip, "opacity", shown.lane.stale || shown.from < shown.T - 1 ? 0.3 : null);
         if (ways) {
             this.drawStrip(shown, skip, y, colours, theme, cut);
             y += STRIP + GAP;

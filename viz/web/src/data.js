@@ -5,10 +5,10 @@
  * @typedef {{shape: number[], data: Float64Array | Float32Array | Uint8Array}} Table
  *
  * @typedef {{key: string, d: string, from: string, to: string | null, recurrent: boolean, delay: number,
- *     outside: boolean, said: string, label: [number, number, string] | null, way?: number | null}} Wire
+ *     outside: boolean, said: string, label: [number, number, string] | null, way: string | null}} Wire
  * @typedef {{key: string, symbol: string | null, name: string, operation: string | null, equation: number | null, shape: number[],
  *     role: string | null, x: number, y: number}} Part
- * @typedef {{left: string, right: string, symbol: string | null}} Equation
+ * @typedef {{left: string, right: string, symbol: string | null, words?: string}} Equation
  * @typedef {{width: number, height: number, pitch: number, glyphs: string, back: string, wires: Wire[],
  *     parts: Part[], equations: Equation[]}} Cell
  *
@@ -24,7 +24,7 @@
  *     labels: string[] | null, state: string, states: string[], rms: Record<string, Table>, cell: Cell | null,
  *     messages: Table, message_rms: Table, balance: Table, values: Table, gradients: Table,
  *     heat: Heat | null, itemised: Itemised | null,
- *     weights?: Weights | null, live: any, sweep: Sweep | null, no_live?: string | null,
+ *     weights?: Weights | null, live: any, sweep: Sweep | null, missing?: Record<string, string>, one?: number | null,
  *     first?: number, stale?: boolean}} Lane
  *     first: the oldest turn that was taken; stale: computed again in the page, but not its ways
  *

@@ -57,12 +57,20 @@ export class Lane {
             h("header", {}, h("h2", {}, lane.name), this.reading), this.sentence,
             this.chart.svg, this.ways, this.text?.element,
             this.senders && h("div", { class: "losses" }, this.lossButton, this.senders),
-            this.sliders.element, this.heat?.element, this.weights?.element),
+            this.sliders.element, this.missing(), this.heat?.element, this.weights?.element),
         this.aside);
         this.chart.onLoss = (turn) => this.choose(lane.T - 1 - turn);
         this.text?.element.addEventListener("keydown", (event) => {
             if (event.key === "Enter") this.follow();
         });
+    }
+
+    /** Why there is nothing to cut or to change. */
+    missing() {
+        const { missing, ways, sweep } = this.lane;
+        const said = [!ways && missing?.ways && `No ways to cut: ${missing.ways}.`,
+            !this.sliders.element && !sweep && missing?.live && `No sliders: ${missing.live}.`].filter(Boolean);
+        return said.length ? h("p", { class: "note" }, said.join(" ")) : null;
     }
 
     select() {
@@ -96,7 +104,7 @@ export class Lane {
         this.swatches = ways.names.map(() => h("i", { class: "swatch" }));
         return h("fieldset", { class: "ways" }, h("legend", {}, "Ways open"),
             ...ways.names.map((name, k) => h("label", {}, this.boxes?.[k], this.swatches?.[k], name)),
-            this.note = h("span", { class: "note", hidden: true }, "as recorded: ways are not computed again"));
+            this.note = h("span", { class: "note" }));
     }
 
     /** Cut a way, or open it again. @param {number} k */
@@ -124,7 +132,9 @@ export class Lane {
             box.checked = !(cut & (1 << k));
             box.disabled = Boolean(shown.lane.stale);
         });
-        if (this.note) this.note.hidden = !shown.lane.stale;
+        const other = shown.lane.stale ? "ways as recorded: they are not computed again"
+            : view.loss !== null && shown.changed ? "ways and wires: of all losses together" : "";
+        if (this.note) say(this.note, other);
         this.text?.paint((turn) => scale.colour(shown.norms[turn] / shown.anchor, theme));
         say(this.sentence, this.words(shown, view, others));
         this.chart.describe(`${this.lane.name}: ${this.sentence.textContent}`);

@@ -8,6 +8,7 @@
 import { h, s, say, set } from "./dom.js";
 import { asCsv, asPng, asSvg, download } from "./export.js";
 import { fromFragment, toFragment } from "./fragment.js";
+import { quoted } from "./label.js";
 import { Lane } from "./lane.js";
 import { legend } from "./legend.js";
 import { Player } from "./player.js";
@@ -137,6 +138,7 @@ export class Page {
             this.move(this.store.view);
         }).observe(this.element);
         this.player.listen();
+        Object.assign(globalThis, { explorer: this }); // for the console
         addEventListener("hashchange", () => {
             if (location.hash.slice(1) !== toFragment(this.store.view, this.data.lanes)) {
                 this.store.set(fromFragment(location.hash, this.data.lanes));
@@ -187,9 +189,10 @@ export class Page {
         this.all = all;
         const untouched = { ...view, cut: view.cut.map(() => 0), loss: null };
         const plain = this.lanes.map((lane, k) => shown(lane.lane, k, untouched));
+        const common = this.common(all, view);
         this.scales = all.map(({ norms, anchor, full, fullAnchor }) => (view.own
             ? Scale.of([...ratios(norms, anchor), ...ratios(full, fullAnchor)], 30)
-            : new Scale(this.data.scale.low, this.data.scale.high)));
+            : common));
         this.lanes.forEach((lane, k) => lane.draw(all[k], view, {
             scale: /** @type {Scale[]} */ (this.scales)[k], theme, dark, longest: this.longest,
             others: plain.filter((_, j) => j !== k), width: this.width ?? 600,
@@ -197,6 +200,19 @@ export class Page {
         this.theme = theme;
         this.legendOf = null;
         this.stripDrawn = null;
+    }
+
+    /**
+     * The scale of all lanes: that of the nets as they are, and more where another loss is chosen or a net changed.
+     *
+     * @param {import("./shown.js").Shown[]} all
+     * @param {View} view
+     */
+    common(all, view) {
+        const { low, high } = this.data.scale;
+        if (view.loss === null && view.sliders.every((settings) => !Object.keys(settings).length)) return new Scale(low, high);
+        const wider = Scale.of(all.flatMap(({ norms, anchor }) => ratios(norms, anchor)), 24);
+        return new Scale(Math.min(low, wider.low), Math.max(high, wider.high));
     }
 
     /** What follows the cursor. @param {View} view */
@@ -235,8 +251,7 @@ export class Page {
     /** Where the cursor is, in words. @param {View} view */
     at(view) {
         const lane = this.data.lanes[view.lane];
-        const label = lane?.labels?.[lane.T - 1 - view.lag];
-        return `lag ${view.lag}${label ? ` “${label}”` : ""}`;
+        return `lag ${view.lag}${quoted(lane?.labels?.[lane.T - 1 - view.lag])}`;
     }
 }
 

@@ -55,18 +55,19 @@ export function facts(lane, key, turn) {
             const column = wire.recurrent ? turn + 1 : turn;
             const message = column < lane.T ? at(lane.messages, j, column) : NaN;
             if (!Number.isNaN(message)) {
-                received.push([`from ${title(wire.to)}${wire.recurrent ? ", one step on" : ""}`,
+                received.push([`received from ${title(wire.to)}${wire.recurrent ? ", one step on" : ""}`,
                     `${said(message)} (× ${factor(lane, message, index.get(wire.to ?? ""), column)})`]);
             }
         }
         if (wire.to === key && !Number.isNaN(at(lane.messages, j, turn))) {
-            sent.push([`to ${title(wire.from)}${wire.recurrent ? ", one step back" : ""}`, said(at(lane.messages, j, turn))]);
+            sent.push([`sent to ${title(wire.from)}${wire.recurrent ? ", one step back" : ""}`, said(at(lane.messages, j, turn))]);
         }
     });
     return {
         title: called(found),
         equation: found.equation,
         rows: [
+            ...meaning(cell.equations[found.equation ?? -1]),
             ["operation", found.operation ?? "given"],
             ["shape", found.shape.length ? found.shape.join(" × ") : "a number"],
             ["‖value‖", said(at(lane.values, k, turn))],
@@ -75,6 +76,9 @@ export function facts(lane, key, turn) {
         ],
     };
 }
+
+/** @param {import("./data.js").Equation | undefined} equation @returns {[string, string][]} */
+const meaning = (equation) => (equation?.words ? [["is", equation.words]] : []);
 
 /** @param {number} x */
 const said = (x) => (Number.isNaN(x) ? "none" : short(x));

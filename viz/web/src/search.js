@@ -9,6 +9,7 @@
 
 import { called } from "./cell.js";
 import { h, say } from "./dom.js";
+import { quoted } from "./label.js";
 
 const MOST = 12;
 
@@ -30,7 +31,7 @@ export function found(lanes, query) {
             ...parts.map((part) => ({ words: `${called(part)} in ${lane.name}`,
                 change: { lane: k, part: `${k}/${part.key}`, pinned: true } })),
             ...steps.reverse().map((j) => ({
-                words: `step ${lane.steps[j]}${lane.labels ? ` “${lane.labels[j]}”` : ""}, lag ${lane.T - 1 - j} in ${lane.name}`,
+                words: `step ${lane.steps[j]}${quoted(lane.labels?.[j])}, lag ${lane.T - 1 - j} in ${lane.name}`,
                 change: { lane: k, lag: lane.T - 1 - j, playing: false } })),
         ];
     });

@@ -52,11 +52,12 @@ export function shown(lane, index, view, moved = lane) {
     let norms = whole;
     if (chosen >= 0 && moved.itemised) norms = row(moved.itemised.norms, chosen);
     else if (moved.ways && kept !== all && !moved.stale) norms = row(moved.ways.kept, kept);
+    const one = lane.one && lane.one > 0 ? lane.one : anchorOf(full, T - 1);
     const from = chosen >= 0 && moved.itemised ? moved.itemised.losses[chosen] : T - 1;
     return {
         lane: moved, T, norms, full, from, first: moved.first ?? 0,
-        anchor: anchorOf(chosen >= 0 ? norms : whole, from),
-        fullAnchor: anchorOf(full, full.length - 1),
+        anchor: chosen >= 0 || moved !== lane ? anchorOf(chosen >= 0 ? norms : whole, from) : one,
+        fullAnchor: one,
         changed: norms !== full,
     };
 }
@@ -73,12 +74,14 @@ function anchorOf(norms, from) {
 }
 
 /**
- * How many steps back the gradient is last above a part of what it was; null if it is never below.
+ * Whether a wire is cut: the one way that it belongs to is.
  *
- * @param {Shown} shown
+ * @param {Lane} lane
+ * @param {import("./data.js").Wire} wire
+ * @param {number} cut
  */
-export function horizon({ norms, anchor, from }, level = 0.01) {
-    let last = -1;
-    for (let turn = from; turn >= 0; turn--) if (norms[turn] / anchor >= level) last = from - turn;
-    return last === from ? null : Math.max(last, 0);
+export function isCut({ ways }, wire, cut) {
+    if (!ways || !cut) return false;
+    const way = ways.names.length === 1 && wire.recurrent ? 0 : ways.names.indexOf(wire.way ?? "");
+    return way >= 0 && Boolean(cut & (1 << way));
 }

@@ -4,10 +4,8 @@
  */
 
 import { h, set } from "./dom.js";
+import { visible } from "./label.js";
 import { readable } from "./scale.js";
-
-/** @type {Record<string, string>} */
-const VISIBLE = { " ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍", "": "∅" };
 
 /** A row of characters. */
 export class TextRow {
@@ -18,8 +16,7 @@ export class TextRow {
      */
     constructor(labels, name, go) {
         this.T = labels.length;
-        this.letters = labels.map((label, turn) => h("span", { class: "letter", "data-turn": turn },
-            VISIBLE[label] ?? label));
+        this.letters = labels.map((label, turn) => h("span", { class: "letter", "data-turn": turn }, visible(label)));
         this.element = h("p", {
             class: "text", tabindex: 0, role: "slider", "aria-label": `The text as ${name} reads it`,
             "aria-valuemin": 0, "aria-valuemax": this.T - 1, "aria-valuenow": 0,

@@ -9,11 +9,11 @@
 
 import { h, say } from "./dom.js";
 
-const DIMMED = ".lane header, .sentence, .chart, .ways, .text, .senders-said, .heat, .weights, .sliders, .cell-box, .equations, .unrolled";
+const DIMMED = ".lane header, .sentence, .chart, .ways, .text, .senders-said, .heat, .note, .weights, .sliders, .cell-box, .equations, .unrolled";
 /** @type {Record<string, string>} what is lit, within the lane of a station; a selector after ">>" is of the page */
 const LIT = {
     step: ".cell-box, .equations", unrolled: ">> .unrolled", reverse: ".cell-box, .chart, .weights",
-    vanishing: ">> .chart, .lane header, .text", carry: ".chart, .cell-box", cut: ".ways, .chart, .sentence",
+    vanishing: ">> .chart, .lane header, .text", carry: ".chart, .cell-box", cut: ".ways, .chart, .sentence, .cell-box",
     bias: ".sliders, .chart, .sentence", yours: `>> ${DIMMED}`,
 };
 
@@ -73,12 +73,16 @@ export class Tour {
         this.element.hidden = !station;
         this.root.classList.toggle("touring", Boolean(station));
         for (const element of this.root.querySelectorAll(".dim")) element.classList.remove("dim");
-        if (!station || tour === null) return;
+        if (!station || tour === null) {
+            this.root.classList.remove("carrying");
+            return;
+        }
         say(this.title, station.title);
         say(this.words, station.words);
         say(this.count, `${tour + 1} of ${this.data.tour.length}`);
         this.back.disabled = tour === 0;
         this.next.disabled = tour === this.data.tour.length - 1;
+        this.root.classList.toggle("carrying", station.set?.wires === "carry");
         const selector = LIT[station.station] ?? LIT.yours;
         const within = selector.startsWith(">>") ? this.root : this.root.querySelector(`#lane${lane}`) ?? this.root;
         const lit = [...within.querySelectorAll(selector.replace(">> ", ""))];

@@ -14,7 +14,9 @@ import { zoom, zoomIdentity } from "d3-zoom";
 import { at } from "./data.js";
 import { dress } from "./dress.js";
 import { h, s, say, set, stamped } from "./dom.js";
+import { quoted } from "./label.js";
 import { Minimap } from "./minimap.js";
+import { isCut } from "./shown.js";
 import { WireMark } from "./wire.js";
 
 const CELLS = 46; // from this width of a step in pixels on it is a cell
@@ -246,7 +248,7 @@ export class Unrolled {
                 for (const mark of group.marks) {
                     mark.place();
                     mark.show(at(how.rms ? shown.lane.message_rms : shown.lane.messages, mark.index, turn), shown.fullAnchor, how.scale,
-                        how.theme, typeof mark.wire.way === "number" && how.cut & (1 << mark.wire.way) ? "cut" : "sent");
+                        how.theme, isCut(shown.lane, mark.wire, how.cut) ? "cut" : "sent");
                 }
             }
             set(group.frame, "stroke", turn === this.turn ? how.theme.now : "none");
@@ -277,7 +279,7 @@ export class Unrolled {
         const turns = [];
         for (let turn = first; turn <= last; turn++) if ((T - 1 - turn) % every === 0) turns.push(turn);
         this.heads.replaceChildren(...turns.map((turn) => {
-            const label = step >= 60 && labels?.[turn] ? ` “${labels[turn]}”` : "";
+            const label = step >= 60 ? quoted(labels?.[turn]) : "";
             return s("text", { x: this.at.applyX((turn + 0.5) * this.cell.pitch - (this.drawn === "columns" ? 0 : (this.cell.pitch - this.cell.width) / 2)),
                 y: 14, fill: turn === this.turn ? theme?.now : theme?.faint, "font-weight": turn === this.turn ? "bold" : null },
             `lag ${T - 1 - turn}${label}`);

@@ -6,6 +6,7 @@
  */
 
 import { at } from "./data.js";
+import { quoted } from "./label.js";
 import { counted, part, short } from "./numbers.js";
 import { open } from "./shown.js";
 
@@ -80,8 +81,7 @@ function likeAnother(left, lags, others) {
 export function lossSentence({ lane, norms, anchor, from }) {
     let reach = 0;
     for (let turn = from; turn >= 0; turn--) if (norms[turn] / anchor >= 0.01) reach = from - turn;
-    const label = lane.labels?.[from];
-    const at = `The loss at step ${lane.steps[from]}${label ? ` (“${label}”)` : ""}`;
+    const at = `The loss at step ${lane.steps[from]}${quoted(lane.labels?.[from])}`;
     return `${at} reaches ${counted(reach, "step")} back with more than 1 % of its gradient; `
         + `${part(norms[0] / anchor)} is left ${counted(from, "step")} back.`;
 }
@@ -101,9 +101,8 @@ export function sendersSentence(lane, turn) {
     });
     if (best < 0) return "No loss sends a gradient to this step.";
     const from = itemised.losses[best];
-    const label = lane.labels?.[from];
     const later = from === turn ? "its own loss" : `the loss ${counted(from - turn, "step")} later`;
-    return `${later[0].toUpperCase()}${later.slice(1)}${label ? ` (“${label}”)` : ""} sends the most to this step: `
+    return `${later[0].toUpperCase()}${later.slice(1)}${quoted(lane.labels?.[from])} sends the most to this step: `
         + `${short(at(itemised.norms, best, turn))}.`;
 }
 
