@@ -138,12 +138,12 @@ class _Lane:
     def live(self) -> Live:
         """All of it."""
         shapes = {name: np.shape(x) for name, x in self.program.run().items()}
-        place = {name: self.loop.loop.places.get(node) for name, node in self.layer.youngest.items()}
-        made_at = {place: name for name, place in self.loop.places.items()}
-        value = {name: made for name, at in place.items() if at is not None and (made := made_at.get(at)) is not None}
-        found = probed(self.loop.recipe, [value[name] for name in self.symbols if name in value],
-                       [None if wire is None or wire[0] not in value else (value[wire[0]], wire[1])
-                        for wire in self.wires])
+        value = self.values()
+        ops = {line.made: line.op.name for line in self.loop.recipe.lines}
+        edges = [(value[wire[0]], wire[1]) if wire is not None and wire[0] in value
+                 and self.graph.nodes[self.layer.youngest[wire[0]]]["op"] == ops.get(value[wire[0]]) else None
+                 for wire in self.wires]
+        found = probed(self.loop.recipe, [value[name] for name in self.symbols if name in value], edges)
         shapes |= {probe: shapes[other] for probe, other in found.like.items()}
         stages, modules = [], []
         for k, stage in enumerate(self.program.stages):
@@ -161,6 +161,12 @@ class _Lane:
             "sliders": [*map(self.of_slider, self.sliders), *self.first_state(), *self.length()],
         }
         return Live(data, script(self.name, modules))
+
+    def values(self) -> dict[str, Name]:
+        """What the nodes of a step of the layer are called in the recipe."""
+        made_at = {place: name for name, place in self.loop.places.items()}
+        places = {name: self.loop.loop.places.get(node) for name, node in self.layer.youngest.items()}
+        return {name: made_at[place] for name, place in places.items() if place in made_at}
 
     def of_stage(self, stage: Once | Repeat, probes: list[Name]) -> dict[str, Any]:
         """What a stage is, besides its inputs and results."""

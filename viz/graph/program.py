@@ -7,13 +7,13 @@ A stage is done once (`Once`) or again and again, as the steps of a loop are (`R
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from microgradrnn.engine import Node, mark
+from microgradrnn.engine import Node, Primitive, mark
 from viz.graph.loops import Loop, Place
 
 
@@ -49,7 +49,7 @@ class Line(NamedTuple):
     """One operation: ``made = op(*operands, **params)``. An operand is a `Name` or a plain number."""
 
     made: Name
-    op: Callable[..., Any]
+    op: Primitive
     operands: tuple[Any, ...]
     params: Mapping[str, Any] = {}
 

@@ -53,6 +53,19 @@ def program(root: Node, changeable: Collection[Node]) -> Program:
     return _Reader(root, changeable).program()
 
 
+def need_a_trace(nodes: Collection[Node]) -> None:
+    """Refuse a graph that does not show how all numbers depend on others.
+
+    Raises:
+        NoProgramError: if there is a checkpoint, or something is detached.
+    """
+    if any(node.op is not None and node.op.name == "checkpoint" for node in nodes):
+        raise NoProgramError("a checkpoint hides its steps")
+    computed = {id(node._data) for node in nodes if node.op is not None and np.ndim(node._data)}
+    if any(node.op is None and id(node._data) in computed for node in nodes):
+        raise NoProgramError("something is detached, so that nothing shows how it was computed")
+
+
 class Home(NamedTuple):
     """Where a loop made a node: the number of the loop, which of its steps, counted from the first, and the place."""
 
@@ -75,21 +88,13 @@ class _Reader:
         self.known: dict[Any, Name] = {}  # the names of nodes and arrays outside of loops, and of rows of loops
         self.kept: dict[tuple[int, Place], Name] = {}  # what a loop makes at a place, of all its steps
         self.varying: set[Name] = set()
-        self._need_a_trace()
+        if any(node.scope.running is not None for node in self.nodes):
+            raise NoProgramError("the sequences of its batch have different lengths")
+        need_a_trace(self.nodes)
         self._find_loops()
         self._find_stages()
 
     # ------------------------------------------------------------------------------------------- what is where
-    def _need_a_trace(self) -> None:
-        """Refuse what does not show how numbers depend on others."""
-        if any(node.scope.running is not None for node in self.nodes):
-            raise NoProgramError("the sequences of its batch have different lengths")
-        if any(node.op is not None and node.op.name == "checkpoint" for node in self.nodes):
-            raise NoProgramError("a checkpoint hides its steps")
-        computed = {id(node._data) for node in self.nodes if node.op is not None and np.ndim(node._data)}
-        if any(node.op is None and id(node._data) in computed for node in self.nodes):
-            raise NoProgramError("something is detached, so that nothing shows how it was computed")
-
     def _find_loops(self) -> None:
         """The loops, and what they make where."""
         weights = {leaf for leaf, steps in uses(self.graph).items() if len(steps) > 1}
@@ -162,9 +167,10 @@ class _Reader:
         for j in range(len(self.loops) + 1):
             again = [node for node in self.nodes if node not in self.home and node in self.changes
                      and node.op is not None and self.after[node] == j]
-            stages.append(self.once(again))
+            before = self.once(again)
+            stages.append(before)
             if j < len(self.loops):
-                stages.append(_Step(self, j).stage())
+                stages.append(_Step(self, j, before.recipe).stage())
         last = Once()
         loss = self.read_outside(self.root, last.recipe)
         stages.append(last)
@@ -179,7 +185,7 @@ class _Reader:
         recipe = Recipe()
         for node in nodes:
             if (every := self.stack_of_all(node)) is not None:
-                self.known[node] = every
+                self.known[node] = self.in_order(every, node, recipe)
                 continue
             operands = [self.constant(node.args[k]) if x is None else self.read_outside(x, recipe)
                         for k, x in enumerate(node.inputs)]
@@ -204,16 +210,25 @@ class _Reader:
             self.varying.add(made)
         return self.known[node]
 
-    def stack_of_all(self, node: Node) -> Name | None:
-        """Is it a stack of what a loop makes at all its steps, in their order? Then it is that array."""
+    def stack_of_all(self, node: Node) -> list[Home] | None:
+        """Is it a stack of what a loop makes at all its steps, in their order or the opposite one?"""
         if node.op.name != "stack" or node.params["axis"] != 0:
             return None
         homes = [self.home[x] for x in node.inputs if x is not None and x in self.home]
         if len(homes) != len(node.inputs) or len({(home.loop, home.place) for home in homes}) != 1:
             return None
-        j, _, place = homes[0]
-        in_order = [home.turn for home in homes] == [*range(len(self.loops[j].steps))]
-        return self.all_steps(j, place) if in_order else None
+        turns, every = [home.turn for home in homes], [*range(len(self.loops[homes[0].loop].steps))]
+        return homes if turns in (every, every[::-1]) else None
+
+    def in_order(self, homes: Sequence[Home], node: Node, recipe: Recipe) -> Name:
+        """Such a stack: the array of all steps, or that array the other way round."""
+        whole = self.all_steps(homes[0].loop, homes[0].place)
+        if homes[0].turn == 0:
+            return whole
+        made = self.names.give(node.symbol, "reversed")
+        recipe.lines.append(Line(made, PRIMITIVES["getitem"], (whole,), {"index": slice(None, None, -1)}))
+        self.varying.add(made)
+        return made
 
     def lines(self, node: Node, made: Name, operands: Sequence[Any], mask: Callable[[], Name]) -> Iterator[Line]:
         """The operation of a node. An index that picks one entry of each row, as a loss does, becomes a sum of products
@@ -260,11 +275,12 @@ class _Reader:
 
 
 class _Step:
-    """Reads one step of a loop, as the pattern of all."""
+    """Reads one step of a loop, as the pattern of all. What is done before the loop may be added to."""
 
-    def __init__(self, reader: _Reader, j: int) -> None:
-        self.reader, self.j = reader, j
+    def __init__(self, reader: _Reader, j: int, before: Recipe) -> None:
+        self.reader, self.j, self.before = reader, j, before
         self.T = len(reader.loops[j].steps)
+        self.shapes = {np.shape(node.data) for node, home in reader.home.items() if home.loop == j}
         self.recipe = Recipe()
         self.local: dict[Place, Name] = {}  # what the step makes
         self.rows: dict[Name, Rows] = {}
@@ -279,7 +295,7 @@ class _Step:
         nodes = sorted((nodes[pattern] for nodes in made.values() if pattern in nodes), key=lambda node: node.serial)
         for node in nodes:
             self.add(node, made[reader.home[node].place])
-        if not self.last.keys() <= self.local.keys():
+        if not self.last.keys() <= self.local.keys() & self.first.keys():
             raise NoProgramError(NOT_ALIKE)
         states = [Handed(last, self.local[place], self.first[place]) for place, last in self.last.items()]
         read_later = {home.place for node in reader.nodes for x in node.inputs if x is not None
@@ -320,10 +336,8 @@ class _Step:
                  if x is not None and (home := reader.home.get(x)) is not None and home.loop == self.j}
         if homes:
             return self.made_in_loop(read, homes)
-        if all(x is nodes[0] for x in nodes) and nodes[0] is not None:
-            if nodes[0] in reader.home:
-                raise NoProgramError("the steps of one loop read a single step of another one")
-            return reader.outside(nodes[0])
+        if nodes[0] is not None and all(x is nodes[0] for x in nodes):
+            return reader.read_outside(nodes[0], self.before)
         if all(x is not None and x in reader.home for x in nodes):
             return self.rows_of_loop([reader.home[x] for x in nodes if x is not None])
         if any(x is not None and x in reader.changes for x in nodes):
@@ -333,38 +347,48 @@ class _Step:
             return reader.constant(values[0])
         if any(np.asarray(value).dtype == bool for value in values):
             raise NoProgramError("a condition was recorded as it came out, and not how it was computed")
+        if any(x is not None and x.scope.step is not None and np.shape(x.data) in self.shapes for x in nodes):
+            raise NoProgramError("something in its steps is detached, so that nothing shows how it was computed")
         return self.known_rows(values)
 
     def made_in_loop(self, read: dict[int, tuple[Node | None, Any]], homes: dict[int, Home]) -> Name:
-        """Something that this step made, or the step before."""
+        """Something that this step made, or the step before.
+
+        The first step may read a plain array instead: the first state, or what is worked out from that alone.
+        """
         places, delays = {home.place for home in homes.values()}, {turn - home.turn for turn, home in homes.items()}
-        if len(places) != 1 or len(delays) != 1:
+        if max(delays) > 1:
+            raise NoProgramError("its steps read more than the step before")
+        if len(places) != 1 or len(delays) != 1 or not read.keys() - {0} <= homes.keys():
             raise NoProgramError(NOT_ALIKE)
         (place,), (delay,) = places, delays
-        if delay == 0 and len(homes) == len(read) and place in self.local:
+        if delay == 0:
+            if place not in self.local:
+                raise NoProgramError(NOT_ALIKE)
             return self.local[place]
-        if delay > 1:
-            raise NoProgramError("its steps read more than the step before")
-        if delay != 1 or homes.keys() != read.keys() - {0} or 0 not in read:
-            raise NoProgramError(NOT_ALIKE)
-        return self.state(place, *read[0])
+        if 0 in read:
+            self.start(place, *read[0])
+        return self.state(place)
 
-    def state(self, place: Place, first: Node | None, numbers: Any) -> Name:
-        """The state of the step before; at the first step something from outside."""
-        reader = self.reader
-        example = next(iter(reader.at[self.j, place].values()))
-        called = example.symbol or "state"
+    def state(self, place: Place) -> Name:
+        """The state of the step before."""
         if place not in self.last:
-            if first is not None and first in reader.home:
-                raise NoProgramError("one of its loops starts from a single step of another one")
-            self.last[place] = last = reader.names.give(f"{called}_prev")
-            reader.varying.add(last)
-            whole = np.broadcast_to(plain(numbers), np.shape(example.data))
-            if first is not None and first in reader.changes and first.op is not None:
-                self.first[place] = reader.outside(first)
-            else:
-                self.first[place] = reader.array(whole, f"{called}_first")
+            self.last[place] = self.reader.names.give(f"{self.called(place)}_prev")
+            self.reader.varying.add(self.last[place])
         return self.last[place]
+
+    def start(self, place: Place, first: Node | None, numbers: Any) -> None:
+        """Take down from what a state starts."""
+        reader = self.reader
+        if first is not None and first in reader.changes and first.op is not None:
+            self.first.setdefault(place, reader.read_outside(first, self.before))
+        elif place not in self.first:
+            shape = np.shape(next(iter(reader.at[self.j, place].values())).data)
+            self.first[place] = reader.array(np.broadcast_to(plain(numbers), shape), f"{self.called(place)}_first")
+
+    def called(self, place: Place) -> str:
+        """What a state is called."""
+        return next(iter(self.reader.at[self.j, place].values())).symbol or "state"
 
     def row_of_one_array(self, same: dict[int, Node]) -> Name | None:
         """Does each step read a row of its own of one array, ``xs[t]``? Then that is an input."""
