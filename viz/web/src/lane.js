@@ -156,7 +156,7 @@ export class Lane {
         if (!shown || !scale || !theme) return;
         const turn = shown.T - 1 - view.lag;
         this.chart.move(view.lag);
-        say(this.reading, cursorSentence(shown, view.lag));
+        say(this.reading, cursorSentence(shown, view.lag, view.rms));
         this.text?.move(view.lag, view.loss);
         this.heat?.show(turn, theme);
         if (this.senders) say(this.senders, sendersSentence(this.lane, turn));

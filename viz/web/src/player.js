@@ -66,6 +66,7 @@ export class Player {
         if (event.altKey || event.ctrlKey || event.metaKey || !(target instanceof Element)) return;
         if (target.closest("input, select, textarea, summary, [role=application]")) return;
         const { view } = this.store;
+        if (key === "Escape") this.store.set({ part: null, pinned: false });
         const lag = { ArrowLeft: view.lag + 1, ArrowRight: view.lag - 1, Home: this.longest - 1, End: 0,
             PageUp: view.lag + 10, PageDown: view.lag - 10 }[key];
         if (lag !== undefined) {

@@ -23,7 +23,8 @@ export function found(lanes, query) {
     if (!query) return [];
     return lanes.flatMap((lane, k) => {
         const parts = (wanted ? lane.cell?.parts ?? [] : []).filter(({ symbol, role, operation, name }) =>
-            symbol?.toLowerCase() === wanted || [role, operation, name].some((word) => word?.toLowerCase().includes(wanted)));
+            symbol?.toLowerCase() === wanted
+            || (wanted.length > 1 && [role, operation, name].some((word) => word?.toLowerCase().includes(wanted))));
         const steps = Array.from({ length: lane.T }, (_, j) => j).filter((j) =>
             lane.labels?.[j]?.toLowerCase() === (wanted || query) || `${lane.steps[j]}` === wanted
             || `step ${lane.steps[j]}` === wanted || `lag ${lane.T - 1 - j}` === wanted);

@@ -112,10 +112,12 @@ export function sendersSentence(lane, turn) {
  * @param {Shown} shown
  * @param {number} lag
  */
-export function cursorSentence({ lane, T, norms, anchor }, lag) {
+export function cursorSentence({ lane, T, norms, anchor }, lag, rms = false) {
     const turn = T - 1 - lag;
     if (turn < 0) return `${lane.name} has no step ${lag} back`;
     const ratio = norms[turn] / anchor;
     const amount = turn === T - 1 ? "the gradient enters here" : `${part(ratio)} of that at lag 0`;
-    return `‖∂L/∂${lane.state}‖ = ${short(norms[turn])}${Number.isFinite(ratio) ? `, ${amount}` : ""}`;
+    const factor = rms ? lane.rms[lane.state].data[turn] / lane.profile[lane.state].data[turn] || 0 : 1;
+    const what = rms ? `RMS(∂L/∂${lane.state})` : `‖∂L/∂${lane.state}‖`;
+    return `${what} = ${short(norms[turn] * factor)}${Number.isFinite(ratio) ? `, ${amount}` : ""}`;
 }
