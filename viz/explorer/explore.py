@@ -102,9 +102,12 @@ def lanes_of(net: Net, layer: int | None, state: str | None, labels: Any) -> lis
         layer_of(net.flow.graph, layer, "explore")
     wanted = list(reversed(range(len(found)))) if layer is None else [layer % len(found)]
     words = labelled([one.path for one in found], [one.order[0] > one.order[-1] for one in found])
-    own = [j for j in wanted if labels is None or len(found[j].order) <= places(labels)]
-    return [Lane(net, j, f"{net.name}, {words[j]}" if len(found) > 1 and words[j] else net.name, COLOURS[0], state,
-                 labels if j in own or len(wanted) == 1 else None) for j in wanted]
+    if len(found) > 1:
+        words = [word if net.name == name_of(net.flow.graph) and " and " in net.name else f"{net.name}, {word}"
+                 for word in words]
+    own = {j for j in wanted if labels is None or len(found[j].order) <= places(labels)} or {*wanted}
+    return [Lane(net, j, words[j] if len(found) > 1 else net.name, COLOURS[0], state, labels if j in own else None)
+            for j in wanted]
 
 
 def places(labels: Any) -> float:

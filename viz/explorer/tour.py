@@ -17,7 +17,9 @@ from viz.flow.ways import CARRY
 from viz.numbers import short
 
 LITTLE, MUCH = 0.01, 100.0  # of the gradient at lag 0: below, it has vanished; above, it explodes
-ALIKE = 10.0  # two nets that differ by less than this factor lose as much
+ALIKE = 10.0  # a cut that takes less than this factor does not kill the gradient
+UNNAMED = "the net"  # what a net without a name is called
+SAME = 0.8  # a cut that leaves more than this part changes little
 
 
 def tour(lanes: Sequence[Lane], sweeps: Sequence[dict[str, Any] | None] = ()) -> list[dict[str, Any]]:
@@ -65,7 +67,7 @@ class Guide:
                   f"computes {listed(states)} for the next one.") if states else "It hands no state on."
         how = (f"Its gate{'s' * (len(gates) > 1)} {listed(gates)} let{'s' * (len(gates) == 1)} more or less through."
                if gates else "It has no gates.")
-        return self.at(self.main, lane.T - 1, f"This is one step of {quoted(lane.name)}.", handed, how)
+        return self.at(self.main, lane.T - 1, f"This is one step of {called(lane)}.", handed, how)
 
     def unrolled(self) -> dict[str, Any]:
         """How often the cell is used."""
@@ -74,7 +76,7 @@ class Guide:
         if list(lengths) == [1]:
             return self.at(self.main, 0, "The loop takes a single step, so there is nothing to unroll.")
         said = (steps(lane.T) if len(lengths) == 1 else
-                listed([f"{steps(one.T)} of {quoted(one.name)}" for one in self.lanes]))
+                listed([f"{steps(one.T)} of {called(one)}" for one in self.lanes]))
         return self.at(self.main, lane.T // 2, f"The loop takes {said}. Every step is the same cell with the same "
                        "weights; only its numbers differ. Move the cursor to read them.")
 
@@ -97,14 +99,17 @@ class Guide:
         """What is left at the largest lag that all lanes have."""
         lag = min(max(lane.track.lags, default=0) for lane in self.lanes)
         known = [(j, left) for j, lane in enumerate(self.lanes) if (left := lane.track.left(lag)) is not None]
-        if lag == 0 or not known:
-            return self.at(self.main, 0, "There is no earlier step whose gradient could be compared with lag 0.")
+        if lag == 0:
+            return self.at(self.main, 0, "There is no earlier step that all nets have.")
+        if not known:
+            return self.at(self.main, 0, "No finite gradient starts at the last step, so there is nothing that the "
+                           "gradient further back could be compared with.")
         known.sort(key=lambda found: found[1])
         least = known[0][0]
-        said = [f"{times(left)} {'that at lag 0 ' * (not i)}in {quoted(self.lanes[j].name)}"
+        said = [f"{times(left)} {'that at lag 0 ' * (not i)}in {called(self.lanes[j])}"
                 for i, (j, left) in enumerate(known)]
-        vanished = [quoted(self.lanes[j].name) for j, left in known if left < LITTLE]
-        exploded = [quoted(self.lanes[j].name) for j, left in known if left > MUCH]
+        vanished = [called(self.lanes[j]) for j, left in known if left < LITTLE]
+        exploded = [called(self.lanes[j]) for j, left in known if left > MUCH]
         words = [f"{steps(lag)} back, the gradient is {listed(said)}."]
         if vanished:
             words.append(f"It has vanished in {listed(vanished)}.")
@@ -121,9 +126,9 @@ class Guide:
         """What the carry keeps of the gradient at each step."""
         lane = self.lanes[self.main]
         if self.gated is None:
-            names = listed([quoted(one.name) for one in self.lanes])
+            names = listed([called(one) for one in self.lanes])
             ways = [] if lane.cuts is None else list(lane.cuts.ways)
-            through = f" In {quoted(lane.name)} the way back is through {listed(ways)}." if ways else ""
+            through = f" In {called(lane)} the way back is through {listed(ways)}." if ways else ""
             return self.at(self.main, lane.T - 1, f"No state is carried over in {names}: there is no way from step to "
                            f"step through sums and products entry by entry alone.{through}")
         state = lane.profile.state
@@ -132,7 +137,7 @@ class Guide:
         formula = f" by {line}" if line is not None and f"{state}_{{t-1}}" in line.right else ""
         mean = (f"Along it each step multiplies the norm of the gradient by {mean_factor(kept)} (geometric mean)."
                 if math.isfinite(kept) else "")
-        return self.at(self.main, lane.T - 1, f"In {quoted(lane.name)} the state {state} is carried over{formula}, by "
+        return self.at(self.main, lane.T - 1, f"In {called(lane)} the state {state} is carried over{formula}, by "
                        "sums and products entry by entry alone: this is the tinted band through the cell.", mean,
                        wires="carry")
 
@@ -158,20 +163,28 @@ class Guide:
     def without(self, lane: Lane, name: str, lag: int, whole: float, without: float) -> str:
         """How much a cut changes far back: the sentence follows the numbers."""
         if not math.isfinite(whole) or not math.isfinite(without):
-            return f"{steps(lag)} back in {quoted(lane.name)} the gradient is not finite, so a cut cannot be measured."
+            return f"{steps(lag)} back in {called(lane)} the gradient is not finite, so a cut cannot be measured."
         if whole == 0:
-            return f"{steps(lag)} back in {quoted(lane.name)} no gradient arrives, with {name} or without."
+            return f"{steps(lag)} back in {called(lane)} no gradient arrives, with {name} or without."
         if without == 0:
-            return (f"Cut {name} of {quoted(lane.name)}: {steps(lag)} back exactly nothing arrives, instead of "
+            return (f"Cut {name} of {called(lane)}: {steps(lag)} back exactly nothing arrives, instead of "
                     f"{short(whole)}. Every path goes that way.")
-        numbers = f"{steps(lag)} back the norm is {short(without)} instead of {short(whole)}"
+        numbers = (f"Cut {name} of {called(lane)}: {steps(lag)} back the norm is {short(without)} instead of "
+                   f"{short(whole)}")
+        near = self.from_near(lane, whole)
         if without * ALIKE < whole:
-            end = self.dies_like(lane, lag, without)
-            return f"Cut {name} of {quoted(lane.name)}: {numbers}, {short(whole / without)} times less.{end}"
-        if without > ALIKE * whole:
-            return (f"Cut {name} of {quoted(lane.name)}: {numbers}. It becomes larger, because the paths along {name} "
-                    "cancelled others.")
-        return (f"Cut {name} of {quoted(lane.name)}: {numbers}. The gradient far back does not depend on {name} here.")
+            return f"{numbers}, {short(whole / without)} times less.{self.dies_like(lane, lag, without)}{near}"
+        if without < SAME * whole:
+            return f"{numbers}: the other ways bring {100 * without / whole:.0f} % of it.{near}"
+        if without * SAME > whole:
+            return f"{numbers}. It becomes larger, because the paths along {name} cancel others.{near}"
+        return f"{numbers}. So far back, the gradient hardly depends on {name} here.{near}"
+
+    def from_near(self, lane: Lane, whole: float) -> str:
+        """That the loss of a step itself brings much of its gradient, which no cut can take away."""
+        direct = float(lane.cuts.norms[0, -1]) if lane.cuts is not None else 0.0
+        return (f" The loss of that step itself brings {short(direct)}, by no way at all." if direct > 0.1 * whole else
+                "")
 
     def dies_like(self, lane: Lane, lag: int, without: float) -> str:
         """A net without a carry that loses as much, if there is one."""
@@ -182,7 +195,7 @@ class Guide:
                 continue
             cut = without / start
             if left < LITTLE and cut < LITTLE:
-                return (f" It vanishes as in {quoted(other.name)}, which has no carry: × {short(cut)} here, "
+                return (f" It vanishes as in {called(other)}, which has no carry: × {short(cut)} here, "
                         f"× {short(left)} there.")
         return ""
 
@@ -196,13 +209,12 @@ class Guide:
                 sliders = lane.live.data["sliders"]
                 names = listed([slider["label"] for slider in sliders])
                 chosen = next((one for one in sliders if one["option"] == "forgetBias"), sliders[0])
-                words = (f"Here {quoted(lane.name)} itself can be changed: {names}. At every move the page computes it "
+                words = (f"Here {called(lane)} itself can be changed: {names}. At every move the page computes it "
                          f"again, forwards and backwards. Start with {chosen['label']}, now {chosen['start']:.3g}, and "
                          "watch the left end of the curve.")
                 return self.at(j, 0, words, slider=chosen["option"])
         why = next((lane.live.reason for lane in self.lanes if lane.live.reason), "")
-        return self.at(self.main, 0, "There are no sliders here" + (f": {why}." if why else "."), "Give "
-                       "explore(..., sweep={\"forget_bias\": [-1, 0, 1, 3]}) to see the net with other biases.")
+        return self.at(self.main, 0, "There are no sliders here" + (f": {why}." if why else "."))
 
     def swept(self, j: int, sweep: dict[str, Any]) -> dict[str, Any]:
         """What the nets that were computed before say."""
@@ -210,11 +222,11 @@ class Guide:
         left = [one["left"] for one in sweep["lanes"]]
         known = [(value, x) for value, x in zip(sweep["values"], left, strict=True) if x is not None]
         if not known:
-            return self.at(j, 0, f"At no value of the {option} does a finite gradient start in {quoted(lane.name)}.")
+            return self.at(j, 0, f"At no value of the {option} does a finite gradient start in {called(lane)}.")
         best = max(known, key=lambda found: found[1])
         said = [f"{times(x)} that at lag 0 at {value:g}" for value, x in known]
         lag = max(lane.track.lags, default=0)
-        return self.at(j, 0, f"{quoted(lane.name)} with another {option}: "
+        return self.at(j, 0, f"{called(lane)} with another {option}: "
                        f"{steps(lag)} back the gradient is {listed(said)}. Most is left at {best[0]:g}.",
                        slider=sweep["option"])
 
@@ -223,6 +235,11 @@ class Guide:
         lane = self.lanes[self.main]
         return self.at(self.main, lane.T - 1, "Now it is your turn: move the cursor, shut ways, choose another loss, "
                        "change the scale. The address of the page remembers the view, so it can be shared.")
+
+
+def called(lane: Lane) -> str:
+    """The name of a lane in a sentence."""
+    return lane.name if lane.name == UNNAMED else quoted(lane.name)
 
 
 def norm_of_last(lane: Lane, way: str) -> float:

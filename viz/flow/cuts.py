@@ -18,13 +18,13 @@ Cuts(∂L/∂c, 7 steps, ways: carry, i, f, g, o)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from microgradrnn.engine import Node
-from viz.flow.ways import CARRY, STRAIGHT, Rule, Ways, sizes, split, ways
+from viz.flow.ways import CARRY, RULES, Rule, Ways, named, sizes, split
 
 MOST = 8  # ways that are told apart: there are 2^8 sets of them
 
@@ -86,29 +86,47 @@ def cuts(root: Node, state: str | None = None, *, layer: int = -1) -> Cuts:
     Raises:
         TypeError, ValueError: as `viz.ways`.
     """
-    last = ways(root, state, by="last", layer=layer)
-    group = grouped(last)
-    names = tuple(dict.fromkeys(group.values()))
+    taken: dict[str, None] = {}
+
+    def note(past: object, way: str | None) -> str:
+        taken[way or CARRY] = None
+        return way or CARRY
+
+    rule = RULES["last"]._replace(add=note)
+    one = split(root, state, rule, layer)
+    last = Ways(one.symbol, "last", one.steps, one.lags, named(one, rule), one.whole, colours=one.reader.colours(),
+                initial=one.initial)
+    n = len(last.steps) - last.initial
+    group = grouped([way for way in (CARRY, *one.reader.order()) if way in taken], last)
+    names = list(dict.fromkeys(group.values()))
     bit = {way: 1 << names.index(name) for way, name in group.items()}
-    # A way that the pass by the last step did not meet (it lies behind the last state only) takes the last bit.
-    rule = Rule(0, lambda past, way: past | bit.get(way or CARRY, 1 << max(len(names) - 1, 0)), lambda past, order: "")
-    found = split(root, state, rule, layer)
-    n = len(found.steps) - found.initial
-    norms = norms_of_subsets({int(past): part[:n] for past, part in found.parts.items()}, len(names), n)  # type: ignore[call-overload]
+    found = split(root, state, Rule(0, lambda past, way: past | bit[way or CARRY], lambda past, order: ""), layer)
+    parts: dict[int, np.ndarray] = dict(found.parts)  # type: ignore[arg-type]
+    kept = [j for j in range(len(names)) if not leads_to_start_alone(parts, j, n)]
+    parts = {sum((mask >> j & 1) << i for i, j in enumerate(kept)): part[:n] for mask, part in parts.items()
+             if not any(mask >> j & 1 for j in range(len(names)) if j not in kept)}
+    names = [names[j] for j in kept]
     members = {name: tuple(way for way, other in group.items() if other == name) for name in names}
-    shares = {name: sum((last.shares(way)[:n] for way in members[name]), np.zeros(n)) for name in names}
-    return Cuts(found.symbol, found.steps[:n], found.lags[:n], names,
-                {name: some for name, some in members.items() if len(some) > 1}, norms, last.colours, shares, last)
+    shares = {name: sum((last.shares(way)[:n] for way in some if way in last.parts), np.zeros(n))
+              for name, some in members.items()}
+    return Cuts(found.symbol, found.steps[:n], found.lags[:n], tuple(names),
+                {name: some for name, some in members.items() if len(some) > 1},
+                norms_of_subsets(parts, len(names), n), last.colours, shares, last)
 
 
-def grouped(last: Ways) -> dict[str, str]:
-    """For each way the name it is known by: its own, or of those that are too many ``others``."""
-    names = [name for name in last.parts if name != STRAIGHT]
+def grouped(names: Sequence[str], last: Ways) -> dict[str, str]:
+    """For each way the name it is known by: its own; of those that are too many, the smallest are ``others``."""
     if len(names) <= MOST:
         return {name: name for name in names}
-    largest = sorted(names, key=lambda name: (name != CARRY, -float(np.nan_to_num(last.norms[name]).max())))
-    kept = set(largest[: MOST - 1])
+    size = {name: float(np.nan_to_num(last.norms[name]).max()) if name in last.norms else 0.0 for name in names}
+    kept = set(sorted(names, key=lambda name: (name != CARRY, -size[name]))[: MOST - 1])
     return {name: name if name in kept else "others" for name in sorted(names, key=lambda name: name not in kept)}
+
+
+def leads_to_start_alone(parts: Mapping[int, np.ndarray], j: int, n: int) -> bool:
+    """Does the j-th way bring gradient to the initial state, and to none of the first n rows?"""
+    own = [part for mask, part in parts.items() if mask >> j & 1]
+    return any(part[n:].any() for part in own) and not any(part[:n].any() for part in own)
 
 
 def norms_of_subsets(parts: Mapping[int, np.ndarray], k: int, n: int) -> np.ndarray:

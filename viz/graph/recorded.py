@@ -34,8 +34,8 @@ def recorded_equations(root: Node, nodes: Mapping[str, Node], layer: Layer, cell
     """
     turn = fullest(layer, max((wire.delay for wire in cell.wires), default=0))
     here = {name: nodes[node] for name, node in layer.steps[layer.order[turn]].items()}
-    known = cell.symbols or {name: here[name].symbol or name for name in cell.states}  # one step hands nothing on
-    states = {name: symbol for name, symbol in known.items() if name in here}
+    symbols = cell.symbols or {name: here[name].symbol or name for name in cell.states}  # one step hands nothing on
+    states = {name: symbol for name, symbol in symbols.items() if name in here}
     before, inputs, given = {}, {}, {}
     for wire in cell.wires:
         consumer, k = here.get(wire.edge[0]), wire.edge[1]
@@ -52,6 +52,11 @@ def recorded_equations(root: Node, nodes: Mapping[str, Node], layer: Layer, cell
                 given[consumer, k] = label
             else:
                 inputs[u] = label
+    known = {*here.values(), *before}
+    for node in here.values():  # what is read from outside without being drawn, as all that an encoder put out
+        if node not in inputs:
+            inputs |= {u: u.symbol or "x" for u in node.inputs if u is not None and u not in known | inputs.keys()
+                       and not is_weight(u)}
     step = Probe(layer.path, tuple(inputs), tuple(before), tuple(here[name] for name in states),
                  tuple(states.values()), root, len(states) > 1)
     return Recorded(step, before_names=before, input_names=inputs, given=given).read()
@@ -104,6 +109,13 @@ class Recorded(Reader):
         if (label := self.given.get((node, k))) is not None:
             return Expr("name", word=label)
         return super().operand(node, k, cut)
+
+
+def is_weight(node: Node, depth: int = 4) -> bool:
+    """Is it a leaf, or worked out from leaves alone, outside all steps and by a few operations?"""
+    if node.op is None:
+        return True
+    return depth > 0 and node.scope.step is None and all(u is None or is_weight(u, depth - 1) for u in node.inputs)
 
 
 def is_product(node: Any) -> bool:
