@@ -200,10 +200,13 @@ function add(sum, x) {
  */
 function norm(x) {
     if (!x) return 0;
-    let largest = 0;
-    for (const one of x) largest = Math.max(largest, Math.abs(one));
-    if (!(largest > 0 && largest < Infinity)) return largest;
     let total = 0;
-    for (const one of x) total += (one / largest) ** 2;
+    for (let k = 0; k < x.length; k++) total += x[k] * x[k];
+    if (total > 1e-280 && total < 1e280) return Math.sqrt(total);
+    let largest = 0;
+    for (let k = 0; k < x.length; k++) largest = Math.max(largest, Math.abs(x[k]));
+    if (!(largest > 0 && largest < Infinity)) return largest;
+    total = 0;
+    for (let k = 0; k < x.length; k++) total += (x[k] / largest) ** 2;
     return largest * Math.sqrt(total);
 }
