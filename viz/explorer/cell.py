@@ -112,6 +112,13 @@ class Stamp:
                 return next(u for u, _, k in self.graph.in_edges(edge.consumer, keys=True) if k == edge.k)
         return None
 
+    def key_of(self, name: str) -> str | None:
+        """The key of the glyph that a node is drawn as, by the node's name: its own, or the one it is folded into."""
+        if name in self.tile.cell.glyphs:
+            return self.keys["glyph", name]
+        into = next((wire.target for wire in self.tile.cell.wires if wire.edge[0] == name), None)
+        return None if into is None else self.keys["glyph", into]
+
     def parts(self) -> Iterator[dict[str, Any]]:
         """What each glyph is."""
         for name, glyph in self.tile.cell.glyphs.items():

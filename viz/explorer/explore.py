@@ -14,13 +14,16 @@ from microgradrnn.engine.allocator import collector_paused
 from viz.errors import need
 from viz.explorer.encode import json_text
 from viz.explorer.lane import Lane, Net
+from viz.explorer.raised import Raised
 from viz.explorer.themes import themes
 from viz.explorer.tour import tour
 from viz.flow.compare import Comparison
 from viz.flow.finding import finding, name_of
 from viz.flow.messages import Flow, gradient_flow
 from viz.graph.labels import labelled
+from viz.graph.size import MOST_RECORDS, small_enough
 from viz.graph.steps import layer_of, no_steps, recurrent, unchanged
+from viz.pictures.dot import draw_graph
 from viz.pictures.unrolled import draw_unrolled
 from viz.render.page import Page, page
 from viz.theme import DEFAULT
@@ -29,31 +32,37 @@ COLOURS = [("#0072b2", "#56b4e9"), ("#b3450b", "#f0894d"), ("#00704f", "#2fc49a"
            ("#6b5b00", "#d9c64a"), ("#52606d", "#a3afbb")]  # of the lanes, on light and on dark paper
 WIDEST = 24  # decades of the common scale, up and down from lag 0
 FRACTION = 0.01  # what a horizon is measured by
+UNTIL = "The page shows the steps before. The gradient is that of the sum of what they computed last."
 HOW = ("Play the reverse pass step by step, shut ways through the cell, choose another loss or scale, and read every "
        "number.")
 
 
 def explore(
-    net: Node | Flow | Mapping[str, Node | Flow], path: str | Path | None = None, *, name: str | None = None,
-    labels: Any = None, state: str | None = None, layer: int | None = None,
+    net: Node | Flow | Mapping[str, Node | Flow] | BaseException, path: str | Path | None = None, *,
+    name: str | None = None, labels: Any = None, state: str | None = None, layer: int | None = None,
+    sweep: Mapping[str, Sequence[float]] | None = None,
 ) -> Page:  # fmt: skip
     """Make a page in which a person plays the reverse pass of a net: one HTML file, which needs no network.
 
     Args:
         net: the loss, or a `Flow`; or several by name. With the loss there is more to see than with its flow alone:
-            ways to cut, heat maps, equations, and for small nets sliders.
+            ways to cut, heat maps, equations, and for small nets sliders. An error that the forward pass raised gives
+            a page of what was computed until then.
         path: where to write it, ``explorer.html``. Without one the page is only returned; a notebook shows it.
         name: the title; by default what the gradient does.
         labels: what was read at each step, a text or a list; or a dict from steps to labels.
         state: the state that is followed, its symbol or role; by default the cell state if there is one.
         layer: the layer that is shown; by default all recurrent layers, the topmost first.
+        sweep: an option and its values, ``{"forget_bias": [-1, 0, 1, 3]}`` or ``{"gain": [0.5, 1, 2]}``. The net is
+            computed again at each of them, without training, and a slider moves over the results. (Nets of up to 16
+            units and 100 steps have sliders without it: the page computes them itself.)
 
     Returns:
         The `Page`.
 
     Raises:
         TypeError: if net is none of these.
-        ValueError: if there are no nets, or one has no time steps, or no such state or layer.
+        ValueError: if there are no nets; or one has no time steps, or no such state, layer or option.
 
     >>> import numpy as np
     >>> from microgradrnn import nn
@@ -61,29 +70,58 @@ def explore(
     >>> explore(h.sum()).title
     'lstm keeps 53 % of its gradient at c over 5 steps'
     """
-    several = isinstance(net, Mapping)
-    given = dict(net) if isinstance(net, Mapping) else {"": net}
-    if not given:
-        raise ValueError("explore: no nets to show")
-    nets = [net_of(str(called), one) for called, one in given.items()]
-    with collector_paused(), unchanged():
-        lanes = [lane for one in nets for lane in lanes_of(one, layer, state, labels)]
-        for j, (lane, colours) in enumerate(zip(lanes, cycle(COLOURS), strict=False)):
-            lane.colours, lane.module = colours, f"lane{j}"
-        title, more = said(nets, lanes)
-        title = name or title
-        data = {
-            "format": 1, "title": title, "summary": f"{more} {HOW}".strip(), "lanes": [lane.data() for lane in lanes],
-            "tour": tour(lanes), "scale": decades(lanes), "themes": themes(), "error": None,
-        }
-        flows: Any = {one.name: one.flow for one in nets} if several else nets[0].flow
-        still = draw_unrolled(flows, labels=labels, theme=DEFAULT)
-    programs = [lane.live.source for lane in lanes if lane.live.data is not None]
-    found = page(json_text(data), still.svg, title, str(data["summary"]), web("explorer.js"), web("explorer.css"),
-                 programs)
+    need("explore", net, (Node, Flow, Mapping, BaseException), "a loss, a Flow, several of them by name, or an error")
+    if isinstance(net, BaseException):
+        found = of_error(Raised.of(net), name, labels)
+    else:
+        nets = [net_of(str(called), one) for called, one in (net if isinstance(net, Mapping) else {"": net}).items()]
+        if not nets:
+            raise ValueError("explore: no nets to show")
+        with collector_paused(), unchanged():
+            lanes = lanes_of(nets, layer, state, labels)
+            swept(lanes, sweep)
+            title, more = said(nets, lanes)
+            flows: Any = {one.name: one.flow for one in nets} if isinstance(net, Mapping) else nets[0].flow
+            still = draw_unrolled(flows, labels=labels, theme=DEFAULT)
+            found = written(lanes, name or title, f"{more} {HOW}".strip(), still.svg)
     if path is not None:
         found.save(path)
     return found
+
+
+def written(lanes: Sequence[Lane], title: str, summary: str, picture: str, error: dict[str, Any] | None = None) -> Page:
+    """The page of these lanes."""
+    data = {"format": 1, "title": title, "summary": summary, "lanes": [lane.data() for lane in lanes],
+            "tour": tour(lanes) if error is None else [], "scale": decades(lanes), "themes": themes(), "error": error}
+    programs = [lane.live.source for lane in lanes if lane.live.data is not None]
+    words = summary if error is None else f"{error['message']}. {summary}"
+    return page(json_text(data), picture, title, words, web("explorer.js"), web("explorer.css"), programs,
+                picture_shown=not lanes)
+
+
+def of_error(raised: Raised, name: str | None, labels: Any) -> Page:
+    """The page of a forward pass that raised: what was computed until then."""
+    title = name or f"The forward pass stopped{f' at {raised.place}' if raised.place else ''}"
+    who = f"The operation {raised.operation} raised an error. " if raised.operation else ""
+    error: dict[str, Any] = {"message": raised.message, "lane": None, "turn": None, "node": None}
+    root = raised.root
+    if root is not None and recurrent((flow := gradient_flow(root)).graph):
+        try:
+            lanes = lanes_of([Net(name_of(flow.graph), root, flow)], None, None, labels)
+            with collector_paused(), unchanged():
+                places = [raised.in_lane(lane.stamp) for lane in lanes]
+                lane = next((j for j, place in enumerate(places) if place is not None), None)
+                error |= {"lane": lane, **(places[lane] or {} if lane is not None else {})}
+                return written(lanes, title, who + UNTIL, draw_unrolled(flow, theme=DEFAULT).svg, error)
+        except ValueError:  # the steps that there are do not show what the state is
+            error |= {"lane": None, "turn": None, "node": None}
+    graph = raised.graph()
+    drawn = graph.number_of_edges() and small_enough(graph, MOST_RECORDS, False)
+    picture = draw_graph(graph, theme=DEFAULT).drawing.svg if drawn else ""
+    until = ("The picture shows what was computed until then." if drawn else
+             "What was computed until then is too large for a picture." if raised.ends else
+             "Nothing was computed before.")
+    return written([], title, who + until, picture, error)
 
 
 def net_of(called: str, of: Any) -> Net:
@@ -95,7 +133,15 @@ def net_of(called: str, of: Any) -> Net:
     return Net(called or name_of(flow.graph), of if isinstance(of, Node) else None, flow)
 
 
-def lanes_of(net: Net, layer: int | None, state: str | None, labels: Any) -> list[Lane]:
+def lanes_of(nets: Sequence[Net], layer: int | None, state: str | None, labels: Any) -> list[Lane]:
+    """The lanes of all nets, each with a colour of its own."""
+    lanes = [lane for net in nets for lane in lanes_of_net(net, layer, state, labels)]
+    for j, (lane, colours) in enumerate(zip(lanes, cycle(COLOURS), strict=False)):
+        lane.colours, lane.module = colours, f"lane{j}"
+    return lanes
+
+
+def lanes_of_net(net: Net, layer: int | None, state: str | None, labels: Any) -> list[Lane]:
     """The lanes of a net, the topmost layer first."""
     found = recurrent(net.flow.graph)
     if layer is not None:
@@ -108,6 +154,32 @@ def lanes_of(net: Net, layer: int | None, state: str | None, labels: Any) -> lis
     own = {j for j in wanted if labels is None or len(found[j].order) <= places(labels)} or {*wanted}
     return [Lane(net, j, words[j] if len(found) > 1 else net.name, COLOURS[0], state, labels if j in own else None)
             for j in wanted]
+
+
+def swept(lanes: Sequence[Lane], sweep: Mapping[str, Sequence[float]] | None) -> None:
+    """Compute the nets again at other values of an option, where they have it.
+
+    Raises:
+        TypeError: if the sweep is none.
+        ValueError: if there is not one option, with numbers; or if no lane has it.
+    """
+    if sweep is None:
+        return
+    need("explore, sweep", sweep, Mapping, 'an option and its values, {"forget_bias": [-1, 0, 1, 3]}')
+    if len(sweep) != 1:
+        raise ValueError(f"explore, sweep: one option at a time; got {', '.join(map(str, sweep)) or 'none'}")
+    ((option, given),) = sweep.items()
+    values = [float(value) for value in given]
+    if not values or not all(map(math.isfinite, values)):
+        raise ValueError(f"explore, sweep: {option} takes one finite number or more, got {list(given)!r:.60}")
+    refused = None
+    for lane in lanes:
+        try:
+            lane.swept(str(option), sorted(values))
+        except ValueError as error:
+            refused = error
+    if refused is not None and all(lane.sweep is None for lane in lanes):
+        raise refused
 
 
 def places(labels: Any) -> float:

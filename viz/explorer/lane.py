@@ -9,8 +9,8 @@ single precision would show 10⁻⁵⁰ as exactly zero.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,13 +19,14 @@ import numpy as np
 from microgradrnn.engine import Node
 from microgradrnn.engine.backward import reverse
 from viz.explorer.cell import Stamp, shape
-from viz.explorer.encode import array
+from viz.explorer.encode import array, finite
 from viz.explorer.live import Live, live
+from viz.explorer.sweep import sweep
 from viz.flow.blame import Apart, errors_of
 from viz.flow.compare import Track, from_flow, of_ways, one_of
 from viz.flow.cuts import Cuts, cuts
 from viz.flow.finding import finding, main_profile
-from viz.flow.messages import Flow, Profile, profiles
+from viz.flow.messages import Flow, Profile, gradient_flow, profiles
 from viz.graph.cell_key import cell_key
 from viz.graph.equations import Equations
 from viz.graph.labels import need_labels
@@ -73,6 +74,7 @@ class Lane:
         labels: what was read at each step, as the user said it.
         module: the name of its program.
         missing: what the page cannot show of this lane, and why.
+        sweep: the same, measured at other values of an option; see `swept`.
     """
 
     net: Net
@@ -83,6 +85,7 @@ class Lane:
     labels: Any = None
     module: str = "net"
     missing: dict[str, str] = field(default_factory=dict)
+    sweep: dict[str, Any] | None = None
 
     # ------------------------------------------------------------------------------------------------ what is measured
     @property
@@ -146,29 +149,46 @@ class Lane:
     # ------------------------------------------------------------------------------------------------ as data
     def data(self) -> dict[str, Any]:
         """The dict of the lane."""
-        shown = profiles(self.flow, self.number)
-        entries = {profile.state: max(math.prod(self.shape_of(profile.state)), 1) for profile in shown}
-        messages, rms, balance = self.messages()
-        values, gradients = self.values()
-        horizon = self.profile.horizon()
         if self.live.data is None:
             self.missing["live"] = self.live.reason
         return {
             "name": self.name, "colour": self.colours[0], "colour_dark": self.colours[1], "layer": self.number,
             "T": self.T, "steps": self.layer.order, "labels": self.read(), "state": self.profile.state,
-            "states": [profile.state for profile in shown],
-            "padded": self.flow.running(self.layer) is not None,
+            "states": [profile.state for profile in profiles(self.flow, self.number)],
+            "padded": self.flow.running(self.layer) is not None, "cell": self.cell(), **self.measured(),
+            "heat": self.heat(), "itemised": self.itemised(), "live": self.live.data, "sweep": self.sweep,
+            "missing": self.missing,
+        }
+
+    def measured(self) -> dict[str, Any]:
+        """What changes with the numbers of the net: all but the drawing, the entries and the single losses."""
+        shown = profiles(self.flow, self.number)
+        entries = {profile.state: max(math.prod(self.shape_of(profile.state)), 1) for profile in shown}
+        messages, rms, balance = self.messages()
+        values, gradients = self.values()
+        horizon = self.profile.horizon()
+        return {
             "profile": {p.state: array(self.by_turn(p)) for p in shown},
             "rms": {p.state: array(self.by_turn(p) / math.sqrt(entries[p.state])) for p in shown},
             "one": one_of(self.profile.lags, self.profile.norms),
+            "left": finite(self.track.left(max(self.track.lags, default=0))),
             "horizon": None if horizon is None else int(horizon), "open": horizon is not None and horizon.open,
             "finding": finding(self.flow, self.name, self.number, self.profile.state),
-            "cell": self.cell(),
             "messages": array(messages), "message_rms": array(rms), "balance": array(balance, "f4"),
-            "values": array(values, "f4"), "gradients": array(gradients),
-            "heat": self.heat(), "ways": self.ways(), "itemised": self.itemised(), "live": self.live.data,
-            "sweep": None, "missing": self.missing,
+            "values": array(values, "f4"), "gradients": array(gradients), "ways": self.ways(),
         }
+
+    def swept(self, option: str, values: Sequence[float]) -> None:
+        """Compute the net again at each value of an option, and measure it.
+
+        Raises:
+            ValueError: if the layer has no such option, or there is only a flow.
+        """
+        if self.net.root is None:
+            raise ValueError("sweep: a Flow holds numbers, not the net; give the loss")
+        again = sweep(self.net.root, self.number, option, values)
+        lanes = [replace(self, net=Net(self.net.name, root, gradient_flow(root)), missing={}) for root in again]
+        self.sweep = {"option": option, "values": list(values), "lanes": [lane.measured() for lane in lanes]}
 
     def by_turn(self, profile: Profile) -> np.ndarray:
         """The norms of a profile, the oldest step first; NaN where the state is not in the graph."""

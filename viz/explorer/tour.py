@@ -22,14 +22,9 @@ UNNAMED = "the net"  # what a net without a name is called
 SAME = 0.8  # a cut that leaves more than this part changes little
 
 
-def tour(lanes: Sequence[Lane], sweeps: Sequence[dict[str, Any] | None] = ()) -> list[dict[str, Any]]:
-    """The stations, ready for JSON.
-
-    Args:
-        lanes: those of the page.
-        sweeps: for each lane its ``sweep``, as in the page.
-    """
-    guide = Guide(lanes, sweeps or [None] * len(lanes))
+def tour(lanes: Sequence[Lane]) -> list[dict[str, Any]]:
+    """The stations, ready for JSON."""
+    guide = Guide(lanes)
     stations = [guide.step(), guide.unrolled(), guide.reverse(), guide.vanishing(), guide.carry(), guide.cut(),
                 guide.bias(), guide.yours()]
     return [{"station": name, "title": title, **station} for (name, title), station in zip(TITLES, stations,
@@ -46,8 +41,8 @@ TITLES = (
 class Guide:
     """Chooses a lane for each station and says what there is to see."""
 
-    def __init__(self, lanes: Sequence[Lane], sweeps: Sequence[dict[str, Any] | None]) -> None:
-        self.lanes, self.sweeps = lanes, sweeps
+    def __init__(self, lanes: Sequence[Lane]) -> None:
+        self.lanes = lanes
         self.gated = next((j for j, lane in enumerate(lanes) if lane.track.gated), None)
         self.main = self.gated or 0
 
@@ -201,9 +196,9 @@ class Guide:
 
     def bias(self) -> dict[str, Any]:
         """What a slider does."""
-        for j, sweep in enumerate(self.sweeps):
-            if sweep is not None and len(sweep["values"]) > 1:
-                return self.swept(j, sweep)
+        for j, lane in enumerate(self.lanes):
+            if lane.sweep is not None:
+                return self.swept(j, lane.sweep)
         for j, lane in enumerate(self.lanes):
             if lane.live.data is not None:
                 sliders = lane.live.data["sliders"]
@@ -224,11 +219,11 @@ class Guide:
         if not known:
             return self.at(j, 0, f"At no value of the {option} does a finite gradient start in {called(lane)}.")
         best = max(known, key=lambda found: found[1])
-        said = [f"{times(x)} that at lag 0 at {value:g}" for value, x in known]
+        said = [f"{short(x)} at {value:g}".replace("-", "−") for value, x in known]
         lag = max(lane.track.lags, default=0)
-        return self.at(j, 0, f"{called(lane)} with another {option}: "
-                       f"{steps(lag)} back the gradient is {listed(said)}. Most is left at {best[0]:g}.",
-                       slider=sweep["option"])
+        words = (f"{called(lane)} was computed with {len(known)} values of the {option}. {steps(lag)} back, the gradient "
+                 f"as a multiple of lag 0 is {listed(said)}. Most is left at {f'{best[0]:g}'.replace('-', '−')}.")
+        return self.at(j, 0, words, slider=sweep["option"])
 
     def yours(self) -> dict[str, Any]:
         """What to try."""

@@ -59,12 +59,12 @@ class Page:
 
 
 def page(data: str, picture: str, title: str, summary: str, script: str, style: str,
-         programs: Sequence[str] = ()) -> Page:  # fmt: skip
+         programs: Sequence[str] = (), picture_shown: bool = False) -> Page:  # fmt: skip
     """The page.
 
     Args:
         data: JSON, as `viz.explorer.encode.json_text` writes it.
-        picture: an SVG, shown where scripts do not run.
+        picture: an SVG, shown where scripts do not run; with ``picture_shown`` everywhere.
         title, summary: what the page found, and what it shows.
         script, style: of the page.
         programs: scripts that run before it.
@@ -84,10 +84,11 @@ def page(data: str, picture: str, title: str, summary: str, script: str, style: 
         raw("style", style),
     ])
     heading = element("h1", escape(clean(title))) + element("p", escape(clean(summary)))
-    still = element("p", "This page is interactive where scripts may run. Here is its static picture.") + picture
+    still = element("p", "This page is interactive where scripts may run. Here is its static picture.")
     body = "".join([
         element("div", " ", id="app"),
-        element("noscript", element("main", heading + still)),
+        element("noscript", element("main", heading + (still + picture) * (not picture_shown))),
+        element("section", picture, id="still") * picture_shown,
         raw("script", data, ' type="application/json" id="data"'),
         *(raw("script", one) for one in scripts),
     ])
