@@ -13,6 +13,9 @@ a dict for JSON:
 ``stages``   what is done, in this order; the k-th of the module has the functions of the k-th stage
 ``arrays``   the numbers that are known, by name (`viz.explorer.encode.array`)
 ``states``   for each state of the lane the name under which its gradient comes out of a step, and of which stage
+``cut``      the step once more, with masks for its ways (`viz.explorer.masks`), or None: its ``stage``, the ``number``
+             of the stage in whose place it stands, and for each of the ``ways`` the name of its mask. Its functions
+             are the last of the module.
 ``wires``    for each wire of the lane the same of its message; None where there is none
 ``sliders``  ``option`` (as in JavaScript: forgetBias, gain, h0, length), ``label``, ``start``, ``low``, ``high``,
              ``step``, and ``changes``: the ``array``, ``how`` (``add`` or ``multiply``) and columns ``from``, ``to``
@@ -32,7 +35,7 @@ finds by name. The kind ``repeat`` also has
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,11 +44,12 @@ import numpy as np
 from microgradrnn.compiler.errors import TraceError
 from microgradrnn.engine import Node
 from viz.explorer.encode import array
+from viz.explorer.masks import Masked, masked
 from viz.explorer.modules import module, script
 from viz.explorer.probes import probed
 from viz.explorer.sliders import Slider, sliders
 from viz.graph.identities import without_identities
-from viz.graph.program import Name, Once, Repeat
+from viz.graph.program import Name, Once, Recipe, Repeat
 from viz.graph.replay import NoProgramError, program
 from viz.graph.steps import layer_of, state_symbols
 from viz.graph.trace import traced
@@ -109,11 +113,12 @@ class _Lane:
 
     def __init__(self, root: Node, layer: int, name: str, wires: Sequence[Wire | None]) -> None:
         self.name, self.wires = name, wires
-        self.graph, ids = traced(root)
+        self.graph, self.ids = traced(root)
         self.layer = layer_of(self.graph, layer, "live")
         self.symbols = state_symbols(self.graph, self.layer)
         self.T = len(self.layer.order)
-        self._need_limits([node for node, name in ids.items() if name in map(self.layer.youngest.get, self.symbols)])
+        self._need_limits([node for node, name in self.ids.items()
+                            if name in map(self.layer.youngest.get, self.symbols)])
         self.sliders = sliders(root, layer)
         self.program = program(root, [change.leaf for slider in self.sliders for change in slider.changes])
         if sum(x.size for x in self.program.data.values()) > MOST_NUMBERS:
@@ -147,17 +152,22 @@ class _Lane:
         shapes |= {probe: shapes[other] for probe, other in found.like.items()}
         stages, modules = [], []
         for k, stage in enumerate(self.program.stages):
-            recipe = found.recipe if k == self.number else stage.recipe
-            inputs = [name for name in recipe.reads() if name in self.program.varying or name in found.like
-                      or (isinstance(stage, Repeat) and name in stage.rows)]
-            stages.append({"inputs": inputs, "gives": recipe.gives, **self.of_stage(stage, [*found.like])})
-            modules.append(module(recipe, inputs, shapes))
+            recipe, like = (found.recipe, found.like) if k == self.number else (stage.recipe, {})
+            stages.append(self.of_stage(stage, recipe, like))
+            modules.append(module(recipe, stages[-1]["inputs"], shapes))
+        cut = None
+        if (one := self.with_masks([*found.at])) is not None:
+            shapes |= dict.fromkeys(one.masks.values(), ())
+            again = probed(one.recipe, [*found.at], [])
+            shut = self.of_stage(self.loop, again.recipe, again.like)
+            cut = {"number": self.number, "ways": one.masks, "stage": shut}
+            modules.append(module(again.recipe, shut["inputs"], shapes))
         data = {
             "module": self.name, "T": self.T, "loss": self.program.loss, "stages": stages,
             "arrays": {name: array(x) for name, x in self.program.data.items()},
             "states": {symbol: found.at[value[name]] for name, symbol in self.symbols.items()
                        if value.get(name) in found.at},
-            "wires": found.along,
+            "wires": found.along, "cut": cut,
             "sliders": [*map(self.of_slider, self.sliders), *self.first_state(), *self.length()],
         }
         return Live(data, script(self.name, modules))
@@ -168,15 +178,30 @@ class _Lane:
         places = {name: self.loop.loop.places.get(node) for name, node in self.layer.youngest.items()}
         return {name: made_at[place] for name, place in places.items() if place in made_at}
 
-    def of_stage(self, stage: Once | Repeat, probes: list[Name]) -> dict[str, Any]:
-        """What a stage is, besides its inputs and results."""
-        if isinstance(stage, Once):
-            return {"kind": "once"}
-        return {
-            "kind": "repeat", "T": stage.T, "kept": stage.kept, "probes": probes if stage is self.loop else [],
-            "rows": {name: {"array": rows.source, "order": rows.order} for name, rows in stage.rows.items()},
-            "states": [{"last": last, "next": now, "first": first} for last, now, first in stage.states],
-        }
+    def of_stage(self, stage: Once | Repeat, recipe: Recipe, probes: Mapping[Name, Name]) -> dict[str, Any]:
+        """What the page must know of a stage."""
+        inputs = [name for name in recipe.reads() if name in self.program.varying or name in probes
+                  or (isinstance(stage, Repeat) and name in stage.rows)]
+        found: dict[str, Any] = {"kind": "once", "inputs": inputs, "gives": recipe.gives}
+        if isinstance(stage, Repeat):
+            found |= {
+                "kind": "repeat", "T": stage.T, "kept": stage.kept, "probes": [*probes],
+                "rows": {name: {"array": rows.source, "order": rows.order} for name, rows in stage.rows.items()},
+                "states": [{"last": last, "next": now, "first": first} for last, now, first in stage.states],
+            }
+        return found
+
+    def with_masks(self, states: Sequence[Name]) -> Masked | None:
+        """The step with a mask for each way. None if the loop has states of other layers too."""
+        place_of = self.loop.loop.places
+        inside = {place_of[node] for node in self.layer.step_of() if node in place_of}
+        if any(self.loop.places[name] not in inside for name in self.loop.kept):
+            return None
+        example = {place_of[name]: node for node, name in self.ids.items() if name in place_of}
+        nodes = {name: example[place] for name, place in self.loop.places.items()}
+        marked = [name for name, node in nodes.items() if node.role in ("hidden", "cell")]
+        last = [last for last, now, _ in self.loop.states if now in states]
+        return masked(self.loop.recipe, nodes, last, [*states, *marked])
 
     # ------------------------------------------------------------------------------------------------------ sliders
     def of_slider(self, slider: Slider) -> dict[str, Any]:

@@ -321,6 +321,18 @@ def named(found: Split, rule: Rule) -> dict[str, np.ndarray]:
     return {name: summed[name] for name in known}
 
 
+def label_of(consumer: Node, k: int) -> Label | None:
+    """The way that an edge within a step belongs to, as marks and operations say; None on the carry."""
+    op = consumer.op.name
+    if consumer.role in ("gate", "candidate"):
+        return Label(consumer.symbol or op, MARKED)
+    if is_linear(op, k):
+        return None
+    if consumer.op.elementwise and len(consumer.inputs) == 1:
+        return Label(op, FUNCTION)
+    return Label("matrix" if op in PRODUCTS else op, OTHER)
+
+
 class Reader:
     """The automaton: reads the edges of paths, from the loss backwards, and keeps a `State` of each.
 
@@ -375,14 +387,7 @@ class Reader:
             if said in (CARRY, STRAIGHT):
                 raise ValueError(f"ways: {said!r} is what a path that takes no way is called; say None instead")
             return None if said is None else Label(said, MARKED)
-        op = consumer.op.name
-        if consumer.role in ("gate", "candidate"):
-            return Label(consumer.symbol or op, MARKED)
-        if is_linear(op, k):
-            return None
-        if consumer.op.elementwise and len(consumer.inputs) == 1:
-            return Label(op, FUNCTION)
-        return Label("matrix" if op in PRODUCTS else op, OTHER)
+        return label_of(consumer, k)
 
     def order(self) -> list[str]:
         """The ways, in the order in which a step makes them."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from microgradrnn.engine import Node, Primitive, mark
+from microgradrnn.engine import Node, mark
 from viz.graph.loops import Loop, Place
 
 
@@ -45,11 +45,20 @@ class Names:
         return Name(name)
 
 
+class Operation(Protocol):
+    """What a line does: a primitive, for instance."""
+
+    name: str
+
+    def __call__(self, *operands: Any, **params: Any) -> Any:
+        """Numbers or arrays from such, nodes from nodes."""
+
+
 class Line(NamedTuple):
     """One operation: ``made = op(*operands, **params)``. An operand is a `Name` or a plain number."""
 
     made: Name
-    op: Primitive
+    op: Operation
     operands: tuple[Any, ...]
     params: Mapping[str, Any] = {}
 

@@ -1,4 +1,5 @@
-// Runs nets as the page does: given a file of [{ script, live, settings }], prints what `run` gives at each setting.
+// Runs nets as the page does: given a file of [{ script, live, settings, shut }], prints what `run` gives at each
+// setting, and at the last of them what `cut` gives for each choice of ways to shut.
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import vm from "node:vm";
@@ -7,14 +8,15 @@ const [, , source, file] = process.argv;
 const { Net } = await import(pathToFileURL(`${source}/live.js`).href);
 const { read } = await import(pathToFileURL(`${source}/data.js`).href);
 const written = (/** @type {Iterable<number>} */ numbers) => Array.from(numbers, (x) => (Number.isFinite(x) ? x : String(x)));
+const norms = (profile) => profile && Object.fromEntries(Object.entries(profile).map(([s, x]) => [s, written(x)]));
 
-const found = read(readFileSync(file, "utf8")).map(({ script, live, settings }) => {
+const found = read(readFileSync(file, "utf8")).map(({ script, live, settings, shut }) => {
     vm.runInThisContext(script);
     const net = new Net(live);
-    return settings.map((one) => {
+    const runs = settings.map((one) => {
         const { loss, profile, messages } = net.run(one);
-        const norms = Object.entries(profile).map(([name, x]) => [name, written(x)]);
-        return { loss, profile: Object.fromEntries(norms), messages: messages && written(messages) };
+        return { loss, profile: norms(profile), messages: messages && written(messages) };
     });
+    return { runs, cuts: shut.map((ways) => norms(net.cut(settings.at(-1), ways))) };
 });
 console.log(JSON.stringify(found));

@@ -21,6 +21,7 @@ from microgradrnn import Tensor, Value, mark, nn, scope
 from microgradrnn.nn.scalar import GRUNeuron, LSTMNeuron, RNNNeuron
 from viz.explorer.live import MOST_STEPS, MOST_UNITS, live
 from viz.explorer.sweep import sweep
+from viz.flow.cuts import cuts
 from viz.graph.steps import Edge, recurrent
 
 NODE = Path(os.environ.get("NODE", shutil.which("node") or "node-is-missing"))
@@ -189,6 +190,20 @@ def truth(case: Case, settings: dict[str, float], start: dict[str, float]) -> An
     return loss
 
 
+def last_setting(case: Case, lane: Any) -> Any:
+    """The loss at the last of the settings, and the ways of its gradient."""
+    start = {one["option"]: one["start"] for one in lane.data["sliders"]}
+    loss = truth(case, {key: x for key, x in case.settings[-1].items() if key in start}, start)
+    return loss, cuts(loss, case.states[-1], layer=case.layer)
+
+
+def choices(case: Case, lane: Any) -> list[list[str]]:
+    """For each set of ways those that are shut when the others are open."""
+    _, found = last_setting(case, lane)
+    return [[way for j, name in enumerate(found.ways) if not mask >> j & 1 for way in found.members.get(name, (name,))]
+            for mask in range(len(found.norms))]
+
+
 @pytest.fixture(scope="module")
 def lanes() -> dict[str, Any]:
     made = {}
@@ -202,8 +217,8 @@ def lanes() -> dict[str, Any]:
 def answers(lanes: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the page computes, for all nets in one process."""
     folder = tmp_path_factory.mktemp("live")
-    given = [{"script": lanes[name].source, "live": lanes[name].data, "settings": case.settings}
-             for name, case in CASES.items()]
+    given = [{"script": lane.source, "live": lane.data, "settings": case.settings, "shut": choices(case, lane)}
+             for case, lane in zip(CASES.values(), lanes.values(), strict=True)]
     (folder / "given.json").write_text(json.dumps(given))
     driver = Path(__file__).with_name("live_driver.mjs")
     command = [str(NODE), str(driver), str(Path(viz.__file__).parent / "web" / "src"), str(folder / "given.json")]
@@ -223,7 +238,7 @@ def test_loss_and_profiles_are_those_of_the_tape(name: str, lanes: dict[str, Any
     case = CASES[name]
     start = {one["option"]: one["start"] for one in lanes[name].data["sliders"]}
     assert lanes[name].data["states"].keys() >= set(case.states)
-    for settings, found in zip(case.settings, answers[name], strict=True):
+    for settings, found in zip(case.settings, answers[name]["runs"], strict=True):
         settings = {key: x for key, x in settings.items() if key in start}
         loss = truth(case, settings, start)
         n = int(settings.get("length", case.T))
@@ -241,7 +256,7 @@ def test_loss_and_profiles_are_those_of_the_tape(name: str, lanes: dict[str, Any
 @needs_node
 @pytest.mark.parametrize("name", CASES)
 def test_messages_along_edges_are_those_of_the_tape(name: str, lanes: dict[str, Any], answers: dict[str, Any]) -> None:
-    case, found = CASES[name], answers[name][0]["messages"]
+    case, found = CASES[name], answers[name]["runs"][0]["messages"]
     loss = case.loss()
     flow = viz.gradient_flow(loss)
     layer = recurrent(flow.graph)[case.layer]
@@ -254,6 +269,22 @@ def test_messages_along_edges_are_those_of_the_tape(name: str, lanes: dict[str, 
                     assert float(found[e * case.T + turn]) == pytest.approx(flow.messages[edge], rel=1e-9, abs=0)
                     seen += 1
     assert seen >= 2 * case.T
+
+
+@needs_node
+@pytest.mark.parametrize("name", CASES)
+def test_cuts_are_those_of_the_tape(name: str, lanes: dict[str, Any], answers: dict[str, Any]) -> None:
+    case = CASES[name]
+    _, recorded = last_setting(case, lanes[name])
+    if name == "two layers in one loop":
+        assert lanes[name].data["cut"] is None
+        assert answers[name]["cuts"][0] is None
+        return
+    assert lanes[name].data["cut"]["ways"].keys() >= {*recorded.ways} - recorded.members.keys()
+    turns = [case.T - 1 - lag for lag in recorded.lags]
+    for norms, found in zip(recorded.norms, answers[name]["cuts"], strict=True):
+        row = np.array(found[recorded.state], float)[turns]
+        np.testing.assert_allclose(row, norms, rtol=1e-9, atol=1e-15 * recorded.norms.max())
 
 
 def test_a_wrong_slider_is_found(lanes: dict[str, Any]) -> None:

@@ -10,10 +10,11 @@
  *     rows: Record<string, {array: string, order: number[]}>,
  *     states: {last: string, next: string, first: string}[], kept: Record<string, string>, probes: string[]}} Stage
  * @typedef {{module: string, T: number, loss: string, stages: Stage[], arrays: Record<string, Table>,
- *     states: Record<string, string>, wires: (string | null)[], sliders: Slider[]}} Live
+ *     states: Record<string, string>, wires: (string | null)[], sliders: Slider[],
+ *     cut: {number: number, stage: Stage, ways: Record<string, string>} | null}} Live
  * @typedef {{forwards: (...given: any[]) => {outputs: Values, saved: any}, backwards: (...given: any[]) => Values,
  *     shapes: {inputs: Record<string, number[]>, outputs: Record<string, number[]>}}} Functions
- * @typedef {{loss: number, profile: Record<string, Float64Array>, messages: Float64Array | null, kept: null}} Result
+ * @typedef {{loss: number, profile: Record<string, Float64Array>, messages: Float64Array | null}} Result
  */
 
 /** A net, ready to be run with other settings. */
@@ -33,13 +34,46 @@ export class Net {
      * @returns {Result}
      */
     run(settings = {}) {
+        const { stages, loss } = this.live;
         const values = this.changed(settings);
+        const norms = this.pass(stages, this.functions, values, settings);
+        return { loss: values[loss][0], profile: this.profile(norms), messages: this.messages(norms) };
+    }
+
+    /**
+     * The profiles if some ways through the cell are shut. Null if this net cannot tell.
+     *
+     * @param {Record<string, number>} settings
+     * @param {string[]} shut   names of ways
+     * @returns {Record<string, Float64Array> | null}
+     */
+    cut(settings, shut) {
+        if (!this.live.cut) return null;
+        const { number, stage, ways } = this.live.cut;
+        const values = this.changed(settings);
+        for (const [way, mask] of Object.entries(ways)) values[mask] = Float64Array.of(shut.includes(way) ? 0 : 1);
+        const own = this.functions[this.functions.length - 1];
+        const stages = this.live.stages.map((one, k) => (k === number ? stage : one));
+        const functions = this.functions.map((one, k) => (k === number ? own : one));
+        return this.profile(this.pass(stages, functions, values, settings));
+    }
+
+    /**
+     * Forwards and backwards through all stages. Returns the norm of the gradient of each probe at each step.
+     *
+     * @param {Stage[]} stages
+     * @param {Functions[]} functions
+     * @param {Values} values
+     * @param {Record<string, number>} settings
+     * @returns {Record<string, Float64Array>}
+     */
+    pass(stages, functions, values, settings) {
         const { T } = this.live;
         const first = T - Math.min(Math.max(Math.round(settings.length ?? T), 1), T);
-        const saved = this.live.stages.map((stage, k) => (stage.kind === "once"
-            ? this.once(stage, this.functions[k], values)
-            : this.repeat(stage, this.functions[k], values, first)));
-        return { loss: values[this.live.loss][0], ...this.back(values, saved, first), kept: null };
+        const saved = stages.map((stage, k) => (stage.kind === "once"
+            ? this.once(stage, functions[k], values)
+            : this.repeat(stage, functions[k], values, first)));
+        return this.back(stages, functions, values, saved, first);
     }
 
     /**
@@ -120,33 +154,33 @@ export class Net {
     }
 
     /**
-     * The reverse pass through all stages: the norm at each state, and of what goes along each wire, at each step.
+     * The reverse pass through all stages.
      *
+     * @param {Stage[]} stages
+     * @param {Functions[]} functions
      * @param {Values} values
      * @param {any[]} saved   by stage
      * @param {number} first  the first step that was taken
      */
-    back(values, saved, first) {
-        const { live, functions } = this;
+    back(stages, functions, values, saved, first) {
         /** @type {Values} */
         const gradients = Object.create(null);
         /** @type {(name: string) => Float64Array} */
         const at = (name) => (gradients[name] ??= new Float64Array(values[name].length));
-        at(live.loss).fill(1);
+        at(this.live.loss).fill(1);
         /** @type {Record<string, Float64Array>} */
         const norms = Object.create(null);
-        for (const probe of [...Object.values(live.states), ...live.wires]) {
-            if (probe) norms[probe] = new Float64Array(live.T).fill(NaN);
-        }
-        for (let k = live.stages.length - 1; k >= 0; k--) {
-            const stage = live.stages[k];
+        for (let k = stages.length - 1; k >= 0; k--) {
+            const stage = stages[k];
             if (stage.kind === "once") {
                 if (!stage.inputs.length) continue;
                 const found = functions[k].backwards(saved[k], ...stage.gives.map(at));
                 for (const name of stage.inputs) add(at(name), found[name]);
                 continue;
             }
-            const sizes = Object.values(functions[k].shapes.outputs).map(size);
+            const { inputs, outputs } = functions[k].shapes;
+            const sizes = Object.values(outputs).map(size);
+            for (const probe of stage.probes) norms[probe] = new Float64Array(stage.T).fill(NaN);
             /** @type {Values} */
             let carried = {};
             for (let t = stage.T - 1; t >= first; t--) {
@@ -157,24 +191,28 @@ export class Net {
                 });
                 const found = functions[k].backwards(saved[k][t - first], ...seeds);
                 for (const [name, { array, order }] of Object.entries(stage.rows)) {
-                    add(row(at(array), order[t], size(functions[k].shapes.inputs[name])), found[name]);
+                    add(row(at(array), order[t], size(inputs[name])), found[name]);
                 }
                 for (const name of stage.inputs) if (name in values) add(at(name), found[name]);
                 for (const probe of stage.probes) norms[probe][t] = norm(found[probe]);
                 carried = found;
             }
-            for (const { last, first: start } of stage.states) add(at(start), carried[last]);
+            for (const state of stage.states) add(at(state.first), carried[state.last]);
         }
-        const profile = Object.fromEntries(Object.entries(live.states).map(([name, probe]) => [name, norms[probe]]));
-        return { profile, messages: live.wires.length ? this.table(norms) : null };
+        return norms;
     }
 
-    /** @param {Record<string, Float64Array>} norms */
-    table(norms) {
+    /** The norms at the states. @param {Record<string, Float64Array>} norms */
+    profile(norms) {
+        return Object.fromEntries(Object.entries(this.live.states).map(([name, probe]) => [name, norms[probe]]));
+    }
+
+    /** The norms of what goes along the wires, a row for each. @param {Record<string, Float64Array>} norms */
+    messages(norms) {
         const { wires, T } = this.live;
         const found = new Float64Array(wires.length * T).fill(NaN);
         wires.forEach((probe, e) => probe && found.set(norms[probe], e * T));
-        return found;
+        return wires.length ? found : null;
     }
 }
 
