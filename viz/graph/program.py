@@ -154,9 +154,9 @@ class Program:
     leaves: dict[Node, Name]
     varying: set[Name]
 
-    def run(self, changes: Mapping[Name, np.ndarray] | None = None) -> dict[Name, Any]:
-        """All values by name, with some of the data replaced. Of what a step makes these are the last step's."""
-        known: dict[Name, Any] = {**self.data, **(changes or {})}
+    def run(self) -> dict[Name, Any]:
+        """All values by name. Of what a step makes these are the last step's."""
+        known: dict[Name, Any] = dict(self.data)
         for stage in self.stages:
             if isinstance(stage, Once):
                 known |= stage.recipe(known)
