@@ -30,6 +30,11 @@ export function open(lane, cut) {
     return { all, kept: all & ~cut };
 }
 
+/** The names of the ways that are not kept. @param {import("./data.js").Ways} ways @param {number} kept */
+function cutWays(ways, kept) {
+    return ways.names.filter((_, k) => !(kept & (1 << k))).flatMap((way) => ways.members?.[way] ?? [way]);
+}
+
 /** The row of a loss at a lag among the losses that a lane itemises; −1 if it has none there. */
 /** @param {Lane} lane @param {number | null} lag */
 export function lossRow(lane, lag) {
@@ -49,8 +54,10 @@ export function shown(lane, index, view, moved = lane) {
     const T = whole.length;
     const { all, kept } = open(moved, view.cut[index]);
     const chosen = lossRow(moved, view.loss);
+    /** @type {ArrayLike<number>} */
     let norms = whole;
     if (chosen >= 0 && moved.itemised) norms = row(moved.itemised.norms, chosen);
+    else if (moved.ways && kept !== all && moved.shut) norms = moved.shut(cutWays(moved.ways, kept));
     else if (moved.ways && kept !== all && !moved.stale) norms = row(moved.ways.kept, kept);
     const one = lane.one && lane.one > 0 ? lane.one : anchorOf(full, T - 1);
     const from = chosen >= 0 && moved.itemised ? moved.itemised.losses[chosen] : T - 1;

@@ -77,8 +77,10 @@ export class Sliders {
         const { profile, messages } = net.run(settings);
         const first = settings.length === undefined ? 0 : lane.T - settings.length;
         const tables = Object.fromEntries(Object.entries(profile).map(([name, data]) => [name, { shape: [lane.T], data }]));
-        const factors = Object.fromEntries(Object.entries(tables).map(([name, { shape, data }]) =>
-            [name, { shape, data: data.map((x, j) => (x * lane.rms[name].data[j]) / lane.profile[name].data[j]) }]));
+        const factors = Object.fromEntries(Object.entries(tables).map(([name, { shape, data }]) => {
+            const j = lane.profile[name].data.findIndex((x) => x > 0 && x < Infinity);
+            return [name, { shape, data: data.map((x) => (x * lane.rms[name].data[j]) / lane.profile[name].data[j]) }];
+        }));
         const norms = tables[lane.state]?.data ?? [];
         const was = lane.profile[lane.state].data;
         const left = norms[first] / norms[lane.T - 1];
@@ -87,7 +89,24 @@ export class Sliders {
         const finding = `With ${how}, ${part(left)} of the gradient is left ${lane.T - 1 - first} steps back, `
             + `instead of ${part(was[first] / was[lane.T - 1])}.`;
         return { ...lane, profile: tables, rms: factors, first, finding, stale: true, itemised: null,
+            shut: lane.live.cut && this.remembered((ways) => net.cut(settings, ways)?.[lane.state] ?? norms),
             messages: messages ? { shape: lane.messages.shape, data: messages } : lane.messages };
+    }
+
+    /**
+     * The same function, which is not asked twice for the same ways.
+     *
+     * @param {(ways: string[]) => ArrayLike<number>} found
+     */
+    remembered(found) {
+        /** @type {Map<string, ArrayLike<number>>} */
+        const known = new Map();
+        return (/** @type {string[]} */ ways) => {
+            const key = JSON.stringify(ways);
+            const norms = known.get(key) ?? found(ways);
+            known.set(key, norms);
+            return norms;
+        };
     }
 
     /** @param {Record<string, number>} settings @returns {Lane} */

@@ -39,10 +39,11 @@ export function cutSentence(shown, cut, others) {
     const { all, kept } = open(shown.lane, cut);
     const gone = names.filter((_, k) => !(kept & (1 << k)));
     const stays = names.filter((_, k) => kept & (1 << k));
-    const lags = shown.T - 1;
+    const oldest = shown.first;
+    const lags = shown.T - 1 - oldest;
     if (!stays.length) return "With every way cut, the gradient does not leave the last step.";
-    const whole = at(ways.kept, all, 0) / shown.anchor;
-    const left = shown.norms[0] / shown.anchor;
+    const whole = (shown.lane.shut ? shown.lane.profile[shown.lane.state].data[oldest] : at(ways.kept, all, oldest)) / shown.anchor;
+    const left = shown.norms[oldest] / shown.anchor;
     const how = gone.length > 1 && stays.length === 1 ? `By ${stays[0]} alone` : `Without ${listed(gone)}`;
     const amount = left === 0 ? "nothing" : part(left);
     let text = `${how}, ${amount} of the gradient is left ${counted(lags, "step")} back, `
