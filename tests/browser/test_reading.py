@@ -9,7 +9,7 @@ from viz.numbers import short
 
 
 def part(watched, symbol, lane=0):
-    return watched.page.locator(f"#lane{lane} .cell [data-key][aria-label^='{symbol},']").first
+    return watched.page.locator(f"#lane{lane} .cell [data-key][aria-label*=': {symbol},']").first
 
 
 def facts(watched, lane=0):

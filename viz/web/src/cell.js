@@ -48,7 +48,7 @@ export class CellPicture {
             if (!found) continue;
             set(element, "tabindex", 0);
             set(element, "role", "button");
-            set(element, "aria-label", called(found.part));
+            set(element, "aria-label", `${element.textContent?.trim()}: ${called(found.part)}`);
         }
     }
 

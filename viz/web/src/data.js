@@ -12,7 +12,8 @@
  * @typedef {{width: number, height: number, pitch: number, glyphs: string, back: string, wires: Wire[],
  *     parts: Part[], equations: Equation[]}} Cell
  *
- * @typedef {{names: string[], colours: string[], colours_dark: string[], shares: Table, kept: Table}} Ways
+ * @typedef {{names: string[], colours: string[], colours_dark: string[], shares: Table, kept: Table,
+ *     members?: Record<string, string[]>}} Ways
  * @typedef {{losses: number[], norms: Table}} Itemised
  * @typedef {{names: string[], shares: Table, sums: Table}} Weights
  * @typedef {Record<string, {value: Table, gradient: Table}>} Heat
@@ -25,8 +26,9 @@
  *     messages: Table, message_rms: Table, balance: Table, values: Table, gradients: Table,
  *     heat: Heat | null, itemised: Itemised | null,
  *     weights?: Weights | null, live: any, sweep: Sweep | null, missing?: Record<string, string>, one?: number | null,
- *     first?: number, stale?: boolean}} Lane
- *     first: the oldest turn that was taken; stale: computed again in the page, but not its ways
+ *     first?: number, stale?: boolean, shut?: ((ways: string[]) => ArrayLike<number>) | null}} Lane
+ *     first: the oldest turn that was taken; stale: computed again in the page, but not its shares of the ways;
+ *     shut: the norms with some ways cut, computed again; null if the page cannot
  *
  * @typedef {{station: string, title: string, words: string, lane: number, turn: number,
  *     set: {cut?: string[], [name: string]: any}}} Station
@@ -46,7 +48,21 @@ const KINDS = { f8: Float64Array, f4: Float32Array, u1: Uint8Array };
  * @returns {Data}
  */
 export function read(text) {
-    return JSON.parse(text, (_, value) => (value && typeof value.base64 === "string" ? unpack(value) : value));
+    return unpacked(JSON.parse(text));
+}
+
+/**
+ * The same with all arrays unpacked, in place. (A reviver of JSON.parse would be called for every number.)
+ *
+ * @param {any} value
+ */
+function unpacked(value) {
+    if (typeof value !== "object" || value === null) return value;
+    if (typeof value.base64 === "string") return unpack(value);
+    for (const key of Object.keys(value)) {
+        if (typeof value[key] === "object") value[key] = unpacked(value[key]);
+    }
+    return value;
 }
 
 /**
@@ -54,7 +70,9 @@ export function read(text) {
  * @returns {Table}
  */
 function unpack({ type, shape, base64 }) {
-    const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+    const text = atob(base64);
+    const bytes = new Uint8Array(text.length);
+    for (let k = 0; k < text.length; k++) bytes[k] = text.charCodeAt(k);
     return { shape, data: new KINDS[type](bytes.buffer) };
 }
 

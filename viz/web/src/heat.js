@@ -10,14 +10,21 @@ import { mixed } from "./scale.js";
 
 /** One strip for each state and each of value and gradient. */
 export class HeatMaps {
-    /** @param {NonNullable<Lane["heat"]>} heat */
-    constructor(heat) {
+    /**
+     * @param {NonNullable<Lane["heat"]>} heat
+     * @param {string[]} states   which are always shown; the rest is unfolded
+     */
+    constructor(heat, states) {
         this.rows = Object.entries(heat).flatMap(([state, { value, gradient }]) => [
-            row(`${state}`, `Entries of ${state} at this step`, value),
+            row(state, `Entries of ${state} at this step`, value),
             row(`∂L/∂${state}`, `Entries of ∂L/∂${state} at this step`, gradient),
         ]);
+        const grid = (/** @type {typeof this.rows} */ rows) => h("div", { class: "grid" },
+            ...rows.flatMap(({ name, canvas, most }) => [h("span", { class: "name" }, name), canvas, most]));
+        const first = this.rows.filter((_, k) => states.includes(Object.keys(heat)[k >> 1]));
+        const rest = this.rows.filter((one) => !first.includes(one));
         this.element = h("div", { class: "heat", role: "group", "aria-label": "Entries at this step: blue below 0, orange above" },
-            ...this.rows.flatMap(({ name, canvas, most }) => [h("span", { class: "name" }, name), canvas, most]));
+            grid(first), rest.length ? h("details", {}, h("summary", {}, "and of each gate"), grid(rest)) : null);
     }
 
     /**

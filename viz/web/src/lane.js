@@ -35,11 +35,13 @@ export class Lane {
         this.index = index;
         this.store = store;
         const { lane } = this;
+        /** @type {any[]} what it was drawn from */
+        this.drawn = [];
         this.itemised = (lane.itemised?.losses.length ?? 0) > 1; // of a single loss there is nothing to choose
         this.chart = new Chart("", (lag) => store.set({ lag, lane: index, playing: false }));
         this.cell = lane.cell ? new CellPicture(lane, lane.cell) : null;
         this.text = lane.labels ? new TextRow(lane.labels, lane.name, (lag) => this.letter(lag)) : null;
-        this.heat = lane.heat ? new HeatMaps(lane.heat) : null;
+        this.heat = lane.heat ? new HeatMaps(lane.heat, lane.states) : null;
         this.equations = lane.cell?.equations.length ? equationList(lane.cell) : null;
         this.sentence = h("p", { class: "sentence", "aria-live": "polite" });
         this.reading = h("p", { class: "reading" });
@@ -130,12 +132,12 @@ export class Lane {
         this.swatches?.forEach((swatch, k) => (swatch.style.backgroundColor = colours[k]));
         this.boxes?.forEach((box, k) => {
             box.checked = !(cut & (1 << k));
-            box.disabled = Boolean(shown.lane.stale);
+            box.disabled = Boolean(shown.lane.stale && !shown.lane.shut);
         });
-        const other = shown.lane.stale ? "ways as recorded: they are not computed again"
+        const other = shown.lane.stale && !shown.lane.shut ? "ways as recorded: they are not computed again"
             : view.loss !== null && shown.changed ? "ways and wires: of all losses together" : "";
         if (this.note) say(this.note, other);
-        this.text?.paint((turn) => scale.colour(shown.norms[turn] / shown.anchor, theme));
+        this.text?.paint((turn) => (shown.norms[turn] > 0 ? scale.colour(shown.norms[turn] / shown.anchor, theme) : theme.tile));
         say(this.sentence, this.words(shown, view, others));
         this.chart.describe(`${this.lane.name}: ${this.sentence.textContent}`);
         set(this.element, "data-changed", shown.changed ? "yes" : null);

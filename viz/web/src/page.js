@@ -31,7 +31,7 @@ export class Page {
         this.longest = Math.max(1, ...data.lanes.map((lane) => lane.T));
         this.lanes = data.lanes.map((_, k) => new Lane(data, k, this.store));
         this.legend = h("div", { class: "legend-box" });
-        this.toolbar = new Toolbar(this.store, this.longest, (view) => this.at(view), this.legend);
+        this.toolbar = new Toolbar(this.store, this.longest, (view) => this.at(view));
         /** @type {Scale | null} */
         this.legendOf = null;
         /** @type {Unrolled | null} */
@@ -42,6 +42,7 @@ export class Page {
         this.dressed = null;
         this.player = new Player(this.store, this.longest, this.lanes);
         this.dark = matchMedia("(prefers-color-scheme: dark)");
+        this.paper = matchMedia("print"); // which is white
         this.themes = h("select", { onchange: () => this.store.set({
             theme: /** @type {View["theme"]} */ (this.themes.value) }) },
         ...["system", "light", "dark"].map((name) => h("option", { value: name }, name)));
@@ -54,9 +55,10 @@ export class Page {
         this.saved = h("span", { class: "saved", role: "status" });
         this.element.append(
             h("header", { class: "top" },
-                h("div", {}, h("h1", {}, data.title), h("p", { class: "summary" }, data.summary)),
+                h("h1", {}, data.title),
                 h("div", { class: "menu" }, this.tour.begin, new Search(data.lanes, this.store).element, this.takeAway(),
                     h("label", {}, h("span", { class: "hidden" }, "Theme"), this.themes))),
+            h("div", { class: "under" }, h("p", { class: "summary" }, data.summary), this.legend),
             this.banner() ?? "",
             h("div", { class: "sticky" }, this.toolbar.element),
             h("div", { class: "lanes" }, ...this.lanes.map((lane) => lane.element)),
@@ -131,12 +133,18 @@ export class Page {
         this.store.listen((view, before) => this.show(view, before));
         this.draw(this.store.view);
         this.move(this.store.view);
-        this.dark.addEventListener("change", () => this.draw(this.store.view));
-        new ResizeObserver(() => {
-            if (!this.measure()) return;
+        this.stripSeen = false;
+        new IntersectionObserver(([{ isIntersecting }]) => {
+            this.stripSeen = isIntersecting;
+            if (isIntersecting) this.unroll(this.store.shown);
+        }, { rootMargin: "100px" }).observe(this.stripHome);
+        const again = () => {
             this.draw(this.store.view);
             this.move(this.store.view);
-        }).observe(this.element);
+        };
+        this.dark.addEventListener("change", again);
+        this.paper.addEventListener("change", again);
+        new ResizeObserver(() => this.measure() && again()).observe(this.element);
         this.player.listen();
         Object.assign(globalThis, { explorer: this }); // for the console
         addEventListener("hashchange", () => {
@@ -161,6 +169,8 @@ export class Page {
         const width = Math.max(260, this.lanes[0]?.chart.svg.parentElement?.clientWidth ?? 0);
         const changed = width !== this.width;
         this.width = width;
+        this.stripWidth = this.stripHome.clientWidth;
+        if (changed) for (const lane of this.lanes) lane.text?.measure();
         return changed;
     }
 
@@ -173,7 +183,7 @@ export class Page {
 
     /** Everything but the cursor. @param {View} view */
     draw(view) {
-        const dark = view.theme === "dark" || (view.theme === "system" && this.dark.matches);
+        const dark = !this.paper.matches && (view.theme === "dark" || (view.theme === "system" && this.dark.matches));
         const name = dark ? "dark" : "light";
         const theme = this.data.themes[name];
         if (this.dressed !== name) {
@@ -193,10 +203,14 @@ export class Page {
         this.scales = all.map(({ norms, anchor, full, fullAnchor }) => (view.own
             ? Scale.of([...ratios(norms, anchor), ...ratios(full, fullAnchor)], 30)
             : common));
-        this.lanes.forEach((lane, k) => lane.draw(all[k], view, {
-            scale: /** @type {Scale[]} */ (this.scales)[k], theme, dark, longest: this.longest,
-            others: plain.filter((_, j) => j !== k), width: this.width ?? 600,
-        }));
+        this.lanes.forEach((lane, k) => {
+            const scale = /** @type {Scale[]} */ (this.scales)[k];
+            const what = [view.cut[k], view.loss, view.log, view.sliders[k], theme, scale.low, scale.high, this.width];
+            if (what.every((one, j) => one === lane.drawn[j])) return; // only another lane changed
+            lane.drawn = what;
+            lane.draw(all[k], view, { scale, theme, dark, longest: this.longest, others: plain.filter((_, j) => j !== k),
+                width: this.width ?? 600 });
+        });
         this.theme = theme;
         this.legendOf = null;
         this.stripDrawn = null;
@@ -238,7 +252,8 @@ export class Page {
             return;
         }
         if (this.stripHome.firstChild !== strip.element) this.stripHome.replaceChildren(strip.element);
-        const width = this.stripHome.clientWidth;
+        if (!this.stripSeen) return;
+        const width = this.stripWidth ?? 900;
         if (strip.width !== width || !strip.ready) strip.resize(width);
         if (this.stripDrawn !== strip) {
             this.stripDrawn = strip;

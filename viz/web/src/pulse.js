@@ -30,7 +30,7 @@ export function pulse(picture, turn, duration) {
         }
         for (const { dot, mark, from } of dots) {
             const gone = Math.min((time - from) * deepest, 1);
-            const [length, start] = [mark.length ?? 0, mark.start ?? 0];
+            const { length, start } = mark.course ?? { length: 0, start: 0 };
             const point = mark.line.getPointAtLength(length - (length - start) * Math.max(gone, 0));
             dot.setAttribute("cx", String(point.x));
             dot.setAttribute("cy", String(point.y));

@@ -26,10 +26,29 @@ export class TextRow {
             },
         }, ...this.letters);
         this.labels = labels;
+        this.overflows = false;
+        this.room = 0;
+        this.scrolled = 0;
+        /** @type {number[]} where each letter stands */
+        this.tops = [];
         /** @type {HTMLElement | undefined} */
         this.here = undefined;
         /** @type {HTMLElement | undefined} */
         this.chosen = undefined;
+    }
+
+    /** Scroll, if a line is out of sight. @param {number} top */
+    reveal(top) {
+        if (top >= this.scrolled && top <= this.scrolled + this.room - 20) return;
+        this.scrolled = Math.max(top - this.room / 2, 0);
+        this.element.scrollTop = this.scrolled;
+    }
+
+    /** Where the letters stand, read once: reading it at every move would lay the page out again. */
+    measure() {
+        this.room = this.element.clientHeight;
+        this.overflows = this.element.scrollHeight > this.room;
+        this.tops = this.overflows ? this.letters.map((letter) => letter.offsetTop - this.letters[0].offsetTop) : [];
     }
 
     /**
@@ -54,11 +73,8 @@ export class TextRow {
         if (this.here !== here) {
             this.here?.classList.remove("here");
             here?.classList.add("here");
-            if (here) {
-                const top = here.offsetTop - this.element.clientHeight / 2;
-                if (this.element.scrollHeight > this.element.clientHeight) this.element.scrollTop = top;
-            }
             this.here = here;
+            if (here && this.overflows) this.reveal(this.tops[this.T - 1 - lag]);
         }
         set(this.element, "aria-valuenow", Math.min(lag, this.T - 1));
         set(this.element, "aria-valuetext", `${this.labels[this.T - 1 - lag] ?? "nothing"}, ${lag} steps back`);

@@ -15,9 +15,8 @@ export class Toolbar {
      * @param {Store} store
      * @param {number} longest   the steps of the longest lane
      * @param {(view: View) => string} said   what the cursor is at, in words
-     * @param {HTMLElement} legend
      */
-    constructor(store, longest, said, legend) {
+    constructor(store, longest, said) {
         this.store = store;
         this.longest = longest;
         this.said = said;
@@ -41,7 +40,7 @@ export class Toolbar {
                 h("button", { title: "To the loss: lag 0 (End)", "aria-label": "To the loss, lag 0", onclick: () => store.set({ lag: 0, playing: false }) }, "lag 0"),
                 h("label", { class: "wide" }, h("span", { class: "hidden" }, "Steps back from the loss"), this.range),
                 this.where),
-            h("div", { class: "choices" }, legend, h("label", {}, h("span", { class: "hidden" }, "Speed"), this.speed),
+            h("div", { class: "choices" }, h("label", {}, h("span", { class: "hidden" }, "Speed"), this.speed),
                 ...this.choices.map(({ element }) => element)));
     }
 

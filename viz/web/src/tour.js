@@ -28,6 +28,8 @@ export class Tour {
         this.data = data;
         this.store = store;
         this.root = root;
+        /** @type {Element[]} */
+        this.lit = [];
         this.title = h("h2", { tabindex: -1 });
         this.words = h("p");
         this.count = h("span", { class: "count" });
@@ -85,11 +87,11 @@ export class Tour {
         this.root.classList.toggle("carrying", station.set?.wires === "carry");
         const selector = LIT[station.station] ?? LIT.yours;
         const within = selector.startsWith(">>") ? this.root : this.root.querySelector(`#lane${lane}`) ?? this.root;
-        const lit = [...within.querySelectorAll(selector.replace(">> ", ""))];
+        this.lit = [...within.querySelectorAll(selector.replace(">> ", ""))];
         for (const element of this.root.querySelectorAll(DIMMED)) {
-            if (!lit.some((one) => one === element || one.contains(element))) element.classList.add("dim");
+            if (!this.lit.some((one) => one === element || one.contains(element))) element.classList.add("dim");
         }
-        lit[0]?.scrollIntoView({ block: "center", behavior: "instant" });
+        this.lit[0]?.scrollIntoView({ block: "center", behavior: "instant" });
         this.title.focus({ preventScroll: true });
     }
 }

@@ -158,10 +158,19 @@ export class Unrolled {
         this.shown = shown;
         if (this.how?.theme !== how.theme) this.originals.forEach(dress);
         this.how = how;
-        this.world.replaceChildren();
-        this.shownCells.clear();
+        for (const group of this.shownCells.values()) this.number(group);
         this.minimap.draw(shown, how.scale, how.theme);
         this.show();
+    }
+
+    /** Its numbers into a cell. @param {ReturnType<Unrolled["stamp"]>} group */
+    number({ marks, turn }) {
+        const { shown, how } = this;
+        if (!shown || !how) return;
+        const table = how.rms ? shown.lane.message_rms : shown.lane.messages;
+        for (const mark of marks) {
+            mark.show(at(table, mark.index, turn), shown.fullAnchor, how.scale, how.theme, isCut(shown.lane, mark.wire, how.cut) ? "cut" : "sent");
+        }
     }
 
     /** Which step is marked. @param {number} turn */
@@ -245,11 +254,8 @@ export class Unrolled {
                 group = this.stamp(turn, near);
                 this.shownCells.set(turn, group);
                 this.world.append(group);
-                for (const mark of group.marks) {
-                    mark.place();
-                    mark.show(at(how.rms ? shown.lane.message_rms : shown.lane.messages, mark.index, turn), shown.fullAnchor, how.scale,
-                        how.theme, isCut(shown.lane, mark.wire, how.cut) ? "cut" : "sent");
-                }
+                for (const mark of group.marks) mark.place();
+                this.number(group);
             }
             set(group.frame, "stroke", turn === this.turn ? how.theme.now : "none");
         }
@@ -268,7 +274,7 @@ export class Unrolled {
         const group = s("g", { transform: `translate(${turn * cell.pitch},0)`, "data-turn": turn },
             s("use", { href: `#${this.name}-back` }), ...marks.map((mark) => mark.group),
             s("use", { href: `#${this.name}-${near ? "glyphs" : "shapes"}` }), ...marks.map((mark) => mark.number), frame);
-        return Object.assign(group, { marks, frame });
+        return Object.assign(group, { marks, frame, turn });
     }
 
     /** What stands over the steps: lag, and what was read. @param {number} first @param {number} last @param {number} step */

@@ -35,20 +35,11 @@ export class WireMark {
         this.left = left;
     }
 
-    /** Where the wire arrives with its gradient, and from where it comes there. Read once it is on the page. */
+    /** Find out where its arrow and its alarm stand. The wire is on the page now. */
     place() {
-        const length = this.line.getTotalLength();
-        let start = 0;
-        if (this.wire.recurrent) {
-            while (start < length && this.line.getPointAtLength(start).x < this.left) start += 4;
-        }
-        const [tip, after] = [this.line.getPointAtLength(start), this.line.getPointAtLength(start + 1.5)];
-        this.tip = { x: tip.x, y: tip.y, dx: tip.x - after.x, dy: tip.y - after.y };
-        const middle = this.line.getPointAtLength(start + (length - start) / 4);
-        set(this.alarm, "x", middle.x);
-        set(this.alarm, "y", middle.y - 7);
-        this.length = length;
-        this.start = start;
+        this.course = courseOf(this.wire, this.line, this.left);
+        set(this.alarm, "x", this.course.quarter.x);
+        set(this.alarm, "y", this.course.quarter.y - 7);
     }
 
     /**
@@ -88,8 +79,8 @@ export class WireMark {
 
     /** A triangle at the tip. @param {number} size */
     arrow(size) {
-        if (!this.tip) return "";
-        const { x, y, dx, dy } = this.tip;
+        if (!this.course) return "";
+        const { x, y, dx, dy } = this.course.tip;
         const length = Math.hypot(dx, dy) || 1;
         const [ux, uy] = [dx / length, dy / length];
         const [bx, by] = [x - ux * size, y - uy * size];
@@ -97,6 +88,36 @@ export class WireMark {
         return `M${round(x)},${round(y)}L${round(bx - uy * half)},${round(by + ux * half)}`
             + `L${round(bx + uy * half)},${round(by - ux * half)}z`;
     }
+}
+
+/**
+ * @typedef {{length: number, start: number, tip: {x: number, y: number, dx: number, dy: number}, quarter: DOMPoint}} Course
+ * start: how far along the path the picture begins; tip: where the gradient arrives, and from which direction
+ */
+
+/** @type {WeakMap<import("./data.js").Wire, Map<number, Course>>} every stamp of a wire has the same course */
+const courses = new WeakMap();
+
+/**
+ * @param {import("./data.js").Wire} wire
+ * @param {SVGPathElement} line
+ * @param {number} left
+ * @returns {Course}
+ */
+function courseOf(wire, line, left) {
+    const known = courses.get(wire) ?? new Map();
+    courses.set(wire, known);
+    let course = known.get(left);
+    if (!course) {
+        const length = line.getTotalLength();
+        let start = 0;
+        if (wire.recurrent) while (start < length && line.getPointAtLength(start).x < left) start += 4;
+        const [tip, after] = [line.getPointAtLength(start), line.getPointAtLength(start + 1.5)];
+        course = { length, start, tip: { x: tip.x, y: tip.y, dx: tip.x - after.x, dy: tip.y - after.y },
+            quarter: line.getPointAtLength(start + (length - start) / 4) };
+        known.set(left, course);
+    }
+    return course;
 }
 
 /** @param {number} x */
