@@ -138,6 +138,7 @@ def lanes_of(nets: Sequence[Net], layer: int | None, state: str | None, labels: 
     lanes = [lane for net in nets for lane in lanes_of_net(net, layer, state, labels)]
     for j, (lane, colours) in enumerate(zip(lanes, cycle(COLOURS), strict=False)):
         lane.colours, lane.module = colours, f"lane{j}"
+        lane.read()  # labels that are too few are refused before any work is done
     return lanes
 
 

@@ -221,8 +221,9 @@ class Guide:
         best = max(known, key=lambda found: found[1])
         said = [f"{short(x)} at {value:g}".replace("-", "−") for value, x in known]
         lag = max(lane.track.lags, default=0)
-        words = (f"{called(lane)} was computed with {len(known)} values of the {option}. {steps(lag)} back, the gradient "
-                 f"as a multiple of lag 0 is {listed(said)}. Most is left at {f'{best[0]:g}'.replace('-', '−')}.")
+        words = (f"{called(lane)} was computed with {len(known)} values of the {option}. {steps(lag)} back, the "
+                 f"gradient as a multiple of lag 0 is {listed(said)}. Most is left at "
+                 f"{f'{best[0]:g}'.replace('-', '−')}.")
         return self.at(j, 0, words, slider=sweep["option"])
 
     def yours(self) -> dict[str, Any]:
