@@ -117,8 +117,9 @@ class _Lane:
         self.layer = layer_of(self.graph, layer, "live")
         self.symbols = state_symbols(self.graph, self.layer)
         self.T = len(self.layer.order)
-        self._need_limits([node for node, name in self.ids.items()
-                            if name in map(self.layer.youngest.get, self.symbols)])
+        youngest = self.layer.youngest
+        states = {youngest[name] for name in self.symbols}
+        self._need_limits([node for node, name in self.ids.items() if name in states])
         self.sliders = sliders(root, layer)
         self.program = program(root, [change.leaf for slider in self.sliders for change in slider.changes])
         if sum(x.size for x in self.program.data.values()) > MOST_NUMBERS:
