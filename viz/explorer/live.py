@@ -12,11 +12,11 @@ a dict for JSON:
 ``loss``     the name of the result
 ``stages``   what is done, in this order; the k-th of the module has the functions of the k-th stage
 ``arrays``   the numbers that are known, by name (`viz.explorer.encode.array`)
-``states``   for each state of the lane the name under which its gradient comes out of a step, and of which stage
+``states``   for each state of the lane the probe that has its gradient
 ``cut``      the step once more, with masks for its ways (`viz.explorer.masks`), or None: its ``stage``, the ``number``
              of the stage in whose place it stands, and for each of the ``ways`` the name of its mask. Its functions
              are the last of the module.
-``wires``    for each wire of the lane the same of its message; None where there is none
+``wires``    for each wire of the lane the probe that has its message; None where there is none
 ``sliders``  ``option`` (as in JavaScript: forgetBias, gain, h0, length), ``label``, ``start``, ``low``, ``high``,
              ``step``, and ``changes``: the ``array``, ``how`` (``add`` or ``multiply``) and columns ``from``, ``to``
 ===========  ==========================================================================================================
@@ -207,9 +207,9 @@ class _Lane:
     # ------------------------------------------------------------------------------------------------------ sliders
     def of_slider(self, slider: Slider) -> dict[str, Any]:
         """A slider that changes leaves."""
-        return said(slider.option, slider.label, slider.start,
-                    [change_of(self.program.leaves[change.leaf], change.how, change.columns)
-                     for change in slider.changes])
+        changes = [change_of(name, change.how, change.columns) for change in slider.changes
+                   if (name := self.program.leaves.get(change.leaf)) in self.program.data]
+        return said(slider.option, slider.label, slider.start, changes)
 
     def first_state(self) -> list[dict[str, Any]]:
         """The slider of the first state, if that is not computed by another part of the net."""
