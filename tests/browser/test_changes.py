@@ -87,6 +87,21 @@ def test_ways_are_cut_in_the_changed_net(watch, last):
     assert watched.text("#lane0 .sentence").startswith("Without the carry, ")
 
 
+def test_nets_computed_before_are_chosen_by_a_slider(watch, folder):
+    path = folder / "sweep.html"
+    explore(last_loss(nn.LSTM(4, 20, rng=0)), path, sweep={"forget_bias": [-1, 1, 3]})
+    watched = watch(path)
+    slider = watched.page.locator("#lane0 input[data-option=forget_bias]")
+    assert slider.input_value() == "1"  # the net itself, whose bias is 1
+    for place, bias in enumerate([-1, 1, 3]):
+        slide(watched, "forget_bias", place)
+        found = last_loss(nn.LSTM(4, 20, rng=0, forget_bias=float(bias)))
+        np.testing.assert_allclose(watched.norms()[::-1], gradient_flow(found).profile("c").norms, rtol=1e-9)
+        assert watched.page.locator("#lane0 .sliders output").inner_text() == short(bias).replace("-", "−")
+    watched.page.locator("#lane0 .ways").get_by_label("carry").uncheck()
+    np.testing.assert_allclose(watched.norms()[::-1], cuts(found).open_only(["i", "f", "g", "o"]), rtol=1e-9)
+
+
 def test_a_large_net_says_why_it_has_no_sliders(watch, folder):
     path = folder / "large.html"
     explore(last_loss(nn.LSTM(4, 20, rng=0)), path)

@@ -1,10 +1,13 @@
 """Text of users is shown as text, wherever it stands."""
 
+import xml.etree.ElementTree as ET
+
 import pytest
 
 import viz
 from microgradrnn import nn
 from tests.browser.pages import HOSTILE, last_loss
+from tests.browser.test_take_away import save
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +40,9 @@ def test_it_stays_text_in_cards_search_tour_and_what_is_saved(watch, hostile):
     for k in range(8):
         watched.page.evaluate(f"() => explorer.tour.go({k})")
         watched.settle()
-    watched.page.evaluate("() => explorer.svg()")
+    saved = ET.fromstring(save(watched, "SVG")[1])
+    assert HOSTILE[0] in {"".join(text.itertext()) for text in saved.iter("{http://www.w3.org/2000/svg}text")}
+    assert not [element for element in saved.iter() if element.tag.endswith(("script", "img"))]
     for key in ["Home", "ArrowRight", "End"]:
         watched.page.keyboard.press(key)
         watched.settle()

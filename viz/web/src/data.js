@@ -36,7 +36,7 @@
  *     nothing: string, now: string, changes: string[]}} Theme
  * @typedef {{format: number, title: string, summary: string, lanes: Lane[], tour: Station[],
  *     scale: {low: number, high: number}, themes: {light: Theme, dark: Theme},
- *     error: {message: string, lane: number, turn: number, node: string} | null}} Data
+ *     error: {message: string, lane: number | null, turn: number | null, node: string | null} | null}} Data
  */
 
 const KINDS = { f8: Float64Array, f4: Float32Array, u1: Uint8Array };

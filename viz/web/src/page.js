@@ -5,8 +5,8 @@
  * @typedef {import("./view.js").View} View
  */
 
-import { h, s, say, set } from "./dom.js";
-import { asCsv, asPng, asSvg, download } from "./export.js";
+import { h, set } from "./dom.js";
+import { banner, markFailure } from "./failure.js";
 import { fromFragment, toFragment } from "./fragment.js";
 import { quoted } from "./label.js";
 import { Lane } from "./lane.js";
@@ -15,6 +15,7 @@ import { Player } from "./player.js";
 import { Scale } from "./scale.js";
 import { Search } from "./search.js";
 import { shown } from "./shown.js";
+import { takeAway } from "./takeaway.js";
 import { Toolbar } from "./toolbar.js";
 import { Tour } from "./tour.js";
 import { Unrolled } from "./unrolled.js";
@@ -52,83 +53,28 @@ export class Page {
             ...data.lanes.map((lane, k) => h("option", { value: k }, lane.name)));
         this.element = h("main");
         this.tour = new Tour(data, this.store, this.element);
-        this.saved = h("span", { class: "saved", role: "status" });
+        const some = data.lanes.length > 0;
         this.element.append(
             h("header", { class: "top" },
                 h("h1", {}, data.title),
-                h("div", { class: "menu" }, this.tour.begin, new Search(data.lanes, this.store).element, this.takeAway(),
+                h("div", { class: "menu" }, this.tour.begin, some && new Search(data.lanes, this.store).element, some && takeAway(this),
                     h("label", {}, h("span", { class: "hidden" }, "Theme"), this.themes))),
             h("div", { class: "under" }, h("p", { class: "summary" }, data.summary), this.legend),
-            this.banner() ?? "",
+            banner(data.error) ?? "",
+            this.tour.element);
+        if (some) this.tour.element.before(
             h("div", { class: "sticky" }, this.toolbar.element),
             h("div", { class: "lanes" }, ...this.lanes.map((lane) => lane.element)),
             h("section", { class: "unrolled", "aria-label": "The net unrolled" },
                 h("header", {}, h("h2", {}, "Unrolled: "), h("label", {}, h("span", { class: "hidden" }, "Which net"), this.stripOf),
                     h("p", {}, "Zoom in: a step becomes a cell, then every operation. Drag or use the arrows to move; a click moves the cursor.")),
-                this.stripHome),
-            this.tour.element);
-    }
-
-    /** What can be taken away. */
-    takeAway() {
-        const name = "explorer";
-        const done = (/** @type {string} */ words) => say(this.saved, words);
-        const kinds = /** @type {[string, () => Promise<void> | void][]} */ ([
-            ["Picture (SVG)", () => download(new Blob([this.svg()], { type: "image/svg+xml" }), `${name}.svg`)],
-            ["Picture (PNG)", async () => download(await asPng(this.svg()), `${name}.png`)],
-            ["Numbers (CSV)", () => download(new Blob([asCsv(this.all ?? [])], { type: "text/csv" }), `${name}.csv`)],
-            ["Link to this view", async () => {
-                await navigator.clipboard.writeText(location.href);
-            }],
-            ["Print", () => print()],
-        ]);
-        return h("details", { class: "take" }, h("summary", {}, "Save"),
-            h("div", {}, ...kinds.map(([words, act]) => h("button", { onclick: async () => {
-                try {
-                    await act();
-                    done(words === "Link to this view" ? "The link is copied." : "");
-                } catch {
-                    done("That did not work here; the address of the page holds the view.");
-                }
-            } }, words)), this.saved));
-    }
-
-    /** The view as one SVG. */
-    svg() {
-        const theme = this.theme ?? this.data.themes.light;
-        const rows = this.lanes.map((lane) => ({
-            words: [lane.lane.name, lane.sentence.textContent ?? "", `${this.at(this.store.view)}: ${lane.reading.textContent}`],
-            pictures: lane.cell ? [lane.chart.svg, lane.cell.svg] : [lane.chart.svg],
-        }));
-        const legends = [...this.legend.querySelectorAll("svg")];
-        return asSvg({ title: this.data.title, paper: theme.paper, ink: theme.ink, font: getComputedStyle(document.body).fontFamily,
-            rows: [...rows, { words: ["Scale: × the gradient at lag 0"], pictures: legends }] });
-    }
-
-    /** What went wrong while the net was run, if it did. */
-    banner() {
-        const { error } = this.data;
-        if (!error) return null;
-        return h("p", { class: "error", role: "alert" }, h("b", {}, "The forward pass stopped here. "), error.message);
-    }
-
-    /** The failing operation, marked in its cell. */
-    markError() {
-        const { error } = this.data;
-        const lane = error && this.lanes[error.lane];
-        if (!lane?.cell) return;
-        for (const element of lane.cell.glyphs.querySelectorAll("[data-key]")) {
-            if (element.getAttribute("data-key") !== error?.node) continue;
-            const box = /** @type {SVGGElement} */ (element).getBBox();
-            element.append(s("rect", { class: "failed", x: box.x - 5, y: box.y - 5, width: box.width + 10, height: box.height + 10, rx: 8 },
-                s("title", {}, error?.message ?? "")));
-        }
+                this.stripHome));
     }
 
     /** Draw for the first time, and listen. The element is on the page now. */
     start() {
         for (const lane of this.lanes) lane.cell?.place();
-        this.markError();
+        markFailure(this.data.error, this.lanes);
         this.measure();
         this.store.listen((view, before) => this.show(view, before));
         this.draw(this.store.view);
