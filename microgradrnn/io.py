@@ -426,6 +426,8 @@ def to_torch_state_dict(layer: Module) -> dict[str, np.ndarray]:
     for suffix, cell in torch_cells(layer):
         theirs[f"weight_ih_{suffix}"] = cell.U.data.T.copy()
         theirs[f"weight_hh_{suffix}"] = cell.W.data.T.copy()
+        if getattr(cell, "P", None) is not None:
+            theirs[f"weight_hr_{suffix}"] = cell.P.data.T.copy()
         if cell.b is not None:
             theirs[f"bias_ih_{suffix}"] = np.array(cell.b.data)
             second = theirs[f"bias_hh_{suffix}"] = np.zeros_like(cell.b.data)
@@ -443,6 +445,8 @@ def from_torch(layer: Module, arrays: Mapping[str, np.ndarray]) -> list[tuple[An
     ours = []
     for suffix, cell in torch_cells(layer):
         ours += [(cell.U, arrays[f"weight_ih_{suffix}"].T), (cell.W, arrays[f"weight_hh_{suffix}"].T)]
+        if getattr(cell, "P", None) is not None:
+            ours.append((cell.P, arrays[f"weight_hr_{suffix}"].T))
         if cell.b is not None:
             first, second = arrays[f"bias_ih_{suffix}"], np.array(arrays[f"bias_hh_{suffix}"])
             if isinstance(cell, GRUCell):
@@ -473,6 +477,8 @@ def kind_of(cell: Any) -> str:
         if cell.reset == "before":
             raise TypeError('PyTorch\'s GRU resets after the recurrent product: make this one with reset="after" '
                             "(it is another function, not another layout of the same weights)")
+        if cell.z == "replaces":
+            raise TypeError('PyTorch\'s GRU keeps where z is 1: make this one with z="keeps"')
         return "GRU"
     raise TypeError(f"PyTorch has no counterpart of this {type(cell).__name__}: it has RNNs with tanh or relu, LSTMs "
                     "with tanh, and GRUs")

@@ -102,7 +102,7 @@ TORCH_ANSWERED = [
     ("mg.zeros(3)", "write Tensor(np.zeros(...))"),
     ("mg.manual_seed(0)", "give a seed where numbers are drawn: rng=0"),
     ("net.to('cuda')", "say dtype= where a layer is made"),
-    ("nn.LSTM(3, 5, proj_size=2)", "put an nn.Linear(hidden_size, proj_size) on the outputs"),
+    ("nn.GRU(3, 5, proj_size=2)", "put an nn.Linear(hidden_size, proj_size) on the outputs"),
     ("nn.GRU(3, 5, forget_bias=1.0)", "no forget gate"),
     ("nn.LSTM(3, 5, bias=False, forget_bias=5)", "give one of the two"),
     ("nn.functional.relu(x)", "mg.relu"),

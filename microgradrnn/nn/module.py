@@ -222,6 +222,11 @@ def as_array(x: Any, who: str) -> Any:
     return a
 
 
+def constant(data: np.ndarray, symbol: str) -> Tensor:
+    """Numbers with a name, through which no gradient goes."""
+    return mark(Tensor(data, requires_grad=False), symbol)
+
+
 def uniform(rng: np.random.Generator, shape: tuple[int, ...], fan: int, dtype: Any) -> np.ndarray:
     """Uniform in ±1/sqrt(fan), PyTorch's default for layers and recurrent cells."""
     need_float(dtype)

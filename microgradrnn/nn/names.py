@@ -31,7 +31,8 @@ LAYERS = {
 OPTIONS = {
     "num_layers": "a layer has it, as in nn.LSTM; a cell does not", "layers": "say num_layers=",
     "batch_first": "a layer has it, as in nn.LSTM; a cell reads one step, (B, D)",
-    "nonlinearity": "say activation=", "proj_size": "put an nn.Linear(hidden_size, proj_size) on the outputs",
+    "nonlinearity": "say activation=",
+    "proj_size": "an LSTM has it; put an nn.Linear(hidden_size, proj_size) on the outputs",
     "forget_bias": "this cell has no forget gate with a bias of its own", "device": "there is one device; leave it out",
     "max_norm": "scale the rows yourself: E.data /= ...", "sparse": "leave it out", "inplace": "leave it out",
     "size_average": "say reduction=", "reduce": "say reduction=",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from microgradrnn.engine import scope
-from microgradrnn.engine.rules.elementwise import square
+from microgradrnn.engine.rules.elementwise import sqrt, square
 from microgradrnn.engine.rules.reduction import mean
 from microgradrnn.nn.module import Module, Parameter, as_array, need_float, need_sizes
 
@@ -54,7 +54,7 @@ class LayerNorm(Module):
             raise ValueError(f"LayerNorm: expected x of shape (..., {', '.join(map(str, shape))}), got {x.shape}")
         with scope("norm"):
             centred = x - mean(x, axes, keepdims=True)
-            y = centred / (mean(square(centred), axes, keepdims=True) + self.eps) ** 0.5
+            y = centred / sqrt(mean(square(centred), axes, keepdims=True) + self.eps)
             if self.gain is not None:
                 y = y * self.gain
             return y if self.bias is None else y + self.bias

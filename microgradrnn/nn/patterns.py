@@ -18,7 +18,7 @@ from microgradrnn.engine.rules.reduction import mean, softmax
 from microgradrnn.engine.rules.reduction import sum as total
 from microgradrnn.engine.rules.shape import expand_dims, pad, swapaxes
 from microgradrnn.nn.module import Module, Rng, as_rng, need_sizes
-from microgradrnn.nn.unroll import mask
+from microgradrnn.nn.unroll import running
 
 
 def last_step(hs: Any, lengths: Any = None, *, batch_first: bool = False) -> Any:
@@ -37,7 +37,7 @@ def last_step(hs: Any, lengths: Any = None, *, batch_first: bool = False) -> Any
     hs = time_first("last_step", hs, batch_first)
     if lengths is None:
         return hs[-1]
-    mask(lengths, hs.shape[0], hs.shape[1])
+    running(lengths, hs.shape[0], hs.shape[1], least=1)
     return hs[np.asarray(lengths) - 1, np.arange(hs.shape[1])]
 
 
@@ -59,7 +59,7 @@ def mean_over_steps(hs: Any, lengths: Any = None, *, batch_first: bool = False) 
     hs = time_first("mean_over_steps", hs, batch_first)
     if lengths is None:
         return mean(hs, 0)
-    padding = ~mask(lengths, hs.shape[0], hs.shape[1])
+    padding = ~running(lengths, hs.shape[0], hs.shape[1], least=1)
     share = 1 / np.asarray(lengths)[:, None]
     return total(index_update(hs, padding, 0.0), 0) * (share.astype(hs.dtype) if hs.dtype.kind == "f" else share)
 

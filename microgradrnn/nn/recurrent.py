@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from microgradrnn.engine import scope
+from microgradrnn.engine.node import plain
 from microgradrnn.engine.rules.random import dropout as drop
 from microgradrnn.engine.rules.shape import concat, swapaxes
 from microgradrnn.nn.cells import Cell, GRUCell, IRNNCell, LSTMCell, MGUCell, RNNCell
@@ -79,8 +80,9 @@ class Recurrent(Module):
                 yield k, direction, cell
 
     def __call__(
-        self, xs: Any, state: Any = None, *, lengths: Any = None, reverse: bool = False,
-        checkpoint: bool | int = False, compiled: bool | str | None = None, rng: np.random.Generator | None = None,
+        self, xs: Any, state: Any = None, *, lengths: Any = None, mask: Any = None, reset: Any = None,
+        reverse: bool = False, checkpoint: bool | int = False, compiled: bool | str | None = None,
+        rng: np.random.Generator | None = None,
     ) -> tuple[Any, Any]:  # fmt: skip
         """Run the net over sequences.
 
@@ -88,7 +90,8 @@ class Recurrent(Module):
             xs: the inputs, time first: (T, B, D); with `batch_first` (B, T, D).
             state: the first state, zeros by default. One layer: its cell's, or the pair for both directions. Several:
                 a tuple, one a layer. The last state comes back in the same form.
-            lengths, reverse, checkpoint, compiled: as in `unroll`.
+            lengths, mask, reset, reverse, checkpoint, compiled: as in `unroll`; with `batch_first` mask and reset are
+                (B, T).
             rng: the generator that dropout draws from in this call. Without one nothing is dropped, which is how to
                 evaluate, unless ``train()`` was called: then it draws from the generator given there.
 
@@ -97,6 +100,9 @@ class Recurrent(Module):
             last states.
         """
         options = {"lengths": lengths, "checkpoint": checkpoint, "compiled": compiled}
+        for name, flags in (("mask", mask), ("reset", reset)):
+            if flags is not None:
+                options[name] = np.swapaxes(plain(flags), 0, 1) if self.batch_first else flags
         if self.batch_first:
             hs, last = self._run(self._time_first(xs), state, reverse, rng, options)
             return swapaxes(hs, 0, 1), last
@@ -203,17 +209,13 @@ class OneKind(Recurrent):
         need_sizes(type(self).__name__, num_layers=num_layers)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bidirectional = bidirectional
-        D, H, rng = input_size, hidden_size, as_rng(rng)
-
-        def cell(D: int) -> Cell:
-            return type(self).cell_type(D, H, rng=rng, **options)
-
-        built: list[Any] = []
+        D, rng, built = input_size, as_rng(rng), []
         for _ in range(num_layers):
-            built.append((cell(D), cell(D)) if bidirectional else cell(D))
-            D = 2 * H if bidirectional else H
+            cells = [type(self).cell_type(D, hidden_size, rng=rng, **options) for _ in range(1 + bidirectional)]
+            built.append((cells[0], cells[1]) if bidirectional else cells[0])
+            D = sum(cell.state_sizes[0] for cell in cells)
         super().__init__(*built, dropout=dropout, batch_first=batch_first)
-        self.bias: bool = next(self.cells())[2].bias
+        self.bias: bool = cells[0].bias
 
 
 class RNN(OneKind):

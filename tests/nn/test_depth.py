@@ -118,7 +118,12 @@ CELLS: dict[str, Any] = {
     "lstm, coupled gates": lambda D: nn.CoupledLSTMCell(D, H, rng=0),
     "gru, before": lambda D: nn.GRUCell(D, H, rng=0),
     "gru, after": lambda D: nn.GRUCell(D, H, reset="after", rng=0),
+    "gru, z replaces": lambda D: nn.GRUCell(D, H, z="replaces", rng=0),
     "mgu": lambda D: nn.MGUCell(D, H, rng=0),
+    "lstm, peepholes": lambda D: nn.PeepholeLSTMCell(D, H, rng=0),
+    "lstm, layer norm": lambda D: nn.LayerNormLSTMCell(D, H, rng=0),
+    "lstm, projected": lambda D: nn.LSTMCell(D, 7, proj_size=H, rng=0),
+    "zoneout": lambda D: nn.Zoneout(nn.LSTMCell(D, H, rng=0), (0.1, 0.5)),
 }
 every_cell = pytest.mark.parametrize("kind", CELLS)
 

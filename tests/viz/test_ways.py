@@ -43,7 +43,7 @@ CELLS: dict[str, Any] = {
 def first_state(cell: Any, B: int = 2) -> Any:
     """A state that is not 0, and takes a gradient."""
     rng = np.random.default_rng(2)
-    parts = tuple(Tensor(rng.standard_normal((B, cell.state_size)) / 2) for _ in cell.state)
+    parts = tuple(Tensor(rng.standard_normal((B, n)) / 2) for n in cell.state_sizes)
     return parts if len(parts) > 1 else parts[0]
 
 
@@ -68,7 +68,7 @@ def test_the_classes_add_up_to_the_gradient(name: str, by: str) -> None:
             for state in CELLS[name]().state if T > 1 or name != "jordan" else ():
                 found = viz.ways(root, state, by=by)
                 assert found.initial == (T > 1)
-                assert found.whole.shape == (T + (T > 1), 2, CELLS[name]().state_size)
+                assert found.whole.shape == (T + (T > 1), 2, CELLS[name]().state_sizes[0])
                 assert np.linalg.norm(found.whole[0]) > 0
                 assert found.check() < 1e-10
 @pytest.mark.parametrize("by", RULES)

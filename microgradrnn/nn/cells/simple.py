@@ -19,9 +19,7 @@ class RNNCell(Cell):
     Args:
         input_size, hidden_size: D and H of the equations, the lengths of the input and of the state.
         activation: ``"tanh"``, ``"relu"``, or any function of a Tensor.
-        bias: False leaves b out.
-        rng: a seed or a `numpy.random.Generator`.
-        dtype: of the parameters.
+        options: bias, init, rng and dtype, as for every `Cell`.
 
     >>> import numpy as np
     >>> h = RNNCell(3, 5, rng=0)(np.ones((2, 3)))
@@ -109,10 +107,9 @@ class JordanCell(Cell):
     ) -> None:  # fmt: skip
         need_sizes("JordanCell", output_size=output_size)
         D, H, K, rng = input_size, hidden_size, output_size, as_rng(rng)
-        super().__init__(D, H, rng=rng, dtype=dtype)
         self.output_size = K
+        super().__init__(D, H, rng=rng, dtype=dtype)
         self.activation, self.feedback = as_function(activation, "JordanCell"), feedback
-        self.W = Parameter(uniform(rng, (K, H), H, dtype), symbol="W")
         self.V = Parameter(uniform(rng, (H, K), H, dtype), symbol="V")
         self.d = Parameter(uniform(rng, (K,), H, dtype), symbol="d")
 
@@ -122,9 +119,9 @@ class JordanCell(Cell):
         raise ValueError("JordanCell reads its last output, not h: it has no weights for [h, x]")
 
     @property
-    def state_size(self) -> int:
+    def state_sizes(self) -> tuple[int, ...]:
         """K, the length of o."""
-        return self.output_size
+        return (self.output_size,)
 
     def step(self, z: Any, o: Any) -> Any:
         """o_t from the net input and o_{t-1}."""
@@ -148,7 +145,7 @@ class AdditiveCell(Cell):
         input_size, hidden_size: D and H of the equations, the lengths of the input and of the state.
         reads_state: does g read h_{t-1}?
         activation: ``"tanh"``, ``"relu"``, or any function of a Tensor.
-        options: bias, rng and dtype, as for the other cells.
+        options: bias, init, rng and dtype, as for every `Cell`.
 
     >>> import numpy as np
     >>> AdditiveCell(3, 5, rng=0)(np.ones((2, 3))).shape
@@ -162,6 +159,8 @@ class AdditiveCell(Cell):
         self, input_size: int, hidden_size: int, *, reads_state: bool = False, activation: Activation = "tanh",
         **options: Any,
     ) -> None:  # fmt: skip
+        if not reads_state and options.get("init") is not None:
+            raise ValueError("AdditiveCell: init= is where W starts, and without reads_state=True there is no W")
         super().__init__(input_size, hidden_size, **options)
         self.activation = as_function(activation, "AdditiveCell")
         self.reads_state = reads_state
