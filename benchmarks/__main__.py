@@ -16,6 +16,8 @@ from benchmarks import (
     chain,
     checkpoint,
     compiled,
+    explorer,
+    explorer_live,
     flow,
     gradcheck,
     hvp,
@@ -62,6 +64,8 @@ BENCHMARKS = {
     "resume": resume.rows,
     "recorder": recorder.rows,
     "viz": viz.rows,
+    "explorer": explorer.rows,
+    "explorer_live": explorer_live.rows,
 }
 LINE = "{:<68} {:>12} {:>12} {:>8} {:>10} {:>6} {:>5}"
 

@@ -29,6 +29,8 @@ from microgradrnn.nn import Embedding, GRUCell, Linear, LSTMCell, Module, RNNCel
 from microgradrnn.nn.cells import IRNNCell
 from microgradrnn.nn.recurrent import Recurrent
 
+__all__ = ["DamagedFileError", "load", "load_torch", "read", "save", "to_torch_state_dict"]
+
 FORMAT = "microgradrnn 2"  # another number whenever the layout changes
 KINDS = {"BOOL": "?", **{f"{letter}{8 * n}": f"<{letter.lower()}{n}" for letter in "IU" for n in (1, 2, 4, 8)},
          **{f"F{8 * n}": f"<f{n}" for n in (2, 4, 8)}}  # as the format names them, and as NumPy does

@@ -18,6 +18,8 @@ import numpy as np
 
 from microgradrnn.nn.module import Rng, as_rng
 
+__all__ = ["identity", "kaiming", "normal", "orthogonal", "uniform", "xavier", "zeros"]
+
 Shape = Sequence[int]
 
 

@@ -132,11 +132,13 @@ class Passed:
     """
 
     root: Node
+    all_nodes: list[Node]  # oldest first
+    same: dict[Node, Node]  # the identities among them
     edges: list[tuple[Node, int, Node]] = field(default_factory=list)  # consumer, k, input
     nodes: list[Node] = field(default_factory=list)
     leaves: dict[Node, dict[str, Any]] = field(default_factory=dict)  # as they were: training changes them
     to_states: dict[Node, list[tuple[Node, int, Any]]] = field(default_factory=dict)  # of what is the same, to that
-    inside: set[Node] = field(default_factory=set)  # what makes identities: it sends nothing of its own
+    inside: set[Node] = field(init=False)  # what makes identities: it sends nothing of its own
     seed: tuple[Node, Any] | None = None  # where the pass began, if that is the same as a state, and with what
     arrays: dict[tuple[Node, int], Any] = field(default_factory=dict)
     gradient_arrays: dict[Node, Any] = field(default_factory=dict)
@@ -144,6 +146,9 @@ class Passed:
     rows: dict[Node, np.ndarray] = field(default_factory=dict)  # of padded batches: the norm of each sequence
     shown: list[int] = field(default_factory=list)  # where in the norms each message is
     arrived: list[int] = field(default_factory=list)  # and each gradient
+
+    def __post_init__(self) -> None:
+        self.inside = inside(self.same)
 
 
 @dataclass(frozen=True)
@@ -403,13 +408,12 @@ def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) 
     need("gradient_flow", root, Node, "a Value or a Tensor of microgradrnn")
     if not root.requires_grad:
         raise ValueError(f"gradient_flow: {FROZEN}")
-    passed = Passed(root)
-    norms, shown, arrived = passed.norms, passed.shown, passed.arrived
-    edges, to_states, arrays, show, sizes = passed.edges, passed.to_states, passed.arrays, norms.show, norms.sizes
     nodes = reachable(root)
     same = identities(nodes)
+    passed = Passed(root, nodes, same)
+    norms, shown, arrived = passed.norms, passed.shown, passed.arrived
+    edges, to_states, arrays, show, sizes = passed.edges, passed.to_states, passed.arrays, norms.show, norms.sizes
     to_states.update({origin: [] for origin in same.values()})
-    passed.inside = inside(same)
     padded: set[str] = set()  # loops in which some sequence gets nothing: there each is measured by itself
     only: dict[Node, int] = {}  # where the only message to a node is, which is its gradient; -1 if there are several
 
@@ -468,7 +472,7 @@ def holder(message: Any) -> Any:
 
 def named(passed: Passed) -> Named:
     """The graph model of a pass, and its numbers by the names of nodes."""
-    graph, ids = traced(passed.root)
+    graph, ids = traced(passed.root, passed.all_nodes, passed.same)
     for leaf, said in passed.leaves.items():
         graph.nodes[ids[leaf]].update(said)
     edges = [Edge(ids[consumer], k) for consumer, k, _ in passed.edges]

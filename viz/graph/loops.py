@@ -254,8 +254,13 @@ def align(graph: nx.MultiDiGraph, loop: Loop) -> None:
 def _form(graph: nx.MultiDiGraph, nodes: list[str]) -> list[Any]:
     """The kinds of the nodes of a step, and which of them read which: the operands are numbered as the nodes are."""
     number, read = {node: j for j, node in enumerate(nodes)}, graph._pred
-    return [(_kind(graph, node), sorted([(k, number[u]) for u, keys in read[node].items() if u in number
-                                         for k in keys])) for node in nodes]
+    found = []
+    for node in nodes:
+        operands = [(k, number[u]) for u, keys in read[node].items() if u in number for k in keys]
+        if len(operands) > 1:
+            operands.sort()
+        found.append((*_kind(graph, node), *operands))
+    return found
 
 
 def _kind(graph: nx.MultiDiGraph, node: str) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import repeat, takewhile
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -734,14 +734,10 @@ def carries(graph: nx.MultiDiGraph, layer: Layer) -> set[Edge]:
     graph = graph if layer.graph is None else layer.graph
     where = layer.step_of()
     handed_on = states(graph, layer)
-    found = set()
-    for state in handed_on:
-        for _, consumer, k in graph.out_edges(state, keys=True):
-            if where.get(consumer, where[state]) != where[state] and _is_carry(
-                graph, Edge(consumer, k), handed_on, where
-            ):
-                found.add(Edge(consumer, k))
-    return found
+    read = graph._succ
+    return {edge for state in handed_on for consumer, keys in read[state].items()
+            if where.get(consumer, where[state]) != where[state]
+            for edge in map(Edge, repeat(consumer), keys) if _is_carry(graph, edge, handed_on, where)}
 
 
 def handed_on(graph: nx.MultiDiGraph, layer: Layer) -> set[str]:
@@ -812,14 +808,15 @@ def _states_now(graph: nx.MultiDiGraph, layer: Layer) -> dict[int, set[str]]:
 
 def _is_carry(graph: nx.MultiDiGraph, edge: Edge, handed_on: set[str], where: dict[str, int]) -> bool:
     step, stack, seen = where[edge.consumer], [edge], {edge}
+    facts, read = graph._node, graph._succ
     while stack:
         node, k = stack.pop()
-        said = graph.nodes[node]
+        said = facts[node]
         if where.get(node) != step or said.get("role") in ("gate", "candidate") or not is_linear(said.get("op"), k):
             continue
         if node in handed_on:
             return True
-        after = {Edge(v, j) for _, v, j in graph.out_edges(node, keys=True)} - seen
+        after = {Edge(v, j) for v, keys in read[node].items() for j in keys} - seen
         seen |= after
         stack.extend(after)
     return False

@@ -17,7 +17,7 @@ key, unique among the edges into one node. ``x * x`` has two edges.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -77,15 +77,19 @@ def trace(root: Node) -> nx.MultiDiGraph:
     return traced(root)[0]
 
 
-def traced(root: Node) -> tuple[nx.MultiDiGraph, dict[Node, str]]:
-    """The graph, and the id of each node. (Measurements need both; the graph itself keeps no node alive.)"""
+def traced(root: Node, nodes: list[Node] | None = None, same: Mapping[Node, Node] | None = None,
+           ) -> tuple[nx.MultiDiGraph, dict[Node, str]]:  # fmt: skip
+    """The graph, and the id of each node. (Measurements need both; the graph itself keeps no node alive.)
+
+    Who knows what is `reachable` from the root, and its `identities`, can give them.
+    """
     need("trace", root, Node, "a Value or a Tensor")
-    nodes = reachable(root)
+    nodes = reachable(root) if nodes is None else nodes
     ids, names = named(nodes)
     graph = nx.MultiDiGraph(root=ids[root])
     for node, said in zip(nodes, descriptions(nodes, names), strict=True):
         add_node(graph, ids[node], said)
-    for node, origin in identities(nodes).items():
+    for node, origin in (identities(nodes) if same is None else same).items():
         graph.nodes[ids[node]]["same"] = ids[origin]
     for node in nodes:
         name = ids[node]
