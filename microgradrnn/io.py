@@ -29,7 +29,9 @@ from microgradrnn.nn import Embedding, GRUCell, Linear, LSTMCell, Module, RNNCel
 from microgradrnn.nn.cells import IRNNCell
 from microgradrnn.nn.recurrent import Recurrent
 
-__all__ = ["DamagedFileError", "load", "load_torch", "read", "save", "to_torch_state_dict"]
+__all__ = [
+    "DamagedFileError", "load", "load_keras", "load_torch", "read", "save", "to_keras_weights", "to_torch_state_dict",
+]  # fmt: skip
 
 FORMAT = "microgradrnn 2"  # another number whenever the layout changes
 KINDS = {"BOOL": "?", **{f"{letter}{8 * n}": f"<{letter.lower()}{n}" for letter in "IU" for n in (1, 2, 4, 8)},
