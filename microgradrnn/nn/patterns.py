@@ -18,7 +18,7 @@ from microgradrnn.engine.rules.reduction import mean, softmax
 from microgradrnn.engine.rules.reduction import sum as total
 from microgradrnn.engine.rules.shape import expand_dims, pad, swapaxes
 from microgradrnn.nn.module import Module, Rng, as_rng, need_sizes
-from microgradrnn.nn.unroll import running
+from microgradrnn.nn.rows import running
 
 
 def last_step(hs: Any, lengths: Any = None, *, batch_first: bool = False) -> Any:

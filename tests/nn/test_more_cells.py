@@ -110,6 +110,14 @@ def test_peepholes_of_zero_make_the_lstm() -> None:
     np.testing.assert_array_equal(nn.unroll(cell, normal(T, B, D))[0].data, nn.unroll(plain, normal(T, B, D))[0].data)
 
 
+def test_from_concatenated_weights_there_are_no_peepholes_and_no_projection() -> None:
+    W, b = normal(H + D, 4 * H), normal(4 * H, seed=1)
+    cell, plain = (make.from_concatenated(W, b) for make in (nn.PeepholeLSTMCell, nn.LSTMCell))
+    np.testing.assert_array_equal(nn.unroll(cell, normal(T, B, D))[0].data, nn.unroll(plain, normal(T, B, D))[0].data)
+    with pytest.raises(TypeError, match="proj_size= is not an option, W and b say it all"):
+        nn.LSTMCell.from_concatenated(W, b, proj_size=2)
+
+
 def test_peepholes_open_a_way_where_the_output_gate_is_shut() -> None:
     for make, reaches in ((nn.PeepholeLSTMCell, True), (nn.LSTMCell, False)):
         cell, c0 = make(D, H, rng=0), Tensor(normal(B, H))

@@ -221,6 +221,11 @@ def test_masks_and_resets_run_on_the_tape_and_say_so() -> None:
         assert "with a mask or resets" in nn.explain(cell)
 
 
+def own(x: Any, h: Any) -> Any:
+    """A cell that is a plain function."""
+    return mg.tanh(x + h)
+
+
 @pytest.mark.parametrize(("options", "words"), [
     ({"mask": MASK.T}, r"mask= is an array of bools, .* \(7, 4\); got bool of shape \(4, 7\)"),
     ({"mask": 0.5 * MASK}, r"mask= is an array of bools, .* got float64"),
@@ -231,6 +236,8 @@ def test_masks_and_resets_run_on_the_tape_and_say_so() -> None:
 def test_mistakes_are_named(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         nn.GRU(D, H)(normal(T, B, D), **options)
+    with pytest.raises(ValueError, match=r"reset= .* the cell's initial_state\(B\), which own does not have"):
+        nn.unroll(own, normal(T, B, H), np.zeros((B, H)), reset=RESET)
     for read in (nn.last_step, nn.mean_over_steps):
         with pytest.raises(ValueError, match=r"lengths: must lie in 1\.\.7"):
             read(normal(T, B, H), [0, 1, 1, 1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -40,6 +40,14 @@ class PeepholeLSTMCell(LSTMCell):
         H, rng = hidden_size, as_rng(rng)
         super().__init__(input_size, H, rng=rng, dtype=dtype, **options)
         self.p_i, self.p_f, self.p_o = (Parameter(uniform(rng, (H,), H, dtype)) for _ in range(3))
+
+    @classmethod
+    def from_concatenated(cls, W: Any, b: Any = None, **options: Any) -> Self:
+        """As for every cell; the peepholes, which such weights do not have, are 0."""
+        cell = super().from_concatenated(W, b, **options)
+        for p in (cell.p_i, cell.p_f, cell.p_o):
+            p.data = np.zeros_like(p.data)
+        return cell
 
     def step(self, z: Any, state: Any) -> Any:
         """(h_t, c_t) from the net input and (h_{t-1}, c_{t-1})."""
