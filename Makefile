@@ -20,11 +20,11 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks $(ARGS)
 
-# The pictures that README shows; and those of docs/folding.md, which its own examples save.
-pictures: demo
+# The pictures that README shows; and those of docs/folding.md and docs/lstm.md, which their own examples save.
+pictures: demo $(VENV)/.bench
 	mkdir -p docs/img
 	cp out/gates_against_tanh.svg out/side_by_side.svg docs/img/
-	cd docs/img && $(abspath $(BIN))/python -m doctest ../folding.md
+	cd docs/img && $(abspath $(BIN))/python -m doctest ../folding.md ../lstm.md
 
 # Every kind of picture there is, and docs/gallery.md.
 gallery: $(VENV)/.demo $(VENV)/.bench

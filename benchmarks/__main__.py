@@ -16,6 +16,8 @@ from benchmarks import (
     chain,
     checkpoint,
     compiled,
+    explorer,
+    explorer_live,
     flow,
     gradcheck,
     hvp,
@@ -26,6 +28,7 @@ from benchmarks import (
     lstm,
     metamorphic,
     operations,
+    parity,
     recorder,
     resume,
     scalar,
@@ -46,6 +49,7 @@ BENCHMARKS = {
     "compiled": compiled.rows,
     "length": length.rows,
     "accuracy": accuracy.rows,
+    "parity": parity.rows,
     "operations": operations.rows,
     "gradcheck": gradcheck.rows,
     "stress": stress.rows,
@@ -60,6 +64,8 @@ BENCHMARKS = {
     "resume": resume.rows,
     "recorder": recorder.rows,
     "viz": viz.rows,
+    "explorer": explorer.rows,
+    "explorer_live": explorer_live.rows,
 }
 LINE = "{:<68} {:>12} {:>12} {:>8} {:>10} {:>6} {:>5}"
 

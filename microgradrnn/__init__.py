@@ -72,6 +72,11 @@ for _name, _f in FUNCTIONS.items():
 del FUNCTIONS, answered, elementwise, indexing, isfunction, matrices, products, random, reduction, shape, _f, _name
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext microgradrnn`` is ``%load_ext viz``. IPython loads it: this package does not import viz."""
+    shell.extension_manager.load_extension("viz")
+
+
 MADE = "Tensor(np.{}(...)), with `import numpy as np`"
 NAMES = {  # of PyTorch and JAX, and what to write
     "tensor": "write Tensor(data)", "from_numpy": "write Tensor(array)", "as_tensor": "write Tensor(data)",

@@ -28,6 +28,8 @@ from microgradrnn.nn import Embedding, GRUCell, Linear, LSTMCell, Module, RNNCel
 from microgradrnn.nn.cells import IRNNCell
 from microgradrnn.nn.recurrent import Recurrent
 
+__all__ = ["DamagedFileError", "load", "load_torch", "read", "save", "to_torch_state_dict"]
+
 FORMAT = "microgradrnn 2"  # another number whenever the layout changes
 KINDS = {"BOOL": "?", **{f"{letter}{8 * n}": f"<{letter.lower()}{n}" for letter in "IU" for n in (1, 2, 4, 8)},
          **{f"F{8 * n}": f"<f{n}" for n in (2, 4, 8)}}  # as the format names them, and as NumPy does
@@ -424,11 +426,13 @@ def to_torch_state_dict(layer: Module) -> dict[str, np.ndarray]:
     for suffix, cell in torch_cells(layer):
         theirs[f"weight_ih_{suffix}"] = cell.U.data.T.copy()
         theirs[f"weight_hh_{suffix}"] = cell.W.data.T.copy()
+        if getattr(cell, "P", None) is not None:
+            theirs[f"weight_hr_{suffix}"] = cell.P.data.T.copy()
         if cell.b is not None:
             theirs[f"bias_ih_{suffix}"] = np.array(cell.b.data)
             second = theirs[f"bias_hh_{suffix}"] = np.zeros_like(cell.b.data)
             if isinstance(cell, GRUCell) and cell.b_n is not None:
-                second[2 * cell.H :] = cell.b_n.data
+                second[2 * cell.hidden_size :] = cell.b_n.data
     return theirs
 
 
@@ -441,11 +445,13 @@ def from_torch(layer: Module, arrays: Mapping[str, np.ndarray]) -> list[tuple[An
     ours = []
     for suffix, cell in torch_cells(layer):
         ours += [(cell.U, arrays[f"weight_ih_{suffix}"].T), (cell.W, arrays[f"weight_hh_{suffix}"].T)]
+        if getattr(cell, "P", None) is not None:
+            ours.append((cell.P, arrays[f"weight_hr_{suffix}"].T))
         if cell.b is not None:
             first, second = arrays[f"bias_ih_{suffix}"], np.array(arrays[f"bias_hh_{suffix}"])
             if isinstance(cell, GRUCell):
-                ours.append((cell.b_n, second[2 * cell.H :].copy()))
-                second[2 * cell.H :] = 0
+                ours.append((cell.b_n, second[2 * cell.hidden_size :].copy()))
+                second[2 * cell.hidden_size :] = 0
             ours.append((cell.b, first + second))
     return ours
 
@@ -471,6 +477,8 @@ def kind_of(cell: Any) -> str:
         if cell.reset == "before":
             raise TypeError('PyTorch\'s GRU resets after the recurrent product: make this one with reset="after" '
                             "(it is another function, not another layout of the same weights)")
+        if cell.z == "replaces":
+            raise TypeError('PyTorch\'s GRU keeps where z is 1: make this one with z="keeps"')
         return "GRU"
     raise TypeError(f"PyTorch has no counterpart of this {type(cell).__name__}: it has RNNs with tanh or relu, LSTMs "
                     "with tanh, and GRUs")

@@ -31,6 +31,8 @@ from microgradrnn import io
 from microgradrnn.files import held
 from microgradrnn.nn import compiling
 
+__all__ = ["History", "fit"]
+
 Batches = Sequence[Any] | Callable[[int], Any]
 
 

@@ -5,6 +5,7 @@ One graph model, and three things to do with it: make smaller graphs (`graph`, `
 """
 
 from viz.errors import MissingToolError
+from viz.explorer.explore import explore
 from viz.flow.blame import LocalErrors, Shares, local_errors, shares
 from viz.flow.compare import Comparison, Track, compare_flow
 from viz.flow.connectivity import connectivity
@@ -21,11 +22,13 @@ from viz.folding.roll import roll
 from viz.graph.equations import Equations, equations
 from viz.graph.export import read, write
 from viz.graph.trace import trace
+from viz.notebook import load_ipython_extension as load_ipython_extension
 from viz.pictures.cell import draw_cell
 from viz.pictures.comparison import draw_comparison
 from viz.pictures.derivative import draw_derivative
 from viz.pictures.dot import draw_dot, draw_graph
 from viz.pictures.film import draw_film
+from viz.pictures.glance import glance
 from viz.pictures.long import draw_long
 from viz.pictures.recording import draw_recording
 from viz.pictures.rolled import draw_rolled
@@ -42,12 +45,13 @@ from viz.plots.through_time import (
 )
 from viz.render.drawing import Drawing
 from viz.render.film import Frames
+from viz.render.page import Page
 from viz.scale import Scale
 from viz.theme import DARK, Theme, set_theme
 
 # What the results of viz.flow are drawn by: they hold numbers and know no picture.
 Comparison.painter, Recorder.painter, Ways.painter = draw_comparison, draw_recording, draw_ways
-Equations.painter, Flow.painter = draw_cell, draw_unrolled
+Equations.painter, Flow.painter, Flow.at_a_glance = draw_cell, draw_unrolled, glance
 LocalErrors.painter, Shares.painter = drawn_by(plot_local_errors), drawn_by(plot_shares)
 StepJacobians.painter = drawn_by(plot_singular_values)
 
@@ -63,6 +67,7 @@ __all__ = [
     "Horizon",
     "LocalErrors",
     "MissingToolError",
+    "Page",
     "Profile",
     "Recorder",
     "Scale",
@@ -89,6 +94,7 @@ __all__ = [
     "draw_unrolled",
     "draw_ways",
     "equations",
+    "explore",
     "fold",
     "from_torch",
     "gradient_flow",

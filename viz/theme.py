@@ -265,6 +265,15 @@ def need_theme(theme: str | Theme | None = None) -> Theme:
     return theme
 
 
+def in_the_colours_of(shown: Theme, drawn: Theme = DEFAULT) -> dict[str, str]:
+    """For each colour of one theme, the colour that means the same in another.
+
+    >>> in_the_colours_of(DARK)["#1f2933"]
+    '#e4e8ec'
+    """
+    return {colour: shown.colours[key] for key, colour in drawn.colours.items()}
+
+
 def recoloured(besides: str = "", shown: Theme = DARK, drawn: Theme = DEFAULT) -> str:
     """Rules of CSS that show pictures drawn in one theme in the colours of another, where they stand in a page.
 
@@ -278,6 +287,5 @@ def recoloured(besides: str = "", shown: Theme = DARK, drawn: Theme = DEFAULT) -
     """
     # No "within": what <use> stamps is, for CSS, within nothing.
     unless = f":not({besides} *)" if besides else ""
-    pairs = {colour: shown.colours[key] for key, colour in drawn.colours.items()}
     return "\n".join(f'[fill="{old}"]{unless}{{fill:{new}}}[stroke="{old}"]{unless}{{stroke:{new}}}'
-                     for old, new in pairs.items())
+                     for old, new in in_the_colours_of(shown, drawn).items())

@@ -26,6 +26,8 @@ from typing import Any
 
 import numpy as np
 
+__all__ = ["cosine", "cosine_restarts", "exponential", "inverse", "staircase", "warm_up"]
+
 
 def staircase(n: int, lr: float, every: int, factor: float = 0.5) -> float:
     """λ_0 · factor^⌊n/every⌋.

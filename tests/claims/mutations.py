@@ -45,7 +45,7 @@ ELEMENTWISE, REDUCTION, LINALG, SHAPE = (
 CLIP, OPTIMISERS, SCHEDULES = (f"microgradrnn/optim/{name}.py" for name in ("clip", "optimisers", "schedules"))
 TEXT, JACOBIANS, BLAME = "microgradrnn/data/text.py", "viz/flow/jacobians.py", "viz/flow/blame.py"
 CELL_UPDATE = 'c = mark(f * c + i * g, "c", role="cell")'
-GRU_UPDATE = 'return mark(z * h + (1 - z) * n, "h", role="hidden")'
+GRU_UPDATE = 'new = z * h + (1 - z) * n if self.z == "keeps"'
 OF_A, OF_B = "lambda g, y, x, W, b: _to_a(g, y, x, W)", "lambda g, y, x, W, b: _to_b(g, y, x, W)"
 
 MUTATIONS = [
@@ -84,7 +84,7 @@ MUTATIONS = [
     Mutation("S25", GRU, "affine(r * h, W_n, z_n)", "affine(h, W_n, z_n)"),
     Mutation("S26", GRU, "r * (hW_n if self.b_n is None else hW_n + self.b_n)", "r * hW_n + (0 if self.b_n is None "
              "else self.b_n)"),
-    Mutation("S26", GRU, GRU_UPDATE, 'return mark((1 - z) * h + z * n, "h", role="hidden")'),
+    Mutation("S26", GRU, "else (1 - z) * h + z * n", "else z * h + (1 - z) * n"),
     Mutation("S27", GRU, 'z_r, z_z = split(z_rz, 2, axis=-1)', 'z_z, z_r = split(z_rz, 2, axis=-1)'),
     Mutation("S28", GRU, "affine(f * h, W_n, z_n)", "affine(h, W_n, z_n)"),
     # -------------------------------------------------------------------------------------- depth, direction, trees
@@ -128,7 +128,7 @@ MUTATIONS = [
     Mutation("C62", CLIP, "if max_norm < norm < math.inf", "if norm < math.inf"),
     Mutation("C66", SIMPLE, 'mark(h + g, "h", role="hidden")', 'mark(0.9999 * h + g, "h", role="hidden")'),
     Mutation("C67", SIMPLE, "affine(h, self.W, z) if self.reads_state", "z if self.reads_state"),
-    Mutation("C68", GRU, GRU_UPDATE, 'return mark(z * h + n, "h", role="hidden")'),
+    Mutation("C68", GRU, GRU_UPDATE, 'new = z * h + n if self.z == "keeps"'),
     Mutation("C69", LSTM, "z_i, z_f, z_g, z_o = split(affine(h, self.W, z), 4",
              "z_i, z_f, z_g, z_o = split(affine(0 * h, self.W, z), 4"),
     Mutation("C70", LSTM, CELL_UPDATE, 'c = mark(f * c + i * g + 0.01 * h, "c", role="cell")'),
@@ -147,9 +147,9 @@ MUTATIONS = [
     Mutation("C89", LSTM, CELL_UPDATE, 'c = mark(f * c + i * g + 0.01 * c.sum(axis=-1, keepdims=True), "c", '
              'role="cell")'),
     Mutation("C91", GRU, 'z_r, z_z = split(z_rz, 2, axis=-1)', 'z_z, z_r = split(z_rz, 2, axis=-1)'),
-    Mutation("C93", GRU, GRU_UPDATE, 'return mark(z * h + (1 - z + 1e-9) * n, "h", role="hidden")'),
+    Mutation("C93", GRU, GRU_UPDATE, 'new = z * h + (1 - z + 1e-9) * n if self.z == "keeps"'),
     Mutation("C94", GRU, "affine(r * h, W_n, z_n)", "affine(h, W_n, z_n)"),
-    Mutation("C95", GRU, GRU_UPDATE, 'return mark(z * h + n, "h", role="hidden")'),
+    Mutation("C95", GRU, GRU_UPDATE, 'new = z * h + n if self.z == "keeps"'),
     Mutation("C96", GRU, 'mark(sigmoid(z_r), "r", role="gate")', 'mark(1 - sigmoid(z_z), "r", role="gate")'),
     Mutation("C100", GRU, "tanh(z_n + r * (hW_n", "tanh(z_n + (hW_n"),
     Mutation("C102", RECURRENT, "reverse=reverse != bool(k)", "reverse=reverse"),

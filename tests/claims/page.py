@@ -62,12 +62,9 @@ def measuring(claim: Claim, found: dict[str, list[tuple[Path, str]]]) -> list[tu
 
 
 def links(tests: Iterable[tuple[Path, str]]) -> str:
-    """The files of some tests as links, each with the number of tests in it if there are several."""
-    counts: dict[Path, int] = {}
-    for path, _ in tests:
-        counts[path] = counts.get(path, 0) + 1
+    """The files of some tests as links, each once."""
     return ", ".join(f"[{path.stem.removeprefix('test_')}](../{path.relative_to(ROOT).as_posix()})"
-                     + (f" ({n})" if n > 1 else "") for path, n in counts.items())
+                     for path in dict.fromkeys(path for path, _ in tests))
 
 
 def table(heading: str, columns: str, rows: Iterable[tuple[str, ...]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ Capsys = pytest.CaptureFixture[str]
 NETS = """
 import beside
 import viz
+import microgradrnn as mg
 from microgradrnn import Tensor, Value, mark, nn, scope
 import numpy as np
 
@@ -32,6 +34,11 @@ def needs(x, *, y=1): return x
 def no_node(): return 3
 def fails(): return {}["key"]
 def cell(): return nn.GRUCell(2, 3, rng=0)
+def nets(): return {"one": recurrent(), "other": recurrent()}
+def equations():
+    step = mg.compile(nn.RNNCell(2, 3, rng=0))
+    step(np.ones((1, 2)), np.zeros((1, 3)))
+    return step.equations(time=True)
 def net(): return nn.GRU(2, 3, rng=0)
 def pair(): return nn.GRU(2, 3, rng=0)(np.ones((9, 2, 2)))
 def nothing(): recurrent()
@@ -41,6 +48,16 @@ def words(): return "h"
 def drawing(): return viz.draw_rolled(recurrent())
 def digraph(): return viz.draw_graph(loss())
 def film(): return viz.draw_film(loss())
+def page(): return viz.explore(recurrent())
+def several(): return {"rnn": recurrent(), "flow": flow()}
+def mixed(): return {"rnn": recurrent(), "cell": cell()}
+def stops():
+    h = Tensor(np.ones((1, 3)), label="h0")
+    W = Tensor(np.ones((3, 3)), requires_grad=True)
+    for t in range(4):
+        with scope("mine", step=t):
+            h = mark((h @ (W if t < 3 else np.ones((2, 2)))).tanh(), "h", role="hidden")
+    return h.sum()
 def comparison(): return viz.compare_flow({"rnn": recurrent()}).draw()
 already = Value(1.0) * 2
 made = nn.GRUCell(2, 3, rng=0)
@@ -80,11 +97,12 @@ def test_every_kind_is_written_as_everything_it_can_be(kind: str, nets: Path, ca
     pytest.importorskip("svglib")
     pytest.importorskip("PIL")
     names = [f"{kind}{ending}" for ending in FILES[kind]]
-    function = "my_nets:loss" if kind == "film" else "my_nets:cell" if kind == "cell" else "my_nets:recurrent"
-    assert main([function, "--kind", kind, "--out", *names]) == 0
+    function = {"film": "loss", "cell": "cell", "compare": "nets", "derivative": "equations"}.get(kind, "recurrent")
+    assert main([f"my_nets:{function}", "--kind", kind, "--out", *names]) == 0
     assert capsys.readouterr().out.count(f"({kind}, ") == len(names)
     starts = {".svg": b"<svg", ".png": b"\x89PNG", ".pdf": b"%PDF", ".gif": b"GIF8", ".json": b"{",
-              ".graphml": b"<?xml", ".gv": b"digraph", ".dot": b"digraph"}
+              ".graphml": b"<?xml", ".gv": b"digraph", ".dot": b"digraph", ".html": b"<!doctype html>",
+              ".htm": b"<!doctype html>"}
     for name, ending in zip(names, FILES[kind], strict=True):
         if ending:
             assert Path(name).read_bytes().startswith(starts[ending]), name
@@ -97,10 +115,11 @@ def test_the_kind_is_chosen_by_the_graph_and_the_ending(nets: Path, capsys: Caps
     pytest.importorskip("PIL")
     for function, out, more, kind in (
         ("cell", "x.svg", [], "cell"),
-        ("made", "x.svg", ["--flow"], "cell"),
+        ("made", "x.svg", ["--flow"], "cell"), ("nets", "x.svg", [], "compare"),
+        ("equations", "x.svg", [], "derivative"),
         ("recurrent", "x.svg", [], "unrolled"), ("loss", "x.svg", [], "graph"), ("recurrent", "x.gv", [], "graph"),
         ("recurrent", "x.svg", ["--fold", "step"], "graph"), ("recurrent", "x.json", ["--fold", "step"], "data"),
-        ("loss", "x.gif", [], "film"),
+        ("loss", "x.gif", [], "film"), ("recurrent", "x.html", [], "explore"), ("several", "x.html", [], "explore"),
     ):
         assert main([f"my_nets:{function}", "--out", out, *more]) == 0
         assert f"({kind}, " in capsys.readouterr().out
@@ -127,11 +146,13 @@ def test_the_flow_goes_into_the_data_too(nets: Path) -> None:
 
 
 @pytest.mark.parametrize(("function", "out"), [
-    ("drawing", "x.svg"), ("digraph", "x.svg"), ("digraph", "x.gv"), ("film", "x.svg"), ("comparison", "x.svg")])
+    ("drawing", "x.svg"), ("digraph", "x.svg"), ("digraph", "x.gv"), ("film", "x.svg"), ("comparison", "x.svg"),
+    ("page", "x.html")])
 def test_a_finished_picture_is_saved(function: str, out: str, nets: Path, capsys: Capsys) -> None:
     assert main([f"my_nets:{function}", "--out", out]) == 0
     assert capsys.readouterr().out.startswith(f"written: {out} (as it was returned, ")
-    assert Path(out).read_text(encoding="utf-8").startswith("digraph" if out == "x.gv" else "<svg")
+    start = {"x.gv": "digraph", "x.html": "<!doctype html>"}.get(out, "<svg")
+    assert Path(out).read_text(encoding="utf-8").startswith(start)
 
 
 def test_a_wide_drawing_of_steps_says_what_is_easier_to_read(nets: Path, capsys: Capsys) -> None:
@@ -162,6 +183,20 @@ def test_options_do_what_they_say(nets: Path) -> None:
     assert "‖grad‖" not in svg("--fold", "module")
     assert svg("--kind", "rolled") != svg("--kind", "rolled", "--steps", "2")
     assert svg("--kind", "long", "--steps", "1") != svg("--kind", "long", "--steps", "3")
+    assert re.search(r"^<svg[^>]* width=\"390", svg("--kind", "ways", "--width", "390"))
+    assert re.search(r"^<svg[^>]* width=\"1280", svg("--kind", "ways"))
+    assert ">recurrent<" in svg("--kind", "compare"), "a single net is called after its function"
+    assert "3 steps back" in svg("--kind", "compare", "--steps", "3")
+    assert svg("--kind", "ways", "--steps", "3") != svg("--kind", "ways")
+
+
+def test_several_nets_are_compared_or_drawn_side_by_side(nets: Path) -> None:
+    for more, expected in ((["--kind", "compare"], "steps back"), (["--kind", "unrolled"], "t = 8"),
+                           (["--kind", "unrolled", "--flow"], "lag 0")):
+        assert main(["my_nets:nets", "--out", "x.svg", *more]) == 0
+        svg = Path("x.svg").read_text(encoding="utf-8")
+        assert {"one", "other"} <= set(re.findall(r">(\w+)", svg))
+        assert expected in svg
 
 
 def test_the_graph_that_is_written_is_the_traced_one(nets: Path) -> None:
@@ -186,7 +221,7 @@ def test_the_graph_that_is_written_is_the_traced_one(nets: Path) -> None:
     ("my_nets:cell --out x.json", "--out x.json: cell is written as .svg, .png, .pdf"),
     ("my_nets:net", "my_nets:net returned GRU, not a Value or a Tensor; a net by itself has no graph: return its loss"),
     ("my_nets:pair", "my_nets:pair returned tuple, not a Value or a Tensor; return its first element"),
-    ("my_nets:recurrent --kind cell", "returned a Tensor; --kind cell draws a cell"),
+    ("my_nets:recurrent --kind cell", "returned Tensor; --kind cell draws a cell"),
     ("my_nets:loss --out x", "--out x: the ending says how it is written: .svg, .png, .pdf, .gv"),
     ("my_nets:loss --out x.json x", "--out x: the ending says"),
     ("my_nets:recurrent --out x.json x.svg --kind unrolled", "--out x.json: unrolled is written as .svg, .png, .pdf"),
@@ -199,11 +234,28 @@ def test_the_graph_that_is_written_is_the_traced_one(nets: Path) -> None:
     ("my_nets:recurrent --steps 70..80", "draw_unrolled: no steps 70..80; the graph has steps 0..8"),
     ("my_nets:recurrent --steps few", "expected how many, 8 say, or from where to where, 3..7; got 'few'"),
     ("my_nets:recurrent --kind rolled --steps 1..2", "--steps: for rolled how many, not from where to where"),
-    ("my_nets:recurrent --kind graph --steps 3", "--steps goes with --kind unrolled, rolled and long, not with graph"),
+    ("my_nets:recurrent --kind graph --steps 3", "--steps goes with --kind unrolled, rolled, long, ways and"),
+    ("my_nets:recurrent --kind ways --steps 1..2", "--steps: for ways how many, not from where to where"),
+    ("my_nets:recurrent --kind ways --flow", "--flow: --kind ways always shows the gradient"),
+    ("my_nets:recurrent --width 100", "theme: page is a number of pixels, at least 320; got 100"),
+    ("my_nets:recurrent --width wide", "argument --width: invalid int value: 'wide'"),
+    ("my_nets:recurrent --width 500 --out x.json", "--width goes with the other kinds, not with data"),
+    ("my_nets:nets --kind rolled", "returned several losses, which --kind compare, unrolled and explore draw; for"),
+    ("my_nets:cell --kind derivative", "returned GRUCell; --kind derivative draws equations, mg.compile(cell)"),
+    ("my_nets:equations --kind cell", "returned Equations; --kind cell draws a cell, such as nn.GRUCell(3, 4)"),
+    ("my_nets:equations --kind graph", "returned equations, which --kind derivative draws, and not --kind graph"),
+    ("my_nets:drawing --width 500", "--width: the function returned a finished picture, which is only saved"),
     ("my_nets:recurrent --kind long --fold step", "--fold goes with --kind graph and data, not with long"),
     ("my_nets:loss --name x --kind data --out x.json", "--name goes with the other kinds, not with data"),
     ("my_nets:loss --speed 2", "--speed goes with --kind film, not with graph"),
-    ("my_nets:loss --kind film --flow", "--flow: a film always shows the gradient"),
+    ("my_nets:loss --kind film --flow", "--flow: --kind film always shows the gradient"),
+    ("my_nets:recurrent --kind explore --out x.svg", "--out x.svg: explore is written as .html, .htm"),
+    ("my_nets:recurrent --kind explore --flow", "--flow: --kind explore always shows the gradient"),
+    ("my_nets:recurrent --kind explore --theme dark", "--theme: the explorer follows the reader's system"),
+    ("my_nets:loss --kind explore", "explore: this graph has no time steps: wrap"),
+    ("my_nets:mixed --kind explore", "my_nets:mixed: 'cell' is a GRUCell, not a loss"),
+    ("my_nets:several --kind explore --width 390", "--width: the explorer fits itself to every width"),
+    ("my_nets:page --out x.svg", "'x.svg' ends in .svg; a page is saved as .html"),
     ("my_nets:recurrent --out my_nets.py/x.svg", "my_nets.py: is a file, not a folder"),
 ])
 def test_what_is_wrong_is_said_in_one_line(words: str, said: str, nets: Path, capsys: Capsys) -> None:
@@ -229,6 +281,16 @@ def test_errors_of_the_function_itself_are_shown_whole(nets: Path) -> None:
         main(["my_nets:fails"])
     with pytest.raises(ModuleNotFoundError, match="no_such_module_anywhere"):
         main(["broken:f"])
+
+
+def test_of_a_function_that_raises_the_explorer_shows_what_was_computed_before(nets: Path, capsys: Capsys) -> None:
+    with pytest.raises(ValueError, match="inner dimensions 3 and 2 differ"):
+        main(["my_nets:stops", "--kind", "explore"])
+    assert capsys.readouterr().out == "written: net.html (explore, what was computed before the error)\n"
+    assert "inner dimensions 3 and 2 differ" in Path("net.html").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="inner dimensions"):
+        main(["my_nets:stops", "--out", "x.svg"])
+    assert not Path("x.svg").exists()
 
 
 def test_it_runs_as_a_command(nets: Path) -> None:

@@ -392,7 +392,7 @@ def test_nets_without_names_are_refused_with_what_to_write() -> None:
 
 def test_a_layer_of_a_stack_is_followed_and_named() -> None:
     xs = np.random.default_rng(0).standard_normal((60, 1, 3))
-    net = nn.GRU(3, 12, layers=2, rng=0)
+    net = nn.GRU(3, 12, num_layers=2, rng=0)
     b = net.layers[0].b.data.copy()
     b[12:24] = 5.0  # the lower layer keeps all
     net.layers[0].b.data = b

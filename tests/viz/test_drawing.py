@@ -326,7 +326,7 @@ def test_render_and_pipe_need_the_program_and_say_what_works_without(tmp_path: P
 def test_a_drawing_saves_and_shows_itself(tmp_path: Path) -> None:
     drawing = viz.draw_unrolled(last_loss("rnn"))
     assert drawing.save(tmp_path / "x.svg").read_text(encoding="utf-8") == drawing.svg
-    assert drawing._repr_mimebundle_()["image/svg+xml"] == drawing._repr_svg_() == drawing.svg
+    assert drawing._repr_mimebundle_()["text/plain"] == repr(drawing)
     with pytest.raises(ValueError, match=r"saved as \.svg, \.png or \.pdf"):
         drawing.save(tmp_path / "x.jpg")
 

@@ -75,7 +75,7 @@ def test_what_is_recorded_is_what_gradient_flow_says() -> None:
 
 @pytest.mark.parametrize("net", [
     lambda: nn.RNN(3, 4, rng=0)(XS)[1], lambda: nn.GRU(3, 4, rng=0)(XS)[1], lambda: nn.LSTM(3, 4, rng=0)(XS)[1][0],
-    lambda: nn.GRU(3, 4, reset="after", rng=0)(XS)[1], lambda: nn.LSTM(3, 4, layers=2, rng=0)(XS)[0][-1],
+    lambda: nn.GRU(3, 4, reset="after", rng=0)(XS)[1], lambda: nn.LSTM(3, 4, num_layers=2, rng=0)(XS)[0][-1],
     lambda: nn.unroll(nn.CoupledLSTMCell(3, 4, rng=0), XS)[1][0], lambda: nn.MGU(3, 4, rng=0)(XS)[1],
     own_cell, lambda: own_cell(marked=False), two_layers,
 ])
@@ -244,7 +244,7 @@ def test_a_plain_file_holds_all_of_it_and_no_program(tmp_path: Path) -> None:
 
 
 def test_a_file_says_which_state_of_which_layer_it_is_about(tmp_path: Path) -> None:
-    loss = nn.LSTM(3, 4, layers=2, rng=0)(XS)[0][-1].sum()
+    loss = nn.LSTM(3, 4, num_layers=2, rng=0)(XS)[0][-1].sum()
     recorder = viz.Recorder(every=1, state="h", layer=0)
     recorder(loss)
     recorder.save(tmp_path / "h.npz")

@@ -13,6 +13,7 @@ class Drawable:
     """A result with a picture."""
 
     painter: ClassVar[Callable[..., Any]]
+    at_a_glance: ClassVar[Callable[[Any], Any] | None] = None  # what a notebook shows, if that is not the picture
 
     def draw(self, **options: Any) -> Any:
         """The picture, a `Drawing`. The options are those of the function that draws it: `viz.draw_unrolled` for a
@@ -23,7 +24,8 @@ class Drawable:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         try:
-            bundle: dict[str, str] = self.draw()._repr_mimebundle_(include, exclude)
+            shown = (type(self).at_a_glance or type(self).draw)(self)
+            bundle: dict[str, str] = shown._repr_mimebundle_(include, exclude)
         except (ValueError, ImportError):  # too large to be drawn, or without matplotlib: a notebook shows the text
             return {"text/plain": repr(self)}
         return {**bundle, "text/plain": repr(self)}

@@ -132,7 +132,7 @@ class Digraph(graphviz.Digraph):  # type: ignore[misc]
 
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> dict[str, str]:
         try:
-            return {"image/svg+xml": self.drawing._repr_svg_(), "text/plain": str(self.source)}
+            return {**self.drawing._repr_mimebundle_(), "text/plain": str(self.source)}
         except MissingToolError:
             return {"text/plain": str(self.source)}
 

@@ -11,12 +11,11 @@ from xml.etree import ElementTree
 
 from microgradrnn.files import write_whole
 from viz.errors import MissingToolError
+from viz.render.notebook import bundle
 from viz.render.svg import svg
 from viz.scene.items import Scene
-from viz.theme import DEFAULT, recoloured
 
 SVG = "{http://www.w3.org/2000/svg}"
-COLOUR = re.compile(r'="(#[0-9a-f]{6})"')
 SHARE = re.compile(r"([\d.]+)%$")
 
 
@@ -96,11 +95,17 @@ class Drawing:
         put_pieces_together(page)
         return bytes(renderPDF.drawToString(page, invariant=1))
 
-    def _repr_svg_(self) -> str:
-        return adaptive(self.svg) if self.scene is not None and self.scene.theme == DEFAULT else self.svg
+    @property
+    def title(self) -> str:
+        """What the picture says, in words."""
+        if self.scene is not None:
+            return self.scene.title
+        axes = self.figure.axes if self.figure is not None else []
+        return "; ".join(filter(None, (ax.get_title(loc) for ax in axes for loc in ("left", "center", "right"))))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"image/svg+xml": self._repr_svg_(), "text/plain": repr(self)}
+        theme = self.scene.theme if self.scene is not None else None
+        return bundle(self.svg, self.width, repr(self), title=self.title, theme=theme)
 
     def __repr__(self) -> str:
         return f"Drawing({self.width:.0f} x {self.height:.0f} pixels, {len(self.svg)} characters of SVG)"
@@ -111,14 +116,6 @@ def saved(figure: Any, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind, **options)
     return buffer.getvalue()
-
-
-def adaptive(svg: str) -> str:
-    """A picture of the light theme that is dark where the reader prefers dark pages, as notebooks show it."""
-    used = set(COLOUR.findall(svg))
-    rules = "".join(rule for rule in recoloured().splitlines() if COLOUR.search(rule)[1] in used)  # type: ignore[index]
-    at = svg.index(">") + 1
-    return f"{svg[:at]}<style>@media(prefers-color-scheme:dark){{{rules}}}</style>{svg[at:]}"
 
 
 def put_pieces_together(page: Any) -> None:

@@ -19,10 +19,10 @@ import numpy as np
 from microgradrnn.files import write_whole
 from viz.errors import MissingToolError
 from viz.progress import progress
-from viz.render.drawing import Drawing, adaptive
+from viz.render.drawing import Drawing
+from viz.render.notebook import bundle
 from viz.render.svg import Writer, document, element
 from viz.scene.items import Item, Scene
-from viz.theme import DEFAULT
 
 MOST_PIXELS = 1e9  # of all frames of a GIF: some minutes of painting
 
@@ -172,8 +172,7 @@ class Frames:
         return buffer.getvalue()
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        shown = adaptive(self.svg) if self.scene.theme == DEFAULT else self.svg
-        return {"image/svg+xml": shown, "text/plain": repr(self)}
+        return bundle(self.svg, self.width, repr(self), title=self.scene.title, theme=self.scene.theme)
 
     def __repr__(self) -> str:
         return (f"Frames({len(self.messages)} messages, {len(self)} frames, {sum(self.seconds):.0f} s, "
