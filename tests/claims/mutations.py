@@ -77,7 +77,7 @@ MUTATIONS = [
     Mutation("S19", BASE, 'symbol="b") if bias else None', 'symbol="b")'),
     Mutation("S20", LSTM, "c = mark((1 - u) * c + u * g,", "c = mark(u * c + (1 - u) * g,"),
     Mutation("S21", LSTM, 'g = mark(self.activation(z_g), "g"', 'g = mark(z_g.tanh(), "g"'),
-    Mutation("S22", LSTM, 'h = mark(o * self.activation(c), "h"', 'h = mark(o * c, "h"'),
+    Mutation("S22", LSTM, "o * self.activation(c)", "o * c"),
     Mutation("S23", LSTM, "] = forget_bias", "] = 2 * forget_bias"),
     Mutation("S24", LSTM, 'c = mark(c + i * g, "c"', 'c = mark(0.999 * c + i * g, "c"'),
     # -------------------------------------------------------------------------------------------------- GRU family
@@ -137,7 +137,7 @@ MUTATIONS = [
     Mutation("C73", LSTM, "] = forget_bias", "] = 2 * forget_bias"),
     Mutation("C74", ELEMENTWISE, "lambda g, y, x: g * (y - y * y)", "lambda g, y, x: g * (1 - y * y)"),
     Mutation("C75", ELEMENTWISE, "lambda g, y, x: g * (y - y * y)", "lambda g, y, x: g * y"),
-    Mutation("C79", LSTM, 'h = mark(o * self.activation(c), "h"', 'h = mark(o * c, "h"'),
+    Mutation("C79", LSTM, "o * self.activation(c)", "o * c"),
     Mutation("C80", GRU, 'if bias and reset == "after" else None', "if bias else None"),
     Mutation("C83", LSTM, 'f = mark(sigmoid(z_f), "f"', 'f = mark(0.999 * sigmoid(z_f), "f"'),
     Mutation("C85", LSTM, 'mark(sigmoid(z_u), "u", role="gate")  # nothing reads it',
