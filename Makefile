@@ -4,7 +4,7 @@ VENV ?= .venv
 ARGS ?=
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench pictures gallery clean
+.PHONY: demo test lint bench pictures gallery claims mutations clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m demos.gradient_flow $(ARGS)
@@ -29,6 +29,14 @@ pictures: demo $(VENV)/.bench
 # Every kind of picture there is, and docs/gallery.md.
 gallery: $(VENV)/.demo $(VENV)/.bench
 	$(BIN)/python -m demos.gallery $(ARGS)
+
+# docs/claims.md, from the ledger and the names of the tests.
+claims: $(VENV)/.test
+	$(BIN)/python -m tests.claims
+
+# Mistakes planted in a copy of the source, one at a time: the tests of the row must notice.
+mutations: $(VENV)/.bench $(VENV)/.test
+	$(BIN)/python -m tests.claims.mutations $(ARGS)
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
