@@ -41,7 +41,8 @@ def numbers(out: Path) -> Any:
 def test_everything_is_written(done: Path) -> None:
     names = {path.name for path in done.iterdir()}
     assert {"side_by_side.svg", "gates_against_tanh.svg", "norm_against_lag.svg", "flow.json", "index.html",
-            "explorer.html", "rnn_graph.svg", *(f"{kind}.svg" for kind in CELLS), *(f"{kind}_text.svg" for kind in CELLS)} == names
+            "explorer.html", "rnn_graph.svg", *(f"{kind}.svg" for kind in CELLS),
+            *(f"{kind}_text.svg" for kind in CELLS)} == names
     assert not any(" " in name or "," in name for name in names)
     for path in done.glob("*.svg"):
         ET.fromstring(path.read_text(encoding="utf-8"))
