@@ -26,7 +26,7 @@ def failing_cell():
 
 
 def page_of(folder, run, name):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=r"inner dimensions|expected x of shape") as caught:
         run()
     path = folder / f"{name}.html"
     viz.explore(caught.value, path)
@@ -42,7 +42,7 @@ def test_the_failing_operation_is_marked_and_its_message_shown(watch, folder):
 
 
 def test_the_steps_before_can_be_read(watch, folder):
-    path, message = page_of(folder, failing_cell, "cell")
+    path, _ = page_of(folder, failing_cell, "cell")
     watched = watch(path)
     assert "expected x of shape" in watched.page.get_by_role("alert").inner_text()
     assert watched.page.locator("#cursor").get_attribute("max") == "2"

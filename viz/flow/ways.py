@@ -351,6 +351,7 @@ class Reader:
                  place: dict[Node, int]) -> None:
         self.rule, self.step, self.is_state, self.classify, self.place = rule, step, is_state, classify, place
         self.carries = False  # did a path make a step back without a way?
+        self.labels: dict[tuple[Node, int], Label | None] = {}
         self.seen: dict[str, Node] = {}  # for each way, of the nodes that name it the one that a step makes first
 
     def start(self, root: Node) -> State | None:
@@ -372,8 +373,6 @@ class Reader:
         if self.rule.done(past):
             return state
         label = self.label(consumer, k)
-        if label is not None:
-            self.seen[label.name] = min(consumer, self.seen.get(label.name, consumer), key=self.made)
         if label is not None and (now is None or label.strength == MARKED or label.strength > now.strength):
             now = label
         if crosses:
@@ -384,7 +383,15 @@ class Reader:
         return State(past, now)
 
     def label(self, consumer: Node, k: int) -> Label | None:
-        """The way that an edge belongs to."""
+        """The way that an edge belongs to. It is found out once: paths in many states pass the edge."""
+        if (consumer, k) not in self.labels:
+            label = self.labels[consumer, k] = self.read(consumer, k)
+            if label is not None:
+                self.seen[label.name] = min(consumer, self.seen.get(label.name, consumer), key=self.made)
+        return self.labels[consumer, k]
+
+    def read(self, consumer: Node, k: int) -> Label | None:
+        """The same, read off the graph."""
         if consumer not in self.step:
             return Label("/".join(consumer.scope.path) or consumer.op.name, OTHER)
         if self.classify is not None:

@@ -263,14 +263,15 @@ class _Reader:
     def _compare(self, found: Program) -> None:
         """Refuse a program that does not compute what was recorded."""
         single = any(getattr(node.data, "dtype", None) == np.float32 for node in self.nodes)
-        with np.errstate(all="ignore"):
-            values = found.run()
+        values = found.run()
         pairs = [(values[found.loss], self.root.data)]
         pairs += [(values[name][turn], node.data) for key, name in self.kept.items() if name in values
                   for turn, node in self.at[key].items()]
         for again, recorded in pairs:
-            far = np.max(np.abs(again - recorded), initial=0.0)
-            if not far <= (CLOSE_IN_FLOAT32 if single else CLOSE) * np.max(np.abs(recorded), initial=0.0):
+            with np.errstate(invalid="ignore"):
+                far = np.max(np.abs(again - recorded), initial=0.0)
+            most = (CLOSE_IN_FLOAT32 if single else CLOSE) * np.max(np.abs(recorded), initial=0.0)
+            if not (far <= most or np.array_equal(again, recorded, equal_nan=True)):
                 raise NoProgramError(NOT_ALIKE)
 
 

@@ -22,7 +22,7 @@ from microgradrnn.nn.scalar import GRUNeuron, LSTMNeuron, RNNNeuron
 from viz.explorer.live import MOST_STEPS, MOST_UNITS, live
 from viz.explorer.sweep import sweep
 from viz.flow.cuts import cuts
-from viz.graph.steps import Edge, recurrent
+from viz.graph.steps import Edge, recurrent, state_symbols
 
 NODE = Path(os.environ.get("NODE", shutil.which("node") or "node-is-missing"))
 needs_node = pytest.mark.skipif(not NODE.exists(), reason="needs node; set NODE to it")
@@ -176,12 +176,13 @@ CASES: dict[str, Case] = {
 }  # fmt: skip
 
 
-def wires_of(loss: Any, layer: int) -> list[tuple[str, int]]:
-    """Every edge of the last step into the layer's nodes."""
+def wires_of(loss: Any, layer: int) -> list[tuple[str, int | None]]:
+    """Every edge of the last step into the layer's nodes; and from the states to what reads them later."""
     graph = viz.trace(loss)
     found = recurrent(graph)[layer]
     names = {node: name for name, node in found.steps[found.order[-1]].items()}
-    return [(name, k) for node, name in names.items() for _, _, k in graph.in_edges(node, keys=True)]
+    return [*((name, k) for node, name in names.items() for _, _, k in graph.in_edges(node, keys=True)),
+            *((name, None) for name in state_symbols(graph, found))]
 
 
 def truth(case: Case, settings: dict[str, float], start: dict[str, float]) -> Any:
@@ -267,9 +268,12 @@ def test_messages_along_edges_are_those_of_the_tape(name: str, lanes: dict[str, 
     for e, (consumer, k) in enumerate(wires_of(loss, case.layer)):
         if lanes[name].data["wires"][e] is not None:
             for turn, step in enumerate(layer.order):
-                edge = Edge(layer.steps[step].get(consumer, ""), k)
-                if edge in flow.messages:  # a plain array, as the first state may be, is sent none
-                    assert float(found[e * case.T + turn]) == pytest.approx(flow.messages[edge], rel=case.rtol, abs=0)
+                node, inside = layer.steps[step].get(consumer, ""), layer.step_of()
+                edges = [Edge(node, k)] if k is not None else [
+                    Edge(v, j) for _, v, j in flow.graph.out_edges(node, keys=True) if v not in inside]
+                sent = [flow.messages[edge] for edge in edges if edge in flow.messages]
+                if len(sent) == 1:  # (a plain array, as the first state may be, is sent none)
+                    assert float(found[e * case.T + turn]) == pytest.approx(sent[0], rel=case.rtol, abs=0)
                     seen += 1
     assert seen >= 2 * case.T
 

@@ -23,7 +23,10 @@ export class Sliders {
         this.lane = lane;
         /** @type {Record<string, number> | undefined} */
         this.settings = undefined;
-        this.net = lane.live ? new Net(lane.live) : null;
+        const net = lane.live ? new Net(lane.live) : null;
+        this.net = net;
+        // the browser compiles the functions while they run for the first time: do so before anyone moves a slider
+        if (net) (window.requestIdleCallback ?? setTimeout)(() => net.run());
         const { sweep } = lane;
         const list = this.net?.sliders ?? (sweep ? [{ option: sweep.option, label: sweep.option.replaceAll("_", " "),
             low: 0, high: sweep.values.length - 1, step: 1, start: nearest(lane) }] : []);
