@@ -36,6 +36,7 @@ from viz.flow.path_classes import split_reverse
 from viz.flow.ragged import arrives, by_own_lag, leaves_out, own_lags, running_of
 from viz.flow.reached import reached
 from viz.graph.identities import without_identities
+from viz.graph.root import Root, root_of
 from viz.graph.steps import (
     Layer,
     is_linear,
@@ -183,7 +184,7 @@ class Ways(Drawable):
 
 
 def ways(
-    root: Node, state: str | None = None, *, by: str = "first", layer: int = -1, classify: Classify | None = None,
+    root: Root, state: str | None = None, *, by: str = "first", layer: int = -1, classify: Classify | None = None,
     seed: Any = None,
 ) -> Ways:  # fmt: skip
     """Split the gradient that arrives at a state by the ways it came, at every step.
@@ -192,7 +193,8 @@ def ways(
     net of one step has no such row: nothing there tells an initial state from an input.
 
     Args:
-        root: the loss; or any node, with a seed: ``ways(c_T, "c", seed=v)`` splits the product of v with ∂c_T/∂c_t.
+        root: the loss, of this library or of PyTorch; or any node, with a seed: ``ways(c_T, "c", seed=v)`` splits the
+            product of v with ∂c_T/∂c_t.
         state: its symbol (``"c"``, ``"h"``) or role (``"cell"``); by default the cell state if there is one, else the
             hidden state, or the only one.
         by: what decides the class of a path, ``"first"``, ``"last"``, ``"set"`` or ``"number"``; see above. With
@@ -209,7 +211,7 @@ def ways(
         A `Ways`.
 
     Raises:
-        TypeError: if root is not a node.
+        TypeError: if root is none of these.
         ValueError: if the graph has no time steps or no such state, or ``by`` is something else.
 
     >>> from microgradrnn import nn
@@ -231,7 +233,7 @@ def ways(
         raise TypeError("ways: a Flow keeps norms, not the derivatives that ways are made of: give the loss. What "
                         "came by the carry and what did not, flow.split() tells (of PyTorch's graphs too)")
     rule = RULES[by]
-    root, _ = without_identities(root)
+    root, _ = without_identities(root_of("ways", root, "a loss, a Value or a Tensor"))
     graph, ids = traced(root)
     one = layer_of(graph, layer, "ways")
     symbol, at = steps_of(graph, one, state)
