@@ -46,10 +46,12 @@ def test_another_thing_than_a_function_takes_is_answered_with_what_it_takes(call
         call()
 
 
-def test_a_graph_of_pytorch_is_sent_to_from_torch() -> None:
+def test_what_is_of_pytorch_and_no_loss_is_answered() -> None:
     torch = pytest.importorskip("torch")
-    with pytest.raises(TypeError, match=r"got Tensor; viz\.from_torch reads the graphs of PyTorch"):
-        viz.gradient_flow(torch.ones(1, requires_grad=True).sum())
+    with pytest.raises(ValueError, match="gradient_flow: the tensor has no grad_fn: it is a leaf"):
+        viz.gradient_flow(torch.ones(1, requires_grad=True))
+    with pytest.raises(TypeError, match="draw_unrolled: expected a loss, got a GRUCell; call it"):
+        viz.draw_unrolled(torch.nn.GRUCell(2, 3))
 
 
 def test_the_flow_of_another_loss_is_refused() -> None:

@@ -36,6 +36,7 @@ from viz.flow.path_classes import split_reverse
 from viz.flow.ragged import arrives, by_own_lag, leaves_out, own_lags, running_of
 from viz.flow.reached import reached
 from viz.graph.identities import without_identities
+from viz.graph.root import Root, root_of
 from viz.graph.steps import (
     Layer,
     is_linear,
@@ -186,7 +187,7 @@ class Ways(Drawable):
 
 
 def ways(
-    root: Node, state: str | None = None, *, by: str = "first", layer: int = -1, classify: Classify | None = None,
+    root: Root, state: str | None = None, *, by: str = "first", layer: int = -1, classify: Classify | None = None,
     seed: Any = None,
 ) -> Ways:  # fmt: skip
     """Split the gradient that arrives at a state by the ways it came, at every step.
@@ -195,7 +196,8 @@ def ways(
     net of one step has no such row: nothing there tells an initial state from an input.
 
     Args:
-        root: the loss; or any node, with a seed: ``ways(c_T, "c", seed=v)`` splits the product of v with ∂c_T/∂c_t.
+        root: the loss, of this library or of PyTorch; or any node, with a seed: ``ways(c_T, "c", seed=v)`` splits the
+            product of v with ∂c_T/∂c_t.
         state: its symbol (``"c"``, ``"h"``) or role (``"cell"``); by default the cell state if there is one, else the
             hidden state, or the only one.
         by: what decides the class of a path, ``"first"``, ``"last"``, ``"set"`` or ``"number"``; see above. With
@@ -212,7 +214,7 @@ def ways(
         A `Ways`.
 
     Raises:
-        TypeError: if root is not a node.
+        TypeError: if root is none of these.
         ValueError: if the graph has no time steps or no such state, or ``by`` is something else.
 
     >>> from microgradrnn import nn
@@ -258,10 +260,10 @@ class Split(NamedTuple):
 
 
 def split(
-    root: Node, state: str | None, rule: Rule, layer: int = -1, classify: Classify | None = None, seed: Any = None
+    root: Root, state: str | None, rule: Rule, layer: int = -1, classify: Classify | None = None, seed: Any = None
 ) -> Split:
     """One reverse pass that keeps apart what the rule tells apart. The arguments are those of `ways`."""
-    root, _ = without_identities(root)
+    root, _ = without_identities(root_of("ways", root, "a loss, a Value or a Tensor"))
     graph, ids = traced(root)
     one = layer_of(graph, layer, "ways")
     symbol, at = steps_of(graph, one, state)

@@ -19,11 +19,11 @@ from xml.etree import ElementTree
 import graphviz
 import networkx as nx
 
-from microgradrnn.engine import Node
 from microgradrnn.files import write_whole
 from viz.errors import MissingToolError
 from viz.flow.messages import Flow
 from viz.folding.fold import fold
+from viz.graph.root import Root, as_node
 from viz.graph.size import need_drawable
 from viz.graph.steps import layers
 from viz.graph.trace import trace
@@ -156,7 +156,7 @@ def size_of(svg: str) -> tuple[float, float]:
     return width * 4 / 3, height * 4 / 3
 
 
-def draw_graph(root: Node | nx.MultiDiGraph | Flow, *, flow: Flow | None = None, rankdir: str = "LR",
+def draw_graph(root: Root | nx.MultiDiGraph | Flow, *, flow: Flow | None = None, rankdir: str = "LR",
                name: str | None = None, theme: Theme | str | None = None) -> graphviz.Digraph:
     """Every value, gradient and operation of a graph. One that is wider than ``theme.page`` is wrapped into rows.
 
@@ -164,8 +164,8 @@ def draw_graph(root: Node | nx.MultiDiGraph | Flow, *, flow: Flow | None = None,
     steps are easier to read in `viz.draw_unrolled` or `viz.draw_rolled`.
 
     Args:
-        root: a `Value` or a `Tensor`, a graph from `trace` or `fold` (all of it is drawn), or a `Flow` from
-            `gradient_flow`.
+        root: a `Value` or a `Tensor`, a loss of PyTorch, a graph from `trace` or `fold` (all of it is drawn), or a
+            `Flow` from `gradient_flow`.
         flow: shows the norms of a `gradient_flow` where ``.grad`` is 0 or not there, and on every edge.
         rankdir: ``LR``, left to right, or ``TB``, downwards.
         name: what the root is called in the title.
@@ -193,6 +193,7 @@ def draw_graph(root: Node | nx.MultiDiGraph | Flow, *, flow: Flow | None = None,
         root, flow = root.graph, root
     if flow is not None and not isinstance(flow, Flow):
         raise TypeError(f"draw_graph: flow is what viz.gradient_flow(loss) returns, got {type(flow).__name__}")
+    root = as_node("draw_graph", root)
     need_drawable("draw_graph", root, steps_fold=not as_given)
     graph = root if isinstance(root, nx.MultiDiGraph) else trace(root)
     if not as_given and is_long(graph):
@@ -211,7 +212,7 @@ def is_long(graph: nx.MultiDiGraph) -> bool:
         for layer in layers(graph))
 
 
-def draw_dot(root: Node | nx.MultiDiGraph | Flow, format: str = "svg", rankdir: str = "LR") -> graphviz.Digraph:
+def draw_dot(root: Root | nx.MultiDiGraph | Flow, format: str = "svg", rankdir: str = "LR") -> graphviz.Digraph:
     """Draw a small graph, called as in micrograd: `draw_graph` with the format that ``render`` and ``pipe`` write.
 
     Args:

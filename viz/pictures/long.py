@@ -22,6 +22,7 @@ from viz.flow.finding import finding, name_of
 from viz.flow.finding import steps as so_many_steps
 from viz.flow.messages import Flow
 from viz.graph.labels import labelled
+from viz.graph.root import Root, as_node
 from viz.graph.steps import Layer, layers, no_steps, state_roles, unchanged
 from viz.graph.trace import traced
 from viz.layout.lanes import offsets
@@ -61,7 +62,7 @@ CARRIED = "carried over"
 
 
 def draw_long(
-    net: Node | nx.MultiDiGraph | Flow,
+    net: Root | nx.MultiDiGraph | Flow,
     *,
     flow: Flow | None = None,
     cells: int | None = None,
@@ -72,7 +73,7 @@ def draw_long(
     """Draw a long net: a few cells, and all steps as heat maps and curves.
 
     Args:
-        net: the loss, a graph from `trace`, or a `Flow`.
+        net: the loss, also one of PyTorch, a graph from `trace`, or a `Flow`.
         flow: from `gradient_flow`: then the cells stand where the gradient changes, from the last step to the first,
             and colours and curves show norms of gradients. Without one the first and the last cells are drawn, and what
             the cells hold: of gates the mean, which says how far they are open (of a graph, which knows no means, the
@@ -109,6 +110,7 @@ def _scene(root: Any, flow: Flow | None, cells: int | None, name: str, scale: Sc
     nodes: dict[str, Node] = {}
     if isinstance(root, Flow):
         root, flow = root.graph, root
+    root = as_node("draw_long", root)
     if flow is not None:
         graph = flow.graph
     elif isinstance(root, nx.MultiDiGraph):

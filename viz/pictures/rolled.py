@@ -10,12 +10,12 @@ from collections.abc import Iterable
 
 import networkx as nx
 
-from microgradrnn.engine import Node
 from microgradrnn.engine.allocator import collector_paused
 from viz.flow.finding import finding, structure
 from viz.flow.messages import Flow
 from viz.graph.cells import Wire
 from viz.graph.labels import labelled
+from viz.graph.root import Root, as_node
 from viz.graph.steps import Edge, layers, no_steps, unchanged
 from viz.graph.trace import norm, trace
 from viz.layout.geometry import Route
@@ -37,7 +37,7 @@ ASIDE = 136.0  # for the arrow from a rolled cell to the unrolled ones
 
 
 def draw_rolled(
-    net: Node | nx.MultiDiGraph | Flow,
+    net: Root | nx.MultiDiGraph | Flow,
     *,
     flow: Flow | None = None,
     beside: bool = False,
@@ -49,7 +49,7 @@ def draw_rolled(
     """Draw a recurrent net rolled up: one cell a layer, with its loops.
 
     Args:
-        net: the loss, a graph from `trace`, or a `Flow`.
+        net: the loss, also one of PyTorch, a graph from `trace`, or a `Flow`.
         flow: from `gradient_flow`: then every line shows the norm of a message, taken over all steps: the root of the
             mean of the squared norms.
         beside: draw the first steps unrolled beside each cell; below it where the page is too narrow.
@@ -77,6 +77,7 @@ def draw_rolled(
         raise ValueError(f"draw_rolled: steps is how many to show unrolled, at least 1; got {steps}")
     if isinstance(net, Flow):
         net, flow = net.graph, net
+    net = as_node("draw_rolled", net)
     with collector_paused(), unchanged():
         graph = flow.graph if flow is not None else net if isinstance(net, nx.MultiDiGraph) else trace(net)
         return Drawing.of(_scene(graph, flow, steps if beside else 0, name or "", scale, theme))

@@ -16,6 +16,7 @@ from viz.errors import need
 from viz.flow.compare import listed
 from viz.flow.finding import FED, finding, structure
 from viz.flow.messages import Flow
+from viz.graph.root import Root, as_node
 from viz.graph.size import MOST_GLYPHS, need_drawable
 from viz.graph.steps import layers, no_steps
 from viz.graph.trace import attributes, trace
@@ -30,7 +31,7 @@ from viz.scene.chart import column, heading
 from viz.scene.items import Scene, Stamps
 from viz.theme import Theme, compact, need_theme
 
-Drawn: TypeAlias = Node | Flow | nx.MultiDiGraph  # what a net is drawn from
+Drawn: TypeAlias = Root | Flow | nx.MultiDiGraph  # what a net is drawn from
 
 
 def draw_unrolled(
@@ -47,8 +48,9 @@ def draw_unrolled(
     """Draw an unrolled net, or several below one another, time from left to right.
 
     Args:
-        net: the loss (or a graph from `trace`, or a `Flow`); or several of these by name, ``{"lstm": loss, ...}``. They
-            share one scale: the same width and colour mean the same part of the gradient at the last step.
+        net: the loss, also one of PyTorch (or a graph from `trace`, or a `Flow`); or several of these by name,
+            ``{"lstm": loss, ...}``. They share one scale: the same width and colour mean the same part of the gradient
+            at the last step.
         flow: from `gradient_flow`, for a single net: then every edge shows the gradient that flowed back along it.
         steps: the first and the last step to draw. A decoder's steps count on from its encoder's.
         last: draw the last so many steps (of a layer that runs backwards alone, the first). By default as many steps
@@ -119,6 +121,7 @@ def block(root: Any, flow: Flow | None, steps: tuple[int, int] | None, last: int
     """What is to be drawn: a net, or a graph without time steps."""
     if isinstance(root, Flow):
         root, flow = root.graph, root
+    root = as_node("draw_unrolled", root)
     if flow is not None:
         need_same(root, flow)
     need_drawable("draw_unrolled", root if flow is None else flow.graph, MOST_GLYPHS, steps_fold=True)
