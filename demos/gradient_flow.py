@@ -25,7 +25,7 @@ import numpy as np
 
 import viz
 from demos.gradient_page import Versions, page, unique, versions
-from demos.gradient_words import Cell, Result, left_over, sentence, table, verdict
+from demos.gradient_words import Cell, Result, horizon_of_each, sentence, table, verdict
 from demos.lesson import Parser, as_lines, names_from, natural, positive, progress
 from microgradrnn import Tensor, nn, no_grad, optim
 from microgradrnn.data import standard_library, windows
@@ -248,7 +248,7 @@ class Report:
             self.draw("together", "side_by_side", partial(viz.draw_unrolled, flows, labels=passage, scale=scale))
         compared = viz.Comparison(tuple(r.track for r in results), HORIZON)
         self.draw("compared", "gates_against_tanh", compared.draw, dark=True)
-        self.pictures["curves"] = self.curves(flows, left_over(results))
+        self.pictures["curves"] = self.curves(flows, horizon_of_each(results))
         self.save("flow.json", json.dumps(self.numbers(results), indent=1, ensure_ascii=False, allow_nan=False))
         self.save("index.html", page(results, self.pictures, self.corpus.before, passage, target, self.options))
 
