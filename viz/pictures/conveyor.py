@@ -435,8 +435,8 @@ class Painter:
                 if x + w > room and x > start:
                     x, y = start, y + 26
                 items += chip_items(x, y, w, words, theme, key=("weight", node), datum=g)
+                far = max(far, x + w)
                 x += w + 8
-                far = max(far, x)
             y += 14
         return items, y + 6, far
 

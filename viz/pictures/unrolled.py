@@ -96,7 +96,7 @@ def draw_unrolled(
     with collector_paused():  # it would walk the growing picture again and again
         scene, cut = attempt(theme)
         if steps is None and last is None and cut:
-            for few, gap in ((4, 10.0), (2, 4.0), (1, 2.0)):
+            for few, gap in ((4, 10.0), (2, 4.0)):
                 if min(cut, default=few) < few or scene.width > theme.page:
                     theme = compact(given, gap)
                     scene, cut = attempt(theme)
