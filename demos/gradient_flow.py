@@ -25,7 +25,7 @@ import numpy as np
 
 import viz
 from demos.gradient_page import Versions, page, unique, versions
-from demos.gradient_words import Cell, Result, left_over, sentence, table, verdict
+from demos.gradient_words import Cell, Result, horizon_of_each, sentence, table, verdict
 from demos.lesson import Parser, as_lines, names_from, natural, positive, progress
 from microgradrnn import Tensor, nn, no_grad, optim
 from microgradrnn.data import standard_library, windows
@@ -249,7 +249,7 @@ class Report:
             self.draw("together", "side_by_side", partial(viz.draw_unrolled, flows, labels=passage, scale=scale))
         compared = viz.Comparison(tuple(r.track for r in results), HORIZON)
         self.draw("compared", "gates_against_tanh", compared.draw, dark=True)
-        self.pictures["curves"] = self.curves(flows, left_over(results))
+        self.pictures["curves"] = self.curves(flows, horizon_of_each(results))
         sweep = {"forget_bias": BIASES} if any(r.cell.gates for r in results) else None
         explorer = viz.explore({r.cell.name: r.loss for r in results}, labels=passage, sweep=sweep)
         self.save("explorer.html", explorer.html)

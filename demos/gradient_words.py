@@ -206,10 +206,16 @@ def value_of_the_gate(results: Sequence[Result]) -> str:
     return words
 
 
+def horizon_of_each(results: Sequence[Result]) -> str:
+    """The horizon of each net that has one."""
+    said = "; ".join(f"{r.cell.name}: {horizon_text(r.longest)} (at {r.longest.state})" for r in results
+                     if r.longest.horizon() is not None)
+    return f"Largest lag with more than 1 % left: {said or 'none'}"
+
+
 def horizons(found: Sequence[tuple[viz.Horizon, Result]]) -> str:
     """The horizon of each net, and which nets reached further back than the plain one."""
-    said = "; ".join(f"{r.cell.name}: {horizon_text(r.longest)} (at {r.longest.state})" for _, r in found)
-    words = f"Largest lag with more than 1 % left: {said}. "
+    words = f"{horizon_of_each([r for _, r in found])}. "
     plain = next((h for h, r in found if not r.cell.gates), None)
     gated = [(h, r) for h, r in found if r.cell.gates]
     if plain is None or not gated:

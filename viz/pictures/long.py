@@ -17,6 +17,7 @@ import numpy as np
 
 from microgradrnn.engine import Node
 from microgradrnn.engine.allocator import collector_paused
+from viz.errors import need
 from viz.flow.compare import listed, percent
 from viz.flow.finding import finding, name_of
 from viz.flow.finding import steps as so_many_steps
@@ -30,7 +31,7 @@ from viz.numbers import short
 from viz.pictures.legend import anchor_of, loss_of, measured, own_scale
 from viz.pictures.row import STUB, Row, backwards, kinds
 from viz.render.drawing import Drawing
-from viz.scale import Scale
+from viz.scale import Scale, need_scale
 from viz.scene.chart import (
     READABLE,
     SMALL,
@@ -89,7 +90,7 @@ def draw_long(
         whose upper half stands the largest, in the lower the smallest.
 
     Raises:
-        TypeError: if net is none of these.
+        TypeError: if net is none of these, or ``cells`` no whole number.
         ValueError: if there are no time steps, or ``cells`` is less than 1.
 
     >>> import numpy as np
@@ -100,6 +101,8 @@ def draw_long(
     ('rnn, 1000 steps: the norm of h lies between 1.1 and 1.4', True)
     """
     theme = need_theme(theme)
+    need_scale("draw_long", scale)
+    need("draw_long, cells", cells, (int, np.integer, type(None)), "how many cells to draw, a whole number")
     if cells is not None and cells < 1:
         raise ValueError(f"draw_long: cells is how many to draw, at least 1; got {cells}")
     with collector_paused(), unchanged():
@@ -240,7 +243,7 @@ class Gradients:
     @property
     def curve_heading(self) -> str:
         """What the curves show."""
-        return measured(self.curves, "gradient at each state")
+        return measured(self.curves, "gradient at each state", flow=self.flow)
 
     def legend(self, axis: Axis, width: float, theme: Theme) -> Block:
         """The scale, and what is measured."""
@@ -249,7 +252,7 @@ class Gradients:
                  "step; the number on its right is that of the last step. No colour: no gradient arrives.",
                  *([f"“{CARRIED}”: the part of the row above that comes straight from the next step's state, through "
                     "products and sums alone."] if self.carried else []), *binning(axis)]
-        return legend(self.scale, measured(self.scale, "gradient"), self.looks, notes, width, theme)
+        return legend(self.scale, measured(self.scale, "gradient", flow=self.flow), self.looks, notes, width, theme)
 
 
 @dataclass

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import networkx as nx
+import numpy as np
 
 from microgradrnn.engine.allocator import collector_paused
+from viz.errors import need
 from viz.flow.finding import finding, structure
 from viz.flow.messages import Flow
 from viz.graph.cells import Wire
@@ -23,7 +25,7 @@ from viz.numbers import short
 from viz.pictures.legend import anchor_of, loss_of, measured, own_scale
 from viz.pictures.row import Row, Stroke, backwards, kinds
 from viz.render.drawing import Drawing
-from viz.scale import Scale
+from viz.scale import Scale, need_scale
 from viz.scene.chart import READABLE, SMALL, Block, heading, legend
 from viz.scene.formula import LETTER, runs
 from viz.scene.glyphs import tile_items
@@ -73,6 +75,8 @@ def draw_rolled(
     ('rnn: the same cell at 5 steps', True)
     """
     theme = need_theme(theme)
+    need_scale("draw_rolled", scale)
+    need("draw_rolled, steps", steps, (int, np.integer), "how many steps to show unrolled, a whole number")
     if steps < 1:
         raise ValueError(f"draw_rolled: steps is how many to show unrolled, at least 1; got {steps}")
     if isinstance(net, Flow):
@@ -97,7 +101,7 @@ def _scene(graph: nx.MultiDiGraph, flow: Flow | None, steps: int, name: str, sca
     title = structure(graph, name) if flow is None else finding(flow, name)
     summary = "Rolled up: one cell for all steps of a layer."
     if any(loop.pairs for loop in loops):
-        summary += " What it hands on goes round in a loop, through a box that says how many steps later it is read."
+        summary += " What it hands on goes round in a loop; a box on the loop says from which step it is read."
     stamps, margin = Stamps(), theme.margin
     pitch = max(loop.width for loop in loops)
     inner = theme.page - 2 * margin
@@ -309,4 +313,5 @@ def _legend(scale: Scale, flow: Flow, drawn: Iterable[float], steps: int, width:
         *(["Unrolled, it shows the message of that step alone; the number in a frame is the norm of the whole gradient "
            "at that state."] if steps else []),
     ]
-    return legend(scale, measured(scale, "message along each wire"), off_the_scale(drawn), notes, width, theme)
+    what = measured(scale, "message along each wire", flow=flow)
+    return legend(scale, what, off_the_scale(drawn), notes, width, theme)

@@ -26,7 +26,7 @@ from viz.pictures.conveyor import Painter
 from viz.pictures.graph_without_steps import GraphWithoutSteps, without_steps
 from viz.pictures.legend import anchor_of, flow_legend, own_scale
 from viz.render.drawing import Drawing
-from viz.scale import Scale
+from viz.scale import Scale, need_scale
 from viz.scene.chart import column, heading
 from viz.scene.items import Scene, Stamps
 from viz.theme import Theme, compact, need_theme
@@ -79,7 +79,8 @@ def draw_unrolled(
     >>> draw_unrolled(h.sum(), steps=(2, 4)).scene.title
     'rnn: the same cell at 5 steps'
     """
-    theme = need_theme(theme)
+    theme = given = need_theme(theme)
+    need_scale("draw_unrolled", scale)
     nets = dict(net) if isinstance(net, Mapping) else {name or "": net}
     if not nets:
         raise ValueError("draw_unrolled: no nets to draw")
@@ -97,9 +98,10 @@ def draw_unrolled(
     with collector_paused():  # it would walk the growing picture again and again
         scene, cut = attempt(theme)
         if steps is None and last is None and cut:
-            if min(cut) < 4 or scene.width > theme.page:
-                theme = compact(theme)
-                scene, cut = attempt(theme)
+            for few, gap in ((4, 10.0), (2, 4.0)):
+                if min(cut, default=few) < few or scene.width > theme.page:
+                    theme = compact(given, gap)
+                    scene, cut = attempt(theme)
             fits = scene.width <= theme.page and len(set(cut)) < 2  # all nets that are cut show as many steps
             for most in range(max(cut, default=1), 0, -1):
                 if fits:

@@ -142,7 +142,7 @@ def picture(graph: nx.MultiDiGraph, flow: Flow | None, rankdir: str, theme: Them
     blocks = [heading(found, width, theme, subtitle), Block(items, sheet.width, sheet.height + 4)]
     if sent:
         looks = off_the_scale(sent.get((v, k)) for _, v, k in graph.edges(keys=True))
-        blocks.append(legend(scale, measured(scale, said), looks, notes, width, theme))
+        blocks.append(legend(scale, measured(scale, said, flow=flow), looks, notes, width, theme))
     return finished(column(blocks, 16), found, summary(subtitle, gradients, graph), sheet)
 
 
