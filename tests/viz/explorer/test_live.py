@@ -87,6 +87,18 @@ def loop_with_losses(first: Any, n: int) -> Any:
     return loss
 
 
+def loss_in_the_last_step(first: Any, n: int) -> Any:
+    """All of it inside the loop, and a state that is scaled before the cell reads it."""
+    cell, readout = nn.LSTMCell(D, H, rng=0), nn.Linear(H, K, rng=1)
+    h, c = np.zeros((B, H)), np.zeros((B, H))
+    for t in range(7 - n, 7):
+        with scope(step=t):
+            h, c = cell(numbers(7, B, D)[t], (h, 0.9 * c))
+            if t == 6:
+                loss = nn.cross_entropy(readout(h), [0, 3])
+    return loss
+
+
 def stacked(kind: Any, compiled: bool = False, **options: Any) -> Make:
     net = kind(D, H, 2, rng=0, **options)
 
@@ -160,6 +172,7 @@ CASES: dict[str, Case] = {
     "compiled": Case(stacked(nn.LSTM, compiled=True), 7, ("h", "c"), [{}, {"forgetBias": 0}], layer=0),
     "losses inside the loop": Case(loop_with_losses, 8, ("h", "c"), [{}, {"forgetBias": 3}, {"length": 5}],
                                    first=(np.full((B, H), 0.2), np.full((B, H), -0.1))),
+    "loss in the last step": Case(loss_in_the_last_step, 7, ("h", "c"), [{}, {"gain": 1.2}, {"length": 4}]),
     "two layers, above": Case(stacked(nn.LSTM), 7, ("h", "c"), [{}, {"forgetBias": 0}, {"gain": 1.5}]),
     "two layers, below": Case(stacked(nn.LSTM), 7, ("h", "c"), [{}, {"forgetBias": 0}, {"gain": 1.5}], layer=0),
     "two layers of GRU, below": Case(stacked(nn.GRU), 7, ("h",), [{}, {"gain": 1.5}, {"length": 3}], layer=0),
