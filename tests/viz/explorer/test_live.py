@@ -19,6 +19,7 @@ import microgradrnn as mg
 import viz
 from microgradrnn import Tensor, Value, mark, nn, scope
 from microgradrnn.nn.scalar import GRUNeuron, LSTMNeuron, RNNNeuron
+from tests.viz import rewritings
 from viz.explorer.live import MOST_STEPS, MOST_UNITS, live
 from viz.explorer.sweep import sweep
 from viz.flow.cuts import cuts
@@ -230,18 +231,21 @@ def lanes() -> dict[str, Any]:
     return made
 
 
-@pytest.fixture(scope="module")
-def answers(lanes: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def in_node(given: list[dict[str, Any]], folder: Path) -> Any:
     """What the page computes, for all nets in one process."""
-    folder = tmp_path_factory.mktemp("live")
-    given = [{"script": lane.source, "live": lane.data, "settings": case.settings, "shut": choices(case, lane)}
-             for case, lane in zip(CASES.values(), lanes.values(), strict=True)]
     (folder / "given.json").write_text(json.dumps(given))
-    driver = Path(__file__).with_name("live_driver.mjs")
-    command = [str(NODE), str(driver), str(Path(viz.__file__).parent / "web" / "src"), str(folder / "given.json")]
+    driver, source = Path(__file__).with_name("live_driver.mjs"), Path(viz.__file__).parent / "web" / "src"
+    command = [str(NODE), str(driver), str(source), str(folder / "given.json")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    return dict(zip(CASES, json.loads(done.stdout), strict=True))
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def answers(lanes: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    given = [{"script": lane.source, "live": lane.data, "settings": case.settings, "shut": choices(case, lane)}
+             for case, lane in zip(CASES.values(), lanes.values(), strict=True)]
+    return dict(zip(CASES, in_node(given, tmp_path_factory.mktemp("live")), strict=True))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -411,3 +415,26 @@ def test_the_source_holds_no_name_of_the_users(lanes: dict[str, Any]) -> None:
 def test_data_can_be_written_as_json(lanes: dict[str, Any]) -> None:
     for lane in lanes.values():
         json.dumps(lane.data, allow_nan=False)
+
+
+# ------------------------------------------------------------------------------------------------ nets of all kinds
+@needs_node
+def test_a_net_written_in_whatever_way_is_computed_rightly_or_refused(tmp_path: Path) -> None:
+    """Cells in wrappers, with all kinds of losses, written in all ways that the pictures are tested with."""
+    given, flows = [], []
+    for index in range(60):
+        loss = rewritings.pair(rewritings.Case.of(index))[1].loss
+        found = live(loss, name=f"drawn{index}")
+        if found.data is not None:
+            moved = "gain" in {one["option"] for one in found.data["sliders"]}
+            settings: list[dict[str, float]] = [{}, {"gain": 0.8}] if moved else [{}]
+            given.append({"script": found.source, "live": found.data, "settings": settings, "shut": []})
+            losses = [loss, *sweep(loss, -1, "gain", [0.8])] if moved else [loss]
+            flows.append([viz.gradient_flow(one) for one in losses])
+    assert len(given) > 25
+    for of_tape, answer in zip(flows, in_node(given, tmp_path), strict=True):
+        for flow, run in zip(of_tape, answer["runs"], strict=True):
+            for state, norms in run["profile"].items():
+                recorded = flow.profile(state)
+                row = np.array(norms, float)[[len(norms) - 1 - lag for lag in recorded.lags]]
+                np.testing.assert_allclose(row, recorded.norms, rtol=1e-9, atol=1e-13 * max(recorded.norms))
