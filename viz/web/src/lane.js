@@ -135,7 +135,8 @@ export class Lane {
             box.disabled = Boolean(shown.lane.stale && !shown.lane.shut);
         });
         const other = shown.lane.stale && !shown.lane.shut ? "ways as recorded: they are not computed again"
-            : view.loss !== null && shown.changed ? "ways and wires: of all losses together" : "";
+            : view.loss !== null && shown.changed ? "ways and wires: of all losses together"
+                : cut ? "numbers at wires: with every way open" : "";
         if (this.note) say(this.note, other);
         this.text?.paint((turn) => (shown.norms[turn] > 0 ? scale.colour(shown.norms[turn] / shown.anchor, theme) : theme.tile));
         say(this.sentence, this.words(shown, view, others));
