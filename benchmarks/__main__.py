@@ -16,6 +16,9 @@ from benchmarks import (
     chain,
     checkpoint,
     compiled,
+    explorer,
+    explorer_live,
+    explorer_page,
     flow,
     gradcheck,
     hvp,
@@ -26,6 +29,7 @@ from benchmarks import (
     lstm,
     metamorphic,
     operations,
+    parity,
     recorder,
     resume,
     scalar,
@@ -46,6 +50,7 @@ BENCHMARKS = {
     "compiled": compiled.rows,
     "length": length.rows,
     "accuracy": accuracy.rows,
+    "parity": parity.rows,
     "operations": operations.rows,
     "gradcheck": gradcheck.rows,
     "stress": stress.rows,
@@ -60,6 +65,9 @@ BENCHMARKS = {
     "resume": resume.rows,
     "recorder": recorder.rows,
     "viz": viz.rows,
+    "explorer": explorer.rows,
+    "explorer_live": explorer_live.rows,
+    "explorer_page": explorer_page.rows,
 }
 LINE = "{:<68} {:>12} {:>12} {:>8} {:>10} {:>6} {:>5}"
 

@@ -119,7 +119,7 @@ def cell_rows(size: int, T: int, B: int, D: int, H: int) -> Iterator[Row]:
     ]  # fmt: skip
     if size < 3:
         lengths = np.linspace(T // 2, T, B).astype(int)
-        deep = nn.LSTM(D, H, layers=2, bidirectional=True, **made)
+        deep = nn.LSTM(D, H, num_layers=2, bidirectional=True, **made)
         cases.append(("2 layers, both directions, ragged", "torch.nn.LSTM, packed",
                       trained(deep, xs, lengths=lengths, compiled=True),
                       lambda: with_layer("LSTM", xs, D, H, lengths, num_layers=2, bidirectional=True)))

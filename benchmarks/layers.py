@@ -57,13 +57,15 @@ def deep_rows(T: int, B: int, D: int, H: int, repeats: int) -> Iterator[Row]:
     both_and_on = single(T, B, 2 * H, H, passes_on=True)
     lengths = np.linspace(T // 2, T, B).astype(int)
     cases = {
-        "3 layers": (training(net(layers=3), xs), all_of([below, above, above])),
+        "3 layers": (training(net(num_layers=3), xs), all_of([below, above, above])),
         "bidirectional": (training(net(bidirectional=True), xs), all_of([below, below])),
-        "2 layers, bidirectional": (training(net(layers=2, bidirectional=True), xs), all_of([below] * 2 + [both] * 2)),
+        "2 layers, bidirectional": (
+            training(net(num_layers=2, bidirectional=True), xs), all_of([below] * 2 + [both] * 2)
+        ),
         "ragged": (training(net(), xs, lengths=lengths), below),
         "ragged, backwards": (training(net(), xs, lengths=lengths, reverse=True), below),
         "ragged, 2 layers, bidirectional": (
-            training(net(layers=2, bidirectional=True), xs, lengths=lengths), all_of([below] * 2 + [both] * 2)
+            training(net(num_layers=2, bidirectional=True), xs, lengths=lengths), all_of([below] * 2 + [both] * 2)
         ),
     }  # fmt: skip
     for what, (ours, singles) in cases.items():

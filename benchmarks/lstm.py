@@ -37,7 +37,7 @@ def ours(layer: nn.LSTM, xs: np.ndarray) -> Run:
 def with_torch(layer: nn.LSTM, xs: np.ndarray) -> Run:
     """The same weights in a torch.nn.LSTMCell, in a Python loop."""
     torch = peer("torch")
-    cell = torch.nn.LSTMCell(layer.cell.D, layer.cell.H)
+    cell = torch.nn.LSTMCell(layer.cell.input_size, layer.cell.hidden_size)
     x = torch.tensor(xs)
     with torch.no_grad():
         cell.weight_ih.copy_(torch.tensor(layer.cell.U.data.T.copy()))
@@ -47,7 +47,7 @@ def with_torch(layer: nn.LSTM, xs: np.ndarray) -> Run:
 
     def run() -> tuple[float, Any]:
         cell.zero_grad()
-        h = c = torch.zeros(xs.shape[1], layer.cell.H)
+        h = c = torch.zeros(xs.shape[1], layer.cell.hidden_size)
         hs = []
         for x_t in x:
             h, c = cell(x_t, (h, c))
@@ -62,7 +62,7 @@ def with_torch(layer: nn.LSTM, xs: np.ndarray) -> Run:
 def with_autograd(layer: nn.LSTM, xs: np.ndarray) -> Run:
     """The same weights in autograd.numpy: one product of [x, h] with all four gates."""
     value_and_grad, anp = peer("autograd").value_and_grad, peer("autograd.numpy")
-    D, H = layer.cell.D, layer.cell.H
+    D, H = layer.cell.input_size, layer.cell.hidden_size
     parameters = (np.concatenate([layer.cell.U.data, layer.cell.W.data]), np.array(layer.cell.b.data))
 
     def sigma(z: Any) -> Any:

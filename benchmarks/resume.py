@@ -37,7 +37,7 @@ def train(checkpoint: Path, steps: int) -> tuple[History, str]:
     vocabulary = Vocabulary.of_characters(text)
     batches = Stretches(vocabulary.encode(text), B=4, T=12)
     embedding = nn.Embedding(len(vocabulary), 8, rng=2, dtype=np.float32)
-    lstm = nn.LSTM(8, 16, layers=2, dropout=0.2, rng=3, dtype=np.float32)
+    lstm = nn.LSTM(8, 16, num_layers=2, dropout=0.2, rng=3, dtype=np.float32)
     head = nn.Linear(16, len(vocabulary), rng=4, dtype=np.float32)
     adam = optim.AdamW([p for part in (embedding, lstm, head) for p in part.parameters()])
     carried: dict[str, object] = {"state": None}

@@ -51,7 +51,7 @@ def bars(groups: Mapping[str, Sequence[float]], x: str, y: str, *, names: Sequen
         ax.bar(places, heights, width=width * 0.92, color=colour, label=name)
     if names is not None:
         ax.set_xticks(range(len(names)), names)
-    key(ax, need_theme(), above=True)
+    key(ax, need_theme())
     return finished(ax, x, y, level)
 
 
@@ -77,7 +77,7 @@ def grid(values: Any, x: str, y: str, what: str, *, missing: Any = None, log: bo
             ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **hatched))
         shown.append(Patch(label="padding: no step here", **hatched))
     if shown:
-        key(ax, theme, above=True, handles=shown)
+        key(ax, theme, handles=shown)
     for axis in (ax.xaxis, ax.yaxis):
         axis.get_major_locator().set_params(integer=True)
     return finished(ax, x, y, grid=False)
@@ -89,7 +89,7 @@ def points(clouds: Mapping[str, Any], x: str, y: str) -> Any:
     for (name, cloud), colour, mark in zip(clouds.items(), cycle(COLOURS), cycle("osD^"), strict=False):
         size = 9 if np.ptp(cloud, axis=0).max() < 1e-9 else 4  # many points in one place
         ax.plot(cloud[:, 0], cloud[:, 1], mark, color=colour, markersize=size, label=name)
-    key(ax, need_theme(), above=True)
+    key(ax, need_theme())
     return finished(ax, x, y)
 
 

@@ -156,7 +156,7 @@ UNROLLED = [
     *unrolled_pair("RNN", "h"), *unrolled_pair("LSTM", "c"), *unrolled_pair("GRU", "h"),
     Entry("stacked", "Stacked layers", "Two layers: each step of the upper one reads the lower one at the same "
           "step.", """
-          hs, state = nn.LSTM(3, 4, layers=2, rng=0)(np.random.default_rng(1).standard_normal((5, 1, 3)))
+          hs, state = nn.LSTM(3, 4, num_layers=2, rng=0)(np.random.default_rng(1).standard_normal((5, 1, 3)))
           viz.draw_unrolled(hs[-1].sum())
           """, 'assert picture.svg.count("layer") >= 2'),
     Entry("bidirectional", "Both directions",
@@ -240,8 +240,8 @@ FLOWS = [
     Entry("compare", "Gates against tanh", "{verdict}", FAR + "found = viz.compare_flow(losses, lags=60)\nfound.draw()",
           "verdict = found.verdict"),
     Entry("ways", "By which ways the gradient came to c",
-          "Of the gradient at the LSTM's cell state {lag} steps back, the largest part first left the carry by way of "
-          "“{best}”; the parts add up to the whole.",
+          "Of the gradient at the LSTM's cell state {lag} steps back, the largest part went through “{best}” first; "
+          "the parts add up to the whole.",
           FAR + 'found = viz.ways(losses["lstm"])\nviz.draw_ways(found, lags=60)', """
           lag = 30
           sizes = {name: np.linalg.norm(part[found.lags.index(lag)]) for name, part in found.parts.items()}
@@ -255,13 +255,12 @@ FLOWS = [
           carry = sizes["carry"] / sum(sizes.values())
           """),
     Entry("singular_values", "Singular values of every step's Jacobian",
-          "By how much each step stretches or shrinks what flows back through it: the largest is {largest:.2g}, "
-          "and the "
-          "spectral radius is never above it.",
+          "By how much each step stretches or shrinks what flows back through it: by {largest:.2f} at most. All steps "
+          "together shrink it more than that, by {together:.2f} a step (geometric mean).",
           FAR + 'jacobians = viz.step_jacobians(losses["rnn"])\nviz.plot_singular_values(jacobians)', """
           values = jacobians.singular_values()
-          largest = values.max()
-          assert (jacobians.spectral_radii() <= values[:, 0] * (1 + 1e-9)).all()
+          largest, together = values.max(), 10 ** (jacobians.transport()[-1] / len(values))
+          assert together < values[:, 0].min()
           """),
     Entry("transport", "What happens to a gradient on its way back",
           "The truth is never above the product of the norms, which is never above the bound.",
@@ -272,12 +271,12 @@ FLOWS = [
           assert (truth <= norms + 1e-9).all() and (norms <= bound + 1e-9).all()
           """),
     Entry("eigenvalues", "Eigenvalues of every step's Jacobian", "In the complex plane: the largest modulus is "
-          "{rho:.2g}.",
+          "{rho:.2f}, but a step can multiply a gradient by {stretch:.2f}, the largest singular value.",
           """
           hs, h = nn.RNN(3, 16, rng=0)(np.random.default_rng(1).standard_normal((12, 1, 3)))
           jacobians = viz.step_jacobians(h.sum())
           viz.plot_eigenvalues(jacobians)
-          """, "rho = jacobians.spectral_radii().max()"),
+          """, "rho, stretch = jacobians.spectral_radii().max(), jacobians.singular_values().max()"),
 ]
 
 EVERY = """

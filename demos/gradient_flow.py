@@ -57,6 +57,7 @@ BATCH = 16
 EMBEDDING = 32
 PASSAGE = 150  # characters read before the one whose loss is differentiated, if --length does not say otherwise
 FOLLOWED = 2 / 3  # of the passage: how far back nets are compared
+BIASES = (-1.0, 1.0, 3.0)  # of the gate on the carry, at which the explorer shows each trained net again
 HORIZON = 0.01  # the part of the gradient at lag 0 that a horizon is measured by
 SHOWN = 2  # steps of one net that are drawn in full
 RATE = 2e-2
@@ -224,7 +225,7 @@ def run_cell(cell: Cell, corpus: Corpus, options: argparse.Namespace) -> Result:
     (track,) = viz.compare_flow({cell.name: loss}, lags=int(FOLLOWED * options.length)).tracks
     count = sum(p.data.size for p in net.parameters())
     return Result(cell, count, bits_per_character(net, corpus.train), bits_per_character(net, corpus.held_out),
-                  bits(loss.item()), flow, track, list(viz.profiles(flow)), heard)
+                  bits(loss.item()), flow, track, list(viz.profiles(flow)), heard, loss)
 
 
 # ------------------------------------------------------------------------------------------------ what is written
@@ -259,6 +260,9 @@ class Report:
         compared = viz.Comparison(tuple(r.track for r in results), HORIZON)
         self.draw("compared", "gates_against_tanh", compared.draw, dark=True)
         self.pictures["curves"] = self.curves(flows, left_over(results))
+        sweep = {"forget_bias": BIASES} if any(r.cell.gates for r in results) else None
+        explorer = viz.explore({r.cell.name: r.loss for r in results}, labels=passage, sweep=sweep)
+        self.save("explorer.html", explorer.html)
         self.save("flow.json", json.dumps(self.numbers(results), indent=1, ensure_ascii=False, allow_nan=False))
         self.save("index.html", page(results, self.pictures, self.corpus.before, passage, target, self.options))
 

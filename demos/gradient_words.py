@@ -52,6 +52,7 @@ class Result:
         track: its gradient at the state that carries the memory, and by which ways it came.
         profiles: its norm at every state: first the one that carries the memory, c if there is one, else h.
         heard: how strongly each answer depends on each character read, (T, T).
+        loss: the loss of the passage's last character itself.
     """
 
     cell: Cell
@@ -63,6 +64,7 @@ class Result:
     track: viz.Track
     profiles: list[viz.Profile] = field(default_factory=list)
     heard: Any = None
+    loss: Any = None
 
     @property
     def name(self) -> str:

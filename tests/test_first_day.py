@@ -81,6 +81,9 @@ TORCH_WORKS = [
     ("y = x.retain_grad()", "y is x"),
     ("net.load_state_dict(net.state_dict())", "True"),
     ("h = x.register_hook(lambda g: 2 * g)", "callable(h)"),
+    ("rnn = nn.LSTM(4, 5, num_layers=2, bidirectional=True, dropout=0.1, bias=False)", "rnn.num_layers == 2"),
+    ("rnn = nn.LSTM(input_size=4, hidden_size=5)", "(rnn.input_size, rnn.hidden_size) == (4, 5)"),
+    ("out, (h, c) = nn.LSTM(4, 5, batch_first=True)(np.ones((2, 7, 4)))", "out.shape == (2, 7, 5)"),
 ]
 TORCH_ANSWERED = [
     ("x.sum(dim=1)", "sum: dim= is not an option here: say axis="),
@@ -99,10 +102,7 @@ TORCH_ANSWERED = [
     ("mg.zeros(3)", "write Tensor(np.zeros(...))"),
     ("mg.manual_seed(0)", "give a seed where numbers are drawn: rng=0"),
     ("net.to('cuda')", "say dtype= where a layer is made"),
-    ("nn.LSTM(3, 5, num_layers=2)", "say layers="),
-    ("nn.LSTM(input_size=3, hidden_size=5)", "it is D, the first argument"),
-    ("nn.LSTM(3, 5, batch_first=True)", "time always comes first"),
-    ("nn.LSTM(3, 5, proj_size=2)", "put an nn.Linear(H, proj_size) on the outputs"),
+    ("nn.GRU(3, 5, proj_size=2)", "put an nn.Linear(hidden_size, proj_size) on the outputs"),
     ("nn.GRU(3, 5, forget_bias=1.0)", "no forget gate"),
     ("nn.LSTM(3, 5, bias=False, forget_bias=5)", "give one of the two"),
     ("nn.functional.relu(x)", "mg.relu"),

@@ -29,7 +29,7 @@ def path(tmp_path: Path) -> Path:
 def trained(seed: int) -> tuple[nn.Module, optim.Adam, np.random.Generator]:
     """A net, and an optimiser that has a past."""
     rng = np.random.default_rng(seed)
-    net = nn.LSTM(3, 4, layers=2, bidirectional=True, rng=rng, dtype=np.float32)
+    net = nn.LSTM(3, 4, num_layers=2, bidirectional=True, rng=rng, dtype=np.float32)
     adam = optim.Adam(net.parameters(), lr=0.01 * (seed + 1))
     for _ in range(seed + 1):
         adam.zero_grad()
@@ -110,7 +110,7 @@ def test_nothing_is_changed_unless_everything_fits(path: Path) -> None:
     with pytest.raises(KeyError, match="not both have rng"):
         io.load(path, net=net2, adam=adam2)
     with pytest.raises(ValueError, match=r"load: net: .* has shape"):
-        io.load(path, net=nn.LSTM(5, 4, layers=2, bidirectional=True), adam=adam2, rng=rng)
+        io.load(path, net=nn.LSTM(5, 4, num_layers=2, bidirectional=True), adam=adam2, rng=rng)
     with pytest.raises(KeyError, match=r"load: adam: SGD.*the state is one of Adam"):
         io.load(path, net=net2, adam=optim.SGD(net2.parameters(), lr=1.0), rng=rng)
     with pytest.raises(TypeError, match="rng is a int; the file holds a module"):

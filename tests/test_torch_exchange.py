@@ -27,7 +27,7 @@ D, H, T, B = 3, 5, 7, 4
 def pair(kind: str, dtype: str, layers: int, bidirectional: bool, bias: bool = True) -> tuple[Any, Any]:
     ours, theirs = KINDS[kind]
     torch.manual_seed(0)
-    mine = ours(D, H, layers=layers, bidirectional=bidirectional, bias=bias, rng=0, dtype=np.dtype(dtype))
+    mine = ours(D, H, num_layers=layers, bidirectional=bidirectional, bias=bias, rng=0, dtype=np.dtype(dtype))
     peer = theirs(D, H, num_layers=layers, bidirectional=bidirectional, bias=bias).to(getattr(torch, dtype))
     return mine, peer
 

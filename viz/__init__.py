@@ -5,6 +5,7 @@ One graph model, and three things to do with it: make smaller graphs (`graph`, `
 """
 
 from viz.errors import MissingToolError
+from viz.explorer.explore import explore
 from viz.flow.blame import LocalErrors, Shares, local_errors, shares
 from viz.flow.compare import Comparison, Track, compare_flow
 from viz.flow.connectivity import connectivity
@@ -44,6 +45,7 @@ from viz.plots.through_time import (
 )
 from viz.render.drawing import Drawing
 from viz.render.film import Frames
+from viz.render.page import Page
 from viz.scale import Scale
 from viz.theme import DARK, Theme, set_theme
 
@@ -65,6 +67,7 @@ __all__ = [
     "Horizon",
     "LocalErrors",
     "MissingToolError",
+    "Page",
     "Profile",
     "Recorder",
     "Scale",
@@ -91,6 +94,7 @@ __all__ = [
     "draw_unrolled",
     "draw_ways",
     "equations",
+    "explore",
     "fold",
     "from_torch",
     "gradient_flow",

@@ -31,17 +31,19 @@ from microgradrnn.terminal import command
 from viz.theme import THEMES, Theme, need_theme
 
 PICTURES = (".svg", ".png", ".pdf")
+PAGES = (".html", ".htm")
 FILES = {  # for each kind of picture, what it is written as
     "unrolled": PICTURES, "rolled": PICTURES, "long": PICTURES, "cell": PICTURES,
     "ways": PICTURES, "compare": PICTURES, "derivative": PICTURES,
     "graph": (*PICTURES, ".gv", ".dot"), "film": (".svg", ".gif", ""), "data": (".json", ".graphml", ".gv", ".dot"),
+    "explore": PAGES,
 }
 FINISHED = "as it was returned"  # what is said in place of a kind, where the function returns a picture
 DATA = (".json", ".graphml")
 FOLDS = ("step", "repeat", "module")
-OF_NETS = ("compare", "unrolled")  # these take several losses by the names of their nets
+OF_NETS = ("compare", "unrolled", "explore")  # these take several losses by the names of their nets
 STEPPED = ("unrolled", "rolled", "long", "ways", "compare")  # these take --steps
-ALWAYS = ("film", "ways", "compare", "derivative")  # these show the gradient without --flow
+ALWAYS = ("film", "ways", "compare", "derivative", "explore")  # these show the gradient without --flow
 
 
 class TroubleError(Exception):
@@ -166,7 +168,12 @@ def drawn(root: Any, options: argparse.Namespace) -> tuple[Callable[[str], objec
     if options.kind == "data":
         graph = graph_of(root, options)
         return (lambda path: viz.write(graph, path)), f"{len(graph)} nodes, {graph.number_of_edges()} edges"
+    if options.kind == "explore":
+        page = viz.explore(root, name=options.name)
+        return page.save, f"{len(page.html.encode()) / 1e6:.2f} MB"
     found = root if options.kind == FINISHED else picture(root, options)
+    if isinstance(found, viz.Page):
+        return found.save, f"{len(found.html.encode()) / 1e6:.2f} MB"
     drawing = getattr(found, "drawing", found)
     by = f", laid out by {drawing.laid_out_by}" if drawing.laid_out_by else ""
     wide = "; a net with steps is easier to read as --kind unrolled or rolled" if (
@@ -190,12 +197,16 @@ def need_fitting(root: Any, where: str, kind: str | None) -> None:
         raise TroubleError(f"{where} returned equations, which --kind derivative draws, and not --kind {kind}")
     elif are_nets(root):
         if kind not in (*OF_NETS, None):
-            raise TroubleError(f"{where} returned several losses, which --kind {' and '.join(OF_NETS)} draw; for "
-                               f"--kind {kind} return one of them")
+            raise TroubleError(f"{where} returned several losses, which --kind {', '.join(OF_NETS[:-1])} and "
+                               f"{OF_NETS[-1]} draw; for --kind {kind} return one of them")
     elif is_cell(root):
         raise TroubleError(f"{where} is a cell, {type(root).__name__}, which --kind cell draws; for --kind {kind} "
                            "return the loss of a net made of it")
-    elif not isinstance(root, Node):
+    elif kind == "explore" and isinstance(root, Mapping):
+        for name, one in root.items():
+            if not isinstance(one, Node | viz.Flow):
+                raise TroubleError(f"{where}: {name!r} is a {type(one).__name__}, not a loss{instead(one)}")
+    elif not (isinstance(root, Node) or (kind == "explore" and isinstance(root, viz.Flow))):
         raise TroubleError(f"{where} returned {type(root).__name__}, not a Value or a Tensor{instead(root)}")
 
 
@@ -229,25 +240,29 @@ def kind_for(root: Any, paths: Sequence[str], options: argparse.Namespace) -> st
         return "data"
     if ".gif" in endings:
         return "film"
+    if endings & set(PAGES):
+        return "explore"
     return "graph" if options.fold or endings & {".gv", ".dot"} or not has_steps(root) else "unrolled"
 
 
 def jobs(root: Any, options: argparse.Namespace) -> list[argparse.Namespace]:
     """What is to be done: the options for each kind of picture, with the files it goes to. Data are of another kind."""
-    if isinstance(getattr(root, "drawing", root), (viz.Drawing, viz.Frames)):
+    if isinstance(getattr(root, "drawing", root), (viz.Drawing, viz.Frames, viz.Page)):
         names = ("kind", "fold", "flow", "steps", "width", "name", "speed")
         given = [f"--{name}" for name in names if getattr(options, name)]
         given += ["--theme"] * (options.theme != "light")
         if given:
             raise TroubleError(f"{', '.join(given)}: the function returned a finished picture, which is only saved")
         return [argparse.Namespace(**{**vars(options), "kind": FINISHED})]
-    if options.kind is None:
+    data, written = ([path for path in options.out if Path(path).suffix.lower() in endings]
+                     for endings in (DATA, PAGES))
+    if options.kind is None and written != options.out:
         tests = {"cell": is_cell, "compare": are_nets, "derivative": are_equations}
         kind = next((kind for kind, fits in tests.items() if fits(root)), None)
         options = argparse.Namespace(**{**vars(options), "kind": kind})
-    need_fitting(root, options.function, options.kind)
-    data = [path for path in options.out if Path(path).suffix.lower() in DATA]
-    groups = [options.out] if options.kind else [data, [path for path in options.out if path not in data]]
+    need_fitting(root, options.function, options.kind or ("explore" if written == options.out else None))
+    rest = [path for path in options.out if path not in data + written]
+    groups = [options.out] if options.kind else [data, written, rest]
     found = []
     for paths in filter(None, groups):
         kind = options.kind or kind_for(root, paths, options)
@@ -275,6 +290,20 @@ def check(options: argparse.Namespace) -> None:
         raise TroubleError(f"--speed goes with --kind film, not with {kind}")
     if options.flow and kind in ALWAYS:
         raise TroubleError(f"--flow: --kind {kind} always shows the gradient")
+    if options.theme != "light" and kind == "explore":
+        raise TroubleError("--theme: the explorer follows the reader's system, and has a switch of its own")
+    if options.width and kind == "explore":
+        raise TroubleError("--width: the explorer fits itself to every width")
+
+
+def until_then(error: Exception, options: argparse.Namespace) -> None:
+    """Of a function that raised, the page of what was computed before."""
+    pages = [path for path in options.out if Path(path).suffix.lower() in PAGES]
+    if pages and not isinstance(error, TroubleError):
+        page = viz.explore(error, name=options.name)
+        for path in pages:
+            page.save(path)
+            print(f"written: {path} (explore, what was computed before the error)")
 
 
 # ------------------------------------------------------------------------------------------------ the command
@@ -298,11 +327,11 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     p = Parser(prog="python -m viz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("function", metavar="MODULE:FUNCTION", help="returns what to draw; FILE.py:FUNCTION is right too")
-    p.add_argument("--out", nargs="+", default=["net.svg"], metavar="FILE",
-                   help="the ending says how: .svg, .png, .pdf, .gv, .gif, .json, .graphml (default: net.svg)")
+    p.add_argument("--out", nargs="+", metavar="FILE", help="the ending says how: .svg, .png, .pdf, .gv, "
+                   ".gif, .html, .json, .graphml (default: net.svg; net.html for --kind explore)")
     p.add_argument("--kind", choices=list(FILES),
-                   help="default: cell for a cell; compare for several losses; unrolled, if there are time steps; else "
-                   "graph")
+                   help="default: cell for a cell; explore for .html; compare for several losses; unrolled, if there "
+                   "are time steps; else graph")
     p.add_argument("--fold", choices=FOLDS, help="draw a smaller graph: a node for each step, module, run of steps")
     p.add_argument("--flow", action="store_true", help="draw the gradient on every edge")
     p.add_argument("--steps", type=steps, help="how many steps, or which: 8, 3..7; of ways and compare, how far back")
@@ -318,8 +347,14 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw. Returns the exit status."""
     options = parser().parse_args(argv)
+    options.out = options.out or ["net.html" if options.kind == "explore" else "net.svg"]
     try:
-        root = called(found(options.function), options.function)
+        function = found(options.function)
+        try:
+            root = called(function, options.function)
+        except Exception as error:
+            until_then(error, options)
+            raise
         for job in jobs(root, options):
             try:
                 write, what = drawn(root, job)

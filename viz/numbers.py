@@ -49,3 +49,12 @@ def short(norm: float) -> str:
     if 0.001 <= abs(norm) < 999.5:
         return f"{norm:.2g}" if abs(norm) < 99.5 else f"{norm:.0f}"
     return scientific(norm, 1)
+
+
+def in_powers(log: float) -> str:
+    """The number with this base-10 logarithm in few characters, also one that no float holds.
+
+    >>> in_powers(-2.0), in_powers(0.3), in_powers(-5000.2)
+    ('0.01', '2', '10⁻⁵⁰⁰⁰')
+    """
+    return short(10.0**log) if abs(log) < 300 else power(round(log))

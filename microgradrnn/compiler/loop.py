@@ -43,7 +43,8 @@ class CompiledStep:
         step: the cell as a function of the input and the state.
         x: the input of one step.
         slots: the first state, as the cell takes it, with a `Slot` for each part.
-        ragged: may sequences end at different steps?
+        ragged: may a gradient arrive at any part of the state at any step? (Sequences end at different steps, or all
+            states are returned.)
         what: what the cell is called in messages.
         back_end: "numpy", "numba", or "best".
     """
@@ -81,7 +82,6 @@ class CompiledStep:
         self.free = [x for x, _ in self.trace.free]
         gradients = self.plan.dx, *self.plan.carried, *self.plan.totals
         self.flowing = [k for k, g in enumerate(gradients) if g is not None]  # what a gradient flows into
-        self.differentiable = [self.trace.differentiable[0], *self.trace.differentiable]
         self.back_end = "NumPy" if self.workspace_type is Workspace else "Numba"
         self.traces = 1  # how often the cell was traced for inputs of this form, of late
 
@@ -149,7 +149,8 @@ class Run:
             if first in starts:
                 self.ended[first] = [history[first, starts[first]] for history in histories]
                 self.put(first, [part[starts[first]] for part in self.firsts])
-            workspace.steps(first, stop)
+            if first < stop:
+                workspace.steps(first, stop)
         return histories
 
     def put(self, k: int, parts: list[np.ndarray]) -> None:
@@ -158,8 +159,9 @@ class Run:
             history[k, self.starts[k]] = part
 
     def stretches(self) -> list[tuple[int, int]]:
-        """The loop in pieces, which begin where sequences start."""
-        return list(pairwise(sorted({0, *self.starts, self.T}))) if self.starts else [(0, self.T)]
+        """The loop in pieces, which begin where sequences start; those of no steps start after the last piece."""
+        pieces = list(pairwise(sorted({0, *self.starts, self.T}))) if self.starts else [(0, self.T)]
+        return pieces + [(self.T, self.T)] * (self.T in self.starts)
 
     def backward(
         self, fill: Callable[[list[np.ndarray]], None], inputs: bool, states: bool = True
@@ -182,7 +184,8 @@ class Run:
             for k in self.starts:
                 self.put(k, [part[self.starts[k]] for part in self.firsts])
             for first, stop in reversed(self.stretches()):
-                self.workspace.steps_back(stop, first)
+                if first < stop:
+                    self.workspace.steps_back(stop, first)
                 if first in self.starts:
                     self.put(first, self.ended[first])
                     who = self.starts[first]
@@ -297,8 +300,8 @@ def watched(cell: Any) -> Watch:
 
 
 def unroll_compiled(
-    cell: Any, step: Callable[..., Any], xs: Any, state: Any, lengths: np.ndarray | None, reverse: bool, what: str,
-    uncompiled: Callable[..., Any], back_end: str = "best",
+    cell: Any, step: Callable[..., Any], xs: Any, state: Any, lengths: np.ndarray | None, reverse: bool, states: bool,
+    what: str, uncompiled: Callable[..., Any], back_end: str = "best",
 ) -> Unrolled:  # fmt: skip
     """The outputs of all steps and the last state, as `unroll` returns them.
 
@@ -308,6 +311,7 @@ def unroll_compiled(
         xs, state: as for `unroll`; of the state each part is a Tensor or an array.
         lengths: of each sequence; what comes after is padding.
         reverse: run from the last step to the first.
+        states: are all parts of the state wanted at every step?
         what: what the cell is called in messages.
         uncompiled: the same on the tape, as a function of xs and the state; it runs when the inside is needed.
         back_end: "numpy", "numba", or "best".
@@ -315,11 +319,11 @@ def unroll_compiled(
     Raises:
         TraceError: if the step cannot be compiled.
     """
-    T, ragged, data = len(xs), lengths is not None, plain(xs)
+    T, open_, data = len(xs), lengths is not None or states, plain(xs)
     parts: list[Any] = []
     if data.dtype.kind != "f":
         raise TraceError(f"compile: xs holds {data.dtype}, and traces are of floats; convert it: xs.astype(float)")
-    found = compiled_step(cell, step, data[0], state, given_form(state, parts), ragged, what, back_end)
+    found = compiled_step(cell, step, data[0], state, given_form(state, parts), open_, what, back_end)
     run = Run(found, T)
     starts = {}
     ends: Any = -1
@@ -332,10 +336,12 @@ def unroll_compiled(
             ends = lengths, np.arange(len(lengths))
     way = slice(None, None, -1 if reverse else 1)
     histories = run.forward(data[way], list(map(plain, parts)), starts)
-    hs = np.array(histories[0][1:][way])
+    n = len(histories) if states else 1
+    outputs = [np.array(history[1:][way]) for history in histories[:n]]
     if lengths is not None:
-        hs[dead] = 0
-    outputs = [hs, *[np.array(history[ends]) for history in histories]]
+        for hs in outputs:
+            hs[dead] = 0
+    outputs += [np.array(history[ends]) for history in histories]
     given = [xs, *parts, *found.free]
     places = [k for k in found.flowing if isinstance(given[k], Node)]
     sources = [given[k] for k in places]
@@ -345,11 +351,13 @@ def unroll_compiled(
     else:
         def pull(cotangents: list[Any]) -> list[Any]:
             def fill(wholes: list[np.ndarray]) -> None:
-                wholes[0][0] = 0
-                wholes[0][1:][way] = 0 if cotangents[0] is None else cotangents[0]
-                if lengths is not None:
-                    wholes[0][1:][way][dead] = 0
-                for whole, g in zip(wholes, cotangents[1:], strict=True):
+                wholes[0][...] = 0
+                for whole, g in zip(wholes, cotangents[:n], strict=False):
+                    if g is not None:
+                        whole[1:][way] = g
+                    if lengths is not None:
+                        whole[1:][way][dead] = 0
+                for whole, g in zip(wholes, cotangents[n:], strict=True):
                     if g is not None:
                         whole[ends] += g
 
@@ -358,9 +366,11 @@ def unroll_compiled(
             everything = [None if dx is None else dx[way], *firsts, *gradients]
             return [everything[k] for k in places]
 
-        nodes = on_the_tape(uncompiled, (xs, state), sources, outputs, pull, found.differentiable,
-                            found.trace.selects or ragged)  # fmt: skip
-    return Unrolled((nodes[0], refilled(state, iter(nodes[1:]))), found.back_end, found.traces)
+        nodes = on_the_tape(uncompiled, (xs, state), sources, outputs, pull,
+                            found.trace.differentiable[:n] + found.trace.differentiable,
+                            found.trace.selects or lengths is not None)  # fmt: skip
+    given = refilled(state, iter(nodes[:n])) if states else nodes[0]
+    return Unrolled((given, refilled(state, iter(nodes[n:]))), found.back_end, found.traces)
 
 
 def collected_form(state: Any) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import wraps
 from types import TracebackType
@@ -103,6 +104,9 @@ class Context:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         inside = SCOPE.get()
+        if error is not None and not hasattr(error, "scope"):
+            with suppress(AttributeError):  # a few errors written in C hold nothing
+                error.scope = inside  # type: ignore[attr-defined]  # where it was raised, for viz.explore(error)
         outer = inside.outer if inside.by is self else inside.without(self)
         if outer is inside:
             LEFT_ELSEWHERE.add(ref(self, LEFT_ELSEWHERE.discard))

@@ -11,10 +11,15 @@ from microgradrnn.nn.cells import (
     GRUCell,
     IRNNCell,
     JordanCell,
+    LayerNormLSTMCell,
     LSTMCell,
     MGUCell,
+    PeepholeLSTMCell,
+    RecurrentDropoutLSTMCell,
     RNNCell,
     UpdateGateLSTMCell,
+    VariationalDropout,
+    Zoneout,
 )
 from microgradrnn.nn.compiling import compiling, explain
 from microgradrnn.nn.layers import Embedding, Linear
@@ -27,16 +32,18 @@ from microgradrnn.nn.recurrent import GRU, IRNN, LSTM, MGU, RNN, Recurrent
 from microgradrnn.nn.scalar import MLP, Layer, Neuron
 from microgradrnn.nn.sequential import Dropout, ReLU, Sequential, Sigmoid, Tanh
 from microgradrnn.nn.tree import TreeCell, recurse
-from microgradrnn.nn.truncate import detach
+from microgradrnn.nn.truncate import detach, sliding
 from microgradrnn.nn.unroll import unroll
 
 __all__ = [
     "GRU", "IRNN", "LSTM", "MGU", "MLP", "RNN", "AdditiveCell", "BCEWithLogitsLoss", "CarouselLSTMCell", "Cell",
     "CoupledLSTMCell", "CrossEntropyLoss", "Dropout", "Embedding", "EncoderDecoder", "GRUCell", "IRNNCell",
-    "JordanCell", "LSTMCell", "Layer", "LayerNorm", "Linear", "MGUCell", "MSELoss", "Module", "NLLLoss", "Neuron",
-    "Parameter", "RNNCell", "ReLU", "Recurrent", "Sequential", "Sigmoid", "Tanh", "TreeCell", "UpdateGateLSTMCell",
+    "JordanCell", "LSTMCell", "Layer", "LayerNorm", "LayerNormLSTMCell", "Linear", "MGUCell", "MSELoss", "Module",
+    "NLLLoss", "Neuron", "Parameter", "PeepholeLSTMCell", "RNNCell", "ReLU", "Recurrent", "RecurrentDropoutLSTMCell",
+    "Sequential", "Sigmoid", "Tanh", "TreeCell", "UpdateGateLSTMCell", "VariationalDropout", "Zoneout",
     "binary_cross_entropy", "compiling", "cross_entropy", "detach", "explain", "generate", "init", "last_step",
-    "mean_over_steps", "mse", "nll", "one_to_many", "recurse", "sample", "scalar", "unroll",
+    "mean_over_steps", "mse", "nll", "one_to_many", "recurse", "sample", "scalar",
+    "sliding", "unroll",
 ]
 
 if not TYPE_CHECKING:  # else nothing would be checked

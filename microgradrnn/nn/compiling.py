@@ -72,14 +72,15 @@ def mode_of(compiled: Mode | None) -> Mode:
 
 
 def replayed(
-    cell: Any, xs: Any, state: Any, lengths: Any, reverse: bool, mode: Mode, checkpoint: bool | int,
-    on_the_tape: Callable[[Any, Any], tuple[Any, Any]],
+    cell: Any, xs: Any, state: Any, lengths: Any, reverse: bool, states: bool, mode: Mode, checkpoint: bool | int,
+    by_step: bool, on_the_tape: Callable[[Any, Any], tuple[Any, Any]],
 ) -> tuple[Any, Any] | None:  # fmt: skip
     """The outputs of all steps and the last state from a compiled loop; None if it is not to run compiled.
 
     Args:
-        cell, xs, state, lengths, reverse, checkpoint: as in `unroll`; lengths are an array.
+        cell, xs, state, lengths, reverse, states, checkpoint: as in `unroll`; lengths are an array.
         mode: True, "auto", or the name of a back end.
+        by_step: are there a mask or resets?
         on_the_tape: the same loop, recorded, as a function of xs and the state.
 
     Raises:
@@ -93,7 +94,8 @@ def replayed(
 
     def uncompiled(xs: Any, state: Any) -> list[Any]:
         hs, last = on_the_tape(xs, state)
-        return [part if isinstance(part, Node) else Tensor(part, requires_grad=False) for part in (hs, *flat(last))]
+        return [part if isinstance(part, Node) else Tensor(part, requires_grad=False)
+                for part in (*flat(hs), *flat(last))]
 
     step.state_symbols = cell.state if isinstance(cell, Cell) else ("h", "c")  # type: ignore[attr-defined]
     if SCOPE.get().anomaly:
@@ -107,12 +109,14 @@ def replayed(
     try:
         if mode == "auto" and refused(cell):
             return None
-        if mode == "auto" and (checkpoint or TRACING.get() or len(xs) < SHORT):
-            note(cell, "on the tape: the loop is short, checkpointed, or part of a compiled function.")
+        if mode == "auto" and (checkpoint or by_step or TRACING.get() or len(xs) < SHORT):
+            note(cell, "on the tape: the loop is short, checkpointed, with a mask or resets, or part of a compiled "
+                       "function.")
             return None
-        need_compilable(mode, xs, state, checkpoint)
+        need_compilable(mode, xs, state, checkpoint, by_step)
         back_end = {True: "best", "auto": "numpy"}.get(mode, str(mode))
-        found = compiled_loop()(cell, step, xs, state, lengths, reverse, type_name(cell), uncompiled, back_end)
+        found = compiled_loop()(cell, step, xs, state, lengths, reverse, states, type_name(cell), uncompiled,
+                                back_end)
     except Exception as error:  # whatever it is: on the tape it works, or the error is that of the tape
         note(cell, f"on the tape. {error}.")
         if mode != "auto":
@@ -144,11 +148,13 @@ def advice(traces: int) -> str:
 ANOMALY = "on the tape, because anomaly mode looks at every operation."
 
 
-def need_compilable(mode: Mode, xs: Any, state: Any, checkpoint: bool | int) -> None:
+def need_compilable(mode: Mode, xs: Any, state: Any, checkpoint: bool | int, by_step: bool) -> None:
     """Raise if, by what it is given, this loop should not be compiled."""
     reason = None
     if checkpoint:
         reason = "checkpoint= makes the graph again, and a compiled loop has none; choose one of the two"
+    elif by_step:
+        reason = "with mask= or reset= the steps are not all alike, so the loop runs on the tape; lengths= compiles"
     elif not hasattr(xs, "shape") or any(isinstance(part, Value) for part in flat(state)):
         reason = "it works with arrays, not with Values or lists of steps; stack() the steps"
     elif TRACING.get():

@@ -18,7 +18,7 @@ import numpy as np
 
 from microgradrnn.nn.module import Rng, as_rng
 
-__all__ = ["identity", "kaiming", "normal", "orthogonal", "uniform", "xavier", "zeros"]
+__all__ = ["chrono", "identity", "kaiming", "normal", "orthogonal", "uniform", "xavier", "zeros"]
 
 Shape = Sequence[int]
 
@@ -94,6 +94,21 @@ def identity(rng: Rng, shape: Shape) -> np.ndarray:
            [0., 1.]])
     """
     return np.eye(*matrix("identity", shape))
+
+
+def chrono(rng: Rng, shape: Shape, longest: int) -> np.ndarray:
+    """log u, with u uniform in 1..longest - 1: for biases of a gate that keeps (Tallec & Ollivier 2018).
+
+    A gate that is σ(log u) = u/(1 + u) at all steps forgets a share 1/(1 + u) of its memory at each, so that what it
+    keeps lasts about 1 + u steps: memories of all lengths up to the longest lag.
+
+    >>> b = chrono(0, (1000,), 50)
+    >>> bool((b >= 0).all()), bool((b <= np.log(49)).all())
+    (True, True)
+    """
+    if not isinstance(longest, (int, np.integer)) or isinstance(longest, bool) or longest < 2:
+        raise ValueError(f"init: the longest lag of chrono must be an integer of 2 or more, got {longest!r}")
+    return np.log(as_rng(rng).uniform(1, longest - 1, shape))
 
 
 def fans(shape: Shape) -> tuple[int, int]:

@@ -32,6 +32,7 @@ class Linear(Module):
     ) -> None:
         need_sizes("Linear", in_features=in_features, out_features=out_features)
         rng = as_rng(rng)
+        self.in_features, self.out_features = in_features, out_features
         self.V = Parameter(uniform(rng, (in_features, out_features), in_features, dtype), symbol="V")
         self.d = Parameter(uniform(rng, (out_features,), in_features, dtype), symbol="d") if bias else None
 
@@ -46,8 +47,8 @@ class Embedding(Module):
     """A row of E for each integer: what a one-hot vector times E would be, without the product (E: (n, D)).
 
     Args:
-        n: how many different integers there are.
-        D: the length of a row.
+        num_embeddings: n, how many different integers there are.
+        embedding_dim: D, the length of a row.
         padding_idx: the integer that stands for nothing; -1 is the last. Its row starts at 0, and no gradient flows
             into it, so that training leaves it as it is.
         rng: a seed or a `numpy.random.Generator`.
@@ -58,10 +59,12 @@ class Embedding(Module):
     """
 
     def __init__(
-        self, n: int, D: int, *, padding_idx: int | None = None, rng: Rng = None, dtype: Any = np.float64
-    ) -> None:
-        need_sizes("Embedding", n=n, D=D)
+        self, num_embeddings: int, embedding_dim: int, *, padding_idx: int | None = None, rng: Rng = None,
+        dtype: Any = np.float64,
+    ) -> None:  # fmt: skip
+        need_sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         need_float(dtype)
+        self.num_embeddings, self.embedding_dim = n, D = num_embeddings, embedding_dim
         E = as_rng(rng).standard_normal((n, D)).astype(dtype)
         if padding_idx is not None:
             counted = padding_idx + n if -n <= padding_idx < 0 else padding_idx

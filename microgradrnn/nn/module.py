@@ -24,6 +24,7 @@ HINTS = {
     "register_parameter": "assign the nn.Parameter to an attribute",
     **dict.fromkeys(("weight", "weight_ih", "weight_hh"), "U reads the input, W the state, V writes the output, and E "
                     "holds the rows of an Embedding; see named_parameters()"),
+    "bias": "a Linear's bias is d, a cell's b; see named_parameters()",
     **dict.fromkeys(("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"), "a layer has cells with U, W and b; "
                     "microgradrnn.io brings weights from PyTorch and back"),
     **dict.fromkeys(("modules", "children", "named_modules"), "look at vars(module), or named_parameters()"),
@@ -219,6 +220,11 @@ def as_array(x: Any, who: str) -> Any:
     if a.dtype.kind not in "fiub":
         raise TypeError(f"{who}: expected an array of numbers, got a {type(x).__name__}")
     return a
+
+
+def constant(data: np.ndarray, symbol: str) -> Tensor:
+    """Numbers with a name, through which no gradient goes."""
+    return mark(Tensor(data, requires_grad=False), symbol)
 
 
 def uniform(rng: np.random.Generator, shape: tuple[int, ...], fan: int, dtype: Any) -> np.ndarray:

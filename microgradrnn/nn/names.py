@@ -22,25 +22,26 @@ LAYERS = {
     "CTCLoss": "there is none here", "RNNBase": "write nn.Recurrent(cells), or a Cell of your own",
     "utils": "clipping is in microgradrnn.optim (clip_grad_norm), padding in microgradrnn.data (pad), and packed "
              "sequences are lengths= in the call of a layer",
-    "Dense": "write nn.Linear(D, H)", "SimpleRNN": "write nn.RNN(D, H)",
-    "Bidirectional": "say bidirectional=True: nn.LSTM(D, H, bidirectional=True)",
+    "Dense": "write nn.Linear(in_features, out_features)", "SimpleRNN": "write nn.RNN(input_size, hidden_size)",
+    "Bidirectional": "say bidirectional=True: nn.LSTM(input_size, hidden_size, bidirectional=True)",
     "TimeDistributed": "layers work on the last axis, for all steps at once",
 }  # fmt: skip
 
 # Options of constructors, as in nn.LSTM(proj_size=5).
 OPTIONS = {
-    "input_size": "it is D, the first argument", "hidden_size": "it is H, the second argument",
-    "num_layers": "say layers=, where a layer is made", "batch_first": "time always comes first, (T, B, D)",
-    "nonlinearity": "say activation=", "proj_size": "put an nn.Linear(H, proj_size) on the outputs",
+    "num_layers": "a layer has it, as in nn.LSTM; a cell does not", "layers": "say num_layers=",
+    "batch_first": "a layer has it, as in nn.LSTM; a cell reads one step, (B, D)",
+    "nonlinearity": "say activation=",
+    "proj_size": "an LSTM has it; put an nn.Linear(hidden_size, proj_size) on the outputs",
     "forget_bias": "this cell has no forget gate with a bias of its own", "device": "there is one device; leave it out",
-    "num_embeddings": "it is n, the first argument", "embedding_dim": "it is D, the second argument",
     "max_norm": "scale the rows yourself: E.data /= ...", "sparse": "leave it out", "inplace": "leave it out",
-    "normalized_shape": "it is shape, the first argument", "size_average": "say reduction=", "reduce": "say reduction=",
+    "size_average": "say reduction=", "reduce": "say reduction=",
     "pos_weight": "give the losses weights: reduction='none', and a product", "lr": "it belongs to the optimiser",
-    "units": "D and H are the first two arguments", "return_sequences": "all outputs come back: hs, state = layer(xs)",
+    "units": "say input_size= and hidden_size=",
+    "return_sequences": "all outputs come back: hs, state = layer(xs)",
     "return_state": "the last state always comes back: hs, state = layer(xs)",
     "go_backwards": "say reverse=True in the call", "recurrent_dropout": "dropout= acts between layers",
-    "input_shape": "D, the length of the last axis, is the first argument", "use_bias": "say bias=",
-    "input_dim": "it is n, the first argument", "output_dim": "it is D, the second argument",
+    "input_shape": "say input_size=, the length of the last axis", "use_bias": "say bias=",
+    "input_dim": "say num_embeddings=", "output_dim": "say embedding_dim=",
     "reset_after": "say reset='after' or reset='before'",
 }  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from microgradrnn.engine import scope
-from microgradrnn.engine.rules.elementwise import square
+from microgradrnn.engine.rules.elementwise import sqrt, square
 from microgradrnn.engine.rules.reduction import mean
 from microgradrnn.nn.module import Module, Parameter, as_array, need_float, need_sizes
 
@@ -19,7 +19,7 @@ class LayerNorm(Module):
     μ and σ² are the mean and the variance of x over its last axis, or axes.
 
     Args:
-        shape: the length of the last axis, or the lengths of the last axes together.
+        normalized_shape: the length of the last axis, or the lengths of the last axes together.
         eps: ε, which keeps the gradient finite where all entries are equal.
         elementwise_affine: False leaves γ and β out.
         bias: False leaves β out.
@@ -32,27 +32,29 @@ class LayerNorm(Module):
     """
 
     def __init__(
-        self, shape: int | Sequence[int], eps: float = 1e-5, *, elementwise_affine: bool = True, bias: bool = True,
-        dtype: Any = np.float64,
+        self, normalized_shape: int | Sequence[int], eps: float = 1e-5, *, elementwise_affine: bool = True,
+        bias: bool = True, dtype: Any = np.float64,
     ) -> None:  # fmt: skip
-        self.shape = tuple(shape) if isinstance(shape, Sequence) else (shape,)
-        for n in self.shape:
-            need_sizes("LayerNorm", shape=n)
-        if not self.shape or not 0 <= eps < np.inf:
-            raise ValueError(f"LayerNorm: shape has an axis, and eps is not negative; got {shape!r} and {eps!r}")
+        shape = tuple(normalized_shape) if isinstance(normalized_shape, Sequence) else (normalized_shape,)
+        for n in shape:
+            need_sizes("LayerNorm", normalized_shape=n)
+        if not shape or not 0 <= eps < np.inf:
+            raise ValueError(f"LayerNorm: normalized_shape has an axis, and eps is not negative; got "
+                             f"{normalized_shape!r} and {eps!r}")
         need_float(dtype)
-        self.eps = float(eps)
-        self.gain = Parameter(np.ones(self.shape, dtype), symbol="γ") if elementwise_affine else None
-        self.bias = Parameter(np.zeros(self.shape, dtype), symbol="β") if elementwise_affine and bias else None
+        self.normalized_shape, self.eps = shape, float(eps)
+        self.gain = Parameter(np.ones(shape, dtype), symbol="γ") if elementwise_affine else None
+        self.bias = Parameter(np.zeros(shape, dtype), symbol="β") if elementwise_affine and bias else None
 
     def __call__(self, x: Any) -> Any:
         x = as_array(x, "LayerNorm")
-        axes = tuple(range(-len(self.shape), 0))
-        if x.shape[-len(self.shape) :] != self.shape:
-            raise ValueError(f"LayerNorm: expected x of shape (..., {', '.join(map(str, self.shape))}), got {x.shape}")
+        shape = self.normalized_shape
+        axes = tuple(range(-len(shape), 0))
+        if x.shape[-len(shape) :] != shape:
+            raise ValueError(f"LayerNorm: expected x of shape (..., {', '.join(map(str, shape))}), got {x.shape}")
         with scope("norm"):
             centred = x - mean(x, axes, keepdims=True)
-            y = centred / (mean(square(centred), axes, keepdims=True) + self.eps) ** 0.5
+            y = centred / sqrt(mean(square(centred), axes, keepdims=True) + self.eps)
             if self.gain is not None:
                 y = y * self.gain
             return y if self.bias is None else y + self.bias

@@ -16,31 +16,32 @@ from microgradrnn.engine.node import plain
 from microgradrnn.engine.rules.indexing import index_update
 from microgradrnn.engine.rules.reduction import mean, softmax
 from microgradrnn.engine.rules.reduction import sum as total
-from microgradrnn.engine.rules.shape import expand_dims, pad
+from microgradrnn.engine.rules.shape import expand_dims, pad, swapaxes
 from microgradrnn.nn.module import Module, Rng, as_rng, need_sizes
-from microgradrnn.nn.unroll import mask
+from microgradrnn.nn.unroll import running
 
 
-def last_step(hs: Any, lengths: Any = None) -> Any:
+def last_step(hs: Any, lengths: Any = None, *, batch_first: bool = False) -> Any:
     """The output at the last step of each sequence: (T, B, H) to (B, H).
 
     Args:
         hs: the outputs of all steps.
         lengths: how many steps each sequence has; all T by default.
+        batch_first: hs is (B, T, H), as from a layer with ``batch_first=True``.
 
     >>> import numpy as np
     >>> last_step(np.arange(6.0).reshape(3, 2, 1), lengths=[3, 1])
     array([[4.],
            [1.]])
     """
-    need_outputs("last_step", hs)
+    hs = time_first("last_step", hs, batch_first)
     if lengths is None:
         return hs[-1]
-    mask(lengths, hs.shape[0], hs.shape[1])
+    running(lengths, hs.shape[0], hs.shape[1], least=1)
     return hs[np.asarray(lengths) - 1, np.arange(hs.shape[1])]
 
 
-def mean_over_steps(hs: Any, lengths: Any = None) -> Any:
+def mean_over_steps(hs: Any, lengths: Any = None, *, batch_first: bool = False) -> Any:
     """The mean of the outputs over the steps of each sequence: (T, B, H) to (B, H).
 
     Every step gets the same share, 1/T, of the gradient directly: a way back that no distance fades.
@@ -48,25 +49,27 @@ def mean_over_steps(hs: Any, lengths: Any = None) -> Any:
     Args:
         hs: the outputs of all steps.
         lengths: how many steps each sequence has; all T by default.
+        batch_first: hs is (B, T, H), as from a layer with ``batch_first=True``.
 
     >>> import numpy as np
     >>> mean_over_steps(np.arange(6.0).reshape(3, 2, 1), lengths=[3, 1])
     array([[2.],
            [1.]])
     """
-    need_outputs("mean_over_steps", hs)
+    hs = time_first("mean_over_steps", hs, batch_first)
     if lengths is None:
         return mean(hs, 0)
-    padding = ~mask(lengths, hs.shape[0], hs.shape[1])
+    padding = ~running(lengths, hs.shape[0], hs.shape[1], least=1)
     share = 1 / np.asarray(lengths)[:, None]
     return total(index_update(hs, padding, 0.0), 0) * (share.astype(hs.dtype) if hs.dtype.kind == "f" else share)
 
 
-def need_outputs(who: str, hs: Any) -> None:
-    """Raise if these are not the outputs alone."""
+def time_first(who: str, hs: Any, batch_first: bool) -> Any:
+    """The outputs of all steps as (T, B, H)."""
     if isinstance(hs, tuple):
         raise TypeError(f"{who}: expected the outputs of all steps, got a tuple; a recurrent layer returns two things, "
                         "hs, state = layer(xs)")
+    return swapaxes(hs, 0, 1) if batch_first else hs
 
 
 def one_to_many(x: Any, T: int) -> Any:
@@ -176,7 +179,8 @@ class EncoderDecoder(Module):
     """Sequence to sequence: an encoder reads the source; its last state is all that the decoder starts from.
 
     Args:
-        encoder, decoder: layers ``(xs, state) -> (outputs, state)``; the decoder's state has the form of the encoder's.
+        encoder, decoder: layers ``(xs, state) -> (outputs, state)``, time first; the decoder's state has the form of
+            the encoder's.
         source, target: what turns integers into inputs, an `Embedding` each.
         head: decoder outputs to logits, a `Linear`.
         start: the integer that the decoder reads first.
@@ -193,6 +197,8 @@ class EncoderDecoder(Module):
     """
 
     def __init__(self, encoder: Any, decoder: Any, source: Any, target: Any, head: Any, *, start: int) -> None:
+        if getattr(encoder, "batch_first", False) or getattr(decoder, "batch_first", False):
+            raise ValueError("EncoderDecoder: time comes first here, (T, B); leave out batch_first=True")
         self.encoder, self.decoder = encoder, decoder
         self.source, self.target, self.head = source, target, head
         self.start = start

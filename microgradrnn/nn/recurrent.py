@@ -9,18 +9,15 @@ from typing import Any
 import numpy as np
 
 from microgradrnn.engine import scope
+from microgradrnn.engine.node import plain
 from microgradrnn.engine.rules.random import dropout as drop
-from microgradrnn.engine.rules.shape import concat
+from microgradrnn.engine.rules.shape import concat, swapaxes
 from microgradrnn.nn.cells import Cell, GRUCell, IRNNCell, LSTMCell, MGUCell, RNNCell
 from microgradrnn.nn.compiling import explain
-from microgradrnn.nn.module import Module, Rng, as_rng, need_sizes
+from microgradrnn.nn.module import Module, Rng, as_array, as_rng, need_sizes
 from microgradrnn.nn.unroll import CellLike, unroll
 
 DIRECTIONS = ("forwards", "backwards")
-PYTORCH = {"num_layers": "say layers=", "batch_first": "time always comes first, (T, B, D)",
-           "nonlinearity": "say activation=", "input_size": "it is D, the first argument",
-           "hidden_size": "it is H, the second argument",
-           "proj_size": "put an nn.Linear(H, proj_size) on the outputs"}
 
 
 class Recurrent(Module):
@@ -36,6 +33,8 @@ class Recurrent(Module):
             write a `Module` with ``__call__(x_t, state)`` to have them found, trained and saved.
         dropout: the share of each layer's outputs, but the last one's, that is set to 0 in a call with ``rng=``,
             and after ``train()`` in every call.
+        batch_first: inputs and outputs are (B, T, D) and (B, T, H), as many data sets are; by default time comes first,
+            (T, B, D). It is a matter of axes alone. States are (B, H) either way.
 
     Attributes:
         cell: the cell, if there is just one; otherwise
@@ -49,7 +48,9 @@ class Recurrent(Module):
     ((7, 2, 6), (2, 5), (2, 4), (2, 6))
     """
 
-    def __init__(self, *layers: CellLike | tuple[CellLike, CellLike], dropout: float = 0.0) -> None:
+    def __init__(
+        self, *layers: CellLike | tuple[CellLike, CellLike], dropout: float = 0.0, batch_first: bool = False
+    ) -> None:
         if not layers:
             raise ValueError("Recurrent: give at least one cell")
         for layer in layers:
@@ -59,12 +60,12 @@ class Recurrent(Module):
             for cell in layer if isinstance(layer, tuple) else (layer,):
                 if isinstance(cell, (Recurrent, type)) or not callable(cell):
                     what = f"the class {cell.__name__}" if isinstance(cell, type) else f"a {type(cell).__name__}"
-                    raise TypeError(f"Recurrent: a layer is made of cells, such as nn.LSTMCell(D, H), got {what}")
+                    raise TypeError(f"Recurrent: a layer is made of cells, such as nn.LSTMCell(3, 5), got {what}")
         if not 0 <= dropout < 1:
             raise ValueError(f"Recurrent: dropout must lie in [0, 1), got {dropout!r}")
         if dropout and len(layers) == 1:
             warnings.warn(f"dropout={dropout!r} acts between layers, and there is only one", stacklevel=2)
-        self.dropout = dropout
+        self.dropout, self.batch_first = dropout, batch_first
         if len(layers) == 1 and not isinstance(layers[0], tuple):
             self.cell: Any = layers[0]
         else:
@@ -79,23 +80,38 @@ class Recurrent(Module):
                 yield k, direction, cell
 
     def __call__(
-        self, xs: Any, state: Any = None, *, lengths: Any = None, reverse: bool = False,
-        checkpoint: bool | int = False, compiled: bool | str | None = None, rng: np.random.Generator | None = None,
+        self, xs: Any, state: Any = None, *, lengths: Any = None, mask: Any = None, reset: Any = None,
+        reverse: bool = False, checkpoint: bool | int = False, compiled: bool | str | None = None,
+        rng: np.random.Generator | None = None,
     ) -> tuple[Any, Any]:  # fmt: skip
         """Run the net over sequences.
 
         Args:
-            xs: the inputs, time first: (T, B, D).
+            xs: the inputs, time first: (T, B, D); with `batch_first` (B, T, D).
             state: the first state, zeros by default. One layer: its cell's, or the pair for both directions. Several:
                 a tuple, one a layer. The last state comes back in the same form.
-            lengths, reverse, checkpoint, compiled: as in `unroll`.
+            lengths, mask, reset, reverse, checkpoint, compiled: as in `unroll`; with `batch_first` mask and reset are
+                (B, T).
             rng: the generator that dropout draws from in this call. Without one nothing is dropped, which is how to
                 evaluate, unless ``train()`` was called: then it draws from the generator given there.
 
         Returns:
-            The outputs of the last layer (T, B, H) or (T, B, 2H), and the last states.
+            The outputs of the last layer (T, B, H) or (T, B, 2H), with `batch_first` (B, T, H) or (B, T, 2H), and the
+            last states.
         """
         options = {"lengths": lengths, "checkpoint": checkpoint, "compiled": compiled}
+        for name, flags in (("mask", mask), ("reset", reset)):
+            if flags is not None:
+                options[name] = np.swapaxes(plain(flags), 0, 1) if self.batch_first else flags
+        if self.batch_first:
+            hs, last = self._run(self._time_first(xs), state, reverse, rng, options)
+            return swapaxes(hs, 0, 1), last
+        return self._run(xs, state, reverse, rng, options)
+
+    def _run(
+        self, xs: Any, state: Any, reverse: bool, rng: np.random.Generator | None, options: dict[str, Any]
+    ) -> tuple[Any, Any]:
+        """The outputs of the last layer, time first, and the last states."""
         if "cell" in vars(self):
             return one_way(self.cell, xs, state, reverse=reverse, **options)
         states, rng = self._states(state), self.noise(rng)
@@ -116,6 +132,15 @@ class Recurrent(Module):
     def explain(self) -> str:
         """How the last loop of each cell ran: compiled or on the tape, and why."""
         return "\n".join(f"layer {k}, {direction}, {explain(cell)}" for k, direction, cell in self.cells())
+
+    def _time_first(self, xs: Any) -> Any:
+        """(B, T, D) to (T, B, D)."""
+        xs = as_array(xs, type(self).__name__)
+        D = getattr(next(self.cells())[2], "input_size", None)
+        if len(xs.shape) != 3 or D not in (None, xs.shape[-1]):
+            raise ValueError(f"{type(self).__name__}: with batch_first=True expected xs of shape "
+                             f"(B, T, {'D' if D is None else D}), got {xs.shape}")
+        return swapaxes(xs, 0, 1)
 
     def _states(self, state: Any) -> Any:
         """One first state a layer."""
@@ -167,36 +192,35 @@ class OneKind(Recurrent):
     cell_type: Callable[..., Cell]
 
     def __init__(
-        self, D: int, H: int, layers: int = 1, *, bidirectional: bool = False, dropout: float = 0.0, rng: Rng = None,
-        **options: Any,
+        self, input_size: int, hidden_size: int, num_layers: int = 1, *, bidirectional: bool = False,
+        dropout: float = 0.0, batch_first: bool = False, rng: Rng = None, **options: Any,
     ) -> None:  # fmt: skip
         """Make the cells.
 
         Args:
-            D, H: lengths of the input and of the state, in each direction.
-            layers: how many, on top of each other; the third argument, as in PyTorch.
+            input_size, hidden_size: D and H of the equations, the lengths of the input and of the state in each
+                direction.
+            num_layers: how many layers, on top of each other.
             bidirectional: one cell in each direction in every layer; the outputs are then (T, B, 2H).
-            dropout: between layers, see `Recurrent`.
+            dropout, batch_first: see `Recurrent`.
             rng: a seed or a `numpy.random.Generator`.
             options: of the cell.
         """
-        for theirs in options.keys() & PYTORCH.keys():
-            raise TypeError(f"{type(self).__name__}: PyTorch's {theirs}= is not an option here: {PYTORCH[theirs]}")
-        need_sizes(type(self).__name__, layers=layers)
-        rng = as_rng(rng)
-
-        def cell(D: int) -> Cell:
-            return type(self).cell_type(D, H, rng=rng, **options)
-
-        built: list[Any] = []
-        for _ in range(layers):
-            built.append((cell(D), cell(D)) if bidirectional else cell(D))
-            D = 2 * H if bidirectional else H
-        super().__init__(*built, dropout=dropout)
+        need_sizes(type(self).__name__, num_layers=num_layers)
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.bidirectional = bidirectional
+        D, rng, built = input_size, as_rng(rng), []
+        for _ in range(num_layers):
+            cells = [type(self).cell_type(D, hidden_size, rng=rng, **options) for _ in range(1 + bidirectional)]
+            built.append((cells[0], cells[1]) if bidirectional else cells[0])
+            D = sum(cell.state_sizes[0] for cell in cells)
+        super().__init__(*built, dropout=dropout, batch_first=batch_first)
+        self.bias: bool = cells[0].bias
 
 
 class RNN(OneKind):
-    """A net of `RNNCell`; takes its options besides ``layers=``, ``bidirectional=`` and ``dropout=``.
+    """A net of `RNNCell`; takes its options besides ``num_layers=``, ``bidirectional=``, ``dropout=`` and
+    ``batch_first=``.
 
     >>> import numpy as np
     >>> from microgradrnn import nn
@@ -221,23 +245,27 @@ class IRNN(OneKind):
 
 
 class LSTM(OneKind):
-    """A net of `LSTMCell`; takes its options besides ``layers=``, ``bidirectional=`` and ``dropout=``.
+    """A net of `LSTMCell`; takes its options besides ``num_layers=``, ``bidirectional=``, ``dropout=`` and
+    ``batch_first=``.
 
     >>> import numpy as np
     >>> from microgradrnn import nn
     >>> hs, (h, c) = nn.LSTM(3, 5, rng=0)(np.ones((7, 2, 3)))
     >>> hs.shape, c.shape
     ((7, 2, 5), (2, 5))
-    >>> hs, ((ahead, back), _) = nn.LSTM(3, 5, layers=2, bidirectional=True)(np.ones((7, 2, 3)))
+    >>> hs, ((ahead, back), _) = nn.LSTM(3, 5, num_layers=2, bidirectional=True)(np.ones((7, 2, 3)))
     >>> hs.shape, [part.shape for part in ahead]
     ((7, 2, 10), [(2, 5), (2, 5)])
+    >>> nn.LSTM(3, 5, batch_first=True)(np.ones((2, 7, 3)))[0].shape
+    (2, 7, 5)
     """
 
     cell_type = LSTMCell
 
 
 class GRU(OneKind):
-    """A net of `GRUCell`; takes its options besides ``layers=``, ``bidirectional=`` and ``dropout=``.
+    """A net of `GRUCell`; takes its options besides ``num_layers=``, ``bidirectional=``, ``dropout=`` and
+    ``batch_first=``.
 
     >>> import numpy as np
     >>> from microgradrnn import nn
@@ -250,7 +278,8 @@ class GRU(OneKind):
 
 
 class MGU(OneKind):
-    """A net of `MGUCell`; takes its options besides ``layers=``, ``bidirectional=`` and ``dropout=``.
+    """A net of `MGUCell`; takes its options besides ``num_layers=``, ``bidirectional=``, ``dropout=`` and
+    ``batch_first=``.
 
     >>> import numpy as np
     >>> from microgradrnn import nn

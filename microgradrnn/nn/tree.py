@@ -64,7 +64,7 @@ class TreeCell(Module):
     simple RNN.
 
     Args:
-        H: length of every vector, leaves and parents.
+        hidden_size: H of the equations, the length of every vector, leaves and parents.
         activation: ``"tanh"``, ``"relu"``, or any function of a Tensor.
         rng: a seed or a `numpy.random.Generator`.
         dtype: of the parameters.
@@ -76,9 +76,11 @@ class TreeCell(Module):
     (4,)
     """
 
-    def __init__(self, H: int, *, activation: Activation = "tanh", rng: Rng = None, dtype: Any = np.float64) -> None:
-        need_sizes("TreeCell", H=H)
-        rng = as_rng(rng)
+    def __init__(
+        self, hidden_size: int, *, activation: Activation = "tanh", rng: Rng = None, dtype: Any = np.float64
+    ) -> None:
+        need_sizes("TreeCell", hidden_size=hidden_size)
+        self.hidden_size, H, rng = hidden_size, hidden_size, as_rng(rng)
         self.activation = as_function(activation, "TreeCell")
         self.U_l = Parameter(uniform(rng, (H, H), H, dtype), symbol="U_l")
         self.U_r = Parameter(uniform(rng, (H, H), H, dtype), symbol="U_r")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import isqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from microgradrnn.engine import Value, collector_paused, scope
+from microgradrnn.engine import Node, Value, collector_paused, mark, scope
 from microgradrnn.engine.checkpoint import checkpoint as forget
 from microgradrnn.engine.node import plain
 from microgradrnn.engine.rules.indexing import index_update
@@ -16,14 +16,14 @@ from microgradrnn.engine.rules.shape import concat, stack
 from microgradrnn.nn.cells import Cell
 from microgradrnn.nn.cells.base import input_hint
 from microgradrnn.nn.compiling import mode_of, replayed, type_name
-from microgradrnn.nn.module import as_array
+from microgradrnn.nn.module import as_array, constant
 
 CellLike = Callable[[Any, Any], Any]
 
 
 def unroll(
-    cell: CellLike, xs: Any, state: Any = None, *, lengths: Any = None, reverse: bool = False,
-    checkpoint: bool | int = False, compiled: bool | str | None = None,
+    cell: CellLike, xs: Any, state: Any = None, *, lengths: Any = None, mask: Any = None, reset: Any = None,
+    reverse: bool = False, states: bool = False, checkpoint: bool | int = False, compiled: bool | str | None = None,
 ) -> tuple[Any, Any]:  # fmt: skip
     """Run a cell over a sequence.
 
@@ -34,10 +34,16 @@ def unroll(
         xs: the inputs, time first: (T, B, D), or a list of the T steps.
         state: the first state; a cell that has an ``initial_state(B)`` starts from that by default, a plain function
             must be given one.
-        lengths: how many steps each sequence of the batch has, B numbers in 1..T; what comes after is padding. Every
+        lengths: how many steps each sequence of the batch has, B numbers in 0..T; what comes after is padding. Every
             sequence gets the outputs, the last state and the gradients it would get alone; outputs at padded steps
             are 0. Every part of the state must then have the batch as its first axis.
+        mask: which steps each sequence takes, bools (T, B): for padding on the left, and for holes. At the other steps
+            its input counts for nothing, its state passes unchanged, and its output is 0.
+        reset: where a sequence starts anew, bools (T, B): before that step its row of the state becomes that of the
+            cell's ``initial_state``, and no gradient goes further back. For streams in which one text follows another.
         reverse: run from the last step to the first. Each sequence then starts at its own last step.
+        states: True returns all parts of the state at every step, in the form of the state (the LSTM's as a pair of
+            (T, B, H) arrays), in the place of the outputs.
         checkpoint: True forgets the graph of every stretch of √T steps and makes it again in the backward pass:
             memory for 2√T steps instead of T, for one more forward pass. A number sets the length of a stretch.
         compiled: True traces one step of the cell and runs it, and its derivative, as straight-line code: several
@@ -46,7 +52,8 @@ def unroll(
             ``"numpy"`` and ``"numba"`` choose the back end. By default it is as `compiling` says, and elsewhere False.
 
     Returns:
-        The outputs of all steps in the order of xs, (T, B, H), a list if they are Values; and the last state.
+        The outputs (or states) of all steps in the order of xs, (T, B, H), a list if they are Values; and the last
+        state.
 
     Raises:
         ValueError: if there are no steps, shapes or lengths do not fit, a plain function has no first state, or a state
@@ -61,11 +68,12 @@ def unroll(
     (True, 0.0)
     """
     if isinstance(cell, type):
-        raise TypeError(f"unroll: got the class {cell.__name__}, not a cell; make one, as in nn.RNNCell(D, H)")
+        raise TypeError(f"unroll: got the class {cell.__name__}, not a cell; make one, as in nn.RNNCell(3, 5)")
     if isinstance(cell, Cell):
         xs = as_array(xs, "unroll")
         if len(xs.shape) != 3:
-            raise ValueError(f"unroll: expected xs of shape (T, B, {cell.D}), got {xs.shape}{input_hint(xs, cell.D)}")
+            D = cell.input_size
+            raise ValueError(f"unroll: expected xs of shape (T, B, {D}), got {xs.shape}{input_hint(xs, D)}")
     T = len(xs)
     if T == 0:
         raise ValueError("unroll: the sequence is empty (time is the first axis)")
@@ -74,65 +82,98 @@ def unroll(
         raise ValueError(f"unroll: a state is one array or node, or a tuple of them, not a {type(state).__name__}")
     if not isinstance(checkpoint, (bool, int, np.integer)) or (checkpoint is not False and checkpoint < 1):
         raise ValueError(f"unroll: checkpoint is True, False or the length of a stretch, got {checkpoint!r}")
+    for name, given in (("lengths", lengths), ("mask", mask), ("reset", reset)):
+        if given is not None and len(getattr(xs, "shape", ())) < 2:
+            raise ValueError(f"unroll: {name}= needs xs as one array with a batch, (T, B, D)")
+    if lengths is not None and mask is not None:
+        raise ValueError("unroll: lengths= and mask= both say which steps a sequence takes; give one of the two")
     alive = None
     if lengths is not None:
-        if len(getattr(xs, "shape", ())) < 2:
-            raise ValueError("unroll: lengths= needs xs as one array with a batch, (T, B, D)")
-        alive = mask(lengths, T, xs.shape[1])
+        alive = running(lengths, T, xs.shape[1])
         lengths = np.array(plain(lengths))  # the caller may write to his before the backward pass
-        if plain(xs)[~alive].any():  # whatever the padding holds, NaN too, it counts as 0
-            xs = index_update(xs, ~alive, 0.0)
+    elif mask is not None:
+        mask = alive = flags("mask", mask, T, xs.shape[1])
+    if alive is not None and plain(xs)[~alive].any():  # whatever the padding holds, NaN too, it counts as 0
+        xs = index_update(xs, ~alive, 0.0)
+    anew = None
+    if reset is not None:
+        reset, anew = flags("reset", reset, T, xs.shape[1]), first_state(cell, xs, None)
 
     def on_the_tape(xs: Any, state: Any) -> tuple[Any, Any]:
         times = range(T)[::-1] if reverse else range(T)
-        ends: Ends = {} if lengths is None else last_steps(lengths)
-        hs, last = recorded(cell, xs, state, times, ends, reverse, checkpoint)
-        return (hs, last) if alive is None else (index_update(hs, ~alive, 0.0), last)
+        rows = Rows({} if lengths is None else last_steps(lengths), mask, reset)
+        hs, last = recorded(cell, xs, (state, anew), times, rows, states, checkpoint)
+        return (hs, last) if alive is None else (blanked(hs, ~alive), last)
 
     mode = mode_of(compiled)
     if mode is not False:
-        found = replayed(cell, xs, state, lengths, reverse, mode, checkpoint, on_the_tape)
+        by_step = mask is not None or reset is not None
+        found = replayed(cell, xs, state, lengths, reverse, states, mode, checkpoint, by_step, on_the_tape)
         if found is not None:
             return found
     return on_the_tape(xs, state)
 
 
+# For each time at which sequences have their last step, which ones do; -1 for those that have none.
+Ends = dict[int, np.ndarray]
+
+
+class Rows(NamedTuple):
+    """What single sequences of the batch do.
+
+    Attributes:
+        ends: where they have their last step.
+        mask, reset: which steps they take and where they start anew, (T, B), or None.
+    """
+
+    ends: Ends
+    mask: np.ndarray | None
+    reset: np.ndarray | None
+
+
 def recorded(
-    cell: CellLike, xs: Any, state: Any, times: range, ends: Ends, reverse: bool, checkpoint: bool | int
+    cell: CellLike, xs: Any, starts: tuple[Any, Any], times: range, rows: Rows, states: bool, checkpoint: bool | int
 ) -> tuple[Any, Any]:
-    """The outputs of all steps and the last state, from a loop on the tape."""
-    start, T = state, len(times)
+    """The outputs (or states) of all steps and the last state, from a loop on the tape.
+
+    `starts` are the state to start from, and that to start anew from.
+    """
+    (state, _), T, ends, reverse = starts, len(times), rows.ends, times.step < 0
     over: list[Any] = []
+    if -1 in ends and not reverse:
+        over = [picked([state], *np.nonzero([ends[-1]]))]
     if not checkpoint:
-        outputs, state, over = steps(cell, xs, state, start, times, ends)
+        outputs, state, ended = steps(cell, xs, state, starts, times, rows, states)
         hs = join(outputs)
+        over += ended
     else:
         length = max(isqrt(T), 1) if checkpoint is True else checkpoint
         parts = []
         for k in range(0, T, length):
             stretch = times[k : k + length]
             first, last = min(stretch), max(stretch)
-            part, state, rows = forget(run, cell, xs[first : last + 1], state, start, stretch, ends, first)
+            part, state, ended = forget(run, cell, xs[first : last + 1], state, starts, stretch, rows, states, first)
             parts.append(part)
-            over += rows
-        hs = concat(parts[::-1] if reverse else parts)
-    return hs, together(over, ends) if ends and not reverse else state
-
-
-Ends = dict[int, np.ndarray]  # for each time at which sequences have their last step, which ones do
+            over += ended
+        hs = joined(parts[::-1] if reverse else parts, concat)
+    if ends and not reverse:
+        return hs, together(over, ends)
+    return hs, replaced(state, ends[-1], starts[0]) if -1 in ends else state
 
 
 def steps(
-    cell: CellLike, xs: Any, state: Any, start: Any, times: range, ends: Ends, first: int = 0
+    cell: CellLike, xs: Any, state: Any, starts: tuple[Any, Any], times: range, rows: Rows, states: bool, first: int = 0
 ) -> tuple[list[Any], Any, list[Any]]:
     """The loop itself; ``xs[0]`` is the input of step `first`.
 
-    Sequences that are over run on, over padding, and nobody looks. Forwards, the last state of each is put by where it
-    ends; backwards, each starts there, from its own part of `start`.
+    A finished sequence keeps running over padding; its outputs are ignored. Forwards, the last state of each is put by
+    where it ends; backwards, each starts there, from its own part of the state to start from.
 
     Returns:
-        The outputs of all steps, the state after the last one, and the rows that were put by, as one state or none.
+        The outputs (or states) of all steps, the state after the last one, and the rows that were put by, as one state
+        or none.
     """
+    (start, anew), (ends, mask, reset) = starts, rows
     step = cell
     if isinstance(cell, Cell):
         xs, step = cell.prepare(xs)
@@ -142,16 +183,21 @@ def steps(
     last_time = sum(t * who for t, who in ends.items())  # of each sequence; 0 without `ends`
     with collector_paused():
         for t in times:
-            with scope(step=t, running=t <= last_time if ends else None):
+            who_runs = t <= last_time if ends else None if mask is None else mask[t]
+            with scope(step=t, running=who_runs):
                 if backwards and t in ends and state is not start:
                     who = ends[t]  # most often one row, and NumPy is quickest with its number
                     state = replaced(state, who if who.sum() > 1 else int(who.argmax()), start)
+                if reset is not None and reset[t].any():
+                    state = replaced(state, reset[t], anew)
                 last, state = state, step(xs[t - first], state)
                 if t == first_time:
-                    check_first(cell, last, state, bool(ends))
+                    check_first(cell, last, state, bool(ends) or mask is not None)
+                if mask is not None:  # at steps that all take, too: so all steps are alike
+                    state = passed(mask[t], state, last)
                 if not backwards and t in ends:
                     over.append(state)
-            outputs.append(state[0] if isinstance(state, tuple) else state)
+            outputs.append(state[0] if isinstance(state, tuple) and not states else state)
     if over:
         over = [picked(over, *np.nonzero([ends[t] for t in times if t in ends]))]
     return (outputs[::-1] if backwards else outputs), state, over
@@ -162,12 +208,39 @@ def run(cell: CellLike, xs: Any, *rest: Any) -> tuple[Any, Any, tuple[Any, ...]]
     outputs, state, over = steps(cell, xs, *rest)
     if isinstance(outputs[0], Value):
         raise ValueError("unroll: checkpoint= works with arrays, not with Values; leave it out")
-    return stack(outputs), state, tuple(over)
+    return joined(outputs, stack), state, tuple(over)
 
 
 def join(outputs: list[Any]) -> Any:
-    """The outputs of all steps as one array; Values stay a list."""
-    return outputs if isinstance(outputs[0], Value) else stack(outputs)
+    """The outputs (or states) of all steps as one array for each part; Values stay a list."""
+    return joined(outputs, lambda parts: parts if isinstance(parts[0], Value) else stack(parts))
+
+
+def joined(states: list[Any], join: Callable[[list[Any]], Any]) -> Any:
+    """States of several steps as one, part by part."""
+    if isinstance(states[0], tuple):
+        return like(states[0], [joined(list(parts), join) for parts in zip(*states, strict=True)])
+    return join(states)
+
+
+def passed(mask: np.ndarray, new: Any, old: Any) -> Any:
+    """``m ⊙ new + (1 - m) ⊙ old``: the rows that take the step, and the others as they were."""
+    if isinstance(new, tuple):
+        return like(new, [passed(mask, part, before) for part, before in zip(new, old, strict=True)])
+    m = mask.reshape(-1, *[1] * (new.ndim - 1)).astype(new.dtype)
+    if not isinstance(new, Node):
+        return m * new + (1 - m) * old
+    symbol, role = new.symbol, new.role
+    if symbol is not None:
+        mark(new, f"{symbol}'", role=None)
+    return mark(constant(m, "m") * new + constant(1 - m, "(1 - m)") * old, symbol, role=role)
+
+
+def blanked(hs: Any, who: np.ndarray) -> Any:
+    """The outputs (or states) of all steps, 0 where they are padding."""
+    if isinstance(hs, tuple):
+        return like(hs, [blanked(part, who) for part in hs])
+    return index_update(hs, who, 0.0)
 
 
 def first_state(cell: CellLike, xs: Any, state: Any) -> Any:
@@ -211,21 +284,31 @@ def form(state: Any) -> str:
 
 
 # ------------------------------------------------------------------------------------------ sequences of any length
-def mask(lengths: Any, T: int, B: int) -> np.ndarray:
+def running(lengths: Any, T: int, B: int, least: int = 0) -> np.ndarray:
     """Which steps of which sequence are there, as bools (T, B): the rest is padding.
 
-    >>> mask([3, 1], 3, 2).astype(int)
+    >>> running([3, 1], 3, 2).astype(int)
     array([[1, 1],
            [1, 0],
            [1, 0]])
     """
     n = np.asarray(plain(lengths))
     if n.shape != (B,) or n.dtype.kind not in "iu":
-        hint = f"; xs is ({T}, {B}, ...): time comes first, then the batch" if n.shape == (T,) else ""
+        hint = f"; there are {T} steps and {B} sequences (time comes first, unless a layer has batch_first=True)"
+        hint *= n.shape == (T,)
         raise ValueError(f"lengths: expected {B} integers, one a sequence, got {n.dtype} of shape {n.shape}{hint}")
-    if n.min() < 1 or n.max() > T:
-        raise ValueError(f"lengths: must lie in 1..{T}, the number of steps, got {n.min()}..{n.max()}")
+    if n.min() < least or n.max() > T:
+        raise ValueError(f"lengths: must lie in {least}..{T}, the number of steps, got {n.min()}..{n.max()}")
     return np.arange(T)[:, None] < n
+
+
+def flags(name: str, given: Any, T: int, B: int) -> np.ndarray:
+    """A mask or resets, as bools (T, B)."""
+    a = np.array(plain(given))
+    if a.shape != (T, B) or not (a.dtype == bool or (a.dtype.kind in "iuf" and np.isin(a, (0, 1)).all())):
+        raise ValueError(f"unroll: {name}= is an array of bools, one for each step of each sequence, ({T}, {B}); got "
+                         f"{a.dtype} of shape {a.shape}")
+    return a.astype(bool)
 
 
 def last_steps(lengths: Any) -> Ends:

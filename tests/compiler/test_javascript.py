@@ -70,6 +70,10 @@ CELLS: dict[str, Any] = {
     "GRU, reset after": nn.GRUCell(D, H, reset="after", rng=13),
     "GRU, reset after, no bias": nn.GRUCell(D, H, reset="after", bias=False, rng=14),
     "MGU": nn.MGUCell(D, H, rng=15),
+    "GRU, z replaces": nn.GRUCell(D, H, z="replaces", rng=16),
+    "LSTM, peepholes": nn.PeepholeLSTMCell(D, H, rng=17),
+    "LSTM, layer norm": nn.LayerNormLSTMCell(D, H, rng=18),
+    "LSTM, projected": nn.LSTMCell(D, H, proj_size=2, rng=19),
 }
 
 
@@ -81,9 +85,9 @@ def cell_case(name: str, cell: Any, batch: int = B) -> Case:
         return step(z, state if len(cell.state) > 1 else state[0])
 
     rng = np.random.default_rng(len(name))
-    state = [rng.normal(size=(batch, cell.state_size)) for _ in cell.state]
+    state = [rng.normal(size=(batch, n)) for n in cell.state_sizes]
     names = [f"{part}_prev" for part in cell.state]
-    return Case(name, step, (rng.normal(size=(batch, cell.D)), *state), ("x", *names))
+    return Case(name, step, (rng.normal(size=(batch, cell.input_size)), *state), ("x", *names))
 
 
 # ------------------------------------------------------------------------------------------- all other operations

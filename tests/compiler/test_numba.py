@@ -40,6 +40,9 @@ CELLS: dict[str, Callable[[], Any]] = {
     "gru": lambda: nn.GRUCell(D, H, rng=0),
     "gru, reset after": lambda: nn.GRUCell(D, H, reset="after", rng=0),
     "mgu": lambda: nn.MGUCell(D, H, rng=0),
+    "gru, z replaces": lambda: nn.GRUCell(D, H, z="replaces", rng=0),
+    "lstm, peepholes": lambda: nn.PeepholeLSTMCell(D, H, rng=0),
+    "lstm, projected": lambda: nn.LSTMCell(D, H, proj_size=2, rng=0),
 }
 
 
@@ -90,9 +93,8 @@ def results(step: Loop, T: int, starts: dict[int, np.ndarray] | None = None, at:
 
 def first_step(cell: Any, dtype: Any = float) -> tuple[Cell, Any, Any]:
     """A cell as a step, an input, and a state."""
-    n, size = len(cell.state), cell.state_size
-    parts = [np.zeros((B, size), dtype) for _ in range(n)]
-    return cell, np.zeros((B, cell.D), dtype), tuple(parts) if n > 1 else parts[0]
+    parts = [np.zeros((B, n), dtype) for n in cell.state_sizes]
+    return cell, np.zeros((B, cell.input_size), dtype), tuple(parts) if len(parts) > 1 else parts[0]
 
 
 def assert_equal(ours: dict[str, Any], theirs: dict[str, Any], rel: float = 1e-12) -> None:

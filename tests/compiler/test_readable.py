@@ -46,6 +46,9 @@ CELLS: dict[str, Callable[[int, int, int], Any]] = {
     "gru, before, no bias": lambda D, H, K: nn.GRUCell(D, H, bias=False, rng=0),
     "gru, after": lambda D, H, K: nn.GRUCell(D, H, reset="after", rng=0),
     "gru, after, no bias": lambda D, H, K: nn.GRUCell(D, H, reset="after", bias=False, rng=0),
+    "gru, z replaces": lambda D, H, K: nn.GRUCell(D, H, z="replaces", rng=0),
+    "lstm, peepholes": lambda D, H, K: nn.PeepholeLSTMCell(D, H, rng=0),
+    "lstm, projected": lambda D, H, K: nn.LSTMCell(D, H, proj_size=2, rng=0),
     "mgu": lambda D, H, K: nn.MGUCell(D, H, rng=0),
     "mgu, no bias": lambda D, H, K: nn.MGUCell(D, H, bias=False, rng=0),
 }
@@ -71,7 +74,7 @@ def one_step(cell: Any, batch: int = B) -> tuple[Callable[..., Any], list[np.nda
         return next_state(z, state if len(state) > 1 else state[0])
 
     random = np.random.default_rng(1)
-    arrays = [random.standard_normal((batch, n)) for n in (cell.D, *[cell.state_size] * len(cell.state))]
+    arrays = [random.standard_normal((batch, n)) for n in (cell.input_size, *cell.state_sizes)]
     return step, arrays, ["x", *cell.state]
 
 
@@ -276,7 +279,7 @@ class Chooses(nn.Cell):
     def step(self, z: Any, h: Any) -> Any:
         z = mg.affine(h, self.W, z)
         a, b = mg.split(z, 2, axis=-1)
-        weights = mg.softmax(a @ b.T / np.sqrt(self.H))
+        weights = mg.softmax(a @ b.T / np.sqrt(self.hidden_size))
         read = weights @ b
         centred = read - read.mean(axis=-1, keepdims=True)
         normal = centred / mg.sqrt((centred * centred).mean(axis=-1, keepdims=True) + 1e-5)

@@ -414,7 +414,12 @@ BUILT_IN: dict[str, Callable[[], Any]] = {
     "lstm, coupled gates": lambda: nn.CoupledLSTMCell(D, H, rng=0),
     "gru, before": lambda: nn.GRUCell(D, H, rng=0),
     "gru, after": lambda: nn.GRUCell(D, H, reset="after", rng=0),
+    "gru, z replaces": lambda: nn.GRUCell(D, H, z="replaces", rng=0),
     "mgu": lambda: nn.MGUCell(D, H, rng=0),
+    "lstm, peepholes": lambda: nn.PeepholeLSTMCell(D, H, rng=0),
+    "lstm, layer norm": lambda: nn.LayerNormLSTMCell(D, H, rng=0),
+    "lstm, projected": lambda: nn.LSTMCell(D, H, proj_size=2, rng=0),
+    "zoneout": lambda: nn.Zoneout(nn.LSTMCell(D, H, rng=0), (0.1, 0.5)),
 }
 
 

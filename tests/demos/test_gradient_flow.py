@@ -41,7 +41,8 @@ def numbers(out: Path) -> Any:
 def test_everything_is_written(done: Path) -> None:
     names = {path.name for path in done.iterdir()}
     assert {"side_by_side.svg", "gates_against_tanh.svg", "norm_against_lag.svg", "flow.json", "index.html",
-            "rnn_graph.svg", *(f"{kind}.svg" for kind in CELLS), *(f"{kind}_text.svg" for kind in CELLS)} == names
+            "explorer.html", "rnn_graph.svg", *(f"{kind}.svg" for kind in CELLS),
+            *(f"{kind}_text.svg" for kind in CELLS)} == names
     assert not any(" " in name or "," in name for name in names)
     for path in done.glob("*.svg"):
         ET.fromstring(path.read_text(encoding="utf-8"))
@@ -55,6 +56,17 @@ def test_the_page_shows_every_picture_and_sentence_offline(done: Path) -> None:
     assert len(ids) == len(set(ids)), "pictures on one page must not share ids"
     for cell in numbers(done)["cells"].values():
         assert html.escape(cell["sentence"]) in page
+
+
+def test_the_explorer_comes_first_and_shows_every_net_with_its_passage(done: Path) -> None:
+    page = (done / "index.html").read_text(encoding="utf-8")
+    assert page.index('<iframe src="explorer.html"') < page.index("<figure>")
+    text = (done / "explorer.html").read_text(encoding="utf-8")
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
+    assert [lane["name"] for lane in data["lanes"]] == [cell["name"] for cell in numbers(done)["cells"].values()]
+    for lane in data["lanes"]:
+        assert "".join(lane["labels"]) == numbers(done)["passage"]
+        assert (lane["sweep"] is not None) == (len(lane["ways"]["names"]) > 1)
 
 
 def test_flow_json_holds_what_was_drawn(done: Path) -> None:

@@ -50,12 +50,13 @@ def test_an_error_inside_that_speaks_of_another_call_passes() -> None:
 
 
 OPTIONS: list[Any] = [
-    (lambda: nn.LSTMCell(3, 5, input_bias=True), "LSTMCell: input_bias= .* there are D=, H=, forget_bias=, act"),
+    (lambda: nn.LSTMCell(3, 5, input_bias=True),
+     "LSTMCell: input_bias= .* there are input_size=, hidden_size=, forget_bias=, act"),
     (lambda: nn.CarouselLSTMCell(3, 5, forget_bias=1.0), r"CarouselLSTMCell: forget_bias= .* no forget gate"),
-    (lambda: nn.CarouselLSTMCell(3, 5, x=1), r"x= .* there are D=, H=, activation=, bias=, rng=, dtype=$"),
-    (lambda: nn.LSTMCell(input_size=3, hidden_size=5), "LSTMCell: input_size= .* it is D, the first argument"),
-    (lambda: nn.Embedding(num_embeddings=3, embedding_dim=5), "Embedding: num_embeddings= .* it is n, the first"),
-    (lambda: nn.LSTM(3, 5, units=4), "LSTMCell: units= .* D and H are the first two arguments"),
+    (lambda: nn.CarouselLSTMCell(3, 5, x=1),
+     r"x= .* there are input_size=, hidden_size=, activation=, bias=, rng=, dtype=$"),
+    (lambda: nn.Embedding(input_dim=3, output_dim=5), "Embedding: input_dim= .* say num_embeddings="),
+    (lambda: nn.LSTMCell(units=3), "LSTMCell: units= .* say input_size= and hidden_size="),
     (lambda: optim.Adam([Tensor(X)], maximize=True), "Adam: maximize= .* minimise minus the loss"),
     (lambda: optim.Adam(params=[Tensor(X)]), "Adam: params= .* it is parameters"),
     (lambda: optim.SGD([Tensor(X)], lr=0.1, rate=1), "SGD: rate= .* there are parameters=, lr=, momentum=, dampening="),

@@ -138,7 +138,7 @@ def test_seeds_of_several_roots_may_be_an_array() -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_gradients_of_a_net_are_those_of_the_general_pass(dtype: Any) -> None:
     def gradients(**options: Any) -> list[Any]:
-        net = nn.LSTM(3, 4, layers=2, rng=0, dtype=dtype)
+        net = nn.LSTM(3, 4, num_layers=2, rng=0, dtype=dtype)
         xs = Tensor(np.random.default_rng(0).normal(size=(6, 2, 3)).astype(dtype))
         hs, _ = net(xs)
         mg.backward((hs * hs).sum() / 3 + mg.logsumexp(hs) + hs.max(), **options)

@@ -82,9 +82,9 @@ def assert_gradients(cell: Any, step: Callable[..., Any], T: int, rel: float = 1
     """Every gradient of a tagging net (an output and a loss at each step) against complex steps by hand."""
     rng = np.random.default_rng(T)
     parts = len(cell.state)
-    H = cell.state_size
-    xs = rng.standard_normal((T, B, cell.D))
-    initial = [0.5 * rng.standard_normal((B, H)) for _ in range(parts)]
+    H = cell.state_sizes[0]
+    xs = rng.standard_normal((T, B, cell.input_size))
+    initial = [0.5 * rng.standard_normal((B, n)) for n in cell.state_sizes]
     y = rng.integers(0, K, (T, B))
     head = nn.Linear(H, K, rng=7)
 

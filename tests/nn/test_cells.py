@@ -193,9 +193,9 @@ def test_a_state_of_another_batch_size_is_refused(cell_type: Any, options: Any, 
 
 @pytest.mark.parametrize("bad", [0, -1, 2.0, True, "5", None])
 def test_sizes_must_be_positive_integers(bad: Any) -> None:
-    with pytest.raises(ValueError, match="H must be a positive integer"):
+    with pytest.raises(ValueError, match="hidden_size must be a positive integer"):
         nn.LSTMCell(D, bad)
-    with pytest.raises(ValueError, match="D must be a positive integer"):
+    with pytest.raises(ValueError, match="input_size must be a positive integer"):
         nn.GRU(bad, H)
 
 

@@ -59,7 +59,7 @@ def test_s17_s26_s29_s30_outputs_states_and_all_gradients_equal_pytorch(
 ) -> None:
     torch = pytest.importorskip("torch")
     make, options = KINDS[kind]
-    net = make(D, H, layers=layers, bidirectional=both, rng=0, **options)
+    net = make(D, H, num_layers=layers, bidirectional=both, rng=0, **options)
     peer = twin(kind, net, layers, both)
     directions = 1 + both
     lengths = [T, max(T - 7, 1), (T + 1) // 2, (T + 1) // 2] if ragged else None
@@ -118,7 +118,12 @@ CELLS: dict[str, Any] = {
     "lstm, coupled gates": lambda D: nn.CoupledLSTMCell(D, H, rng=0),
     "gru, before": lambda D: nn.GRUCell(D, H, rng=0),
     "gru, after": lambda D: nn.GRUCell(D, H, reset="after", rng=0),
+    "gru, z replaces": lambda D: nn.GRUCell(D, H, z="replaces", rng=0),
     "mgu": lambda D: nn.MGUCell(D, H, rng=0),
+    "lstm, peepholes": lambda D: nn.PeepholeLSTMCell(D, H, rng=0),
+    "lstm, layer norm": lambda D: nn.LayerNormLSTMCell(D, H, rng=0),
+    "lstm, projected": lambda D: nn.LSTMCell(D, 7, proj_size=H, rng=0),
+    "zoneout": lambda D: nn.Zoneout(nn.LSTMCell(D, H, rng=0), (0.1, 0.5)),
 }
 every_cell = pytest.mark.parametrize("kind", CELLS)
 
@@ -195,7 +200,7 @@ def test_ragged_batches_start_each_from_its_own_first_state_backwards_too() -> N
 
 
 def test_lengths_that_are_all_full_change_nothing() -> None:
-    net, xs = nn.LSTM(D, H, layers=2, bidirectional=True, rng=0), normal(T, B, D)
+    net, xs = nn.LSTM(D, H, num_layers=2, bidirectional=True, rng=0), normal(T, B, D)
     for a, b in zip(parts(net(xs)), parts(net(xs, lengths=[T] * B)), strict=True):
         np.testing.assert_array_equal(a.data, b.data)
 
@@ -233,7 +238,7 @@ def test_a_bidirectional_net_run_in_reverse_has_its_directions_exchanged() -> No
 
 
 def test_names_of_parameters_and_places_say_layer_and_direction() -> None:
-    net = nn.LSTM(D, H, layers=2, bidirectional=True, rng=0)
+    net = nn.LSTM(D, H, num_layers=2, bidirectional=True, rng=0)
     names = [name for name, _ in net.named_parameters()]
     assert names[:4] == ["layers.0.forwards.U", "layers.0.forwards.W", "layers.0.forwards.b", "layers.0.backwards.U"]
     assert names[-1] == "layers.1.backwards.b"
@@ -255,8 +260,8 @@ def test_cells_may_differ_in_kind_and_size_and_plain_functions_are_cells() -> No
 
 
 def test_states_come_back_in_the_form_in_which_they_are_given() -> None:
-    net, xs = nn.LSTM(D, H, layers=2, bidirectional=True, rng=0), normal(2 * T, B, D)
-    first = nn.GRU(D, H, layers=3, rng=0)
+    net, xs = nn.LSTM(D, H, num_layers=2, bidirectional=True, rng=0), normal(2 * T, B, D)
+    first = nn.GRU(D, H, num_layers=3, rng=0)
     whole, end = first(xs)
     _, state = first(xs[:T])
     rest, again = first(xs[T:], state)
@@ -272,9 +277,9 @@ def test_states_of_another_form_are_refused() -> None:
     xs = normal(T, B, D)
     h = np.zeros((B, H))
     with pytest.raises(ValueError, match="with 2 layers the state is a tuple of 2, one a layer; got 3 parts"):
-        nn.GRU(D, H, layers=2)(xs, (h, h, h))
+        nn.GRU(D, H, num_layers=2)(xs, (h, h, h))
     with pytest.raises(ValueError, match=r"with 2 layers .* got ndarray"):
-        nn.GRU(D, H, layers=2)(xs, h)
+        nn.GRU(D, H, num_layers=2)(xs, h)
     with pytest.raises(ValueError, match=r"pair, \(forwards, backwards\)"):
         nn.GRU(D, H, bidirectional=True)(xs, h)
     with pytest.raises(ValueError, match="LSTMCell: the state is"):
@@ -283,7 +288,7 @@ def test_states_of_another_form_are_refused() -> None:
 
 # ---------------------------------------------------------------------------------------------------- dropout
 def test_dropout_acts_between_layers_and_only_with_a_generator() -> None:
-    net, plain = (nn.RNN(D, H, layers=2, dropout=p, rng=0) for p in (0.5, 0.0))
+    net, plain = (nn.RNN(D, H, num_layers=2, dropout=p, rng=0) for p in (0.5, 0.0))
     xs = normal(T, B, D)
     np.testing.assert_array_equal(net(xs)[0].data, plain(xs)[0].data)
     np.testing.assert_array_equal(plain(xs, rng=np.random.default_rng(0))[0].data, plain(xs)[0].data)
@@ -297,11 +302,11 @@ def test_dropout_acts_between_layers_and_only_with_a_generator() -> None:
 
 def test_dropout_out_of_range_and_nets_without_cells_are_refused() -> None:
     with pytest.raises(ValueError, match=r"dropout must lie in \[0, 1\)"):
-        nn.LSTM(D, H, layers=2, dropout=1.0)
+        nn.LSTM(D, H, num_layers=2, dropout=1.0)
     with pytest.raises(ValueError, match="at least one cell"):
         nn.Recurrent()
     with pytest.raises(ValueError, match="layers must be a positive integer"):
-        nn.LSTM(D, H, layers=0)
+        nn.LSTM(D, H, num_layers=0)
 
 
 def test_the_third_argument_is_the_number_of_layers_as_in_pytorch() -> None:

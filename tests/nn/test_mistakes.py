@@ -32,7 +32,7 @@ INPUTS = [
     (lambda: lstm()(np.ones((B, D, T))), "time is the first axis, and features the last"),
     (lambda: lstm()(np.ones((T, B), int)), r"expected xs of shape \(T, B, 4\), got \(7, 5\); .* an nn\.Embedding"),
     (lambda: lstm()(None), "unroll: expected an array of numbers, got a NoneType"),
-    (lambda: lstm()(XS, lengths=[1] * T), r"expected 5 integers.*\(7,\); xs is \(7, 5, \.\.\.\): time comes first"),
+    (lambda: lstm()(XS, lengths=[1] * T), r"expected 5 integers.*\(7,\); .* 7 steps and 5 sequences \(time comes"),
     (lambda: lstm()(XS, lengths=Tensor([7.0] * B)), "lengths: expected 5 integers, one a sequence, got float64"),
     (lambda: nn.LSTMCell(D, H)(XS), r"a call is one step, .*nn\.unroll\(cell, xs\) runs it over a sequence"),
     (lambda: nn.Linear(H, K)(lstm()(XS)), r"Linear: .* got a tuple; .* hs, state = layer\(xs\)"),
@@ -49,7 +49,8 @@ STATES = [
     (lambda: nn.GRU(D, H)(XS, (np.zeros((B, H)),)), "GRUCell: give one array h as the state, not a tuple"),
     (lambda: nn.GRU(D, H)(XS, 0), r"the state is h, of shape \(5, 8\); got int"),
     (lambda: lstm()(XS, (np.zeros((1, B, H)),) * 2), "PyTorch stacks the states of all layers and directions"),
-    (lambda: lstm(layers=2)(XS, (np.zeros((2, B, H)),) * 2), "PyTorch stacks the states of all layers and directions"),
+    (lambda: lstm(num_layers=2)(XS, (np.zeros((2, B, H)),) * 2),
+     "PyTorch stacks the states of all layers and directions"),
     (lambda: lstm(bidirectional=True)(XS, np.zeros((2, B, H))), r"a pair, \(forwards, backwards\), got ndarray"),
 ]
 LOSSES = [
@@ -70,14 +71,17 @@ LOSSES = [
     (lambda: nn.mse([Value(1.0)], [2.0]), "not on Values; write their formula out"),
 ]
 NETS = [
-    (lambda: lstm(num_layers=2), "LSTM: PyTorch's num_layers= is not an option here: say layers="),
-    (lambda: lstm(batch_first=True), r"time always comes first, \(T, B, D\)"),
+    (lambda: lstm(layers=2), "layers= is not an option here: say num_layers="),
+    (lambda: nn.LSTMCell(3, 5, num_layers=2), "LSTMCell: num_layers= is not an option here: a layer has it"),
+    (lambda: nn.LSTMCell(3, 5, batch_first=True), r"LSTMCell: batch_first= .*; a cell reads one step, \(B, D\)"),
+    (lambda: lstm(batch_first=True)(XS[..., :2]), r"LSTM: with batch_first=True expected xs of shape \(B, T, 4\), got"),
+    (lambda: nn.EncoderDecoder(lstm(batch_first=True), lstm(), None, None, None, start=0), r"leave out batch_first"),
     (lambda: lstm(dtype=int), "parameters are float32 or float64, got dtype=int64"),
     (lambda: nn.Embedding(3, 4, dtype=np.float16), "parameters are float32 or float64, got dtype=float16"),
-    (lambda: nn.Recurrent(lstm()), r"made of cells, such as nn\.LSTMCell\(D, H\), got a LSTM"),  # type: ignore[arg-type]
+    (lambda: nn.Recurrent(lstm()), r"made of cells, such as nn\.LSTMCell\(3, 5\), got a LSTM"),  # type: ignore[arg-type]
     (lambda: nn.Recurrent(4, 8), "made of cells, .* got a int"),  # type: ignore[arg-type]
     (lambda: nn.Recurrent((nn.GRUCell, nn.GRUCell)), "got the class GRUCell"),
-    (lambda: nn.unroll(nn.RNNCell, XS), r"got the class RNNCell, not a cell; make one, as in nn\.RNNCell\(D, H\)"),
+    (lambda: nn.unroll(nn.RNNCell, XS), r"got the class RNNCell, not a cell; make one, as in nn\.RNNCell\(3, 5\)"),
     (lambda: nn.unroll(lstm(), XS), r"LSTM has no initial_state\(B\), .*a whole layer is called by itself"),
     (lambda: lstm()(XS, checkpoint=2.5), "checkpoint is True, False or the length of a stretch, got 2.5"),
     (lambda: lstm()(XS, checkpoint="a"), "checkpoint is True, False or the length of a stretch, got 'a'"),
@@ -89,7 +93,7 @@ NETS = [
     (lambda: nn.Sequential(nn.Linear(4, 3), "relu"), "layer 1 is a str"),
     (lambda: nn.Sequential(lstm(), nn.Linear(H, 3))(XS), r"layer 0, LSTM, returns 2 things, .* hs, state = self"),
     (lambda: nn.LayerNorm(3)(XS), r"LayerNorm: expected x of shape \(\.\.\., 3\), got \(7, 5, 4\)"),
-    (lambda: nn.LayerNorm(0), "LayerNorm: shape must be a positive integer"),
+    (lambda: nn.LayerNorm(0), "LayerNorm: normalized_shape must be a positive integer"),
     (lambda: nn.LayerNorm(3, eps=-1.0), "eps is not negative"),
     (lambda: nn.Embedding(3, 4, padding_idx=3), r"Embedding, padding_idx: integers must lie in 0\.\.2, got 3"),
     (lambda: nn.Embedding(3, 4, padding_idx=-4), r"Embedding, padding_idx: integers must lie in 0\.\.2, got -4"),

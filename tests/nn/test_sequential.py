@@ -97,7 +97,7 @@ def test_the_modes_reach_every_module_in_lists_dicts_and_tuples_and_one_that_kno
 
 @pytest.mark.parametrize("make", [nn.LSTM, nn.GRU, nn.RNN])
 def test_a_recurrent_layer_follows_the_modes_too(make: Any) -> None:
-    xs, net = np.random.default_rng(0).standard_normal((7, 5, 4)), make(4, 3, layers=2, dropout=0.5, rng=0)
+    xs, net = np.random.default_rng(0).standard_normal((7, 5, 4)), make(4, 3, num_layers=2, dropout=0.5, rng=0)
     plain = net(xs)[0].data
     net.train(rng=1)
     trained = net(xs)[0].data

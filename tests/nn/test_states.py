@@ -134,7 +134,7 @@ def test_from_concatenated_refuses_what_has_no_such_weights() -> None:
 
 # ------------------------------------------------------------------------------------------------ patterns
 def test_dropout_in_an_encoder_decoder_is_on_with_a_generator() -> None:
-    parts = [nn.GRU(D, H, layers=2, dropout=0.5, rng=k) for k in (0, 1)]
+    parts = [nn.GRU(D, H, num_layers=2, dropout=0.5, rng=k) for k in (0, 1)]
     net = nn.EncoderDecoder(*parts, nn.Embedding(9, D, rng=2), nn.Embedding(7, D, rng=3), nn.Linear(H, 7, rng=4),
                             start=0)
     ids = np.ones((T, B), int)
@@ -163,7 +163,7 @@ def test_weights_in_a_plain_function_get_gradients_but_only_a_module_shows_them(
 
 def test_a_list_of_steps_is_the_sequence_they_make() -> None:
     xs = np.random.default_rng(0).standard_normal((6, 2, 3))
-    for layer in (nn.RNN(3, 5, rng=0), nn.LSTM(3, 5, layers=2, bidirectional=True, rng=0)):
+    for layer in (nn.RNN(3, 5, rng=0), nn.LSTM(3, 5, num_layers=2, bidirectional=True, rng=0)):
         hs, _ = layer(xs)
         nodes = [Tensor(x) for x in xs]
         for given in (list(xs), xs.tolist(), nodes):

@@ -27,7 +27,7 @@ def set_bias(cell: Any, **blocks: float) -> None:
     b = np.array(cell.b.data)
     for name, value in blocks.items():
         k = int(name[1:])
-        b[k * cell.H : (k + 1) * cell.H] = value
+        b[k * cell.hidden_size : (k + 1) * cell.hidden_size] = value
     cell.b.data = b
 
 
@@ -556,7 +556,7 @@ def by_cells(layers: list[Any], xs: Any) -> list[Any]:
 
 @pytest.mark.parametrize("L", [1, 2, 3])
 def test_s29_a_stacked_net_has_the_paths_of_a_grid(L: int) -> None:
-    net, xs = nn.RNN(D, H, layers=L, rng=0), normal(T, B, D)
+    net, xs = nn.RNN(D, H, num_layers=L, rng=0), normal(T, B, D)
     cells = [cell for _, _, cell in net.cells()]
     outputs = by_cells(cells, xs)
     assert_same(net(xs)[0].data, np.stack([h.data for h in outputs]), rel=1e-14)
@@ -570,7 +570,7 @@ def test_s29_a_stacked_net_has_the_paths_of_a_grid(L: int) -> None:
 @pytest.mark.parametrize("T", [1, 2, 6, 20])
 def test_s29_unrolled_layer_by_layer_the_net_has_the_same_paths(T: int, L: int) -> None:
     """With all weights 1 and cells that double, the gradient is the number of paths, times 2 for each cell on them."""
-    net, x = nn.RNN(1, 1, layers=L, activation=lambda z: 2 * z), Tensor(np.ones((T, 1, 1)))
+    net, x = nn.RNN(1, 1, num_layers=L, activation=lambda z: 2 * z), Tensor(np.ones((T, 1, 1)))
     for p in net.parameters():
         p.data = np.ones(p.shape)
     g = mg.grad(net(x)[0][-1].sum(), x)
@@ -596,7 +596,7 @@ def test_s30_reversing_the_sequence_and_swapping_the_directions_reverses_the_out
 
 
 def test_s31_in_two_separate_stacks_no_layer_running_forwards_sees_the_future() -> None:
-    ahead, back = nn.RNN(D, H, layers=3, rng=0), nn.RNN(D, H, layers=3, rng=1)
+    ahead, back = nn.RNN(D, H, num_layers=3, rng=0), nn.RNN(D, H, num_layers=3, rng=1)
     x = Tensor(normal(T, B, D))
     f, b = ahead(x)[0], back(x, reverse=True)[0]
     assert mg.concat([f, b], axis=-1).shape == (T, B, 2 * H)
@@ -610,7 +610,7 @@ def test_s31_in_two_separate_stacks_no_layer_running_forwards_sees_the_future() 
 
 def test_s31_in_the_concatenated_reading_the_forward_half_sees_the_future_from_the_second_layer_on() -> None:
     x = Tensor(normal(T, B, D))
-    one, two = (nn.RNN(D, H, layers=n, bidirectional=True, rng=0)(x)[0] for n in (1, 2))
+    one, two = (nn.RNN(D, H, num_layers=n, bidirectional=True, rng=0)(x)[0] for n in (1, 2))
     assert not mg.grad(one[1, :, :H].sum(), x)[2:].any()
     assert mg.grad(two[1, :, :H].sum(), x)[2:].all()
 

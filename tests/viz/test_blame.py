@@ -14,6 +14,7 @@ import viz
 from microgradrnn import Tensor, Value, io, nn, scope
 from tests.numerics import relative_error
 from tests.viz.nets import own_cell
+from tests.viz.scenes import words
 from viz.flow import blame
 from viz.flow.attribution import Places
 from viz.graph.timeline import timeline
@@ -64,8 +65,9 @@ def deltas(tagged: Tagged) -> np.ndarray:
 NETS: dict[str, Any] = {
     "rnn": lambda: nn.RNN(D, H, rng=0), "lstm": lambda: nn.LSTM(D, H, rng=0), "gru before": lambda: nn.GRU(D, H, rng=0),
     "gru after": lambda: nn.GRU(D, H, reset="after", rng=0), "mgu": lambda: nn.MGU(D, H, rng=0),
-    "two layers": lambda: nn.GRU(D, H, layers=2, rng=0), "both ways": lambda: nn.RNN(D, H, bidirectional=True, rng=0),
-    "deep, both ways": lambda: nn.LSTM(D, H, layers=2, bidirectional=True, rng=0),
+    "two layers": lambda: nn.GRU(D, H, num_layers=2, rng=0),
+    "both ways": lambda: nn.RNN(D, H, bidirectional=True, rng=0),
+    "deep, both ways": lambda: nn.LSTM(D, H, num_layers=2, bidirectional=True, rng=0),
 }
 
 
@@ -145,7 +147,7 @@ def test_a_net_that_reads_backwards_blames_the_future() -> None:
     found = viz.local_errors(tagged.loss)
     np.testing.assert_array_equal(found.reached, np.tri(6, dtype=bool).T)
     assert (found.norms[found.reached] > 0).all()
-    both = Tagged(nn.RNN(D, H, layers=2, bidirectional=True, rng=0))
+    both = Tagged(nn.RNN(D, H, num_layers=2, bidirectional=True, rng=0))
     assert viz.local_errors(both.loss, layer=0).reached.all()
 
 
@@ -351,7 +353,7 @@ def test_sequences_of_different_lengths() -> None:
 
 def test_the_names_are_those_of_the_pictures_and_unique() -> None:
     assert set(viz.shares(Tagged(nn.RNN(D, H, rng=0)).loss)) >= {"U", "W", "b", "V", "d"}
-    two = viz.shares(Tagged(nn.GRU(D, H, layers=2, rng=0)).loss)
+    two = viz.shares(Tagged(nn.GRU(D, H, num_layers=2, rng=0)).loss)
     assert {"U", "W", "b", "U_2", "W_2", "b_2", "V", "d"} <= set(two)
     own = viz.shares(own_cell())
     assert len(own) == 2
@@ -490,7 +492,7 @@ def test_a_row_that_two_steps_read_is_kept_in_the_rest() -> None:
 
 
 def test_a_net_called_again_with_the_state_it_handed_on_is_the_net_called_once() -> None:
-    for kind in (nn.RNN(D, H, rng=0), nn.GRU(D, H, layers=2, rng=0)):
+    for kind in (nn.RNN(D, H, rng=0), nn.GRU(D, H, num_layers=2, rng=0)):
         xs = normal(8, B, D)
         once, _ = kind(xs)
         first, state = kind(xs[:4])
@@ -534,11 +536,11 @@ def test_layers_side_by_side_share_their_steps_and_all_that_comes_behind_is_coun
         return Places(root).shifts
 
     xs = normal(5, B, D)
-    deep, both = nn.LSTM(D, H, layers=3, rng=0), nn.RNN(D, H, layers=2, bidirectional=True, rng=0)
+    deep, both = nn.LSTM(D, H, num_layers=3, rng=0), nn.RNN(D, H, num_layers=2, bidirectional=True, rng=0)
     assert shifts((deep(xs)[0] ** 2).sum()) == [0, 0, 0]
     assert shifts((both(xs, lengths=[5, 2])[0] ** 2).sum()) == [0, 0, 0, 0]
     _, state = deep(xs)
-    assert shifts((nn.LSTM(D, H, layers=3, rng=1)(normal(2, B, D), state)[0] ** 2).sum()) == [0, 0, 0, 5, 5, 5]
+    assert shifts((nn.LSTM(D, H, num_layers=3, rng=1)(normal(2, B, D), state)[0] ** 2).sum()) == [0, 0, 0, 5, 5, 5]
     _, (_, (ahead, back)) = both(xs)
     assert shifts((nn.RNN(D, 2 * H, rng=1)(normal(2, B, D), mg.concat([ahead, back], axis=-1))[0] ** 2).sum())[-1] == 5
     keys, h = nn.RNN(D, H, rng=0)(xs)[0], np.zeros((B, H))
@@ -676,7 +678,7 @@ def test_an_input_is_no_weight_however_it_is_read(form: str, written: str, made:
     for name, share in found.items():
         w = {3: U, 6: W}[share.total.shape[0]]
         assert relative_error(share.total, mg.grad((h * h).sum(), w)) < 1e-12, name
-    assert not any(e.startswith("W3") for e in viz.draw_unrolled(h.sum()).svg.split(">"))
+    assert not any(word.startswith("W3") for word in words(viz.draw_unrolled(h.sum())))
 
 
 def test_weights_that_look_like_inputs_are_weights() -> None:

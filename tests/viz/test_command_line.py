@@ -48,6 +48,16 @@ def words(): return "h"
 def drawing(): return viz.draw_rolled(recurrent())
 def digraph(): return viz.draw_graph(loss())
 def film(): return viz.draw_film(loss())
+def page(): return viz.explore(recurrent())
+def several(): return {"rnn": recurrent(), "flow": flow()}
+def mixed(): return {"rnn": recurrent(), "cell": cell()}
+def stops():
+    h = Tensor(np.ones((1, 3)), label="h0")
+    W = Tensor(np.ones((3, 3)), requires_grad=True)
+    for t in range(4):
+        with scope("mine", step=t):
+            h = mark((h @ (W if t < 3 else np.ones((2, 2)))).tanh(), "h", role="hidden")
+    return h.sum()
 def comparison(): return viz.compare_flow({"rnn": recurrent()}).draw()
 already = Value(1.0) * 2
 made = nn.GRUCell(2, 3, rng=0)
@@ -91,7 +101,8 @@ def test_every_kind_is_written_as_everything_it_can_be(kind: str, nets: Path, ca
     assert main([f"my_nets:{function}", "--kind", kind, "--out", *names]) == 0
     assert capsys.readouterr().out.count(f"({kind}, ") == len(names)
     starts = {".svg": b"<svg", ".png": b"\x89PNG", ".pdf": b"%PDF", ".gif": b"GIF8", ".json": b"{",
-              ".graphml": b"<?xml", ".gv": b"digraph", ".dot": b"digraph"}
+              ".graphml": b"<?xml", ".gv": b"digraph", ".dot": b"digraph", ".html": b"<!doctype html>",
+              ".htm": b"<!doctype html>"}
     for name, ending in zip(names, FILES[kind], strict=True):
         if ending:
             assert Path(name).read_bytes().startswith(starts[ending]), name
@@ -108,7 +119,7 @@ def test_the_kind_is_chosen_by_the_graph_and_the_ending(nets: Path, capsys: Caps
         ("equations", "x.svg", [], "derivative"),
         ("recurrent", "x.svg", [], "unrolled"), ("loss", "x.svg", [], "graph"), ("recurrent", "x.gv", [], "graph"),
         ("recurrent", "x.svg", ["--fold", "step"], "graph"), ("recurrent", "x.json", ["--fold", "step"], "data"),
-        ("loss", "x.gif", [], "film"),
+        ("loss", "x.gif", [], "film"), ("recurrent", "x.html", [], "explore"), ("several", "x.html", [], "explore"),
     ):
         assert main([f"my_nets:{function}", "--out", out, *more]) == 0
         assert f"({kind}, " in capsys.readouterr().out
@@ -135,11 +146,13 @@ def test_the_flow_goes_into_the_data_too(nets: Path) -> None:
 
 
 @pytest.mark.parametrize(("function", "out"), [
-    ("drawing", "x.svg"), ("digraph", "x.svg"), ("digraph", "x.gv"), ("film", "x.svg"), ("comparison", "x.svg")])
+    ("drawing", "x.svg"), ("digraph", "x.svg"), ("digraph", "x.gv"), ("film", "x.svg"), ("comparison", "x.svg"),
+    ("page", "x.html")])
 def test_a_finished_picture_is_saved(function: str, out: str, nets: Path, capsys: Capsys) -> None:
     assert main([f"my_nets:{function}", "--out", out]) == 0
     assert capsys.readouterr().out.startswith(f"written: {out} (as it was returned, ")
-    assert Path(out).read_text(encoding="utf-8").startswith("digraph" if out == "x.gv" else "<svg")
+    start = {"x.gv": "digraph", "x.html": "<!doctype html>"}.get(out, "<svg")
+    assert Path(out).read_text(encoding="utf-8").startswith(start)
 
 
 def test_a_wide_drawing_of_steps_says_what_is_easier_to_read(nets: Path, capsys: Capsys) -> None:
@@ -227,7 +240,7 @@ def test_the_graph_that_is_written_is_the_traced_one(nets: Path) -> None:
     ("my_nets:recurrent --width 100", "theme: page is a number of pixels, at least 320; got 100"),
     ("my_nets:recurrent --width wide", "argument --width: invalid int value: 'wide'"),
     ("my_nets:recurrent --width 500 --out x.json", "--width goes with the other kinds, not with data"),
-    ("my_nets:nets --kind rolled", "returned several losses, which --kind compare and unrolled draw; for"),
+    ("my_nets:nets --kind rolled", "returned several losses, which --kind compare, unrolled and explore draw; for"),
     ("my_nets:cell --kind derivative", "returned GRUCell; --kind derivative draws equations, mg.compile(cell)"),
     ("my_nets:equations --kind cell", "returned Equations; --kind cell draws a cell, such as nn.GRUCell(3, 4)"),
     ("my_nets:equations --kind graph", "returned equations, which --kind derivative draws, and not --kind graph"),
@@ -236,6 +249,13 @@ def test_the_graph_that_is_written_is_the_traced_one(nets: Path) -> None:
     ("my_nets:loss --name x --kind data --out x.json", "--name goes with the other kinds, not with data"),
     ("my_nets:loss --speed 2", "--speed goes with --kind film, not with graph"),
     ("my_nets:loss --kind film --flow", "--flow: --kind film always shows the gradient"),
+    ("my_nets:recurrent --kind explore --out x.svg", "--out x.svg: explore is written as .html, .htm"),
+    ("my_nets:recurrent --kind explore --flow", "--flow: --kind explore always shows the gradient"),
+    ("my_nets:recurrent --kind explore --theme dark", "--theme: the explorer follows the reader's system"),
+    ("my_nets:loss --kind explore", "explore: this graph has no time steps: wrap"),
+    ("my_nets:mixed --kind explore", "my_nets:mixed: 'cell' is a GRUCell, not a loss"),
+    ("my_nets:several --kind explore --width 390", "--width: the explorer fits itself to every width"),
+    ("my_nets:page --out x.svg", "'x.svg' ends in .svg; a page is saved as .html"),
     ("my_nets:recurrent --out my_nets.py/x.svg", "my_nets.py: is a file, not a folder"),
 ])
 def test_what_is_wrong_is_said_in_one_line(words: str, said: str, nets: Path, capsys: Capsys) -> None:
@@ -261,6 +281,16 @@ def test_errors_of_the_function_itself_are_shown_whole(nets: Path) -> None:
         main(["my_nets:fails"])
     with pytest.raises(ModuleNotFoundError, match="no_such_module_anywhere"):
         main(["broken:f"])
+
+
+def test_of_a_function_that_raises_the_explorer_shows_what_was_computed_before(nets: Path, capsys: Capsys) -> None:
+    with pytest.raises(ValueError, match="inner dimensions 3 and 2 differ"):
+        main(["my_nets:stops", "--kind", "explore"])
+    assert capsys.readouterr().out == "written: net.html (explore, what was computed before the error)\n"
+    assert "inner dimensions 3 and 2 differ" in Path("net.html").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="inner dimensions"):
+        main(["my_nets:stops", "--out", "x.svg"])
+    assert not Path("x.svg").exists()
 
 
 def test_it_runs_as_a_command(nets: Path) -> None:

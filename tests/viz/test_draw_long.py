@@ -13,7 +13,9 @@ import viz
 from microgradrnn import Tensor, Value, mark, nn, scope, tanh
 from tests.viz.nets import last_loss, own_cell, two_layers
 from tests.viz.test_fold import NETS
+from viz.flow.compare import percent
 from viz.graph.trace import traced
+from viz.numbers import short
 from viz.pictures.long import draw_long, telling
 from viz.scale import Scale
 from viz.scene.chart import Axis, Bin
@@ -262,19 +264,35 @@ def test_without_a_flow_gates_show_their_mean_and_states_their_size() -> None:
     _, ids = traced(loss)
     nodes = {v: node for node, v in ids.items()}
     drawing = draw_long(loss)
-    axis, found = axis_of(drawing, 30), rows(drawing)
-    for name, parts in found.items():
+    axis, found, shares, means = axis_of(drawing, 30), rows(drawing), dict[str, float](), data(drawing, "mean")
+    for label, parts in found.items():
+        name, held = label[-1], 0.0
         for t in range(30):
-            data = nodes[f"lstm/t{t}/{name}"].data
-            held = data.mean() if name in "ifo" else np.sqrt((data**2).mean())
+            array = nodes[f"lstm/t{t}/{name}"].data
+            held = array.mean() if name in "ifo" else np.sqrt((array**2).mean())
+            shares[label] = shares.get(label, 0.0) + held / 30
             assert looks(parts, axis.x(t + 0.5)) == round(min(held, 1.0) * LEVELS), (name, t)
+    assert {label: size for (_, label, _), size in means.items()} == pytest.approx(shares)
+    for gate in "ifo":
+        assert f"{percent(shares[f'gate {gate}'])} ({gate})" in scene(drawing).title
     assert "Gates: the mean" in scene(drawing).words
     assert "Gates: the mean" not in scene(draw_long(viz.trace(loss))).words, "a graph knows no means"
 
 
 def test_states_without_roles_get_rows_too() -> None:
     assert set(rows(draw_long(viz.gradient_flow(own_cell(12, marked=False))))) >= {"∂L/∂s2", "∂L/∂h"}
-    assert set(rows(draw_long(own_cell(12)))) == {"m", "a", "h"}
+    assert set(rows(draw_long(own_cell(12)))) == {"state m", "gate a", "state h"}
+
+
+def test_without_a_flow_the_title_says_how_large_the_state_is_or_that_it_is_not_finite() -> None:
+    net = nn.RNN(3, 4, rng=0)
+    hs, _ = net(np.random.default_rng(0).standard_normal((30, 2, 3)))
+    sizes = [float(np.linalg.norm(h)) for h in hs.data]
+    said = f"rnn, 30 steps: the norm of h lies between {short(min(sizes))} and {short(max(sizes))}"
+    assert scene(draw_long(hs[-1].sum())).title == said
+    xs = np.ones((30, 2, 3))
+    xs[20] = np.nan
+    assert scene(draw_long(net(xs)[1].sum())).title == "rnn, 30 steps: h is NaN or infinite at 10 steps"
 
 
 def test_a_layer_that_runs_backwards_has_the_same_time_axis() -> None:
@@ -356,7 +374,7 @@ def spans(drawing: viz.Drawing, name: str) -> list[tuple[float, float]]:
 
 
 def translation(T: int, U: int, layers: int = 1) -> Any:
-    net = nn.EncoderDecoder(nn.LSTM(4, 6, layers=layers, rng=0), nn.LSTM(4, 6, layers=layers, rng=1),
+    net = nn.EncoderDecoder(nn.LSTM(4, 6, num_layers=layers, rng=0), nn.LSTM(4, 6, num_layers=layers, rng=1),
                             nn.Embedding(9, 4, rng=2), nn.Embedding(7, 4, rng=3), nn.Linear(6, 7, rng=4), start=0)
     target = np.ones((U, 2), dtype=int)
     return nn.cross_entropy(net(np.ones((T, 2), dtype=int), target), target)

@@ -57,7 +57,7 @@ def plain_weights(x: Any, h: Any) -> Any:
 class Highway(nn.Module):
     """A user's module, made of layers; it says how long its input is and what it starts from."""
 
-    D = D
+    input_size = D
 
     def __init__(self) -> None:
         self.gate, self.new = nn.Linear(H + D, H, rng=0), nn.Linear(H + D, H, rng=1)

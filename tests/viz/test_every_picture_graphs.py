@@ -30,7 +30,7 @@ def scalar_rnn(T: int, name: str = "h") -> Value:
 
 def stacked(T: int, layers: int = 1, both: bool = False) -> Any:
     """A GRU of several layers, or one that reads both ways."""
-    hs, _ = nn.GRU(2, 3, layers=layers, bidirectional=both, rng=0)(np.ones((T, 1, 2)))
+    hs, _ = nn.GRU(2, 3, num_layers=layers, bidirectional=both, rng=0)(np.ones((T, 1, 2)))
     return (hs[-1] ** 2).sum()
 
 

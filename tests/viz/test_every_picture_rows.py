@@ -21,7 +21,7 @@ NAMES = {"short": None, "long": "a long short-term memory with a large bias of i
 
 
 def stacked(T: int) -> Any:
-    hs, _ = nn.LSTM(3, 4, layers=3, rng=0)(np.random.default_rng(0).standard_normal((T, 1, 3)))
+    hs, _ = nn.LSTM(3, 4, num_layers=3, rng=0)(np.random.default_rng(0).standard_normal((T, 1, 3)))
     return (hs[-1] * hs[-1]).sum()
 
 

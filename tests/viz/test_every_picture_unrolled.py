@@ -83,7 +83,7 @@ def own(cell: Any, T: int, layers: int = 1, both: bool = False) -> Any:
 
 def library(kind: str, T: int, layers: int, both: bool) -> Any:
     """A net of the library, the loss at its last step."""
-    hs, _ = getattr(nn, kind)(D, H, layers=layers, bidirectional=both, rng=0)(
+    hs, _ = getattr(nn, kind)(D, H, num_layers=layers, bidirectional=both, rng=0)(
         np.random.default_rng(1).standard_normal((T, B, D)))
     return nn.cross_entropy(nn.Linear(hs.shape[-1], 5, rng=0)(hs[-1]), [1] * B)
 
@@ -131,8 +131,8 @@ def residual(T: int) -> Any:
 
 
 def encoder_decoder(T: int) -> Any:
-    net = nn.EncoderDecoder(nn.LSTM(4, 6, layers=2, rng=0), nn.LSTM(4, 6, layers=2, rng=1), nn.Embedding(9, 4, rng=2),
-                            nn.Embedding(7, 4, rng=3), nn.Linear(6, 7, rng=4), start=0)
+    net = nn.EncoderDecoder(nn.LSTM(4, 6, num_layers=2, rng=0), nn.LSTM(4, 6, num_layers=2, rng=1),
+                            nn.Embedding(9, 4, rng=2), nn.Embedding(7, 4, rng=3), nn.Linear(6, 7, rng=4), start=0)
     target = np.ones((7, B), dtype=int)
     return nn.cross_entropy(net(np.ones((T, B), dtype=int), target, lengths=[T, T - 1]), target)
 
@@ -165,7 +165,7 @@ OTHERS: dict[str, Any] = {
     "encoder-decoder": encoder_decoder, "exploding": exploding,
     "Chinese states": lambda T: named(T, "记忆状态状态", "隐藏状态"),
     "long states": lambda T: named(T, "the_memory_of_it_all", "the_hidden_state"),
-    "a loss at every step": lambda T: nn.LSTM(D, H, layers=2, bidirectional=True, rng=0)(np.ones((T, B, D)))[0].sum(),
+    "a loss at every step": lambda T: nn.LSTM(D, H, 2, bidirectional=True, rng=0)(np.ones((T, B, D)))[0].sum(),
     "a tree": lambda T: tree((3, ((1, 4), (1, 5)), (7, (8, 2)))),
 }
 TABLE = {f"{kind}, {shape}, T = {T}": (lambda kind=kind, T=T, shape=shape: KINDS[kind](T, *SHAPES[shape]))

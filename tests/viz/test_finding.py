@@ -21,7 +21,7 @@ XS = np.random.default_rng(3).standard_normal((9, 2, 3))
 
 
 def both_ways(every: bool) -> Any:
-    hs, _ = nn.GRU(3, 4, layers=2, bidirectional=True, rng=0)(XS)
+    hs, _ = nn.GRU(3, 4, num_layers=2, bidirectional=True, rng=0)(XS)
     return (hs if every else hs[-1]).sum()
 
 

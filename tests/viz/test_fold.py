@@ -123,12 +123,12 @@ def test_the_checker_sees_an_invented_path_and_a_circle() -> None:
 
 
 def bidirectional(T: int = 6, layers: int = 1) -> Any:
-    hs, _ = nn.GRU(3, 4, layers=layers, bidirectional=True, rng=0)(np.ones((T, 2, 3)))
+    hs, _ = nn.GRU(3, 4, num_layers=layers, bidirectional=True, rng=0)(np.ones((T, 2, 3)))
     return (hs * hs).sum()
 
 
 def stack_of_three(T: int = 6) -> Any:
-    hs, _ = nn.LSTM(3, 4, layers=3, rng=0)(np.ones((T, 2, 3)))
+    hs, _ = nn.LSTM(3, 4, num_layers=3, rng=0)(np.ones((T, 2, 3)))
     return (hs[-1] * hs[-1]).sum()
 
 
@@ -192,7 +192,7 @@ NETS: dict[str, Callable[[], Any]] = {
     **{kind: partial(cell, kind) for kind in CELLS_ALONE},
     "backwards": partial(cell, "GRUCell", reverse=True), "ragged": partial(cell, "LSTMCell", lengths=[6, 3]),
     "attention": attention,
-    "all layers": lambda: nn.LSTM(3, 4, layers=2, bidirectional=True, rng=0)(np.ones((5, 2, 3)))[0].sum(),
+    "all layers": lambda: nn.LSTM(3, 4, num_layers=2, bidirectional=True, rng=0)(np.ones((5, 2, 3)))[0].sum(),
     **{name: partial(last_loss, name) for name in CELLS},
     **{f"{name}, all": partial(all_losses, name) for name in CELLS},
     "mgu": lambda: nn.MGU(3, 4, rng=0)(np.ones((6, 2, 3)))[0].sum(),

@@ -43,12 +43,12 @@ def loss(kind: str, layers: int, both: bool, every: bool) -> Any:
 
 
 def ragged() -> Any:
-    hs, h = nn.GRU(3, 4, layers=2, bidirectional=True, rng=0)(XS, lengths=[4, 2])
+    hs, h = nn.GRU(3, 4, num_layers=2, bidirectional=True, rng=0)(XS, lengths=[4, 2])
     return hs.sum() + h[1][0].sum()
 
 
 def encoder_decoder(layers: int) -> Any:
-    net = nn.EncoderDecoder(nn.LSTM(4, 6, layers=layers, rng=0), nn.LSTM(4, 6, layers=layers, rng=1),
+    net = nn.EncoderDecoder(nn.LSTM(4, 6, num_layers=layers, rng=0), nn.LSTM(4, 6, num_layers=layers, rng=1),
                             nn.Embedding(9, 4, rng=2), nn.Embedding(7, 4, rng=3), nn.Linear(6, 7, rng=4), start=0)
     target = np.ones((3, 2), dtype=int)
     return nn.cross_entropy(net(np.ones((4, 2), dtype=int), target, lengths=[4, 3]), target)

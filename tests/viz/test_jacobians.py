@@ -23,7 +23,7 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
 
 def run(cell: Any, T: int = 7) -> tuple[Any, Any, Any]:
     """The first state, the outputs and the last state of a cell from a first state that is not zero."""
-    parts = tuple(Tensor(normal(B, cell.H, seed=k)) for k in range(len(cell.state)))
+    parts = tuple(Tensor(normal(B, cell.hidden_size, seed=k)) for k in range(len(cell.state)))
     start = parts if len(parts) > 1 else parts[0]
     hs, last = nn.unroll(cell, normal(T, B, D, seed=9), start)
     return start, hs, last
@@ -138,7 +138,7 @@ def test_there_is_one_less_if_the_first_state_is_no_node() -> None:
 
 
 def test_each_direction_and_each_layer_has_its_own() -> None:
-    net = nn.RNN(D, H, layers=2, bidirectional=True, rng=0)
+    net = nn.RNN(D, H, num_layers=2, bidirectional=True, rng=0)
     hs, _ = net(normal(5, B, D))
     root, loss = hs, (hs**2).sum()
     ahead, back = root.data[..., :H], root.data[..., H:]

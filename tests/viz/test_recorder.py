@@ -15,8 +15,9 @@ import viz
 from microgradrnn import Tensor, mark, nn, optim, scope, sigmoid
 from microgradrnn.training import fit
 from tests.viz.nets import own_cell, two_layers
+from tests.viz.scenes import scene_of, words
 from viz.graph.reachable import reachable
-from viz.scene.items import Area, Scene
+from viz.scene.items import Area, Ink, Scene
 
 XS = np.random.default_rng(0).standard_normal((12, 2, 3))
 YS = np.random.default_rng(1).integers(0, 4, (12, 2))
@@ -74,7 +75,7 @@ def test_what_is_recorded_is_what_gradient_flow_says() -> None:
 
 @pytest.mark.parametrize("net", [
     lambda: nn.RNN(3, 4, rng=0)(XS)[1], lambda: nn.GRU(3, 4, rng=0)(XS)[1], lambda: nn.LSTM(3, 4, rng=0)(XS)[1][0],
-    lambda: nn.GRU(3, 4, reset="after", rng=0)(XS)[1], lambda: nn.LSTM(3, 4, layers=2, rng=0)(XS)[0][-1],
+    lambda: nn.GRU(3, 4, reset="after", rng=0)(XS)[1], lambda: nn.LSTM(3, 4, num_layers=2, rng=0)(XS)[0][-1],
     lambda: nn.unroll(nn.CoupledLSTMCell(3, 4, rng=0), XS)[1][0], lambda: nn.MGU(3, 4, rng=0)(XS)[1],
     own_cell, lambda: own_cell(marked=False), two_layers,
 ])
@@ -162,13 +163,14 @@ def test_a_record_with_nothing_at_lag_0_stays_blank_and_says_why() -> None:
     recorder = viz.Recorder()
     recorder((hs[-1] ** 2).sum())
     assert (recorder.norms[0] > 0).tolist() == [False] * 6 + [True]
-    svg = recorder.draw().svg
-    assert "Blank: the record does not reach so far back" in svg
-    assert "#d55e00" not in svg
+    drawing = recorder.draw()
+    assert any("Blank: the record does not reach so far back" in line for line in words(drawing))
+    inks = [item for item, *_ in scene_of(drawing).walk() if isinstance(item, Ink)]
+    assert not any("#d55e00" in (ink.fill, ink.stroke) for ink in inks)
     run = Training(every=1)
     run.step()
     assert run.recorder is not None
-    assert "Blank" not in run.recorder.draw().svg
+    assert not any("Blank" in line for line in words(run.recorder.draw()))
 
 
 def test_training_with_a_recorder_is_bit_for_bit_training_without() -> None:
@@ -242,7 +244,7 @@ def test_a_plain_file_holds_all_of_it_and_no_program(tmp_path: Path) -> None:
 
 
 def test_a_file_says_which_state_of_which_layer_it_is_about(tmp_path: Path) -> None:
-    loss = nn.LSTM(3, 4, layers=2, rng=0)(XS)[0][-1].sum()
+    loss = nn.LSTM(3, 4, num_layers=2, rng=0)(XS)[0][-1].sum()
     recorder = viz.Recorder(every=1, state="h", layer=0)
     recorder(loss)
     recorder.save(tmp_path / "h.npz")

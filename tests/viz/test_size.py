@@ -12,6 +12,7 @@ import pytest
 import microgradrnn as mg
 import viz
 from microgradrnn import Tensor, Value, nn
+from tests.viz.scenes import words
 from viz.graph.size import MOST_GLYPHS, MOST_RECORDS, small_enough
 
 EVERY_BOX: dict[str, Callable[[Any], Any]] = {
@@ -72,8 +73,9 @@ def test_a_net_with_steps_may_have_any_size() -> None:
     hs, _ = nn.RNN(2, 3, rng=0)(np.ones((3000, 1, 2)))
     loss = mg.square(hs).sum()
     assert viz.draw_unrolled(loss).svg.startswith("<svg")
+    assert "rnn/t1..t2998" in viz.draw_graph(loss).source
     with pytest.raises(ValueError, match="too large to be looked at"):
-        viz.draw_graph(loss)
+        viz.draw_graph(viz.trace(loss))
 
 
 @pytest.mark.parametrize("labels", ["ab", ["a"], []])
@@ -82,7 +84,8 @@ def test_labels_fewer_than_steps_are_refused(labels: Any) -> None:
     for draw in (viz.draw_unrolled, viz.draw_unrolled):
         with pytest.raises(ValueError, match=rf"{len(labels)} labels for 4 steps; give one for each, or a dict"):
             draw(loss, labels=labels)
-    assert "abcd"[3] in viz.draw_unrolled(loss, labels="abcd").svg
+    quoted = [word for word in words(viz.draw_unrolled(loss, labels="abcd")) if word[0] == "“"]
+    assert quoted == ["“a”", "“b”", "“c”", "“d”"]
     viz.draw_unrolled(loss, labels={0: "a"})
     viz.draw_unrolled(loss, steps=(0, 0), labels="a")
 

@@ -130,12 +130,18 @@ def test_of_a_layer_that_sees_one_side_only_that_side_is_drawn() -> None:
     assert len(heights(viz.plot_shares(both), "‖share‖")) == 3
 
 
-def test_the_fan_shows_the_extremes_and_the_radius(jacobians: StepJacobians) -> None:
+def test_the_fan_shows_the_extremes_and_what_all_steps_do_together(jacobians: StepJacobians) -> None:
     ax = viz.plot_singular_values(jacobians)
     lines = {line.get_label(): line.get_ydata() for line in ax.lines}
-    assert lines["largest"] == pytest.approx(jacobians.singular_values()[:, 0])
-    assert lines["smallest"] == pytest.approx(jacobians.singular_values()[:, -1])
-    assert lines["spectral radius"] == pytest.approx(jacobians.spectral_radii())
+    values = jacobians.singular_values()
+    assert lines["the largest"] == pytest.approx(values[:, 0])
+    assert lines["the median"] == pytest.approx(np.median(values, axis=1))
+    (band,) = ax.collections
+    assert set(values[:, -1]) <= set(band.get_paths()[0].vertices[:, 1])
+    together = np.asarray(lines["all steps together"])
+    whole = np.linalg.norm(jacobians.product(), 2)
+    assert together[:-1].prod() * values[-1, 0] == pytest.approx(whole)
+    assert np.isnan(together[-1]), "of one step, the product is its largest singular value"
 
 
 def test_transport_is_drawn_below_its_bounds(jacobians: StepJacobians) -> None:
@@ -146,15 +152,17 @@ def test_transport_is_drawn_below_its_bounds(jacobians: StepJacobians) -> None:
     assert (truth <= norms + 1e-12).all()
     assert (norms <= bound + 1e-12).all()
     gone = StepJacobians(("h",), (2,), (0, 1, 2), np.array([np.eye(2), np.zeros((2, 2)), np.eye(2)]))
-    assert "exactly 0 from lag 2 on" in labels(viz.plot_transport({"cut": gone}))
+    assert "exactly nothing in cut" in labels(viz.plot_transport({"cut": gone}))
     with pytest.raises(ValueError, match="no Jacobians"):
         viz.plot_transport({})
 
 
 def test_eigenvalues_lie_where_they_are(jacobians: StepJacobians) -> None:
     ax = viz.plot_eigenvalues(jacobians)
-    [dots] = ax.collections
-    drawn = np.asarray(dots.get_offsets()) @ [1, 1j]
+    *circles, dots = ax.lines
+    drawn = dots.get_xdata() + 1j * np.asarray(dots.get_ydata())
+    stretch = jacobians.singular_values().max()
+    assert [np.hypot(*circle.get_data()) for circle in circles] == [pytest.approx(1.0), pytest.approx(stretch)]
     assert np.sort_complex(drawn) == pytest.approx(np.sort_complex(jacobians.eigenvalues().ravel()))
 
 
@@ -165,8 +173,8 @@ def test_every_picture_can_be_drawn_into_given_axes_and_says_its_units(
         "over batch and units": lambda ax: viz.plot_local_errors(errors, ax=ax),
         "Euclidean norm": lambda ax: viz.plot_shares(by_lag["U"], ax=ax),
         "singular values of": lambda ax: viz.plot_singular_values(jacobians, ax=ax),
-        "log₁₀": lambda ax: viz.plot_transport({"net": jacobians}, ax=ax),
-        "eigenvalues of": lambda ax: viz.plot_eigenvalues(jacobians, ax=ax),
+        "s: the state of one sequence": lambda ax: viz.plot_transport({"net": jacobians}, ax=ax),
+        "eigenvalues λ of": lambda ax: viz.plot_eigenvalues(jacobians, ax=ax),
     }
     for unit, draw in pictures.items():
         figure = Figure()
@@ -200,8 +208,8 @@ def test_jacobians_are_said_to_be_of_one_sequence() -> None:
     jacobians = viz.step_jacobians(nn.GRU(3, 4, rng=0)(np.ones((5, 2, 3)))[1].sum(), batch=1)
     fan, curves = viz.plot_singular_values(jacobians), viz.plot_transport({"gru": jacobians})
     plane = viz.plot_eigenvalues(jacobians)
-    for words in (fan.get_ylabel(), curves.get_ylabel(), plane.get_xlabel()):
-        assert words.endswith("of one sequence")
+    for ax in (fan, curves, plane):
+        assert any(words.get_text().endswith("of one sequence") for words in ax.get_legend().get_texts())
 
 
 def test_titles_say_what_was_found_and_curves_carry_their_names(
@@ -213,15 +221,48 @@ def test_titles_say_what_was_found_and_curves_carry_their_names(
     share = short(row[0] / row[most])
     assert title == f"Of the loss at step {last}, step 0 gets {share} times the blame that step {most} gets"
     fan = viz.plot_singular_values(jacobians)
-    grows = int((jacobians.singular_values()[:, 0] > 1).sum())
-    assert fan.get_title(loc="left").startswith(f"{grows} of {T - 1} steps" if grows else "No step can stretch")
-    assert {text.get_text() for text in fan.texts} == {"largest", "median", "smallest", "spectral radius"}
+    whole = short(float(np.linalg.norm(jacobians.product(), 2)))
+    title = fan.get_title(loc="left").replace("\n", " ")
+    assert title.startswith("Every step shrinks a gradient")
+    assert title.endswith(f"and {T - 1} steps together leave at most {whole} of it")
+    assert {text.get_text() for text in fan.texts} == {"the largest", "the median", "all steps together"}
     transport = viz.plot_transport({"a": jacobians, "b": jacobians})
     assert "a = b (coincide)" in {text.get_text() for text in transport.texts}
-    assert f"a multiplies a gradient by {short(float(np.exp(jacobians.lyapunov(1)[0])))} a step" in \
-        transport.get_title(loc="left").replace("\n", " ")
-    inside = int((np.abs(jacobians.eigenvalues()) < 1).sum())
-    assert viz.plot_eigenvalues(jacobians).get_title(loc="left").startswith(f"{inside} of {5 * (T - 1)} eigenvalues")
+    assert f"{whole} in a" in transport.get_title(loc="left").replace("\n", " ")
+    assert viz.plot_eigenvalues(jacobians).get_title(loc="left").startswith(f"All {5 * (T - 1)} eigenvalues")
+
+
+@pytest.mark.parametrize(("factor", "said"), [
+    (2.0, "A step can make a gradient 2 times as large, and 3 steps together make it up to 8 times as large"),
+    (0.5, "Every step shrinks a gradient, to 0.5 at most, and 3 steps together leave at most 0.12 of it"),
+    (0.0, "Every step shrinks a gradient, to 0 at most, and 3 steps together leave exactly nothing of it"),
+    (np.nan, "No Jacobian is finite"),
+])  # fmt: skip
+def test_the_title_of_the_singular_values_says_what_the_steps_do_together(factor: float, said: str) -> None:
+    many = StepJacobians(("h",), (2,), (0, 1, 2), np.array([factor * np.eye(2)] * 3))
+    assert viz.plot_singular_values(many).get_title(loc="left").replace("\n", " ") == said
+
+
+def test_of_many_nets_the_title_names_the_best_and_the_worst(jacobians: StepJacobians) -> None:
+    less = replace(jacobians, arrays=jacobians.arrays / 2)
+    title = viz.plot_transport({"a": jacobians, "b": less, "c": jacobians, "d": jacobians}).get_title(loc="left")
+    assert " of 4 nets, " in title
+    assert title.endswith(" in b")
+    flows = {f"net{j}": viz.gradient_flow(nn.RNN(3, 5, rng=j)(np.ones((T, 2, 3)))[1].sum()) for j in range(4)}
+    left = {name: flow.profile("h").norms[-1] / flow.profile("h").norms[0] for name, flow in flows.items()}
+    title = viz.plot_norms(flows).get_title(loc="left").replace("\n", " ")
+    best, worst, rest = title.split("; ")
+    assert best.startswith(f"{max(left, key=left.__getitem__)} keeps")
+    assert worst.startswith(f"{min(left, key=left.__getitem__)} keeps")
+    assert rest == "2 other nets lie between"
+
+
+def test_a_long_title_and_a_legend_have_room_above_axes_of_any_figure(jacobians: StepJacobians) -> None:
+    for plot in (viz.plot_eigenvalues, viz.plot_singular_values):
+        figure = Figure(figsize=(6.4, 4.8))
+        ax = plot(jacobians, ax=figure.add_subplot())
+        figure.canvas.draw()
+        assert ax._left_title.get_window_extent().y1 <= figure.bbox.y1
 
 
 def test_plots_follow_the_theme(errors: LocalErrors, by_lag: dict[str, Shares], jacobians: StepJacobians) -> None:

@@ -116,7 +116,7 @@ def test_a_layer_stands_above_the_one_it_reads() -> None:
 
 
 def test_the_wire_between_two_layers_shows_the_message_that_came_down_it() -> None:
-    root = nn.LSTM(3, 4, layers=2, rng=0)(XS)[0][-1].sum()
+    root = nn.LSTM(3, 4, num_layers=2, rng=0)(XS)[0][-1].sum()
     flow = viz.gradient_flow(root)
     stack = next(node for node in flow.graph if node.endswith("layers.0/lstm/stack"))
     expected = [flow.messages[stack, t] for t in range(5)]  # type: ignore[index]
@@ -155,7 +155,7 @@ def test_steps_of_all_layers_stand_in_the_same_columns() -> None:
 
 
 def test_dropout_between_layers_does_not_part_them() -> None:
-    hs, _ = nn.LSTM(3, 4, layers=2, dropout=0.5, rng=0)(XS, rng=np.random.default_rng(0))
+    hs, _ = nn.LSTM(3, 4, num_layers=2, dropout=0.5, rng=0)(XS, rng=np.random.default_rng(0))
     one = model(hs.sum())
     assert {output.lanes for output in one.lanes[0].outputs} == {frozenset({1})}
 

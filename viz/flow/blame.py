@@ -108,12 +108,16 @@ def local_errors(losses: Losses, layer: int = -1, *, at: str | None = None, arra
     (True, 0.0)
     """
     apart = Apart.of(losses)
+    return errors_of(apart, sorted(apart.losses), layer, at, arrays)
+
+
+def errors_of(apart: Apart, rows: Sequence[int], layer: int, at: str | None, arrays: bool = False) -> LocalErrors:
+    """`local_errors` of some of the losses: those of these steps."""
     line = timeline_of(apart.places.graph, apart.places.ids, layer, "local errors")
     shift = apart.places.shift(line.nodes[node] for node in line.layer.steps[line.layer.last].values())
     steps = [step + shift for step in line.steps]
     symbol, nodes = _blamed(line, at)
     places = {node: j for j, node in enumerate(nodes) if node is not None}
-    rows = sorted(apart.losses)
     size = (len(rows), len(steps))
     norms, reached, kept = np.zeros(size), np.zeros(size, dtype=bool), None
     if arrays:

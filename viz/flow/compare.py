@@ -16,7 +16,7 @@ from microgradrnn.engine import Node
 from viz.flow.drawable import Drawable
 from viz.flow.horizon import Horizon, horizon
 from viz.flow.messages import Flow, profiles
-from viz.flow.ways import CARRY, STRAIGHT, ways
+from viz.flow.ways import CARRY, STRAIGHT, Ways, ways
 from viz.graph.steps import Edge, layer_of, no_steps, recurrent, states
 from viz.graph.trace import trace
 from viz.numbers import short
@@ -211,7 +211,11 @@ def track_of(net: str, of: Node | Flow, lags: int, layer: int = -1) -> Track:
         net = f"{net}, layer {range(1, count + 1)[layer] if -count <= layer < count else layer} of {count}"
     if isinstance(of, Flow):
         return from_flow(net, of, lags, layer)
-    found = ways(of, layer=layer, by="last")
+    return of_ways(net, ways(of, layer=layer, by="last"), lags)
+
+
+def of_ways(net: str, found: Ways, lags: int) -> Track:
+    """The track of a net whose ways were measured, by the last step back."""
     n = min(sum(lag <= lags for lag in found.lags), len(found.lags) - found.initial)  # a Flow has no initial state
     parts = {way: tuple(float(g) for g in norms[:n]) for way, norms in found.norms.items()}
     return Track(net, found.state, found.lags[:n], tuple(float(g) for g in found.whole_norms[:n]),

@@ -21,7 +21,7 @@ MAIN: WeakKeyDictionary[Flow, int] = WeakKeyDictionary()  # what was found befor
 PROFILES: WeakKeyDictionary[Flow, dict[int, Profile | None]] = WeakKeyDictionary()
 
 
-def finding(flow: Flow, net: str = "") -> str:
+def finding(flow: Flow, net: str = "", layer: int | None = None, state: str | None = None) -> str:
     """How much of the gradient is left far back, of what there is at lag 0 of the layer that a picture is about.
 
     Where new gradient comes in on the way, as from a loss at every step, the sentence compares and says so, for then
@@ -30,6 +30,8 @@ def finding(flow: Flow, net: str = "") -> str:
     Args:
         flow: from `gradient_flow`.
         net: what the net is called; by default the name of its last layer.
+        layer: another layer, by its number.
+        state: another state of it, its symbol or role.
 
     >>> import numpy as np
     >>> from microgradrnn import nn
@@ -41,8 +43,8 @@ def finding(flow: Flow, net: str = "") -> str:
     'The RNN: 8 steps back the gradient is 1.05 times that at lag 0; new gradient comes in on the way'
     """
     net = net or (name_of(flow.graph) if recurrent(flow.graph) else result(flow.graph))
-    layer = main_layer(flow)
-    profile = main_profile(flow, layer)
+    layer = main_layer(flow) if layer is None else layer
+    profile = main_profile(flow, layer) if state is None else flow.profile(state, layer)
     if profile is None or max(profile.lags) == 0:
         single = any(len(one.steps) == 1 for one in layers(flow.graph))
         return capital(f"{net} has a single step: the gradient has no way back to go" if single else

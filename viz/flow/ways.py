@@ -110,6 +110,8 @@ class Ways(Drawable):
     Attributes:
         state, by: which state, and what decides the class of a path.
         steps, lags: the time steps, and how far each lies before the last step of the layer.
+        gated: is there a carry, so that a path can make a step back without a way? (What ``carry`` means in a net
+            without one is a path that made no step back yet.)
         initial: does the last row belong to the initial state (h_0, c_0), labelled as the step before the first?
         parts: for each class the arrays, (number of steps, *shape of the state).
         whole: the gradient itself, of the same shape, from a pass of its own; the parts add up to it.
@@ -125,6 +127,7 @@ class Ways(Drawable):
     whole: np.ndarray
     norms: dict[str, np.ndarray] = field(init=False)
     colours: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
+    gated: bool = True
     initial: bool = False
 
     def __post_init__(self) -> None:
@@ -230,7 +233,34 @@ def ways(
     if isinstance(root, Flow):
         raise TypeError("ways: a Flow keeps norms, not the derivatives that ways are made of: give the loss. What "
                         "came by the carry and what did not, flow.split() tells (of PyTorch's graphs too)")
-    rule = RULES[by]
+    found = split(root, state, RULES[by], layer, classify, seed)
+    return Ways(found.symbol, by, found.steps, found.lags, named(found, RULES[by]), found.whole,
+                colours=found.reader.colours(), gated=found.reader.carries, initial=found.initial)
+
+
+class Split(NamedTuple):
+    """The gradient at one state, step by step, the last step first, split by what its paths remember.
+
+    Attributes:
+        symbol: what the state is called.
+        steps, lags, whole, initial: as in `Ways`.
+        parts: for each digest of the past, the part of the paths that have it.
+        reader: what read the paths; it knows the ways.
+    """
+
+    symbol: str
+    steps: tuple[int, ...]
+    lags: tuple[int, ...]
+    parts: dict[Hashable, np.ndarray]
+    whole: np.ndarray
+    reader: Reader
+    initial: bool
+
+
+def split(
+    root: Node, state: str | None, rule: Rule, layer: int = -1, classify: Classify | None = None, seed: Any = None
+) -> Split:
+    """One reverse pass that keeps apart what the rule tells apart. The arguments are those of `ways`."""
     root, _ = without_identities(root)
     graph, ids = traced(root)
     one = layer_of(graph, layer, "ways")
@@ -260,15 +290,50 @@ def ways(
              if node in wanted or node in every_state}
     known = one.lags()
     lags = tuple(known.get(step, len(known)) for step in at)
-    apart, together = reader.by_name(parts, targets), np.array([whole.get(x, zeros(x)) for x in targets])
+    apart, together = by_past(parts, targets), np.array([whole.get(x, zeros(x)) for x in targets])
     if (running := taking(root, every_state, whole, one.order)) is not None:
         everyone = np.ones(len(together[0]), bool)  # the initial state is there for all
         own = own_lags([running.get(step, everyone) for step in reversed(at)])
-        apart = {way: by_own_lag(own, part[::-1]) for way, part in apart.items()}
+        apart = {past: by_own_lag(own, part[::-1]) for past, part in apart.items()}
         together = by_own_lag(own, together[::-1])
         lags = tuple(range(len(together)))
-    return Ways(symbol, by, tuple(at)[: len(together)], lags, apart, together, colours=reader.colours(),
-                initial=from_start)
+    return Split(symbol, tuple(at)[: len(together)], lags, apart, together, reader, from_start)
+
+
+def by_past(parts: dict[Node, dict[Any, Any]], targets: list[Node]) -> dict[Hashable, np.ndarray]:
+    """For each digest of the past its part at each target, stacked."""
+    nothing = np.zeros((len(targets), *np.shape(targets[0].data)), np.asarray(targets[0].data).dtype)
+    summed: dict[Hashable, np.ndarray] = {}
+    for j, x in enumerate(targets):
+        for state, g in parts.get(x, {}).items():
+            if state.past not in summed:
+                summed[state.past] = nothing.copy()
+            summed[state.past][j] += g
+    return summed
+
+
+def named(found: Split, rule: Rule) -> dict[str, np.ndarray]:
+    """For each class its part, under its name; the carry first, then as the cell was made."""
+    order = found.reader.order()
+    summed: dict[str, np.ndarray] = {}
+    for past, part in found.parts.items():
+        name = rule.name(past, order)
+        summed[name] = summed[name] + part if name in summed else part
+    place = {name: j for j, name in enumerate([STRAIGHT, CARRY, *order])}
+    known = sorted(summed, key=lambda name: (name.count("+"), [place.get(w, -1) for w in name.split("+")], name))
+    return {name: summed[name] for name in known}
+
+
+def label_of(consumer: Node, k: int) -> Label | None:
+    """The way that an edge within a step belongs to, as marks and operations say; None on the carry."""
+    op = consumer.op.name
+    if consumer.role in ("gate", "candidate"):
+        return Label(consumer.symbol or op, MARKED)
+    if is_linear(op, k):
+        return None
+    if consumer.op.elementwise and len(consumer.inputs) == 1:
+        return Label(op, FUNCTION)
+    return Label("matrix" if op in PRODUCTS else op, OTHER)
 
 
 class Reader:
@@ -285,6 +350,8 @@ class Reader:
     def __init__(self, rule: Rule, step: dict[Node, int], is_state: set[Node], classify: Classify | None,
                  place: dict[Node, int]) -> None:
         self.rule, self.step, self.is_state, self.classify, self.place = rule, step, is_state, classify, place
+        self.carries = False  # did a path make a step back without a way?
+        self.labels: dict[tuple[Node, int], Label | None] = {}
         self.seen: dict[str, Node] = {}  # for each way, of the nodes that name it the one that a step makes first
 
     def start(self, root: Node) -> State | None:
@@ -306,18 +373,25 @@ class Reader:
         if self.rule.done(past):
             return state
         label = self.label(consumer, k)
-        if label is not None:
-            self.seen[label.name] = min(consumer, self.seen.get(label.name, consumer), key=self.made)
         if label is not None and (now is None or label.strength == MARKED or label.strength > now.strength):
             now = label
         if crosses:
+            self.carries |= now is None
             return State(self.rule.add(past, now and now.name))
         if to_state:
             return State(self.rule.add(past, now.name) if now and now.strength == MARKED else past)
         return State(past, now)
 
     def label(self, consumer: Node, k: int) -> Label | None:
-        """The way that an edge belongs to."""
+        """The way that an edge belongs to. It is found out once: paths in many states pass the edge."""
+        if (consumer, k) not in self.labels:
+            label = self.labels[consumer, k] = self.read(consumer, k)
+            if label is not None:
+                self.seen[label.name] = min(consumer, self.seen.get(label.name, consumer), key=self.made)
+        return self.labels[consumer, k]
+
+    def read(self, consumer: Node, k: int) -> Label | None:
+        """The same, read off the graph."""
         if consumer not in self.step:
             return Label("/".join(consumer.scope.path) or consumer.op.name, OTHER)
         if self.classify is not None:
@@ -325,29 +399,7 @@ class Reader:
             if said in (CARRY, STRAIGHT):
                 raise ValueError(f"ways: {said!r} is what a path that takes no way is called; say None instead")
             return None if said is None else Label(said, MARKED)
-        op = consumer.op.name
-        if consumer.role in ("gate", "candidate"):
-            return Label(consumer.symbol or op, MARKED)
-        if is_linear(op, k):
-            return None
-        if consumer.op.elementwise and len(consumer.inputs) == 1:
-            return Label(op, FUNCTION)
-        return Label("matrix" if op in PRODUCTS else op, OTHER)
-
-    def by_name(self, parts: dict[Node, dict[Any, Any]], targets: list[Node]) -> dict[str, np.ndarray]:
-        """For each class its part at each target, stacked; the carry first, then as the cell was made."""
-        order = self.order()
-        nothing = np.zeros((len(targets), *np.shape(targets[0].data)), np.asarray(targets[0].data).dtype)
-        summed: dict[str, np.ndarray] = {}
-        for j, x in enumerate(targets):
-            for state, g in parts.get(x, {}).items():
-                name = self.rule.name(state.past, order)
-                if name not in summed:
-                    summed[name] = nothing.copy()
-                summed[name][j] += g
-        place = {name: j for j, name in enumerate([STRAIGHT, CARRY, *order])}
-        known = sorted(summed, key=lambda name: (name.count("+"), [place.get(w, -1) for w in name.split("+")], name))
-        return {name: summed[name] for name in known}
+        return label_of(consumer, k)
 
     def order(self) -> list[str]:
         """The ways, in the order in which a step makes them."""

@@ -163,9 +163,9 @@ class Reader:
 
     def __post_init__(self) -> None:
         step = self.of
-        self.before = {node: f"{name}_{{t-1}}" for node, name in zip(step.before, step.symbols, strict=True)}
+        self.before = self.states_before()
         self.after = dict(zip(step.after, step.symbols, strict=True))
-        self.inputs = {node: str(node.symbol) for node in step.inputs}
+        self.inputs = self.names_of_inputs()
         self.inside = self._inside()
         self.changing = {node for node in self.inside if node in self.inputs or node in self.before}
         for node in sorted(self.inside, key=lambda node: node.serial):
@@ -178,6 +178,14 @@ class Reader:
                 self.named[node] = _fresh(node.symbol, taken)
                 taken.add(self.named[node])
         self._name_what_is_used_twice()
+
+    def states_before(self) -> dict[Node, str]:
+        """What to write for the states that the step read."""
+        return {node: f"{name}_{{t-1}}" for node, name in zip(self.of.before, self.of.symbols, strict=True)}
+
+    def names_of_inputs(self) -> dict[Node, str]:
+        """What to write for the inputs of the step."""
+        return {node: str(node.symbol) for node in self.of.inputs}
 
     def _inside(self) -> set[Node]:
         """What the step computed, and what it computed it from."""

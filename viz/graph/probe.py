@@ -130,10 +130,10 @@ def _called(cell: Any) -> str:
 def _input(cell: Any, called: str, x: Any, draw: np.random.Generator) -> Any:
     if x is not None:
         return x.data if isinstance(x, Node) else x
-    size = getattr(cell, "D", None)
+    size = getattr(cell, "input_size", None)
     if not isinstance(size, (int, np.integer)):
-        raise ValueError(f"cell: how long is the input of {called}? It has no attribute D, so give an example: "
-                         "x=np.ones((1, 3)), or x=[1.0, -0.5] for a cell of single numbers")
+        raise ValueError(f"cell: how long is the input of {called}? It has no attribute input_size, so give an "
+                         "example: x=np.ones((1, 3)), or x=[1.0, -0.5] for a cell of single numbers")
     return draw.standard_normal((2, size))
 
 

@@ -459,8 +459,9 @@ class _Painter:
             yield "", f"wires that meet at a box are read side by side, as [{', '.join(both)}]"
         if not self.flow:
             yield "dot", "a copy: the same goes along both wires"
-        if self.parts.equations.weights:
-            yield "", self.weights_line()
+        for trained, words in ((True, "weights, the same at every step"), (False, "constants, no gradient goes there")):
+            if names := self.leaves(trained):
+                yield "", f"{names}: {words}"
         for start, stop, names in self.unread():
             yield "", f"columns {start + 1} to {stop} of {names}: nothing here depends on them"
 
@@ -481,11 +482,13 @@ class _Painter:
         alone = len(into) == 2 and len(states) == len(inputs) == 1
         return [*states, *inputs] if alone and _is_sum(drawn.glyphs[name]) else []
 
-    def weights_line(self) -> str:
-        """The weights and their shapes."""
+    def leaves(self, trained: bool) -> str:
+        """The weights, or the constants, and their shapes."""
         names: dict[str, Block] = {}
         weights = self.parts.equations.weights
         for name, block in sorted(weights.items(), key=lambda item: item[1].leaf.serial):
+            if block.leaf.requires_grad is not trained:
+                continue
             whole = name if block.cut is None else name.split("_")[0]
             names.setdefault(whole, block)
         words = []
@@ -494,7 +497,7 @@ class _Painter:
             words.append(f"{name} ({shape})" if shape else name)
         if len(words) > 6:
             words = [*words[:5], f"and {len(words) - 5} more"]
-        return f"{', '.join(words)}: weights, the same at every step"
+        return ", ".join(words)
 
     def unread(self) -> list[tuple[int, int, str]]:
         """Columns that nothing reads, by range."""

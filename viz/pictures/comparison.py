@@ -8,7 +8,7 @@ up or down from a line at 1. All lanes have the same axes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
@@ -245,7 +245,7 @@ class Lane:
         order = sorted(self.track.parts, key=lambda way: (way != CARRY, way == STRAIGHT))
         found = self.columns
         shares = [found[j].shares if j in found else {} for j in range(self.axis.columns)]
-        yield from stacked_shares(shares, order, self.axis, top, WAYS, {way: colour(way, self.track, self.theme)
+        yield from stacked_shares(shares, order, self.axis, top, WAYS, {way: colour(way, self.track.colours, self.theme)
                                   for way in order}, self.theme, {way: said_of(way) for way in order},
                                   lane=self.track.net)
 
@@ -290,10 +290,10 @@ class Lane:
         return top + FACTOR / 2 * (1 - min(max(place, -1.0), 1.0))
 
 
-def colour(way: str, track: Track, theme: Theme) -> str:
-    """What a way is drawn in."""
+def colour(way: str, colours: Mapping[str, tuple[str | None, str | None]], theme: Theme) -> str:
+    """What a way is drawn in; ``colours`` has the symbol and the role of those that marks name."""
     known = {CARRY: theme.roles["cell"], STRAIGHT: theme.tile, "tanh": theme.roles["candidate"]}
-    return known.get(way) or theme.colour(*track.colours.get(way, (None, None))) or theme.nothing
+    return known.get(way) or theme.colour(*colours.get(way, (None, None))) or theme.nothing
 
 
 def said_of(way: str) -> str:
@@ -306,7 +306,7 @@ def key(of: Comparison, scale: Scale, limit: float, factors: Sequence[float], wi
     names: dict[str, list[str]] = {}
     for track in of.tracks:
         for way in sorted(track.parts, key=lambda way: (way != CARRY, way == STRAIGHT)):
-            called = names.setdefault(colour(way, track, theme), [])
+            called = names.setdefault(colour(way, track.colours, theme), [])
             if said_of(way) not in called:
                 called.append(said_of(way))
     every = [g for track in of.tracks for g in track.norms]

@@ -17,7 +17,9 @@ import numpy as np
 
 from microgradrnn.engine import Node
 from microgradrnn.engine.allocator import collector_paused
-from viz.flow.finding import finding, structure
+from viz.flow.compare import listed, percent
+from viz.flow.finding import finding, name_of
+from viz.flow.finding import steps as so_many_steps
 from viz.flow.messages import Flow
 from viz.graph.labels import labelled
 from viz.graph.steps import Layer, layers, no_steps, state_roles, unchanged
@@ -50,6 +52,7 @@ from viz.theme import LEVELS, Theme, need_theme
 from viz.typography import fitting, shorten, widest, wrapped
 
 ROLES = ("cell", "gate", "candidate", "hidden")  # the rows, from the top
+KINDS = {"cell": "state", "hidden": "state", "gate": "gate", "candidate": "candidate"}
 HEIGHT, PLOT = 20.0, 150.0  # of a row of the heat map, and of the curves
 LABEL = 104.0  # the widest name of a row
 NUMBER = 66.0  # room on the right, for 1.3·10⁻¹²
@@ -93,7 +96,7 @@ def draw_long(
     >>> hs, h = nn.RNN(3, 4, rng=0)(np.ones((1000, 1, 3)))
     >>> drawing = draw_long(h.sum(), cells=4)
     >>> drawing.scene.title, "×996" in drawing.scene.words
-    ('rnn: the same cell at 1000 steps', True)
+    ('rnn, 1000 steps: the norm of h lies between 1.1 and 1.4', True)
     """
     theme = need_theme(theme)
     if cells is not None and cells < 1:
@@ -125,7 +128,7 @@ def _scene(root: Any, flow: Flow | None, cells: int | None, name: str, scale: Sc
     steps = sorted({step + lane.offset for lane in lanes for step in lane.layer.steps})
     axis = Axis(steps, left, width - left - NUMBER)
     measure = Gradients.of(lanes, flow, scale) if flow is not None else Values.of(lanes, bool(nodes))
-    title = structure(graph, name) if flow is None else finding(flow, name)
+    title = held(lanes[-1], name or name_of(graph), bool(nodes)) if flow is None else finding(flow, name)
     inner = width - 2 * margin
     blocks = [heading(title, inner, theme, _subtitle(lanes)), measure.legend(axis, min(inner, READABLE), theme)]
     stamps, items, y = Stamps(), list[Item](), margin
@@ -138,6 +141,22 @@ def _scene(root: Any, flow: Flow | None, cells: int | None, name: str, scale: Sc
         y += height + 24
     summary = " ".join([_subtitle(lanes) + ".", *(f"{row.words(lane.label)}." for lane in lanes for row in lane.norms)])
     return Scene(items, width, y, title, summary, theme, stamps)
+
+
+def held(lane: Lane, net: str, means: bool) -> str:
+    """What the cells of a layer hold, in one sentence: how far its gates are open, or else how large its state is."""
+    label = ", ".join(part.strip("← →") for part in lane.label.split(", "))
+    whose = f"{net}{f' ({label})' if label else ''}, {so_many_steps(len(lane.layer.steps))}"
+    gates = {row.symbol: row.mean for row in lane.rows if row.role == "gate"}
+    if means and gates and all(map(math.isfinite, gates.values())):
+        said = listed([f"{percent(share)} ({symbol})" for symbol, share in gates.items()])
+        return f"{whose}: the {'gates are' if len(gates) > 1 else 'gate is'} open by {said} on average"
+    for row in lane.norms[:1]:
+        there = [x for x in row.values.values() if x is not None]
+        if all(map(math.isfinite, there)):
+            return f"{whose}: the norm of {row.symbol} lies between {short(min(there))} and {short(max(there))}"
+        return f"{whose}: {row.symbol} is NaN or infinite at {so_many_steps(sum(not math.isfinite(x) for x in there))}"
+    return whose
 
 
 def _subtitle(lanes: list[Lane]) -> str:
@@ -163,6 +182,12 @@ class Quantity:
     role: str | None
     values: dict[int, float | None]
     state: bool
+
+    @property
+    def mean(self) -> float:
+        """The mean over all steps; NaN without any."""
+        there = [x for x in self.values.values() if x is not None]
+        return sum(there) / len(there) if there else math.nan
 
     def along(self, axis: Axis, offset: int) -> list[Bin]:
         """The columns of the heat map, of a layer whose steps stand so much later on the axis."""
@@ -241,11 +266,17 @@ class Values:
         rows = [row for lane in lanes for row in lane.rows]
         top = 1.0
         held = [x for row in rows for x in row.values.values() if x is not None]
-        if not any(row.role == "gate" for row in rows):
+        gated = any(row.role == "gate" for row in rows)
+        if not gated:
             most = max((x for x in held if math.isfinite(x)), default=1.0)
             top = next((m * 10.0**e for e in range(-9, 300) for m in (1, 2, 5) if m * 10.0**e >= most), most)
         norms = (x for lane in lanes for row in lane.norms for x in row.values.values() if x is not None)
-        return cls(top, Scale.of(norms, widest=330), means, off_the_scale(held))
+        return cls(top, Scale.of(norms, widest=330), means and gated, off_the_scale(held))
+
+    @property
+    def heading(self) -> str:
+        """What the colours show."""
+        return "How far gates are open, and how large states are" if self.means else "How large values are"
 
     @property
     def scale(self) -> Scale:
@@ -262,7 +293,7 @@ class Values:
 
     def legend(self, axis: Axis, width: float, theme: Theme) -> Block:
         """The scale, and what is shown."""
-        items: list[Item] = [Text(0, 12, "what the cells hold (linear scale)", 12, bold=True)]
+        items: list[Item] = [Text(0, 12, fitting(self.heading, width, 12, bold=True), 12, bold=True)]
         unit, y = 3.4, 24.0
         items += [Box(14 + j * unit, y, unit + 0.3, 14, fill=theme.magnitude(j / LEVELS), crisp=True)
                   for j in range(LEVELS + 1)]
@@ -277,9 +308,9 @@ class Values:
                 items += sample(how, end + 34, low + 7, self.curves, theme, wires=False)
                 items.append(Text(end + 80, low + 11, words, SMALL))
                 low += 20
-        said = "Gates: the mean, 0 shut and 1 open. Others: the" if self.means else "The"
+        said = "Gates: the mean. Others: the" if self.means else "The"
         notes = paragraph([f"{said} root mean square, over all units and the whole batch; {self.top:g} or more is "
-                           "lightest.", *binning(axis)], width, theme)
+                           "lightest. On the right stands the mean of all steps.", *binning(axis)], width, theme)
         return Block([*items, notes.at(0, y + 42)], width, y + 42 + notes.height)
 
 
@@ -325,7 +356,7 @@ class Lane:
             else:
                 held = {step: mean(nodes[v]) if v in nodes and role == "gate" else rms(graph.nodes[v])
                         for step, v in ids.items()}
-                rows.append(Quantity(symbol, symbol, role, dict(held), False))
+                rows.append(Quantity(f"{KINDS.get(role or '', '')} {symbol}".lstrip(), symbol, role, dict(held), False))
                 if state:
                     sizes = {step: graph.nodes[v]["norm"] for step, v in ids.items()}
                     norms.append(Quantity(symbol, symbol, role, sizes, True))
@@ -454,10 +485,12 @@ class Lane:
         found.append(Box(a, y, b - a, HEIGHT, fill=theme.tile, note=one.words(), key=("row", *key[1:])))
         found += heat_row(one.along(axis, self.offset), axis, y, HEIGHT, measure.place,
                           lambda place: measure.shade(place, theme), theme, key=key, note=one.words())
-        last = one.values.get(max(self.layer.steps))
-        if last is not None:
-            found.append(Text(b + 8, y + HEIGHT / 2 + 4, short(last), SMALL, fill=theme.faint, key=("last", *key[1:]),
-                              datum=last))
+        said, number = "last", one.values.get(max(self.layer.steps))
+        if isinstance(measure, Values):
+            said, number = "mean", one.mean
+        if number is not None:
+            found.append(Text(b + 8, y + HEIGHT / 2 + 4, short(number), SMALL, fill=theme.faint, key=(said, *key[1:]),
+                              datum=number))
         return found
 
     def over_curves(self, axis: Axis, measure: Gradients | Values) -> list[str]:

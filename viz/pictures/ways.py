@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 
 from viz.errors import need
-from viz.flow.compare import one_of
+from viz.flow.compare import one_of, percent
+from viz.flow.finding import steps as so_many_steps
 from viz.flow.ways import CARRY, STRAIGHT, Ways
 from viz.numbers import short
 from viz.render.drawing import Drawing
@@ -23,9 +25,7 @@ from viz.scale import Scale
 from viz.scene.chart import (
     SMALL,
     Axis,
-    Bin,
     Block,
-    apart,
     axis_line,
     chips,
     column,
@@ -43,14 +43,36 @@ from viz.typography import fitting
 LEFT, BANDS, CURVES, GAP = 80.0, 150.0, 140.0, 20.0
 NAMES, WIDE = 290.0, 760.0  # room for the names of curves on the right; on a narrower page they stand below
 SPARE = ("#d55e00", "#f0e442", "#009e73", "#e69f00", "#0072b2", "#999999")
-NEVER = "carried, or straight from the loss"  # a path that made no step back yet has not left the carry
 MOST = 8  # bands of their own; what is smaller is drawn as one
 DECADES = 14  # at most
-TIMES = {"0": "never", "1": "once", "2": "twice", "3+": "three times or more"}
-HEADINGS = {
-    "first": "how it first left the carry", "last": "how it came from the step after", "set": "all ways it used",
-    "number": "how often it left the carry",
+TIMES = {"0": "no step", "1": "1 step", "2": "2 steps", "3+": "3 steps or more"}
+
+
+class Words(NamedTuple):
+    """What is said of classes of one kind; ``{}`` is a gate or a candidate, or a number of steps."""
+
+    heading: str
+    carry: str  # in the key
+    other: str
+    carried: str  # in the title
+    went: str
+    rule: str  # what is not plain from the other words
+
+
+SAYS = {
+    "first": Words("which way the gradient came", "carried over at every step", "through {} first",
+                   "was carried over at every step", "went through {} first",
+                   "A path through gates at several steps counts for the first that it meets on its way back."),
+    "last": Words("its last step back", "carried over", "through {}", "was carried over from the step after",
+                  "came from the step after through {}", ""),
+    "set": Words("what the gradient went through", "nothing: carried over at every step", "{}",
+                 "was carried over at every step", "went through {}",
+                 "With several names, a path goes through each of them at one step or more."),
+    "number": Words("steps at which it was not carried over", "{}", "{}", "was carried over at every step",
+                    "was not carried over at {}", ""),
 }
+CARRIED = ("Carried over: by products and sums with the state alone, as f ⊙ c, not through what a gate or a candidate "
+           "computes from the state. Without a step back yet, it counts as carried over.")
 
 
 def draw_ways(
@@ -72,7 +94,7 @@ def draw_ways(
     >>> from viz.flow.ways import ways
     >>> hs, _ = nn.LSTM(3, 5, rng=0)(np.ones((7, 2, 3)))
     >>> draw_ways(ways(hs.sum())).scene.title
-    '6 steps back, 72 % of ∂L/∂c never left the carry'
+    '6 steps back, 72 % of ∂L/∂c was carried over at every step'
     """
     theme = need_theme(theme)
     if not lags >= 0:
@@ -90,7 +112,8 @@ def draw_ways(
     axis = Axis(range(max(one.lags[-1] for one in nets.values()) + 1), LEFT,
                 width - LEFT - (NAMES if theme.page >= WIDE else 14.0), leftwards=True)
     found = [finding(one, net) for net, one in nets.items()]
-    title = "; ".join(found[:2]) + (f"; and {len(found) - 2} more nets" if len(found) > 2 else "")
+    more = len(found) - 3
+    title = "; ".join(found[:3]) + (f"; and {more} more net{'s' * (more > 1)}" if more > 0 else "")
     panels = [Panel(net, one, axis, scale, width, theme) for net, one in nets.items()]
     said = " ".join(f"{words}. {cancelled(one)}" for words, one in zip(found, nets.values(), strict=True))
     notes = paragraph(notes_on(panels), width, theme)
@@ -110,13 +133,13 @@ def cut(ways: Ways, lags: int) -> Ways:
         rest = largest[MOST - 1 :]
         others = sum(parts.pop(name) for name in rest)
         parts[f"{len(rest)} others"] = np.asarray(others)
-    return Ways(ways.state, ways.by, ways.steps[:n], ways.lags[:n], parts, ways.whole[:n], colours=ways.colours,
-                initial=ways.initial and n == len(ways.lags))
+    return replace(ways, steps=ways.steps[:n], lags=ways.lags[:n], parts=parts, whole=ways.whole[:n],
+                   initial=ways.initial and n == len(ways.lags))
 
 
 # ------------------------------------------------------------------------------------------------ in words
 def finding(ways: Ways, net: str = "") -> str:
-    """Which class is the largest, as far back as there is a gradient."""
+    """Which class is the largest, as far back as there is a gradient, and how much was carried over at every step."""
     of = f"∂L/∂{fitting(ways.state, 120, 16)}" + (f" in {fitting(net, 300, 16)}" if net else "")
     together = ways.sum_of_norms
     alive = [j for j, size in enumerate(together) if 0 < size < math.inf]
@@ -124,21 +147,39 @@ def finding(ways: Ways, net: str = "") -> str:
         return f"no finite gradient but 0 reaches {of}"
     last = alive[-1]
     most = max(ways.parts, key=lambda name: float(ways.norms[name][last]))
-    lag = ways.lags[last]
-    share = f"{ways.shares(most)[last]:.0%}".replace("%", " %")
-    return f"{lag} step{'s' * (lag != 1)} back, {share} of {of} {done(most, ways)}"
+    found = f"{so_many_steps(ways.lags[last])} back, {percent(ways.shares(most)[last])} of {of} {done(most, ways)}"
+    carry = "0" if ways.by == "number" else CARRY
+    if not ways.gated:
+        return f"{found}; nothing is carried over" if most not in (carry, STRAIGHT) else found
+    if most in (carry, STRAIGHT) or carry not in ways.parts:
+        return found
+    return f"{found}; {percent(ways.shares(carry)[last])} {SAYS[ways.by].carried}"
 
 
 def done(name: str, ways: Ways) -> str:
     """What the paths of a class did, as the end of a sentence."""
-    if ways.by == "number":
-        return f"left the carry {said(name, ways)}" if name != "0" else "never left the carry"
-    if name == CARRY:
-        return "was carried over from the step after" if ways.by == "last" else "never left the carry"
-    if name == STRAIGHT:
+    if name == STRAIGHT or (name in (CARRY, "0") and not ways.gated):
         return "came straight, from its own step or above"
-    verb = {"first": "first left the carry by", "last": "came from the step after by", "set": "used"}[ways.by]
-    return f"{verb} {fitting(said(name, ways), 300, 16)}"
+    says = SAYS[ways.by]
+    if name in (CARRY, "0"):
+        return says.carried
+    went = says.went.format(fitting(called(name, ways), 300, 16))
+    return went if ways.gated else went.removesuffix(" first")
+
+
+def said(name: str, ways: Ways) -> str:
+    """A class in the key."""
+    if name == STRAIGHT or (name in (CARRY, "0") and not ways.gated):
+        return "straight: from its own step, or above"
+    says = SAYS[ways.by]
+    words = (says.carry if name == CARRY else says.other).format(called(name, ways))
+    return words if ways.gated else words.removesuffix(" first")
+
+
+def called(name: str, ways: Ways) -> str:
+    """What a class is about: a gate, a candidate, several of them, or a number of steps."""
+    symbol, role = ways.colours.get(name, (None, None))
+    return f"{role} {symbol}" if role else TIMES.get(name, name) if ways.by == "number" else name.replace("+", " and ")
 
 
 def cancelled(ways: Ways) -> str:
@@ -149,32 +190,20 @@ def cancelled(ways: Ways) -> str:
         return ""
     left = median(float(whole[j] / together[j]) for j in alive)
     return (f"Its norm is {short(float(whole[0]))} at lag {ways.lags[0]} and {short(float(whole[alive[-1]]))} at lag "
-            f"{ways.lags[alive[-1]]}; shares are of the sum of the norms of all parts, of which "
-            f"{100 * left:.0f} % (median) is left when they are added.")
-
-
-def said(name: str, ways: Ways) -> str:
-    """A class in words."""
-    if name == CARRY:
-        return {"last": "the carry", "set": f"none: {NEVER}"}.get(ways.by, f"never: {NEVER}")
-    if name == STRAIGHT:
-        return "straight: from its own step, or above"
-    if ways.by == "number":
-        return f"never: {NEVER}" if name == "0" else TIMES[name]
-    symbol, role = ways.colours.get(name, (None, None))
-    return f"{role} {symbol}" if role else name.replace("+", " + ")
+            f"{ways.lags[alive[-1]]}. Its parts {'add up' if left > 0.995 else 'partly cancel'}: "
+            f"{100 * left:.0f} % of the sum of their norms is left (median).")
 
 
 def notes_on(panels: Sequence[Panel]) -> list[str]:
-    """What strips and lines mean, below all panels."""
+    """What words, strips and lines mean, below all panels."""
     low = any(0 < size < 10.0**panel.own.low * (panel.own.anchor or 1) for panel in panels
               for norms in panel.ways.norms.values() for size in norms)
+    rules = dict.fromkeys(SAYS[panel.ways.by].rule for panel in panels if panel.ways.gated)
     return [
-        "Above: each class of paths as a share of the sum of the norms of all parts. Below: Euclidean norms over the "
-        "whole batch, as multiples of the gradient's own at lag 0, which counts as 1 (log scale). The thick line is "
-        "the gradient, the norm of the sum of all parts; the dashed one is the sum of their norms. Where they differ, "
-        "parts cancel.",
-        *(["Norms that lie below the axis are not drawn."] if low else []),
+        *([CARRIED] if rules else []), *filter(None, rules),
+        "Above: shares of the sum of the norms of all parts. Below: norms over the whole batch, as multiples of the "
+        "gradient's own at lag 0 (log scale), in the same colours."
+        f"{' Norms that lie below the axis are not drawn.' * low}",
     ]
 
 
@@ -207,17 +236,21 @@ class Panel:
             words = f"{fitting(self.net, self.width - 150, 14, bold=True)}: ∂L/∂{fitting(ways.state, 90, 14)}"
             items.append(Text(0, 14, words, 14, bold=True, key=("net", self.net)))
             top += 26
-        key = chips([(paint[name], said(name, ways)) for name in ways.parts],
-                    NAMES - 26 if side else self.width, theme)
-        if side:
-            key = column((chips([(paint[name], said(name, ways))], NAMES - 26, theme) for name in ways.parts), gap=0)
-        what = Text(right + 16 if side else 0, top + 12, f"{HEADINGS[ways.by]}:", 12, bold=True)
-        items += [what, key.at(right + 16 if side else 0, top + 22)]
+        room, left = (NAMES - 26, right + 16) if side else (self.width, 0.0)
+        lines = [chips([(paint[name], said(name, ways))], room, theme) for name in ways.parts]
+        key = column(lines, gap=0) if side else chips([(paint[name], said(name, ways)) for name in ways.parts], room,
+                                                      theme)
+        items += [Text(left, top + 12, f"{SAYS[ways.by].heading}:", 12, bold=True), key.at(left, top + 22)]
         if not side:
             top += 30 + key.height
         items += self.bands(top, paint)
-        low = top + max(BANDS, key.height + 22 if side else 0.0) + GAP
-        items += self.curves(low, paint, side)
+        low = top + max(BANDS, key.height + 22 if side else 0.0) + GAP + (0.0 if side else 36.0)
+        items += self.curves(low, paint)
+        for j, (words, width, dashes) in enumerate((("the gradient", 2.6, None),
+                                                    ("the sum of the norms of its parts", 1.5, "4 3"))):
+            x, y = (left, low + 12 + 18 * j) if side else (LEFT, low - 34 + 18 * j)
+            items += [line(x, y, x + 22, y, stroke=theme.ink, stroke_width=width, dashes=dashes),
+                      Text(x + 28, y + 4, words, SMALL)]
         items += axis_line(self.axis, low + CURVES + 4, "steps back", theme)
         return Block(items, self.width, low + CURVES + 26)
 
@@ -245,12 +278,13 @@ class Panel:
                 items.append(line(x, top, x, top + BANDS, stroke=theme.nothing if zero else theme.alarm,
                                   dashes="1.5 3", key=("gap", self.net, axis.steps[start]),
                                   datum=0.0 if zero else math.nan, note="exactly zero" if zero else "not finite"))
-        names = {name: fitting(TIMES.get(name, name), 150, SMALL) for name in ways.parts}
+        names = {name: fitting(TIMES.get(name, name), 150, SMALL) for name in ways.parts if ways.gated
+                 or name != CARRY}
         return items + stacked_shares(shares, list(ways.parts), axis, top, BANDS, dict(paint), theme, names,
                                       lane=self.net)
 
-    def curves(self, top: float, paint: Mapping[str, str], side: bool) -> list[Item]:
-        """The norms of all parts, of the sum, and their sum."""
+    def curves(self, top: float, paint: Mapping[str, str]) -> list[Item]:
+        """The norms of all parts, of the sum, and their sum. A part that is exactly zero has no curve."""
         ways, theme, axis, own = self.ways, self.theme, self.axis, self.own
         items: list[Item] = [Box(LEFT, top, axis.width, CURVES, fill=theme.tile)]
         items += decade_lines(own, top, CURVES, LEFT, LEFT + axis.width, theme)
@@ -259,46 +293,12 @@ class Panel:
         lines += [(name, ways.norms[name], paint[name], 1.5, None) for name in ways.parts]
         lines += [("sum of norms", ways.sum_of_norms, theme.ink, 1.5, "4 3"),
                   ("gradient", ways.whole_norms, theme.ink, 2.6, None)]
-
-        def height(norm: float) -> float:
-            return level(own, norm, top, CURVES)
-
-        named: list[tuple[str, np.ndarray, float, str]] = []
         for name, norms, colour, width, dashes in lines:
-            bins = axis.binned([None if 0 < (x or 0) < floor else x for x in self.values(norms)])
-            items += curve(bins, axis, height, top + CURVES - 2, colour, theme, dashes=dashes, width=width,
-                           key=("curve", self.net, name), note=name)
-            first = next((j for j, one in enumerate(bins) if shown(one)), None)
-            if first is not None:
-                named.append((name, norms, height(bins[first].high or 0.0), colour))
-        return items + (self.names(named, top) if side else [])
-
-    def names(self, named: Sequence[tuple[str, np.ndarray, float, str]], top: float) -> list[Item]:
-        """The names of curves, on the right; those that coincide share theirs."""
-        groups: list[list[tuple[str, np.ndarray, float, str]]] = []
-        for one in named:
-            same = next((group for group in groups if coincide(group[0][1], one[1])), None)
-            groups.append([one]) if same is None else same.append(one)
-        groups.sort(key=lambda group: group[0][2])
-        right = LEFT + self.axis.width
-        items: list[Item] = []
-        places = apart([group[0][2] for group in groups], top + 2, top + CURVES, 15)
-        for group, place in zip(groups, places, strict=True):
-            words = " = ".join(TIMES.get(name, name) for name, *_ in group) + (" (coincide)" if len(group) > 1 else "")
-            items += [line(right, group[0][2], right + 18, place, stroke=group[-1][3], stroke_width=1.0),
-                      Text(right + 22, place + 4, fitting(words, NAMES - 28, SMALL), SMALL,
-                           key=("name", self.net, group[0][0]))]
+            least = -1.0 if name in ways.parts else 0.0
+            bins = axis.binned([None if least < (x or 0.0) < floor else x for x in self.values(norms)])
+            items += curve(bins, axis, lambda norm: level(own, norm, top, CURVES), top + CURVES - 2, colour, theme,
+                           dashes=dashes, width=width, key=("curve", self.net, name), note=name)
         return items
-
-
-def shown(one: Bin) -> bool:
-    """Has a column a point on a log axis?"""
-    return one.high is not None and one.high > 0 and math.isfinite(one.high)
-
-
-def coincide(one: np.ndarray, other: np.ndarray) -> bool:
-    """Do two curves lie on each other, as far as can be seen?"""
-    return bool(np.allclose(one, other, rtol=0.02, atol=0.0, equal_nan=True))
 
 
 def colours(ways: Ways, theme: Theme) -> dict[str, str]:

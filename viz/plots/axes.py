@@ -42,8 +42,9 @@ def axes(ax: Any, size: tuple[float, float], theme: Theme) -> Any:
 def dressed(ax: Any, title: str, theme: Theme, *, grid: bool = True) -> Any:
     """The axes in the theme's letters and colours, without a frame, under what was found, wrapped."""
     lines = wrapped(title, 0.98 * pixels(ax), theme.size + 1, bold=True)
+    pad = 10 + theme.small * (1.5 * rows(ax) + (0.9 if rows(ax) else 0.0))
     ax.set_title("\n".join(map(plain, lines)), loc="left", fontsize=POINTS * (theme.size + 1), fontweight="bold",
-                 color=theme.ink, pad=26 if beside(ax) else 8)
+                 color=theme.ink, pad=POINTS * pad)
     if grid:
         ax.grid(True, which="major", color=theme.rim, linewidth=0.6)
         ax.set_axisbelow(True)
@@ -52,7 +53,19 @@ def dressed(ax: Any, title: str, theme: Theme, *, grid: bool = True) -> Any:
         label.set(color=theme.ink, fontsize=POINTS * theme.size)
     for side, spine in ax.spines.items():
         spine.set(edgecolor=theme.wire, visible=side in ("left", "bottom"))
+    make_room(ax, pad + 1.3 * (theme.size + 1) * len(lines))
     return ax
+
+
+def make_room(ax: Any, above: float) -> None:
+    """Lower the upper edge of axes that no layout of matplotlib's places, so that so many pixels are free above it."""
+    if ax.figure.get_layout_engine() is not None:
+        return
+    place = ax.get_position()
+    floor = min((other.y0 for one in ax.figure.axes if (other := one.get_position()).y0 >= place.y1), default=1.0)
+    top = floor - above / (INCH * ax.figure.get_figheight())
+    if place.y0 < top < place.y1:
+        ax.set_position((place.x0, place.y0, place.width, top - place.y0))
 
 
 def pixels(ax: Any) -> float:
@@ -65,19 +78,19 @@ def plain(words: str) -> str:
     return words.replace("$", r"\$")
 
 
-def key(ax: Any, theme: Theme, *, above: bool = False, **options: Any) -> None:
-    """A legend in the theme's letters; ``above`` the axes, in one row, it hides nothing."""
-    if above:
-        options |= {"ncols": 5, "loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2,
-                    "columnspacing": 1.2}
-    found = ax.legend(frameon=False, fontsize=POINTS * theme.small, labelcolor=theme.ink, **options)
-    found.get_title().set(color=theme.ink, fontsize=POINTS * theme.small)
-    found.beside = above
+def key(ax: Any, theme: Theme, handles: Sequence[Any] | None = None) -> None:
+    """A legend in the theme's letters above the axes, where it hides nothing, in as few rows as there is room for."""
+    handles = ax.get_legend_handles_labels()[0] if handles is None else handles
+    widest = max((text_width(one.get_label(), theme.small) for one in handles), default=0.0) + 4.5 * theme.small
+    columns = min(len(handles), max(1, int(pixels(ax) // widest)))
+    found = ax.legend(handles=handles, frameon=False, fontsize=POINTS * theme.small, labelcolor=theme.ink,
+                      loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, columnspacing=1.2, ncols=columns)
+    found.rows = -(-len(handles) // columns)
 
 
-def beside(ax: Any) -> bool:
-    """Does a legend stand between the axes and the title?"""
-    return bool(getattr(ax.get_legend(), "beside", False))
+def rows(ax: Any) -> int:
+    """How many rows of a legend stand between the axes and the title."""
+    return int(getattr(ax.get_legend(), "rows", 0))
 
 
 def scale_bar(ax: Any, shown: Any, label: str, theme: Theme, **options: Any) -> Any:
@@ -124,6 +137,7 @@ def name_curves(ax: Any, lines: Sequence[Any], theme: Theme) -> None:
         ax.annotate(plain(labels[j]), ends[j], (share - 0.02 if leftwards else 1 - share + 0.02, place),
                     textcoords="axes fraction", ha="right" if leftwards else "left", va="center",
                     fontsize=POINTS * size, color=theme.ink, annotation_clip=False,
+                    bbox={"facecolor": theme.paper, "edgecolor": "none", "pad": 0.5},
                     arrowprops={"arrowstyle": "-", "color": groups[j][0].get_color(), "linewidth": 0.8, "shrinkA": 1,
                                 "shrinkB": 0})
 

@@ -52,12 +52,13 @@ def plot_norms(
         if not recurrent(flow.graph):
             raise ValueError(f"plot_norms, {name!r}: {no_steps(flow.graph)}")
     ax = axes(ax, (9, 4.6), theme)
-    lines = []
+    lines, ends = [], dict[str, float]()
     for j, ((name, flow), colour) in enumerate(zip(flows.items(), cycle(COLOURS), strict=False)):
         for profile in profiles(flow):
             role = next((said.get("role") for _, said in flow.graph.nodes(data=True)
                          if said.get("symbol") == profile.state), None)
             one = one_of(profile.lags, profile.norms)
+            ends.setdefault(name, profile.norms[-1] / one)
             shown = shown_on_a_log_axis(profile.norms, one)
             missing = sum(g != g for g in shown)
             label = f"{name}: {profile.state}" + (f" ({missing} zero or not finite)" if missing else "")
@@ -69,8 +70,15 @@ def plot_norms(
                 size = max(5, 11 - 3 * j)  # two in one place are both seen
                 ax.plot([last], [(profile.at(last) or 0.0) / one], "o", color=colour, markersize=size,
                         **dot(last, theme))
-    title = "; ".join(finding(flow, name) for name, flow in list(flows.items())[:3])
-    return finished(ax, lines, title, fraction, "", theme)
+    return finished(ax, lines, found(flows, ends), fraction, "", theme)
+
+
+def found(flows: Mapping[str, Flow], ends: Mapping[str, float]) -> str:
+    """What was found of each net; of more than three, of the two of which most and least is left."""
+    names = sorted(ends, key=lambda name: -ends[name])
+    shown = list(flows) if len(flows) < 4 else [names[0], names[-1]]
+    more = f"; {len(flows) - 2} other nets lie between" if len(flows) > 3 else ""
+    return "; ".join(finding(flows[name], name) for name in shown) + more
 
 
 def plot_comparison(comparison: Comparison, *, theme: Theme | str | None = None, ax: Any = None) -> Any:
@@ -109,7 +117,8 @@ def plot_comparison(comparison: Comparison, *, theme: Theme | str | None = None,
 def finished(ax: Any, lines: list[Any], title: str, fraction: float, more: str, theme: Theme) -> Any:
     """What the two plots share: the axes of lags and of multiples, names, title."""
     ax.set_yscale("log")
-    ax.set_xlabel(f"lag: steps back from the loss. ● last above {fraction:g} × lag 0 (○ at least){more}")
+    ax.set_xlabel(f"lag: steps back from the loss; ● the last with more than {100 * fraction:g} % of lag 0 "
+                  f"(○ or later){more}")
     ax.set_ylabel(MULTIPLE)
     if lines:
         ax.axhline(1, color=theme.wire, linewidth=0.8, zorder=0)

@@ -6,6 +6,7 @@ default), a ``theme``, and returns the Axes. The title says what the data show.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import cycle
@@ -15,9 +16,11 @@ import numpy as np
 
 from viz.errors import need
 from viz.flow.blame import LocalErrors, Shares
+from viz.flow.compare import listed
+from viz.flow.finding import steps as so_many_steps
 from viz.flow.jacobians import StepJacobians
 from viz.graph.trace import norm
-from viz.numbers import short
+from viz.numbers import in_powers, short
 from viz.plots.axes import COLOURS, axes, dressed, key, name_curves, scale_bar
 from viz.scale import Scale
 from viz.theme import Theme, need_theme
@@ -71,7 +74,7 @@ def plot_local_errors(
     shown = [Patch(facecolor=colour, edgecolor=theme.faint, linewidth=0.5, label=name)
              for name, (where, colour) in kinds.items() if where.any()]
     if shown:
-        key(ax, theme, above=True, handles=shown)
+        key(ax, theme, handles=shown)
     return dressed(ax, blamed(errors), theme, grid=False)
 
 
@@ -144,7 +147,7 @@ def plot_shares(
     below = "" if log or not (shares.along() < 0).any() else "\n(below 0: against the sum)"
     ax.set_ylabel(f"shares of {said}, Euclidean norm{below}")
     ax.xaxis.get_major_locator().set_params(integer=True)
-    key(ax, theme, above=True)
+    key(ax, theme)
     together, left = float(norms.sum()) + norm(shares.rest), f"{100 * shares.cancellation():.0f} %"
     return dressed(ax, f"{left} of the shares is left when they are added: ‖{said}‖ is {short(whole)}, the sum of "
                    f"‖shares‖ {short(together)}", theme)
@@ -153,10 +156,12 @@ def plot_shares(
 def plot_singular_values(
     jacobians: StepJacobians, *, theme: Theme | str | None = None, ax: Any = None
 ) -> Any:
-    """The singular values of every step's Jacobian over time, log scale: above 1 a step stretches, below it shrinks.
+    """By what factor each step can multiply a gradient: above 1 it stretches one, below 1 it shrinks it.
 
-    Lines for the largest, the median and the smallest; the band holds the middle 80 %. Zeros are left out. Dotted, the
-    spectral radius: it is what "the eigenvalue must be below 1" speaks of, and it bounds nothing.
+    The factors are the singular values of the step's Jacobian: the band reaches from the smallest to the largest, the
+    dashed line is the median. The black line is what the steps do together: by what factor the step changed the norm
+    of the product of all Jacobians from it to the end. It lies below the largest singular values, because the direction
+    that one step stretches most is not the one that the next step stretches most.
 
     Raises:
         TypeError: if given something else.
@@ -164,39 +169,60 @@ def plot_singular_values(
     """
     need("plot_singular_values", jacobians, StepJacobians, "what viz.step_jacobians(loss) returns")
     theme = need_theme(theme)
-    ax = axes(ax, (7.4, 4.2), theme)
-    steps = jacobians.steps
-    values = jacobians.singular_values()
-    values = np.where(values > 0, values, np.nan)  # a log scale has no place for zeros
-    low, middle, high = np.array([np.percentile(row[row > 0], [10, 50, 90]) if (row > 0).any() else [np.nan] * 3
-                                  for row in values]).T
-    band = ax.fill_between(steps, low, high, color=FORWARD, alpha=0.18, linewidth=0, label="middle 80 %")
+    ax = axes(ax, (7.4, 4.4), theme)
+    at, values, product = jacobians.steps, jacobians.singular_values(), jacobians.transport()
+    with np.errstate(invalid="ignore"):  # infinity less infinity, where nothing is left
+        together = 10 ** np.diff(product)[::-1]
+    together[-1:] = np.nan  # the product of one Jacobian: its largest singular value
+    band = ax.fill_between(at, values[:, -1], values[:, 0], color=FORWARD, alpha=0.18, linewidth=0, label=(
+        f"all singular values of {_derivative(jacobians)}, of one sequence"))
     lines = [
-        *ax.plot(steps, values[:, 0], color=FORWARD, linewidth=1.8, label="largest"),
-        *ax.plot(steps, middle, color=FORWARD, linewidth=1.2, dashes=(5, 2), label="median"),
-        *ax.plot(steps, values[:, -1], color=FORWARD, linewidth=0.8, label="smallest"),
-        *ax.plot(steps, jacobians.spectral_radii(), color=COLOURS[2], linewidth=1.5, linestyle=":",
-                 label="spectral radius"),
+        *ax.plot(at, values[:, 0], color=FORWARD, linewidth=1.8, label="the largest"),
+        *ax.plot(at, np.median(values, axis=1), color=FORWARD, linewidth=1.2, dashes=(5, 2), label="the median"),
+        *ax.plot(at, together, color=theme.ink, linewidth=1.8, label="all steps together"),
     ]
-    ax.axhline(1, color=theme.ink, linewidth=0.8)
-    ax.set_yscale("log")
-    ax.set_xlabel("step t")
-    ax.set_ylabel(f"singular values of {_derivative(jacobians)}, of one sequence")
+    one = ax.axhline(1, color=theme.wire, linewidth=1.2, linestyle=":", label="1: neither stretched nor shrunk")
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("step t (the gradient goes from right to left)")
+    ax.set_ylabel("factor by which a step multiplies a gradient")
     name_curves(ax, lines, theme)
-    key(ax, theme, above=True, handles=[band])
-    grows, known = int((values[:, 0] > 1).sum()), int(np.isfinite(values[:, 0]).sum())
-    return dressed(ax, f"{grows} of {known} steps can stretch a gradient: their largest singular value is above 1"
-                   if grows else "No step can stretch a gradient: no singular value is above 1", theme)
+    key(ax, theme, [band, one])
+    return dressed(ax, stretched(values[np.isfinite(values)], float(product[-1]), len(at)), theme)
+
+
+def stretched(values: np.ndarray, together: float, n: int) -> str:
+    """What one step can do, and what n steps do together: the base-10 logarithm of the norm of their product."""
+    if not len(values):
+        return "No Jacobian is finite"
+    most = float(values.max())
+    one = (f"A step can make a gradient {factor(most)} times as large" if most > 1 else
+           f"Every step shrinks a gradient, to {factor(most)} at most")
+    if math.isnan(together):
+        return one
+    all_of = f"{n} steps together"
+    if together >= 0:
+        return f"{one}, and {all_of} make it up to {in_powers(together)} times as large"
+    most_of = "at most " if math.isfinite(together) else ""
+    return f"{one}, {'but' if most > 1 else 'and'} {all_of} leave {most_of}{amount(together)} of it"
+
+
+def factor(x: float) -> str:
+    """A factor; one near 1 with two decimals.
+
+    >>> factor(1.064), factor(0.5)
+    ('1.06', '0.5')
+    """
+    return f"{x:.2f}" if 0.9 < x < 1.1 else short(x)
 
 
 def plot_transport(
     jacobians: Mapping[str, StepJacobians], *, W: Mapping[str, Any] | None = None, slope: float = 1.0,
     theme: Theme | str | None = None, ax: Any = None,
 ) -> Any:  # fmt: skip
-    """The norm of the product of Jacobians against the lag, in decades: what happens to a gradient on its way back.
+    """The norm of the product of Jacobians against the lag, log scale: what happens to a gradient on its way back.
 
     Solid, the truth, ‖∂s_T/∂s_{T-k}‖₂. Dashed, the product of the norms of the steps, which is never less. Dotted, for
-    simple nets, the bound (‖W‖₂ max|φ'|)^k. The title gives the largest Lyapunov exponent as a factor a step.
+    simple nets, the bound (‖W‖₂ max|φ'|)^k.
 
     Args:
         jacobians: by the name of the net.
@@ -204,6 +230,9 @@ def plot_transport(
         slope: max |φ'| of the simple nets.
         theme: a name or a `Theme`; by default that of `set_theme`.
         ax: the axes to draw on.
+
+    Returns:
+        The Axes. The data of its lines are base-10 logarithms.
 
     Raises:
         TypeError: if given something else.
@@ -217,28 +246,54 @@ def plot_transport(
         raise ValueError("plot_transport: no Jacobians to plot")
     theme = need_theme(theme)
     ax = axes(ax, (8.2, 4.6), theme)
-    lines, said = [], []
+    from matplotlib.lines import Line2D
+
+    lines, left = [], {}
     for (name, one), colour in zip(jacobians.items(), cycle(COLOURS), strict=False):
-        truth = one.transport()
-        lags = np.arange(len(truth))
-        gone = np.flatnonzero(np.isneginf(truth))
-        ends = f", exactly 0 from lag {gone[0]} on" if len(gone) else ""
-        said.append(f"{name} multiplies a gradient by {short(float(np.exp(one.lyapunov(1)[0])))} a step{ends}")
-        lines += ax.plot(lags, _finite(truth), color=colour, linewidth=1.8, label=name)
-        lines += ax.plot(lags, _finite(one.product_of_norms()), color=colour, linewidth=1.2, dashes=(5, 2),
-                         label=f"{name}: product of the norms")
+        left[name] = one.transport()
+        lags = np.arange(len(left[name]))
+        lines += ax.plot(lags, _finite(left[name]), color=colour, linewidth=1.8, label=name)
+        ax.plot(lags, _finite(one.product_of_norms()), color=colour, linewidth=1.2, dashes=(5, 2))
         if W is not None and name in W:
-            lines += ax.plot(lags, one.bound(W[name], slope), color=colour, linewidth=1.2, linestyle=":",
-                             label=f"{name}: (‖W‖₂ max|φ'|)ᵏ")
+            ax.plot(lags, one.bound(W[name], slope), color=colour, linewidth=1.2, linestyle=":")
     ax.axhline(0, color=theme.ink, linewidth=0.8)
+    ax.yaxis.set_major_formatter(lambda log, _: in_powers(log))
     ax.set_xlabel("lag k: steps back from the end")
-    ax.set_ylabel("log₁₀ ‖∂$s_T$/∂$s_{T-k}$‖₂, s: the state of one sequence")
+    ax.set_ylabel("the most that is left of a gradient")
     name_curves(ax, lines, theme)
-    return dressed(ax, "; ".join(said[:3]), theme)
+    styles: dict[str, dict[str, Any]] = {
+        "‖∂$s_T$/∂$s_{T-k}$‖₂, s: the state of one sequence": {"linewidth": 1.8},
+        "bound: the largest factor of each step, multiplied": {"dashes": (5, 2)},
+        **({"bound: (‖W‖₂ max|φ'|)ᵏ": {"linestyle": ":"}} if W else {}),
+    }
+    key(ax, theme, [Line2D([], [], color=theme.ink, label=words, **how) for words, how in styles.items()])
+    return dressed(ax, transported(left), theme)
+
+
+def transported(left: Mapping[str, np.ndarray]) -> str:
+    """What is left of a gradient at the largest lag that all nets have; of many nets, of the best and the worst."""
+    lag = min(map(len, left.values())) - 1
+    ranked = sorted(left, key=lambda name: -np.nan_to_num(left[name][lag], nan=np.inf))
+    said = [f"{amount(float(left[name][lag]))} in {name}"
+            for name in (ranked if len(ranked) < 4 else (ranked[0], ranked[-1]))]
+    of = f", of {len(ranked)} nets," if len(ranked) > 3 else ""
+    return f"After {so_many_steps(lag)}{of} at most this is left of a gradient: {listed(said)}"
+
+
+def amount(log: float) -> str:
+    """How much is left, from its base-10 logarithm.
+
+    >>> amount(-2.0), amount(-math.inf), amount(math.nan)
+    ('0.01', 'exactly nothing', 'nothing finite')
+    """
+    return "nothing finite" if math.isnan(log) else in_powers(log) if math.isfinite(log) else "exactly nothing"
 
 
 def plot_eigenvalues(jacobians: StepJacobians, *, theme: Theme | str | None = None, ax: Any = None) -> Any:
-    """The eigenvalues of every step's Jacobian in the complex plane, coloured by step, with the unit circle.
+    """The eigenvalues of every step's Jacobian in the complex plane, and why they mislead.
+
+    Inside the unit circle, a step shrinks a gradient if it is repeated often enough. A loop takes another step each
+    time, and then the eigenvalues bound nothing. What bounds a step is its largest singular value, the dashed circle.
 
     Raises:
         TypeError: if given something else.
@@ -246,22 +301,34 @@ def plot_eigenvalues(jacobians: StepJacobians, *, theme: Theme | str | None = No
     """
     need("plot_eigenvalues", jacobians, StepJacobians, "what viz.step_jacobians(loss) returns")
     theme = need_theme(theme)
-    ax = axes(ax, (5.6, 4.8), theme)
-    values = jacobians.eigenvalues()
-    when = np.repeat(jacobians.steps, values.shape[1])
+    ax = axes(ax, (6.4, 6.0), theme)
+    values, stretch = jacobians.eigenvalues(), jacobians.singular_values()[:, 0]
+    most = max(stretch[np.isfinite(stretch)], default=math.nan)
+    sizes = np.abs(values[np.isfinite(values)])
     turn = np.linspace(0, 2 * np.pi, 200)
-    ax.plot(np.cos(turn), np.sin(turn), color=theme.ink, linewidth=1, label="|λ| = 1")
-    dots = ax.scatter(values.real.ravel(), values.imag.ravel(), c=when, cmap=ramp(theme), s=9, linewidths=0, alpha=0.8)
-    scale_bar(ax, dots, "step t", theme).locator.set_params(integer=True)
+    ax.plot(np.cos(turn), np.sin(turn), color=theme.ink, linewidth=1.2, label="|λ| = 1")
+    if most == most:
+        ax.plot(most * np.cos(turn), most * np.sin(turn), color=AGAINST, linewidth=1.8, dashes=(5, 2),
+                label=f"the largest singular value, {factor(most)}: a step multiplies by no more")
+    ax.plot(values.real.ravel(), values.imag.ravel(), "o", color=FORWARD, markersize=4, markeredgewidth=0, alpha=0.6,
+            label=f"eigenvalues λ of {_derivative(jacobians)} at {len(values)} steps, of one sequence")
     ax.set_aspect("equal", adjustable="datalim")
     ax.locator_params(nbins=5)
-    ax.set_xlabel(f"Re λ, eigenvalues of {_derivative(jacobians)}, of one sequence")
-    ax.set_ylabel("Im λ")
-    key(ax, theme, above=True)
-    sizes = np.abs(values[np.isfinite(values)])
-    most = f"the largest has |λ| = {short(float(sizes.max()))}" if len(sizes) else "none is finite"
-    inside = f"{int((sizes < 1).sum())} of {values.size} eigenvalues lie inside the unit circle"
-    return dressed(ax, f"{inside}; {most}", theme)
+    ax.set_xlabel("real part of λ")
+    ax.set_ylabel("imaginary part of λ")
+    key(ax, theme)
+    return dressed(ax, eigenvalued(sizes, most), theme)
+
+
+def eigenvalued(sizes: np.ndarray, most: float) -> str:
+    """How large the eigenvalues are, and what a step can do all the same."""
+    if not len(sizes):
+        return "No eigenvalue is finite"
+    inside = int((sizes < 1).sum())
+    where = f"All {len(sizes)}" if inside == len(sizes) else f"{inside} of {len(sizes)}"
+    but = "but " if most > 1 and inside == len(sizes) else ""
+    return (f"{where} eigenvalues lie inside the unit circle, the largest at |λ| = {factor(float(sizes.max()))}; "
+            f"{but}a step can multiply a gradient by up to {factor(most)}")
 
 
 # ------------------------------------------------------------------------------------------------ what they share

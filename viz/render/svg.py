@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 from zlib import crc32
 
 from viz.layout.geometry import Point, Route
-from viz.scene.items import Area, Box, Group, Ink, Item, Scene, Text, Use, Wire
+from viz.scene.items import Area, Box, Group, Ink, Item, Key, Scene, Text, Use, Wire
 from viz.typography import SMALLER
 
 # What XML 1.0 cannot hold, not even escaped.
@@ -55,10 +55,11 @@ class Writer:
     Args:
         ids: what stamps are called in the file.
         size: of text that says nothing else.
+        keys: what groups with these keys are called in a page, which finds them by ``data-key``.
     """
 
-    def __init__(self, ids: dict[Any, str], size: float) -> None:
-        self.ids, self.size = ids, size
+    def __init__(self, ids: dict[Any, str], size: float, keys: Mapping[Key, str] | None = None) -> None:
+        self.ids, self.size, self.keys = ids, size, keys or {}
 
     def all(self, items: Iterable[Item]) -> str:
         """Some items, in their order."""
@@ -82,8 +83,8 @@ class Writer:
             return f'<use href="#{self.ids[item.stamp]}"{place}' + (f">{note}</use>" if note else "/>")
         if isinstance(item, Group):
             moved = f"translate({number(item.x)},{number(item.y)})" if item.x or item.y else None
-            inner = note + self.all(item.items)
-            return element("g", inner, transform=moved) if moved or note else inner
+            inner, key = note + self.all(item.items), self.keys.get(item.key)
+            return element("g", inner, transform=moved, data_key=key) if moved or note or key else inner
         raise TypeError(f"render: a scene holds Box, Wire, Text, Area, Group and Use; got {type(item).__name__}")
 
     def box(self, item: Box, note: str) -> str:

@@ -6,10 +6,14 @@ state. No cell knows how to differentiate itself: that is the engine's business,
 
 from microgradrnn.nn.cells.base import Cell
 from microgradrnn.nn.cells.gru import GRUCell, MGUCell
+from microgradrnn.nn.cells.layer_norm import LayerNormLSTMCell
 from microgradrnn.nn.cells.lstm import CarouselLSTMCell, CoupledLSTMCell, LSTMCell, UpdateGateLSTMCell
+from microgradrnn.nn.cells.noise import RecurrentDropoutLSTMCell, VariationalDropout, Zoneout
+from microgradrnn.nn.cells.peephole import PeepholeLSTMCell
 from microgradrnn.nn.cells.simple import AdditiveCell, IRNNCell, JordanCell, RNNCell
 
 __all__ = [
     "AdditiveCell", "CarouselLSTMCell", "Cell", "CoupledLSTMCell", "GRUCell", "IRNNCell", "JordanCell", "LSTMCell",
-    "MGUCell", "RNNCell", "UpdateGateLSTMCell",
+    "LayerNormLSTMCell", "MGUCell", "PeepholeLSTMCell", "RNNCell", "RecurrentDropoutLSTMCell", "UpdateGateLSTMCell",
+    "VariationalDropout", "Zoneout",
 ]  # fmt: skip

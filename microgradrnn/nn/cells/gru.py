@@ -21,14 +21,16 @@ class GRUCell(Cell):
         r, z = σ(x U + h W + b)
         n = tanh(x U + (r ⊙ h) W + b)               reset="before"
         n = tanh(x U + b + r ⊙ (h W + b_n))         reset="after", PyTorch's and cuDNN's, with one more bias b_n
-        h = z ⊙ h + (1 - z) ⊙ n                     z is how much is kept
+        h = z ⊙ h + (1 - z) ⊙ n                     z="keeps": z is how much is kept, as in PyTorch and Keras
+        h = (1 - z) ⊙ h + z ⊙ n                     z="replaces": z is how much is replaced (Chung et al. 2014)
 
     Args:
-        D, H: lengths of the input and of the state.
+        input_size, hidden_size: D and H of the equations, the lengths of the input and of the state.
         reset: does the reset gate act before or after the recurrent product?
+        z: does the update gate say how much is kept, or how much is replaced? One is the other with the signs of its
+            weights changed.
         bias: False leaves b and b_n out.
-        rng: a seed or a `numpy.random.Generator`.
-        dtype: of the parameters.
+        options: init, rng and dtype, as for every `Cell`.
 
     >>> import numpy as np
     >>> GRUCell(3, 5, reset="after", rng=0)(np.ones((2, 3))).shape
@@ -39,13 +41,17 @@ class GRUCell(Cell):
     name = "gru"
 
     def __init__(
-        self, D: int, H: int, *, reset: str = "before", bias: bool = True, rng: Rng = None, dtype: Any = np.float64
-    ) -> None:
+        self, input_size: int, hidden_size: int, *, reset: str = "before", z: str = "keeps", bias: bool = True,
+        rng: Rng = None, dtype: Any = np.float64, **options: Any,
+    ) -> None:  # fmt: skip
         if reset not in ("before", "after"):
             raise ValueError(f"GRUCell: reset is 'before' or 'after' (the recurrent product), got {reset!r}")
+        if z not in ("keeps", "replaces"):
+            raise ValueError(f"GRUCell: z is 'keeps' or 'replaces', got {z!r}")
         rng = as_rng(rng)
-        super().__init__(D, H, bias=bias, rng=rng, dtype=dtype)
-        self.reset = reset
+        super().__init__(input_size, hidden_size, bias=bias, rng=rng, dtype=dtype, **options)
+        self.reset, self.z = reset, z
+        H = hidden_size
         self.b_n = Parameter(uniform(rng, (H,), H, dtype), symbol="b_n") if bias and reset == "after" else None
 
     @classmethod
@@ -60,24 +66,28 @@ class GRUCell(Cell):
         """The net input from x; for reset="before" also the blocks of W, cut once and not at every step."""
         z, step = super().prepare(x)
         if self.reset == "before":
-            W_rz, W_n = split(self.W, [2 * self.H], axis=1)
+            W_rz, W_n = split(self.W, [2 * self.hidden_size], axis=1)
             step = partial(self.step_before, mark(W_rz, "W_rz"), mark(W_n, "W_n"))
         return z, step
 
     def step_before(self, W_rz: Any, W_n: Any, z: Any, h: Any) -> Any:
         """h_t from the net input and h_{t-1}, with the reset before the product."""
-        z_rz, z_n = split(z, [2 * self.H], axis=-1)
+        z_rz, z_n = split(z, [2 * self.hidden_size], axis=-1)
         r, z = self.gates(affine(h, W_rz, z_rz))
-        n = mark(tanh(affine(r * h, W_n, z_n)), "n", role="candidate")
-        return mark(z * h + (1 - z) * n, "h", role="hidden")
+        return self.next(z, h, mark(tanh(affine(r * h, W_n, z_n)), "n", role="candidate"))
 
     def step(self, z: Any, h: Any) -> Any:
         """h_t from the net input and h_{t-1}, with the reset after the product."""
-        z_rz, z_n = split(z, [2 * self.H], axis=-1)
-        hW_rz, hW_n = split(h @ self.W, [2 * self.H], axis=-1)
+        z_rz, z_n = split(z, [2 * self.hidden_size], axis=-1)
+        hW_rz, hW_n = split(h @ self.W, [2 * self.hidden_size], axis=-1)
         r, z = self.gates(z_rz + hW_rz)
         n = mark(tanh(z_n + r * (hW_n if self.b_n is None else hW_n + self.b_n)), "n", role="candidate")
-        return mark(z * h + (1 - z) * n, "h", role="hidden")
+        return self.next(z, h, n)
+
+    def next(self, z: Any, h: Any, n: Any) -> Any:
+        """h_t between h_{t-1} and the candidate."""
+        new = z * h + (1 - z) * n if self.z == "keeps" else (1 - z) * h + z * n
+        return mark(new, "h", role="hidden")
 
     def gates(self, z_rz: Any) -> tuple[Any, Any]:
         """r and z from their net inputs."""
@@ -95,8 +105,8 @@ class MGUCell(Cell):
     One gate does both: it is a GRU with r = f and z = 1 - f. Here f is how much is *replaced*.
 
     Args:
-        D, H: lengths of the input and of the state.
-        options: bias, rng and dtype, as for the other cells.
+        input_size, hidden_size: D and H of the equations, the lengths of the input and of the state.
+        options: bias, init, rng and dtype, as for every `Cell`.
 
     >>> import numpy as np
     >>> MGUCell(3, 5, rng=0)(np.ones((2, 3))).shape

@@ -17,11 +17,9 @@ class RNNCell(Cell):
     """The simple (Elman) net: ``z = x U + h W + b``, ``h = φ(z)``.
 
     Args:
-        D, H: lengths of the input and of the state.
+        input_size, hidden_size: D and H of the equations, the lengths of the input and of the state.
         activation: ``"tanh"``, ``"relu"``, or any function of a Tensor.
-        bias: False leaves b out.
-        rng: a seed or a `numpy.random.Generator`.
-        dtype: of the parameters.
+        options: bias, init, rng and dtype, as for every `Cell`.
 
     >>> import numpy as np
     >>> h = RNNCell(3, 5, rng=0)(np.ones((2, 3)))
@@ -32,8 +30,8 @@ class RNNCell(Cell):
     blocks = 1
     name = "rnn"
 
-    def __init__(self, D: int, H: int, *, activation: Activation = "tanh", **options: Any) -> None:
-        super().__init__(D, H, **options)
+    def __init__(self, input_size: int, hidden_size: int, *, activation: Activation = "tanh", **options: Any) -> None:
+        super().__init__(input_size, hidden_size, **options)
         self.activation = as_function(activation, "RNNCell")
 
     def step(self, z: Any, h: Any) -> Any:
@@ -49,7 +47,7 @@ class IRNNCell(RNNCell):
     steps. Training is free to change W.
 
     Args:
-        D, H: lengths of the input and of the state.
+        input_size, hidden_size: D and H of the equations, the lengths of the input and of the state.
         std: standard deviation of the entries of U at the start.
         rng: a seed or a `numpy.random.Generator`.
         dtype: of the parameters.
@@ -62,8 +60,10 @@ class IRNNCell(RNNCell):
 
     name = "irnn"
 
-    def __init__(self, D: int, H: int, *, std: float = 0.1, rng: Rng = None, dtype: Any = np.float64) -> None:
-        rng = as_rng(rng)
+    def __init__(
+        self, input_size: int, hidden_size: int, *, std: float = 0.1, rng: Rng = None, dtype: Any = np.float64
+    ) -> None:
+        D, H, rng = input_size, hidden_size, as_rng(rng)
         super().__init__(D, H, activation="relu", rng=rng, dtype=dtype)
         self.U.data = std * rng.standard_normal((D, H)).astype(dtype)
         self.W.data = np.eye(H, dtype=dtype)
@@ -85,7 +85,8 @@ class JordanCell(Cell):
     The state, and what a layer puts out, is o (B, K), so W is (K, H): the past must pass through K numbers.
 
     Args:
-        D, H, K: lengths of the input, of the hidden layer and of the output.
+        input_size, hidden_size, output_size: D, H and K of the equations, the lengths of the input, of the hidden layer
+            and of the output.
         activation: ``"tanh"``, ``"relu"``, or any function of a Tensor.
         feedback: what of o the next step reads: a function, `softmax` for instance; by default o itself.
         rng: a seed or a `numpy.random.Generator`.
@@ -101,15 +102,14 @@ class JordanCell(Cell):
     state = ("o",)
 
     def __init__(
-        self, D: int, H: int, K: int, *, activation: Activation = "tanh",
+        self, input_size: int, hidden_size: int, output_size: int, *, activation: Activation = "tanh",
         feedback: Callable[[Any], Any] | None = None, rng: Rng = None, dtype: Any = np.float64,
     ) -> None:  # fmt: skip
-        need_sizes("JordanCell", K=K)
-        rng = as_rng(rng)
+        need_sizes("JordanCell", output_size=output_size)
+        D, H, K, rng = input_size, hidden_size, output_size, as_rng(rng)
+        self.output_size = K
         super().__init__(D, H, rng=rng, dtype=dtype)
-        self.K = K
         self.activation, self.feedback = as_function(activation, "JordanCell"), feedback
-        self.W = Parameter(uniform(rng, (K, H), H, dtype), symbol="W")
         self.V = Parameter(uniform(rng, (H, K), H, dtype), symbol="V")
         self.d = Parameter(uniform(rng, (K,), H, dtype), symbol="d")
 
@@ -119,9 +119,9 @@ class JordanCell(Cell):
         raise ValueError("JordanCell reads its last output, not h: it has no weights for [h, x]")
 
     @property
-    def state_size(self) -> int:
+    def state_sizes(self) -> tuple[int, ...]:
         """K, the length of o."""
-        return self.K
+        return (self.output_size,)
 
     def step(self, z: Any, o: Any) -> Any:
         """o_t from the net input and o_{t-1}."""
@@ -142,10 +142,10 @@ class AdditiveCell(Cell):
     inputs. With it, order is seen, and the Jacobian is I + ∂g/∂h: no longer lossless.
 
     Args:
-        D, H: lengths of the input and of the state.
+        input_size, hidden_size: D and H of the equations, the lengths of the input and of the state.
         reads_state: does g read h_{t-1}?
         activation: ``"tanh"``, ``"relu"``, or any function of a Tensor.
-        options: bias, rng and dtype, as for the other cells.
+        options: bias, init, rng and dtype, as for every `Cell`.
 
     >>> import numpy as np
     >>> AdditiveCell(3, 5, rng=0)(np.ones((2, 3))).shape
@@ -156,9 +156,12 @@ class AdditiveCell(Cell):
     name = "additive"
 
     def __init__(
-        self, D: int, H: int, *, reads_state: bool = False, activation: Activation = "tanh", **options: Any
-    ) -> None:
-        super().__init__(D, H, **options)
+        self, input_size: int, hidden_size: int, *, reads_state: bool = False, activation: Activation = "tanh",
+        **options: Any,
+    ) -> None:  # fmt: skip
+        if not reads_state and options.get("init") is not None:
+            raise ValueError("AdditiveCell: init= is where W starts, and without reads_state=True there is no W")
+        super().__init__(input_size, hidden_size, **options)
         self.activation = as_function(activation, "AdditiveCell")
         self.reads_state = reads_state
         if not reads_state:
