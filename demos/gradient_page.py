@@ -78,7 +78,7 @@ def page(results: Sequence[Result], pictures: Mapping[str, Versions], before: st
                  "of the right last one, in the box, depends on it; all nets have the same scale.")
         for r in results)
     return PAGE.format(
-        settings=html.escape(f"{options.steps} updates, {options.hidden} hidden units, seed {options.seed}"),
+        settings=html.escape(f"{options.updates} updates, {options.hidden} hidden units, seed {options.seed}"),
         first=html.escape(first), others="".join(f"<li>{html.escape(words)}</li>" for words in others),
         head=head, body=body, cells=cells, key=colour_key(),
         compared=figure(pictures["compared"], "One lane for each net. Time runs to the right, the gradient to the "
