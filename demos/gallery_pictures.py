@@ -64,12 +64,31 @@ CELLS = [
     one_cell("coupled", "LSTM with coupled gates", "One gate u forgets and writes: 1 − u keeps, u lets in.",
              "nn.CoupledLSTMCell(3, 4, rng=0)",
              says("nn.CoupledLSTMCell(3, 4, rng=0)", "c_t = (1 − u) ⊙ c_{t-1} + u ⊙ g")),
+    one_cell("peephole", "LSTM with peepholes", "i and f see the last c, o the new one, through one weight a unit.",
+             "nn.PeepholeLSTMCell(3, 4, rng=0)",
+             says("nn.PeepholeLSTMCell(3, 4, rng=0)", "o = σ(x U_o + h_{t-1} W_o + b_o + p_o ⊙ c_t)")),
+    one_cell("projected", "LSTM with a projection", "c has 4 entries, h only 2: a large memory behind a small output.",
+             "nn.LSTMCell(3, 4, proj_size=2, rng=0)",
+             says("nn.LSTMCell(3, 4, proj_size=2, rng=0)", "h_t = (o ⊙ tanh(c_t)) P")),
+    one_cell("layer_norm", "LSTM with layer normalisation", "Net inputs and what is read of c are normalised.",
+             "nn.LayerNormLSTMCell(3, 4, rng=0)",
+             says("nn.LayerNormLSTMCell(3, 4, rng=0)", "c_t = f ⊙ c_{t-1} + i ⊙ g", "h_t = o ⊙ tanh(n_c)")),
+    one_cell("zoneout", "Zoneout", "Around a GRU: where d is 1, h stays as it was.",
+             "nn.Zoneout(nn.GRUCell(3, 4, rng=0), 0.5).train(rng=0)",
+             says("nn.Zoneout(nn.GRUCell(3, 4, rng=0), 0.5).train(rng=0)", "h_t = d ⊙ h_{t-1} + (1 - d) ⊙ h'")),
+    one_cell("variational", "Variational dropout", "Around an LSTM: the same masks on x and h at all steps, none on c.",
+             "nn.VariationalDropout(nn.LSTMCell(3, 4, rng=0), 0.5, 0.5).train(rng=0)",
+             says("nn.VariationalDropout(nn.LSTMCell(3, 4, rng=0), 0.5, 0.5).train(rng=0)",
+                  "c_t = f ⊙ c_{t-1} + i ⊙ g")),
     one_cell("gru", "GRU, reset before the product", "z says how much of h is kept, r how much of the past n sees.",
              "nn.GRUCell(3, 4, rng=0)", says("nn.GRUCell(3, 4, rng=0)", "h_t = z ⊙ h_{t-1} + (1 − z) ⊙ n")),
     one_cell("gru_after", "GRU, reset after the product", "PyTorch's form: r acts on h W, which has a bias of its own.",
              'nn.GRUCell(3, 4, reset="after", rng=0)',
              says('nn.GRUCell(3, 4, reset="after", rng=0)',
                   "n = tanh(x U_n + b_n + r ⊙ (h_{t-1} W_n + b_{hn}))")),
+    one_cell("gru_replaces", "GRU whose z replaces", "z is how much of h is replaced; PyTorch's z is how much is kept.",
+             'nn.GRUCell(3, 4, z="replaces", rng=0)',
+             says('nn.GRUCell(3, 4, z="replaces", rng=0)', "h_t = (1 − z) ⊙ h_{t-1} + z ⊙ n")),
     one_cell("mgu", "Minimal gated unit", "One gate does both jobs of the GRU's two.",
              "nn.MGUCell(3, 4, rng=0)", says("nn.MGUCell(3, 4, rng=0)", "h_t = (1 − f) ⊙ h_{t-1} + f ⊙ n")),
     one_cell("lstm_unit", "LSTM of a single unit", "On plain numbers every gate has its own three weights.",
@@ -311,15 +330,14 @@ FLOWS.append(Entry(
     """))
 FLOWS.append(Entry(
     "torch", "A graph that PyTorch recorded",
-    "PyTorch's own GRU cell, {T} steps: ‖∂L/∂h‖ falls from {new:.2g} to {old:.1g}.",
+    "PyTorch's own GRU cell, {T} steps, found in the graph like the gates: ‖∂L/∂h‖ falls from {new:.2g} to {old:.1g}.",
     """
     import torch
     torch.manual_seed(0)
-    cell, h, states = torch.nn.GRUCell(3, 8), torch.zeros(1, 8), []
+    cell, h = torch.nn.GRUCell(3, 8), torch.zeros(1, 8)
     for x in torch.randn(20, 1, 3):
         h = cell(x, h)
-        states.append(h)
-    flow = viz.from_torch(h.sum(), cell.named_parameters(), states)
+    flow = viz.from_torch(h.sum(), cell)
     viz.draw_unrolled(flow)
     """, """
     profile = flow.profile()

@@ -1,9 +1,9 @@
-"""Saving and loading, and the exchange of weights with PyTorch.
+"""Saving and loading, and the exchange of weights with PyTorch and Keras.
 
 Files are safetensors: a table of contents in JSON, then the numbers. Nothing is ever unpickled, so a file can hold no
 program. Whenever the machine stops, either the old file is there or the new one, whole (`microgradrnn.files`). Reading
-and writing files needs the extra ``io``; `load_torch` and `to_torch_state_dict` work on plain dicts of arrays and need
-nothing.
+and writing files needs the extra ``io``; `load_torch`, `load_keras` and their reverses work on plain dicts of arrays,
+and need nothing.
 """
 
 from __future__ import annotations
@@ -24,11 +24,14 @@ from microgradrnn.engine.node import plain
 from microgradrnn.engine.rules.elementwise import relu, tanh
 from microgradrnn.files import DamagedFileError as DamagedFileError
 from microgradrnn.files import read_whole, write_whole
+from microgradrnn.keras import from_keras, named, renamed, to_keras
 from microgradrnn.nn import Embedding, GRUCell, Linear, LSTMCell, Module, RNNCell
 from microgradrnn.nn.cells import IRNNCell
 from microgradrnn.nn.recurrent import Recurrent
 
-__all__ = ["DamagedFileError", "load", "load_torch", "read", "save", "to_torch_state_dict"]
+__all__ = [
+    "DamagedFileError", "load", "load_keras", "load_torch", "read", "save", "to_keras_weights", "to_torch_state_dict",
+]  # fmt: skip
 
 FORMAT = "microgradrnn 2"  # another number whenever the layout changes
 KINDS = {"BOOL": "?", **{f"{letter}{8 * n}": f"<{letter.lower()}{n}" for letter in "IU" for n in (1, 2, 4, 8)},
@@ -378,28 +381,36 @@ def load_torch(layer: Module, state: Mapping[str, Any] | str | os.PathLike[str])
         hint = f"; of a whole model take one part, the names after {part!r}: see help(load_torch)" * bool(part)
         raise KeyError(f"load_torch: {type(layer).__name__} needs {', '.join(expected)}; only one side has "
                        f"{', '.join(wrong)}{hint}")
-    for name, a in expected.items():
-        if a.shape != arrays[name].shape:
-            raise ValueError(f"load_torch: {type(layer).__name__} needs {name} of shape {a.shape}, "
-                             f"got {arrays[name].shape}")
-        if arrays[name].dtype.kind not in "fiub":
-            raise TypeError(f"load_torch: {name} is an array of {arrays[name].dtype}; weights are real numbers")
-    arrays = {name: arrays[name].astype(np.result_type(arrays[name], a)) for name, a in expected.items()}
+    arrays = fitting("load_torch", layer, arrays, expected)
     for p, a in from_torch(layer, arrays):
         p.data = a.astype(p.data.dtype)
+
+
+def fitting(
+    who: str, layer: Module, arrays: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The arrays in the precision of the layer or better, if all have the expected shapes."""
+    for name, a in expected.items():
+        if a.shape != arrays[name].shape:
+            raise ValueError(f"{who}: {type(layer).__name__} needs {name} of shape {a.shape}, got "
+                             f"{arrays[name].shape}")
+        if arrays[name].dtype.kind not in "fiub":
+            raise TypeError(f"{who}: {name} is an array of {arrays[name].dtype}; weights are real numbers")
+    return {name: arrays[name].astype(np.result_type(arrays[name], a)) for name, a in expected.items()}
 
 
 def given_arrays(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """A state_dict as arrays."""
     if not isinstance(state, Mapping):
         hint = "; give its state_dict()" if hasattr(state, "state_dict") else ""
-        raise TypeError(f"load_torch: state is a dict of arrays or a file's path, got {type(state).__name__}{hint}")
+        hint = "; give its get_weights()" if hasattr(state, "get_weights") else hint
+        raise TypeError(f"weights are a dict of arrays or a file's path, got {type(state).__name__}{hint}")
     arrays = {}
     for name, a in state.items():
         try:
             arrays[name] = np.asarray(a)
         except (TypeError, RuntimeError) as error:  # what PyTorch says of bfloat16, other devices, and gradients
-            raise TypeError(f"load_torch: {name} is no array for NumPy ({error}); of a PyTorch tensor give "
+            raise TypeError(f"{name} is no array for NumPy ({error}); of a PyTorch tensor give "
                             "a.detach().float().cpu()") from None
     return arrays
 
@@ -482,3 +493,60 @@ def kind_of(cell: Any) -> str:
         return "GRU"
     raise TypeError(f"PyTorch has no counterpart of this {type(cell).__name__}: it has RNNs with tanh or relu, LSTMs "
                     "with tanh, and GRUs")
+
+
+# -------------------------------------------------------------------------------------------------- Keras
+def load_keras(layer: Module, weights: Mapping[str, Any] | list[Any] | str | os.PathLike[str]) -> None:
+    """Give a layer the weights of its Keras counterpart; outputs and gradients are then the same.
+
+    In Keras the batch comes first: make the layer with ``batch_first=True``. What ``return_sequences=True`` returns is
+    our outputs, and the last output is our last h. ``mask=`` is the same; only the outputs at masked steps differ:
+    Keras repeats the last one, here they are 0.
+
+    Args:
+        layer: `RNN` (SimpleRNN), `LSTM`, ``GRU(reset="after")`` (Keras' default, ``reset_after=True``) or
+            ``GRU(reset="before")``, with any number of layers and directions, `Linear` (Dense), `Embedding` or
+            `LayerNorm` (Keras' epsilon is 1e-3).
+        weights: what ``get_weights()`` gives, of several layers one after the other; or a dict by the paths of the
+            variables, ``{v.path: v.numpy() for v in layer.weights}``; or the path of a ``.safetensors`` file with such
+            a dict. Of a whole model take one part. Layers on top of each other are told apart by Keras' own numbers, as
+            in "lstm" and "lstm_1"; if you named them yourself, load each by itself.
+
+    Raises:
+        KeyError, ValueError: if names, numbers or shapes do not fit. Nothing is changed then.
+        TypeError: if the layer has no counterpart, or an array is not of real numbers.
+
+    >>> from microgradrnn import nn
+    >>> gru = nn.GRU(3, 5, reset="after", batch_first=True)
+    >>> load_keras(gru, [np.zeros((3, 15)), np.zeros((5, 15)), np.zeros((2, 15))])  # gru.get_weights()
+    >>> bool(gru.cell.b_n.data.any())
+    False
+    """
+    if isinstance(weights, (list, tuple)):
+        arrays = given_arrays(named(layer, weights))
+    else:
+        given = read(weights) if isinstance(weights, (str, os.PathLike)) else weights
+        arrays = given_arrays(renamed(layer, given) if isinstance(given, Mapping) else given)
+    expected = to_keras(layer)
+    if wrong := sorted(arrays.keys() ^ expected.keys()):
+        raise KeyError(f"load_keras: {type(layer).__name__} needs {', '.join(expected)}; only one side has "
+                       f"{', '.join(wrong)}")
+    for p, a in from_keras(layer, fitting("load_keras", layer, arrays, expected)):
+        p.data = a.astype(p.data.dtype)
+
+
+def to_keras_weights(layer: Module) -> dict[str, np.ndarray]:
+    """The weights of a layer as its Keras counterpart names and lays them out, the reverse of `load_keras`.
+
+    In the order of ``get_weights()``: ``keras_layer.set_weights(list(to_keras_weights(layer).values()))``. Of the two
+    biases of a GRU the second gets zeros, but for b_n. A dict like this can be written with
+    ``safetensors.numpy.save_file``.
+
+    Raises:
+        TypeError: if the layer has no counterpart.
+
+    >>> from microgradrnn import nn
+    >>> {name: a.shape for name, a in to_keras_weights(nn.LSTM(3, 5)).items()}
+    {'lstm/lstm_cell/kernel': (3, 20), 'lstm/lstm_cell/recurrent_kernel': (5, 20), 'lstm/lstm_cell/bias': (20,)}
+    """
+    return to_keras(layer)

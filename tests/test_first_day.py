@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import microgradrnn as mg
+import microgradrnn.io
 from microgradrnn import nn, optim
 from microgradrnn.engine import PRIMITIVES
 
@@ -132,8 +133,29 @@ NUMPY_ANSWERED = [
     ("np.tanh(x, out=np.zeros((3, 4)))", "assign the result"),
     ("np.fft.fft(x)", "microgradrnn"),
 ]
-WORKS = MICROGRAD_WORKS + TORCH_WORKS + NUMPY_WORKS
-ANSWERED = MICROGRAD_ANSWERED + TORCH_ANSWERED + NUMPY_ANSWERED
+KERAS_WORKS = [
+    ("rnn = nn.LSTM(4, 5, batch_first=True); out, _ = rnn(np.ones((2, 7, 4)), mask=np.ones((2, 7), bool))",
+     "out.shape == (2, 7, 5)"),
+    ("rnn = nn.GRU(4, 5, reset='after'); mg.io.load_keras(rnn, [np.ones((4, 15)), np.ones((5, 15)), np.ones((2, 15))])",
+     "rnn.cell.b_n.data.all()"),
+    ("weights = list(mg.io.to_keras_weights(nn.LSTM(4, 5)).values())", "len(weights) == 3"),
+    ("emb = nn.Embedding(10, 3); e = emb(np.array([[1, 2, 3]]))", "e.shape == (1, 3, 3)"),
+]
+KERAS_ANSWERED = [
+    ("nn.LSTM(units=5)", "say input_size= and hidden_size="),
+    ("nn.LSTM(4, 5, return_sequences=True)", "all outputs come back: hs, state = layer(xs)"),
+    ("nn.LSTM(4, 5, return_state=True)", "the last state always comes back"),
+    ("nn.GRU(4, 5, reset_after=True)", "say reset='after'"),
+    ("nn.LSTM(4, 5, recurrent_dropout=0.2)", "in the loop nn.VariationalDropout"),
+    ("nn.LSTM(4, 5, stateful=True)", "hs, state = layer(xs, nn.detach(state))"),
+    ("nn.Bidirectional(nn.LSTM(4, 5))", "say bidirectional=True"),
+    ("nn.Dense(10)", "write nn.Linear(in_features, out_features)"),
+    ("nn.SimpleRNN(5)", "write nn.RNN(input_size, hidden_size)"),
+    ("nn.Masking(mask_value=0.0)", "say mask= in the call of a layer"),
+    ("nn.TimeDistributed(net)", "layers work on the last axis"),
+]
+WORKS = MICROGRAD_WORKS + TORCH_WORKS + NUMPY_WORKS + KERAS_WORKS
+ANSWERED = MICROGRAD_ANSWERED + TORCH_ANSWERED + NUMPY_ANSWERED + KERAS_ANSWERED
 
 
 @pytest.fixture
@@ -163,4 +185,5 @@ def test_the_list_has_as_many_lines_of_each_origin_as_it_should() -> None:
     assert len(MICROGRAD_WORKS + MICROGRAD_ANSWERED) == 40
     assert len(TORCH_WORKS + TORCH_ANSWERED) == 50
     assert len(NUMPY_WORKS + NUMPY_ANSWERED) == 15
-    assert len({line for line, _ in WORKS + ANSWERED}) == 105
+    assert len(KERAS_WORKS + KERAS_ANSWERED) == 15
+    assert len({line for line, _ in WORKS + ANSWERED}) == 120

@@ -18,7 +18,7 @@ import numpy as np
 
 from microgradrnn.nn.module import Rng, as_rng
 
-__all__ = ["identity", "kaiming", "normal", "orthogonal", "uniform", "xavier", "zeros"]
+__all__ = ["chrono", "identity", "kaiming", "normal", "orthogonal", "uniform", "xavier", "zeros"]
 
 Shape = Sequence[int]
 

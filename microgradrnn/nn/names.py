@@ -24,6 +24,8 @@ LAYERS = {
              "sequences are lengths= in the call of a layer",
     "Dense": "write nn.Linear(in_features, out_features)", "SimpleRNN": "write nn.RNN(input_size, hidden_size)",
     "Bidirectional": "say bidirectional=True: nn.LSTM(input_size, hidden_size, bidirectional=True)",
+    "LayerNormalization": "write nn.LayerNorm(normalized_shape, eps=1e-3)",
+    "Masking": "say mask= in the call of a layer, (T, B), or (B, T) with batch_first=True",
     "TimeDistributed": "layers work on the last axis, for all steps at once",
 }  # fmt: skip
 
@@ -40,7 +42,12 @@ OPTIONS = {
     "units": "say input_size= and hidden_size=",
     "return_sequences": "all outputs come back: hs, state = layer(xs)",
     "return_state": "the last state always comes back: hs, state = layer(xs)",
-    "go_backwards": "say reverse=True in the call", "recurrent_dropout": "dropout= acts between layers",
+    "go_backwards": "say reverse=True in the call",
+    "stateful": "hand the last state on: hs, state = layer(xs, nn.detach(state))",
+    "recurrent_dropout": "dropout= acts between layers; in the loop nn.VariationalDropout, nn.Zoneout and "
+                         "nn.RecurrentDropoutLSTMCell",
+    "recurrent_initializer": "say init=", "kernel_initializer": "assign to U.data, see nn.init",
+    "unit_forget_bias": "say forget_bias=1.0, which is the default", "recurrent_activation": "gates are sigmoid",
     "input_shape": "say input_size=, the length of the last axis", "use_bias": "say bias=",
     "input_dim": "say num_embeddings=", "output_dim": "say embedding_dim=",
     "reset_after": "say reset='after' or reset='before'",

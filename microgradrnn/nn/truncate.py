@@ -16,7 +16,7 @@ from microgradrnn.nn.unroll import first_state
 def sliding(
     cell: Callable[[Any, Any], Any], xs: Any, loss: Callable[[Any, int], Any], k: int, state: Any = None
 ) -> tuple[float, Any]:
-    """Truncated BPTT with a window that slides: from the loss of *every* step, the gradient goes k steps back.
+    """Truncated BPTT with a sliding window: from the loss of *every* step, the gradient goes k steps back.
 
     ``Σ_t Σ_j (share of ∂L_t/∂W from step j)`` over all t and t - k < j ≤ t. With stretches (`detach`) the loss at the
     first step of a stretch reaches one step back and that at the last k; here all reach k. With k = 1 each step learns

@@ -51,10 +51,10 @@ def test_an_error_inside_that_speaks_of_another_call_passes() -> None:
 
 OPTIONS: list[Any] = [
     (lambda: nn.LSTMCell(3, 5, input_bias=True),
-     "LSTMCell: input_bias= .* there are input_size=, hidden_size=, forget_bias=, act"),
+     "LSTMCell: input_bias= .* there are input_size=, hidden_size=, proj_size=, forget_bias=, "),
     (lambda: nn.CarouselLSTMCell(3, 5, forget_bias=1.0), r"CarouselLSTMCell: forget_bias= .* no forget gate"),
     (lambda: nn.CarouselLSTMCell(3, 5, x=1),
-     r"x= .* there are input_size=, hidden_size=, activation=, bias=, rng=, dtype=$"),
+     r"x= .* there are input_size=, hidden_size=, activation=, bias=, init=, rng=, dtype=$"),
     (lambda: nn.Embedding(input_dim=3, output_dim=5), "Embedding: input_dim= .* say num_embeddings="),
     (lambda: nn.LSTMCell(units=3), "LSTMCell: units= .* say input_size= and hidden_size="),
     (lambda: optim.Adam([Tensor(X)], maximize=True), "Adam: maximize= .* minimise minus the loss"),

@@ -50,13 +50,13 @@ class Around(Cell):
 
 
 class Zoneout(Around):
-    """A cell whose units stay as they were, now and then (Krueger et al. 2017)::
+    """A cell at which entries of the state keep their last value at random (Krueger et al. 2017)::
 
         s = d ⊙ s_{t-1} + (1 - d) ⊙ s'          s' = cell(x, s_{t-1})
 
     for each part s of the state. In training each entry of d is 1 with probability p, otherwise 0, drawn anew at every
-    step; in evaluation d = p, its mean. Where dropout destroys a unit's memory, zoneout prolongs it: at such a step the
-    gradient passes with the factor 1.
+    step; in evaluation d = p, its mean. Dropout would set entries of the memory to 0; zoneout keeps them, and
+    where d = 1 the gradient passes with the factor 1.
 
     Args:
         cell: a `Cell`.
@@ -100,13 +100,12 @@ class Zoneout(Around):
 
 
 class VariationalDropout(Around):
-    """A cell that is deaf to some of its inputs and of its own units for a whole sequence (Gal & Ghahramani 2016)::
+    """Dropout on x and on h, with the same masks at all steps of a sequence (Gal & Ghahramani 2016)::
 
         state = cell(m_x ⊙ x, m_h ⊙ h_{t-1})
 
     Each entry of the masks m is 0 with probability p, otherwise 1/(1 - p). They are drawn once in a call, for each
-    sequence its own, and are the same at all steps: the same weights are missing throughout, as if another net had
-    read the sequence. c of an LSTM is not masked.
+    sequence its own, and are the same at all steps. c of an LSTM is not masked.
 
     For cells that read h in products only. A GRU also carries h on, and a mask on it would erase the memory itself:
     GRUs, MGUs and additive cells are refused.
