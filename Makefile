@@ -4,7 +4,7 @@ VENV ?= .venv
 ARGS ?=
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench pictures gallery clean
+.PHONY: demo test browser web lint bench pictures gallery claims mutations clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m demos.gradient_flow $(ARGS)
@@ -12,6 +12,19 @@ demo: $(VENV)/.demo
 # One process a core; each of them then does its own matrix products alone.
 test: $(VENV)/.test
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(ARGS)
+
+# The explorer's page in a real browser: needs chromium, and Node.js for axe-core.
+browser: $(VENV)/.test $(VENV)/.browser viz/web/node_modules
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto tests/browser $(ARGS)
+
+# The explorer's script from its sources. The bundle is kept in the repository, so only those who change it need Node.js.
+web: viz/web/node_modules
+	npm --prefix viz/web run --silent types
+	npm --prefix viz/web run --silent bundle
+
+viz/web/node_modules: viz/web/package-lock.json
+	npm --prefix viz/web ci --no-audit --no-fund
+	@touch $@
 
 lint: $(VENV)/.dev
 	$(BIN)/python -m ruff check .
@@ -29,6 +42,14 @@ pictures: demo $(VENV)/.bench
 # Every kind of picture there is, and docs/gallery.md.
 gallery: $(VENV)/.demo $(VENV)/.bench
 	$(BIN)/python -m demos.gallery $(ARGS)
+
+# docs/claims.md, from the ledger and the names of the tests.
+claims: $(VENV)/.test
+	$(BIN)/python -m tests.claims
+
+# Mistakes planted in a copy of the source, one at a time: the tests of the row must notice.
+mutations: $(VENV)/.bench $(VENV)/.test
+	$(BIN)/python -m tests.claims.mutations $(ARGS)
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

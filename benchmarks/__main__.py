@@ -18,6 +18,7 @@ from benchmarks import (
     compiled,
     explorer,
     explorer_live,
+    explorer_page,
     flow,
     gradcheck,
     hvp,
@@ -66,6 +67,7 @@ BENCHMARKS = {
     "viz": viz.rows,
     "explorer": explorer.rows,
     "explorer_live": explorer_live.rows,
+    "explorer_page": explorer_page.rows,
 }
 LINE = "{:<68} {:>12} {:>12} {:>8} {:>10} {:>6} {:>5}"
 

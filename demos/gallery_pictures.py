@@ -330,15 +330,14 @@ FLOWS.append(Entry(
     """))
 FLOWS.append(Entry(
     "torch", "A graph that PyTorch recorded",
-    "PyTorch's own GRU cell, {T} steps: ‖∂L/∂h‖ falls from {new:.2g} to {old:.1g}.",
+    "PyTorch's own GRU cell, {T} steps, found in the graph like the gates: ‖∂L/∂h‖ falls from {new:.2g} to {old:.1g}.",
     """
     import torch
     torch.manual_seed(0)
-    cell, h, states = torch.nn.GRUCell(3, 8), torch.zeros(1, 8), []
+    cell, h = torch.nn.GRUCell(3, 8), torch.zeros(1, 8)
     for x in torch.randn(20, 1, 3):
         h = cell(x, h)
-        states.append(h)
-    flow = viz.from_torch(h.sum(), cell.named_parameters(), states)
+    flow = viz.from_torch(h.sum(), cell)
     viz.draw_unrolled(flow)
     """, """
     profile = flow.profile()

@@ -1,12 +1,14 @@
 """Where does the gradient go? Train a tanh RNN, two LSTMs and a GRU on real text, then look.
 
-    python -m demos.gradient_flow [--text FILE] [--out DIR] [--steps N] [--seed N] [--hidden H]
-                                  [--cells rnn,lstm,lstm3,gru]
+    python -m demos.gradient_flow [--text FILE] [--out DIR] [--updates N] [--length N] [--seed N] [--hidden H]
+                                  [--cells rnn,lstm,lstm3,gru] [--forget-bias 1,3]
+    python -m demos.gradient_flow --compare one/flow.json other/flow.json [--out DIR]
 
 Each net learns to say the next character. Then it reads a passage it has never seen, and the loss of the passage's
 *last* character alone is differentiated: how much of that gradient comes back to the characters long before it?
 The two LSTMs differ only in the value at which the bias of the forget gate starts, 1 and 3.
-Pictures, curves and every number go to DIR; the sentences beside them are computed from the numbers.
+Pictures, curves and every number go to DIR; the sentences beside them are computed from the numbers. ``--compare``
+reads the numbers of runs that are done, and shows their nets side by side.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,9 +27,10 @@ from typing import Any
 import numpy as np
 
 import viz
+from demos.gradient_compare import compared
 from demos.gradient_page import Versions, page, unique, versions
-from demos.gradient_words import Cell, Result, left_over, sentence, table, verdict
-from demos.lesson import Parser, as_lines, names_from, natural, positive, progress
+from demos.gradient_words import Cell, Result, horizon_of_each, sentence, table, verdict
+from demos.lesson import Parser, TroubleError, as_lines, natural, positive, progress
 from microgradrnn import Tensor, nn, no_grad, optim
 from microgradrnn.data import standard_library, windows
 from microgradrnn.files import write_whole
@@ -34,25 +38,31 @@ from microgradrnn.terminal import command
 from viz.plots.axes import INCH, dressed, need_matplotlib
 from viz.plots.curves import as_svg
 
+
+def lstm_with(forget_bias: float) -> Cell:
+    """An LSTM whose forget gate starts at another bias than 1: ``lstm3``."""
+    number = f"{forget_bias:g}"
+    return Cell(f"lstm{number}", f"LSTM, forget bias {number}", f"LSTM with forget bias {number}",
+                partial(nn.LSTM, forget_bias=forget_bias), ("i", "f", "g", "o"), forget_bias)
+
+
 CELLS = {cell.kind: cell for cell in (
     Cell("rnn", "tanh RNN", "tanh RNN", nn.RNN),
-    Cell("lstm", "LSTM", "LSTM", nn.LSTM, ("i", "f", "g", "o")),
-    Cell("lstm3", "LSTM, forget bias 3", "LSTM with forget bias 3", partial(nn.LSTM, forget_bias=3.0),
-         ("i", "f", "g", "o")),
+    Cell("lstm", "LSTM", "LSTM", nn.LSTM, ("i", "f", "g", "o"), 1.0),
+    lstm_with(3.0),
     Cell("gru", "GRU", "GRU", nn.GRU, ("r", "z", "n")),
 )}
 WINDOW = 100  # characters read in one training step
 BATCH = 16
 EMBEDDING = 32
-PASSAGE = 150  # characters read before the one whose loss is differentiated
+PASSAGE = 150  # characters read before the one whose loss is differentiated, if --length does not say otherwise
+FOLLOWED = 2 / 3  # of the passage: how far back nets are compared
+BIASES = (-1.0, 1.0, 3.0)  # of the gate on the carry, at which the explorer shows each trained net again
 HORIZON = 0.01  # the part of the gradient at lag 0 that a horizon is measured by
 SHOWN = 2  # steps of one net that are drawn in full
 RATE = 2e-2
+NUMBER = re.compile(r"-?\d+(\.\d+)?")
 COLUMN = viz.Theme(page=830)  # of the files: as wide as a column of text
-
-
-class TroubleError(Exception):
-    """Something the user can put right; its text is all that is printed."""
 
 
 # ------------------------------------------------------------------------------------------------ the text
@@ -96,20 +106,20 @@ class Corpus:
     before: str = ""  # what stands before the passage on its first line
 
     @classmethod
-    def of(cls, text: str) -> Corpus:
-        """The first 90 % are for training; the passage lies in the middle of the rest."""
-        need = 2 * WINDOW + PASSAGE + 1
+    def of(cls, text: str, length: int = PASSAGE) -> Corpus:
+        """The first 90 % are for training; the passage of this length lies in the middle of the rest."""
+        need = 2 * WINDOW + length + 1
         if len(text) < need:
             plural = "s" * (len(text) != 1)
             raise TroubleError(f"the text has {len(text)} character{plural}; the lesson needs at least {need} "
-                               f"({2 * WINDOW} to train on, {PASSAGE + 1} to hold out)")
-        cut = min(int(0.9 * len(text)), len(text) - PASSAGE - 1)
+                               f"({2 * WINDOW} to train on, {length + 1} to hold out)")
+        cut = min(int(0.9 * len(text)), len(text) - length - 1)
         characters = sorted(set(text[:cut]))
         number = {c: k for k, c in enumerate(characters)}
         ids = np.array([number.get(c, len(characters)) for c in text])
-        end = word_start(text, cut + PASSAGE, len(text) - 1)
-        return cls(characters, ids[:cut], ids[cut:], text[end - PASSAGE : end + 1],
-                   text[max(cut, end - PASSAGE - 120) : end - PASSAGE].rpartition("\n")[2])
+        end = word_start(text, cut + length, len(text) - 1)
+        return cls(characters, ids[:cut], ids[cut:], text[end - length : end + 1],
+                   text[max(cut, end - length - 120) : end - length].rpartition("\n")[2])
 
     @property
     def classes(self) -> int:
@@ -154,26 +164,27 @@ class CharacterNet(nn.Module):
         return self.readout(state[0] if isinstance(state, tuple) else state)
 
 
-def train(net: CharacterNet, corpus: Corpus, steps: int, seed: int, name: str) -> None:
+def train(net: CharacterNet, corpus: Corpus, updates: int, seed: int, name: str) -> None:
     """Adam on random windows, the gradient clipped, the rate falling to a tenth."""
     rng = np.random.default_rng(seed)
     parameters = net.parameters()
     optimiser = optim.Adam(parameters, lr=RATE)
     length = min(WINDOW, len(corpus.train) - 2)
-    with nn.compiling(), progress(steps, name) as bar:
-        for step in range(steps):
+    with nn.compiling(), progress(updates, name) as bar:
+        for update in range(updates):
             x, y = windows(corpus.train, rng.integers(0, len(corpus.train) - length, BATCH), length)
             loss = nn.cross_entropy(net(x), y)
             optimiser.zero_grad()
             loss.backward()
             optim.clip_grad_norm(parameters, 1.0)
-            optimiser.lr = RATE * 0.1 ** (step / steps)
+            optimiser.lr = RATE * 0.1 ** (update / updates)
             optimiser.step()
             bar.update()
-            if step % 10 == 0:
+            if update % 10 == 0:
                 bar.set_postfix_str(f"{bits(loss.item()):.2f} bits/char", refresh=False)
                 if not math.isfinite(loss.item()):
-                    raise TroubleError(f"{name}: the loss is {loss.item()} after {step + 1} updates; try another seed")
+                    raise TroubleError(f"{name}: the loss is {loss.item()} after {update + 1} updates; "
+                                       "try another seed")
 
 
 def bits(nats: float) -> float:
@@ -208,13 +219,13 @@ def measure(net: CharacterNet, cell: Cell, corpus: Corpus, H: int) -> tuple[Any,
 def run_cell(cell: Cell, corpus: Corpus, options: argparse.Namespace) -> Result:
     """Train one net and measure it."""
     net = CharacterNet(cell, corpus.classes, options.hidden, options.seed)
-    train(net, corpus, options.steps, options.seed, cell.name)
+    train(net, corpus, options.updates, options.seed, cell.name)
     loss, heard = measure(net, cell, corpus, options.hidden)
     flow = viz.gradient_flow(loss)
-    (track,) = viz.compare_flow({cell.name: loss}).tracks
+    (track,) = viz.compare_flow({cell.name: loss}, lags=int(FOLLOWED * options.length)).tracks
     count = sum(p.data.size for p in net.parameters())
     return Result(cell, count, bits_per_character(net, corpus.train), bits_per_character(net, corpus.held_out),
-                  bits(loss.item()), flow, track, list(viz.profiles(flow)), heard)
+                  bits(loss.item()), flow, track, list(viz.profiles(flow)), heard, loss)
 
 
 # ------------------------------------------------------------------------------------------------ what is written
@@ -237,7 +248,7 @@ class Report:
         """Pictures, curves, numbers and the page, of the nets that are done, all on one scale."""
         passage, target = self.corpus.passage[:-1], self.corpus.passage[-1]
         flows = {r.cell.name: r.flow for r in results}
-        scale = viz.common_scale(flows.values(), last=PASSAGE)
+        scale = viz.common_scale(flows.values(), last=len(passage))
         shades = viz.Scale.of((g for r in results for g in r.heard[-1]), widest=8)
         for r in results:
             self.draw(r.cell.kind, r.cell.kind,
@@ -248,7 +259,10 @@ class Report:
             self.draw("together", "side_by_side", partial(viz.draw_unrolled, flows, labels=passage, scale=scale))
         compared = viz.Comparison(tuple(r.track for r in results), HORIZON)
         self.draw("compared", "gates_against_tanh", compared.draw, dark=True)
-        self.pictures["curves"] = self.curves(flows, left_over(results))
+        self.pictures["curves"] = self.curves(flows, horizon_of_each(results))
+        sweep = {"forget_bias": BIASES} if any(r.cell.gates for r in results) else None
+        explorer = viz.explore({r.cell.name: r.loss for r in results}, labels=passage, sweep=sweep)
+        self.save("explorer.html", explorer.html)
         self.save("flow.json", json.dumps(self.numbers(results), indent=1, ensure_ascii=False, allow_nan=False))
         self.save("index.html", page(results, self.pictures, self.corpus.before, passage, target, self.options))
 
@@ -314,6 +328,50 @@ def finite(x: float) -> float | str:
 
 
 # ------------------------------------------------------------------------------------------------ the command
+def kind_of(word: str) -> Cell | None:
+    """The cell that a word on the command line means: one of `CELLS`, or an LSTM with its forget bias, ``lstm2.5``."""
+    if word in CELLS:
+        return CELLS[word]
+    number = word.removeprefix("lstm")
+    return lstm_with(float(number)) if number != word and NUMBER.fullmatch(number) else None
+
+
+def cells_from(words: str) -> list[Cell]:
+    """Some cells, separated by commas; each once."""
+    found = {word: kind_of(word) for part in words.split(",") if (word := part.strip())}
+    if not found or None in found.values():
+        raise argparse.ArgumentTypeError(f"expected some of {','.join(CELLS)}, or an LSTM with its forget bias, "
+                                         f"such as lstm5; got {words!r}")
+    return list({cell.kind: cell for cell in found.values() if cell is not None}.values())
+
+
+def several(words: str) -> int:
+    """A whole number, 2 or more: a single step hands no state on."""
+    if not words.isdecimal() or int(words) < 2:
+        raise argparse.ArgumentTypeError(f"expected a whole number, 2 or more, got {words!r}")
+    return int(words)
+
+
+def biases(words: str) -> list[float]:
+    """Some numbers, separated by commas; each once."""
+    parts = [part.strip() for part in words.split(",")]
+    if not all(NUMBER.fullmatch(part) for part in parts):
+        raise argparse.ArgumentTypeError(f"expected numbers such as 1,3; got {words!r}")
+    return list(dict.fromkeys(float(part) for part in parts))
+
+
+def chosen(cells: Sequence[Cell], forget_bias: Sequence[float] | None) -> list[Cell]:
+    """The cells, with an LSTM for each forget bias in the place of those among them."""
+    if forget_bias is None:
+        return list(cells)
+    first = next((k for k, cell in enumerate(cells) if cell.forget_bias is not None), None)
+    if first is None:
+        raise TroubleError(f"--forget-bias: there is no LSTM among --cells {','.join(cell.kind for cell in cells)}")
+    lstms = [CELLS["lstm"] if bias == CELLS["lstm"].forget_bias else lstm_with(bias) for bias in forget_bias]
+    others = [cell for cell in cells if cell.forget_bias is None]
+    return [*others[:first], *lstms, *others[first:]]
+
+
 def file_name(words: str) -> Path:
     """The name of a file."""
     if not words.strip():
@@ -326,11 +384,18 @@ def parser() -> argparse.ArgumentParser:
     p = Parser(prog="python -m demos.gradient_flow", description=(__doc__ or "").split("\n")[0])
     p.add_argument("--text", type=file_name, help="a text in UTF-8 (default: source of Python's standard library)")
     p.add_argument("--out", type=Path, default=Path("out"), help="where to write (default: out)")
-    p.add_argument("--steps", type=positive, default=800, help="updates for each net (default: 800)")
+    p.add_argument("--updates", "--steps", type=positive, default=800, metavar="N",
+                   help="updates of the weights of each net (default: 800); --steps is the same")
+    p.add_argument("--length", type=several, default=PASSAGE, metavar="N",
+                   help=f"characters read before the one whose loss is differentiated (default: {PASSAGE})")
     p.add_argument("--seed", type=natural, default=0, help="of weights and windows (default: 0)")
     p.add_argument("--hidden", type=positive, default=64, help="length of the state (default: 64)")
-    p.add_argument("--cells", type=names_from(CELLS), default=list(CELLS),
-                   help=f"some of {','.join(CELLS)} (default: all)")
+    p.add_argument("--cells", type=cells_from, default=list(CELLS.values()), metavar="NAMES",
+                   help=f"some of {','.join(CELLS)} (default: all); lstm5 is an LSTM with forget bias 5")
+    p.add_argument("--forget-bias", type=biases, metavar="NUMBERS",
+                   help="one LSTM for each of these values, at which the bias of its forget gate starts, such as 0,1,5")
+    p.add_argument("--compare", type=file_name, nargs="+", metavar="FLOW.JSON",
+                   help="train nothing: show the nets of runs that are done, side by side")
     return p
 
 
@@ -339,15 +404,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the lesson. Returns the exit status."""
     options = parser().parse_args(argv)
     try:
-        corpus = Corpus.of(read_text(options.text) if options.text else default_text())
+        if options.compare:
+            print(compared(options.compare, options.out, COLUMN))
+            return 0
+        cells = chosen(options.cells, options.forget_bias)
+        options.cells = [cell.kind for cell in cells]
+        corpus = Corpus.of(read_text(options.text) if options.text else default_text(), options.length)
         report = Report(options.out, corpus, options)
         print(f"{len(corpus.train):,} characters to train on, {len(corpus.held_out):,} held out, "
               f"{corpus.classes} classes", flush=True)
-        draw_graph(report, options)
+        draw_graph(report, cells[0], options.seed)
         results: list[Result] = []
         try:
-            for kind in options.cells:
-                results.append(run_cell(CELLS[kind], corpus, options))
+            for cell in cells:
+                results.append(run_cell(cell, corpus, options))
         finally:  # also of a run that is interrupted
             if results:
                 report.write(results)
@@ -361,12 +431,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def draw_graph(report: Report, options: argparse.Namespace) -> None:
-    """Two steps of the first cell, node by node; a note says what laid them out."""
-    kind = options.cells[0]
+def draw_graph(report: Report, cell: Cell, seed: int) -> None:
+    """Two steps of a cell, node by node; a note says what laid them out."""
+    kind = cell.kind
     x, h0 = Tensor(np.ones((2, 1, 2)), label="x"), Tensor(np.zeros((1, 2)), label="h0")
-    first = (h0, Tensor(np.zeros((1, 2)), label="c0")) if kind.startswith("lstm") else h0
-    _, state = CELLS[kind].make(2, 2, rng=options.seed)(x, first)
+    first = (h0, Tensor(np.zeros((1, 2)), label="c0")) if cell.forget_bias is not None else h0
+    _, state = cell.make(2, 2, rng=seed)(x, first)
     loss = (state[0] if isinstance(state, tuple) else state).sum()
     loss.backward()
     report.draw("graph", f"{kind}_graph", lambda theme: viz.draw_graph(loss, theme=theme).drawing)

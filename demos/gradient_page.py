@@ -1,4 +1,6 @@
-"""The page of the lesson `demos.gradient_flow`: one file, offline, for a desk and a phone, light and dark.
+"""The page of the lesson `demos.gradient_flow`: offline, for a desk and a phone, light and dark.
+
+The explorer comes first, in a frame: it is a page of its own, in the file beside this one.
 
 A picture is drawn in several versions, for two widths and, where text stands on its colours, for both themes. The page
 holds them all, and rules of CSS show the one that fits.
@@ -76,7 +78,7 @@ def page(results: Sequence[Result], pictures: Mapping[str, Versions], before: st
                  "of the right last one, in the box, depends on it; all nets have the same scale.")
         for r in results)
     return PAGE.format(
-        settings=html.escape(f"{options.steps} updates, {options.hidden} hidden units, seed {options.seed}"),
+        settings=html.escape(f"{options.updates} updates, {options.hidden} hidden units, seed {options.seed}"),
         first=html.escape(first), others="".join(f"<li>{html.escape(words)}</li>" for words in others),
         head=head, body=body, cells=cells, key=colour_key(),
         compared=figure(pictures["compared"], "One lane for each net. Time runs to the right, the gradient to the "
@@ -140,6 +142,7 @@ PAGE = """<!doctype html>
  th, td {{ padding: .2rem .8rem; text-align: right; border-bottom: 1px solid {light.rim} }}
  th:first-child, td:first-child {{ text-align: left; white-space: nowrap }}
  pre {{ background: {light.tile}; padding: 1rem; overflow-x: auto; border-radius: 8px }}
+ iframe {{ box-sizing: border-box; width: 100%; height: 46rem; border: 1px solid {light.rim}; border-radius: 8px }}
  .unread {{ color: {light.faint} }} mark {{ background: #fee838; color: #111111; padding: 0 .15em }}
  .key {{ display: inline-block; margin-right: 1.2em }}
  .key i {{ display: inline-block; width: .7em; height: .7em; border: 3px solid var(--light); border-radius: 50%;
@@ -148,11 +151,12 @@ PAGE = """<!doctype html>
  @media (max-width: 700px) {{
   .wide {{ display: none }} h1 {{ font-size: 1.6rem }}
   .picture {{ margin: 0 -1rem; border-width: 1px 0; border-radius: 0 }}
+  iframe {{ margin: 0 -1rem; width: calc(100% + 2rem); border-width: 1px 0; border-radius: 0 }}
  }}
  @media not all and (prefers-color-scheme: dark) {{ .dark {{ display: none }} }}
  @media (prefers-color-scheme: dark) {{
   .light {{ display: none }} body {{ color: {dark.ink}; background: {dark.paper} }}
-  .picture, th, td {{ border-color: {dark.rim} }} pre {{ background: {dark.tile} }}
+  .picture, iframe, th, td {{ border-color: {dark.rim} }} a {{ color: {dark.ink} }} pre {{ background: {dark.tile} }}
   .unread {{ color: {dark.faint} }} .key i {{ border-color: var(--dark) }}
   {recoloured}
  }}
@@ -166,6 +170,11 @@ remember. Its size is its norm, ‖∂L/∂h‖; the <em>lag</em> is how many st
 before the gradient does).</p>
 <p class="verdict">{first}</p>
 <ul>{others}</ul>
+<h2>Explore it</h2>
+<p>Play the gradient's way back step by step, shut the carry or a gate, and see what is left. The button “Guided tour”
+begins with a single step. (<a href="explorer.html">Open it on a page of its own.</a>)</p>
+<iframe src="explorer.html" title="The explorer: the way back through these nets, to be played and cut"></iframe>
+<h2>The same as pictures</h2>
 {compared}
 <div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>
 <p>The passage:</p>

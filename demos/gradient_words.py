@@ -28,6 +28,7 @@ class Cell:
         spoken: as it stands in a sentence, after "the".
         make: builds the layer, ``make(D, H, rng=, dtype=)``.
         gates: the gates and the candidate whose matrices lie side by side in one weight.
+        forget_bias: the value at which the bias of the forget gate starts; None where there is none.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Cell:
     spoken: str
     make: Callable[..., Any]
     gates: tuple[str, ...] = ()
+    forget_bias: float | None = None
 
 
 @dataclass
@@ -50,6 +52,7 @@ class Result:
         track: its gradient at the state that carries the memory, and by which ways it came.
         profiles: its norm at every state: first the one that carries the memory, c if there is one, else h.
         heard: how strongly each answer depends on each character read, (T, T).
+        loss: the loss of the passage's last character itself.
     """
 
     cell: Cell
@@ -61,6 +64,7 @@ class Result:
     track: viz.Track
     profiles: list[viz.Profile] = field(default_factory=list)
     heard: Any = None
+    loss: Any = None
 
     @property
     def name(self) -> str:
@@ -190,24 +194,33 @@ def left_over(results: Sequence[Result]) -> str:
 
 
 def value_of_the_gate(results: Sequence[Result]) -> str:
-    """Whether the value of a gate decides: the two LSTMs differ in nothing but where a bias starts."""
-    pair = [r for kind in ("lstm", "lstm3") for r in results if r.cell.kind == kind]
-    lag = common_lag(pair)
-    if len(pair) < 2 or lag is None:
+    """Whether the value of a gate decides: LSTMs that differ in nothing but where a bias starts."""
+    lstms = sorted((bias, k) for k, r in enumerate(results) if (bias := r.cell.forget_bias) is not None)
+    ends = [results[k] for _, k in (lstms[:1] + lstms[-1:])]
+    lag = common_lag(ends)
+    if len(lstms) < 2 or lag is None:
         return ""
-    kept = [geometric(r.track.kept()[:lag]) for r in pair]
-    words = ("The two LSTMs differ only in the value at which the bias of the forget gate starts, 1 and 3. The carry "
-             f"of the first keeps {mean_factor(kept[0])} of the gradient a step, that of the second "
+    kept = [geometric(r.track.kept()[:lag]) for r in ends]
+    two = len(lstms) == 2
+    words = (f"The {'two ' if two else ''}LSTMs differ only in the value at which the bias of the forget gate "
+             f"starts, {listed([f'{bias:g}' for bias, _ in lstms])}. The carry of the first keeps "
+             f"{mean_factor(kept[0])} of the gradient a step, that of the {'second' if two else 'last'} "
              f"{mean_factor(kept[1])} (geometric mean).")
-    if kept[1] > kept[0] and pair[1].left(lag) > 2 * pair[0].left(lag):
+    if kept[1] > kept[0] and ends[1].left(lag) > 2 * ends[0].left(lag):
         words += " So the value of the gate decides how far the gradient reaches."
     return words
 
 
+def horizon_of_each(results: Sequence[Result]) -> str:
+    """The horizon of each net that has one."""
+    said = "; ".join(f"{r.cell.name}: {horizon_text(r.longest)} (at {r.longest.state})" for r in results
+                     if r.longest.horizon() is not None)
+    return f"Largest lag with more than 1 % left: {said or 'none'}"
+
+
 def horizons(found: Sequence[tuple[viz.Horizon, Result]]) -> str:
     """The horizon of each net, and which nets reached further back than the plain one."""
-    said = "; ".join(f"{r.cell.name}: {horizon_text(r.longest)} (at {r.longest.state})" for _, r in found)
-    words = f"Largest lag with more than 1 % left: {said}. "
+    words = f"{horizon_of_each([r for _, r in found])}. "
     plain = next((h for h, r in found if not r.cell.gates), None)
     gated = [(h, r) for h, r in found if r.cell.gates]
     if plain is None or not gated:

@@ -8,6 +8,10 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 
+class TroubleError(Exception):
+    """Something the user can put right; its text is all that is printed."""
+
+
 def progress(total: int, name: str) -> Any:
     """A progress bar on stderr."""
     try:

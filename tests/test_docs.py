@@ -120,7 +120,7 @@ def test_the_code_of_readme_runs_from_top_to_bottom_and_writes_what_it_says(
     printed = capsys.readouterr().out.split()
     assert f"print(w.grad)               # {printed[0]}: the sum over three steps" in code
     assert float(printed[1]) < 0.1, "fifty updates taught the net nothing"
-    assert {path.name for path in tmp_path.iterdir()} == set(re.findall(r'"([\w.]+\.(?:svg|safetensors))"', code))
+    assert {path.name for path in tmp_path.iterdir()} == set(re.findall(r'"([\w.]+\.(?:svg|html|safetensors))"', code))
     assert len(names["history"].losses) == 2
     assert names["torch_weights"]["weight_hh_l1"].shape == (256, 64)
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from viz.errors import need
 from viz.theme import DEFAULT, Theme
 
 THINNEST, THICKEST = 0.5, 6.0
@@ -111,3 +112,16 @@ class Scale:
     def decades(self) -> range:
         """The exponents at which the legend has ticks."""
         return range(self.low, self.high + 1)
+
+
+def need_scale(who: str, scale: Scale | None) -> None:
+    """Check what was given as ``scale=``.
+
+    Raises:
+        TypeError: if it is no scale.
+
+    >>> need_scale("draw_long", 3)
+    Traceback (most recent call last):
+    TypeError: draw_long, scale: expected a viz.Scale, its decades as in viz.Scale(-8, 2), got int
+    """
+    need(f"{who}, scale", scale, (Scale, type(None)), "a viz.Scale, its decades as in viz.Scale(-8, 2)")

@@ -14,14 +14,14 @@ import viz
 from tests.browser.pages import Watched, every_loss, pair
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run",
-         "--disable-sync", "--metrics-recording-only", "--disable-default-apps", "--force-color-profile=srgb"]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+         "--no-first-run", "--disable-sync", "--disable-default-apps", "--force-color-profile=srgb"]
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """The browser; without one, or without Playwright, these tests are skipped."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install microgradrnn[browser]")
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs pip install microgradrnn[browser]")
     if CHROMIUM is None:
         pytest.skip("needs chromium: apt-get install chromium, or name it in CHROMIUM")
     with playwright.sync_playwright() as running:

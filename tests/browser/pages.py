@@ -11,8 +11,9 @@ import numpy as np
 from microgradrnn import Tensor, nn
 
 TEXT = "the cat sat on the mat, and then the dog came in"
-HOSTILE = ["</script><script>boom()</script>", "<img src=x onerror=boom()>", "\"'><svg onload=boom()>", "\u2028\u2029", "\0",
-           "\ud800", "\u202eright to left", "]]>", "<!--", "{{7*7}}", "&amp;", "javascript:boom()"]
+HOSTILE = ["</script><script>boom()</script>", "<img src=x onerror=boom()>", "\"'><svg onload=boom()>",
+           "\u2028\u2029", "\0", "\ud800", "\u202eright to left", "]]>", "<!--",
+           "{{7*7}}", "&amp;", "javascript:boom()"]
 
 
 def last_loss(cell: Any, T: int = 24, D: int = 4) -> Tensor:

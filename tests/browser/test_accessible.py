@@ -23,9 +23,8 @@ def violations(watched):
     if not AXE.is_file():
         pytest.skip("needs axe-core: npm ci --prefix viz/web")
     watched.page.evaluate(AXE.read_text(encoding="utf-8") + "; 0")
-    found = watched.page.evaluate("() => axe.run().then((result) => result.violations.map((one) => "
-                                  "[one.id, one.nodes.map((node) => node.html.slice(0, 120) + ' ' + node.failureSummary)]))")
-    return found
+    return watched.page.evaluate("""async () => (await axe.run()).violations.map(
+        ({ id, nodes }) => [id, nodes.map((node) => `${node.html.slice(0, 120)} ${node.failureSummary}`)])""")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -47,7 +46,8 @@ def test_a_phone_and_a_page_of_many_losses_have_none(watch, every, scheme):
 
 def test_everything_that_can_be_done_can_be_reached_by_tab(watch, last):
     watched = watch(last)
-    reached = watched.page.evaluate("""() => [...document.querySelectorAll("button, input, select, summary, [tabindex='0']")]
+    reached = watched.page.evaluate("""() =>
+        [...document.querySelectorAll("button, input, select, summary, [tabindex='0']")]
         .filter((element) => element.checkVisibility() && !element.disabled).length""")
     seen = set()
     for _ in range(reached + 5):

@@ -5,7 +5,6 @@ import pytest
 
 from microgradrnn import nn
 from tests.browser.pages import last_loss
-
 from viz import explore, gradient_flow
 from viz.flow.cuts import cuts
 from viz.numbers import short
@@ -40,7 +39,8 @@ def test_the_sentence_says_what_the_change_did_and_the_ghost_stays(watch, last):
     slide(watched, "forgetBias", -2)
     now = watched.norms()
     sentence = watched.text("#lane0 .sentence")
-    assert sentence.startswith("With forget bias −2, ") and now[0] / now[-1] < was[0] / was[-1]
+    assert sentence.startswith("With forget bias −2, ")
+    assert now[0] / now[-1] < was[0] / was[-1]
     assert watched.page.locator("#lane0 .chart > path[stroke-dasharray]").get_attribute("d")
 
 
@@ -51,7 +51,8 @@ def test_the_cell_shows_the_messages_of_the_changed_net(watch, last):
     watched.settle()
     assert watched.page.locator("#lane0 .cell .number").all_text_contents() != before
     flow = gradient_flow(last_loss(nn.LSTM(4, 8, rng=0, forget_bias=-2.0)))
-    assert short(flow.profile("c").at(6)).replace("-", "−") in watched.page.locator("#lane0 .badge .size").all_text_contents()
+    badges = watched.page.locator("#lane0 .badge .size").all_text_contents()
+    assert short(flow.profile("c").at(6)).replace("-", "−") in badges
 
 
 def test_gain_first_state_and_length(watch, last):
@@ -60,7 +61,9 @@ def test_gain_first_state_and_length(watch, last):
     for option, value in [("gain", 0.5), ("h0", 1.0), ("length", 10)]:
         slide(watched, option, value, lane=1)
     after = watched.norms(1)
-    assert np.isnan(after[:14]).all() and np.isfinite(after[14:]).all() and not np.allclose(after[14:], before[14:])
+    assert np.isnan(after[:14]).all()
+    assert np.isfinite(after[14:]).all()
+    assert not np.allclose(after[14:], before[14:])
     assert "9 steps back" in watched.text("#lane1 .sentence")
 
 

@@ -1,10 +1,11 @@
 """Scrub and play: one cursor over all lanes, and beside each net the cell of that step."""
 
+import numpy as np
 import pytest
 
 from microgradrnn import nn
 from tests.browser.pages import last_loss
-from viz import gradient_flow
+from viz import gradient_flow, shares
 from viz.numbers import short
 
 
@@ -22,7 +23,8 @@ def test_dragging_in_a_chart_moves_the_cursor_of_all_lanes(watch, last):
     lag = watched.view()["lag"]
     assert 8 <= lag <= 15
     lines = watched.page.eval_on_selector_all(".chart > line", "lines => lines.map((line) => line.getAttribute('x1'))")
-    assert len(lines) == 2 and len(set(lines)) == 1
+    assert len(lines) == 2
+    assert len(set(lines)) == 1
     assert f"lag {lag}" in watched.text(".toolbar output")
 
 
@@ -33,7 +35,8 @@ def test_the_slider_moves_the_cursor_and_says_where_it_is(watch, last):
     assert watched.page.locator("#cursor").get_attribute("aria-valuetext") == "lag 10 “n”"
 
 
-@pytest.mark.parametrize(("key", "lag"), [("ArrowLeft", 6), ("ArrowRight", 4), ("End", 0), ("Home", 23), ("PageUp", 15)])
+@pytest.mark.parametrize(("key", "lag"), [
+    ("ArrowLeft", 6), ("ArrowRight", 4), ("End", 0), ("Home", 23), ("PageUp", 15)])  # fmt: skip
 def test_keys_move_the_cursor(watch, last, key, lag):
     watched = watch(last, "#lag=5")
     watched.page.keyboard.press(key)
@@ -49,7 +52,8 @@ def test_the_cell_shows_the_messages_of_the_step(watch, last):
     watched.page.keyboard.press("ArrowLeft")
     watched.settle()
     after = watched.page.locator("#lane0 .cell .number").all_text_contents()
-    assert len(before) >= 8 and sum(a != b for a, b in zip(before, after, strict=True)) >= 6
+    assert len(before) >= 8
+    assert sum(a != b for a, b in zip(before, after, strict=True)) >= 6
 
 
 def test_wires_get_thinner_as_the_gradient_vanishes(watch, last):
@@ -71,12 +75,12 @@ def test_play_goes_back_to_the_first_step_and_stops(watch, last):
 
 def test_pause_step_and_speed(watch, last):
     watched = watch(last)
-    watched.page.get_by_label("Speed").select_option("30")
+    watched.page.get_by_label("Speed").select_option("2")
     watched.page.get_by_role("button", name="Play back").click()
-    watched.page.wait_for_function("() => explorer.store.view.lag > 1")
+    watched.page.wait_for_function("() => explorer.store.view.lag > 0")
     watched.page.get_by_role("button", name="Pause").click()
     lag = watched.view()["lag"]
-    watched.page.wait_for_timeout(150)
+    watched.page.wait_for_timeout(700)
     assert watched.view()["lag"] == lag < 23
     watched.page.get_by_role("button", name="One step further back").click()
     assert watched.view()["lag"] == lag + 1
@@ -91,7 +95,8 @@ def dots(watched):
         for (let k = 0; k < 40; k++) {
             await new Promise(requestAnimationFrame);
             document.querySelectorAll("#lane1 .pulses circle").forEach((dot, j) => {
-                if (dot.getAttribute("opacity") === "1") seen.set(j, [...(seen.get(j) ?? []), Number(dot.getAttribute("cx"))]);
+                const x = Number(dot.getAttribute("cx"));
+                if (dot.getAttribute("opacity") === "1") seen.set(j, [...(seen.get(j) ?? []), x]);
             });
         }
         return [...seen.values()].map((xs) => xs[xs.length - 1] - xs[0]);
@@ -102,7 +107,9 @@ def test_messages_travel_from_right_to_left(watch, last):
     watched = watch(last, "#speed=1")
     watched.page.keyboard.press(" ")
     moved = dots(watched)
-    assert moved and min(moved) < -20 and max(moved) < 20
+    assert moved
+    assert min(moved) < -20
+    assert max(moved) < 20
 
 
 def test_nothing_travels_where_motion_is_not_wanted(watch, last):
@@ -116,7 +123,8 @@ def test_the_text_is_coloured_by_what_comes_back(watch, last):
     ground = "letters => letters.map((letter) => letter.style.backgroundColor)"
     forgetful = watched.page.eval_on_selector_all("#lane1 .letter", ground)
     mindful = watched.page.eval_on_selector_all("#lane0 .letter", ground)
-    assert len(forgetful) == 24 and forgetful[0] != forgetful[-1]
+    assert len(forgetful) == 24
+    assert forgetful[0] != forgetful[-1]
     assert len(set(mindful)) < len(set(forgetful))
 
 
@@ -134,4 +142,20 @@ def test_heat_maps_follow_the_cursor(watch, last):
     at_loss = heat.evaluate(pixels)
     watched.page.keyboard.press("Home")
     watched.settle()
-    assert heat.get_attribute("width") == "8" and at_loss != heat.evaluate(pixels)
+    assert heat.get_attribute("width") == "8"
+    assert at_loss != heat.evaluate(pixels)
+
+
+def test_the_weights_collect_one_share_a_step(watch, last):
+    watched = watch(last)
+    bar = watched.page.locator("#lane0 .weights .bar i").first
+    width = "bar => bar.getBoundingClientRect().width"
+    widths = []
+    for lag in (0, 3, 23):
+        watched.page.locator("#cursor").fill(str(23 - lag))
+        watched.settle()
+        widths.append(bar.evaluate(width))
+    assert widths[0] < widths[1] <= widths[2]
+    found = shares(last_loss(nn.LSTM(4, 8, rng=0, forget_bias=2.0)))["U"]
+    said = watched.page.locator("#lane0 .weights li").first.text_content()
+    assert said == f"U{short(float(np.linalg.norm(found.total)))} (+ {short(float(found.norms[0]))})"

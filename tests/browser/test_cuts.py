@@ -32,10 +32,13 @@ def test_cutting_the_carry_lets_the_lstm_forget_and_says_so(watch, last):
     before, chart = watched.norms(), watched.page.locator("#lane0 .chart > path").first.get_attribute("d")
     untick(watched, "carry")
     after = watched.norms()
-    assert after[-1] == before[-1] and after[0] < 1e-3 * before[0]
+    assert after[-1] == before[-1]
+    assert after[0] < 1e-3 * before[0]
     assert watched.page.locator("#lane0 .chart > path").first.get_attribute("d") != chart
     sentence = watched.text("#lane0 .sentence")
-    assert sentence.startswith("Without the carry, ") and "23 steps back" in sentence and "tanh RNN" in sentence
+    assert sentence.startswith("Without the carry, ")
+    assert "23 steps back" in sentence
+    assert "tanh RNN" in sentence
 
 
 def test_the_ghost_of_the_whole_profile_stays(watch, last):
@@ -67,7 +70,8 @@ def test_with_every_way_cut_nothing_leaves_the_last_step(watch, last):
     watched = watch(last)
     untick(watched, "carry", "i", "f", "g", "o")
     norms = watched.norms()
-    assert norms[-1] > 0 and not norms[:-1].any()
+    assert norms[-1] > 0
+    assert not norms[:-1].any()
     assert "does not leave the last step" in watched.text("#lane0 .sentence")
 
 

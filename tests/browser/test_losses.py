@@ -19,7 +19,9 @@ def test_a_letter_chooses_its_loss_in_all_lanes(watch, every):
     watched.page.locator("#lane0 .letter").nth(15).click()
     assert watched.view()["loss"] == 8
     alone = watched.norms()
-    assert not alone[16:].any() and alone[15] > 0 and alone[0] != whole[0]
+    assert not alone[16:].any()
+    assert alone[15] > 0
+    assert alone[0] != whole[0]
     assert not watched.norms(1)[16:].any()
     assert watched.page.locator("#lane1 .letter.loss").inner_text() == "t"
     assert "The loss at step 15 “t” reaches" in watched.text("#lane0 .sentence")
@@ -38,7 +40,8 @@ def test_the_text_follows_the_loss(watch, every):
     watched.page.locator("#lane1 .letter").nth(12).click()
     watched.settle()
     after = watched.page.eval_on_selector_all("#lane1 .letter", ground)
-    assert before != after and len(set(after[13:])) == 1
+    assert before != after
+    assert len(set(after[13:])) == 1
 
 
 def test_the_strip_shows_which_later_losses_sent_something(watch, every):

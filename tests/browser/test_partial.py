@@ -26,7 +26,7 @@ def failing_cell():
 
 
 def page_of(folder, run, name):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=r"inner dimensions|expected x of shape") as caught:
         run()
     path = folder / f"{name}.html"
     viz.explore(caught.value, path)
@@ -42,7 +42,7 @@ def test_the_failing_operation_is_marked_and_its_message_shown(watch, folder):
 
 
 def test_the_steps_before_can_be_read(watch, folder):
-    path, message = page_of(folder, failing_cell, "cell")
+    path, _ = page_of(folder, failing_cell, "cell")
     watched = watch(path)
     assert "expected x of shape" in watched.page.get_by_role("alert").inner_text()
     assert watched.page.locator("#cursor").get_attribute("max") == "2"
@@ -66,3 +66,30 @@ def test_a_page_without_data_says_so(browser, last, folder):
     page.goto(path.as_uri())
     assert "could not be shown" in page.get_by_role("alert").inner_text()
     page.close()
+
+
+@pytest.mark.parametrize("case", ["one step", "ends early", "stacked", "explodes"])
+def test_unusual_nets_have_pages_too(watch, folder, case):
+    def lstm(T):
+        return nn.LSTM(4, 5, rng=0)(np.random.default_rng(0).normal(size=(T, 1, 4)))[0]
+
+    if case == "stacked":
+        loss = nn.LSTM(5, 5, rng=1)(lstm(8))[0][-1].sum()
+    elif case == "explodes":
+        net = nn.RNN(4, 5, rng=0)
+        net.cell.W.data *= 40
+        loss = net(np.full((60, 1, 4), 1e-30))[0][-1].sum()
+    else:
+        loss = lstm(1)[-1].sum() if case == "one step" else lstm(8)[3].sum()
+    path = folder / f"{case}.html"
+    viz.explore(loss, path)
+    watched = watch(path)
+    assert watched.page.locator(".lane").count() == (2 if case == "stacked" else 1)
+    for key in ["Home", "ArrowRight", "Escape", "End"]:
+        watched.page.keyboard.press(key)
+        watched.settle()
+    for box in watched.page.locator(".ways input").all():
+        box.uncheck()
+    watched.settle()
+    said = watched.page.locator(".reading").first.inner_text()
+    assert "no gradient comes here" in said if case == "ends early" else "the gradient enters here" in said

@@ -24,7 +24,8 @@ def test_a_part_says_operation_equation_shape_value_and_gradient(watch, last):
     part(watched, "f").hover()
     title, said = facts(watched)
     assert title == "f, gate, sigmoid"
-    assert said["operation"] == "sigmoid" and said["shape"] == "1 × 8"
+    assert said["operation"] == "sigmoid"
+    assert said["shape"] == "1 × 8"
     flow = gradient_flow(last_loss(nn.LSTM(4, 8, rng=0, forget_bias=2.0)))
     gradient = flow.gradients["lstm/t20/f"]
     assert said["‖gradient‖"] == short(gradient).replace("-", "−")
@@ -38,7 +39,9 @@ def test_it_says_who_sent_what_by_which_factor(watch, last):
     received = next(value for name, value in said.items() if name.startswith("received from"))
     sent = next(value for name, value in said.items() if name.startswith("sent to"))
     norm, factor = received.rstrip(")").split(" (× ")
-    assert norm == said["‖gradient‖"] and float(factor) > 0 and float(sent) > 0
+    assert norm == said["‖gradient‖"]
+    assert float(factor) > 0
+    assert float(sent) > 0
 
 
 def test_the_local_factor_is_the_message_by_the_gradient_of_its_consumer(watch, last):
@@ -71,7 +74,8 @@ def test_a_click_keeps_the_card_while_the_cursor_moves(watch, last):
     watched.page.mouse.move(5, 5)
     watched.page.locator("#cursor").fill("2")
     after = facts(watched)[1]
-    assert watched.page.locator("#lane0 .card").is_visible() and before != after
+    assert watched.page.locator("#lane0 .card").is_visible()
+    assert before != after
 
 
 def test_escape_closes_the_card(watch, last):
@@ -109,7 +113,9 @@ def test_common_and_own_scale_and_the_legend_follows(watch, last):
     watched.page.get_by_role("button", name="own").click()
     watched.settle()
     own = legend.get_attribute("aria-label")
-    assert common.startswith("Scale of all nets") and own.startswith("Scale of LSTM") and common != own
+    assert common.startswith("Scale of all nets")
+    assert own.startswith("Scale of LSTM")
+    assert common != own
     watched.page.locator("#lane1 h2").click()
     watched.settle()
     assert legend.get_attribute("aria-label").startswith("Scale of tanh RNN")

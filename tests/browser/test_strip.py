@@ -48,15 +48,19 @@ def test_zooming_goes_from_columns_to_cells_to_operations(watch, long):
 def test_only_the_steps_in_sight_are_in_the_document(watch, long):
     watched = watch(long)
     watched.page.get_by_role("button", name="step at the cursor").click()
-    assert level(watched) == "operations" and 1 <= len(cells(watched)) <= 8 and 299 in cells(watched)
+    assert level(watched) == "operations"
+    assert 1 <= len(cells(watched)) <= 8
+    assert 299 in cells(watched)
     watched.page.get_by_role("button", name="all steps").click()
-    assert cells(watched) == [] and strip(watched).locator("path").count() < 150
+    assert cells(watched) == []
+    assert strip(watched).locator("path").count() < 150
 
 
 def test_numbers_are_written_only_where_they_can_be_read(watch, long):
     watched = watch(long)
     strip(watched)
-    assert level(watched) == "cells" and watched.page.locator(".strip .number").count() == 0
+    assert level(watched) == "cells"
+    assert watched.page.locator(".strip .number").count() == 0
     watched.page.get_by_role("button", name="step at the cursor").click()
     watched.settle()
     assert watched.page.locator(".strip .number").count() >= 8
@@ -90,7 +94,8 @@ def test_keys_zoom_and_move(watch, long):
     strip(watched).focus()
     before = cells(watched)
     watched.page.keyboard.press("ArrowLeft")
-    assert min(cells(watched)) < min(before) and watched.view()["lag"] == 0
+    assert min(cells(watched)) < min(before)
+    assert watched.view()["lag"] == 0
     watched.page.keyboard.press("0")
     assert level(watched) == "columns"
     for _ in range(16):
@@ -109,8 +114,8 @@ def test_touch_pinches_and_moves(watch, long):
     y = box["y"] + 100
 
     def touch(kind, *xs):
-        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": box["x"] + x, "y": y, "id": j} for j, x
-                                                                                in enumerate(xs)]})
+        points = [{"x": box["x"] + x, "y": y, "id": j} for j, x in enumerate(xs)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
     touch("touchStart", 150, 200)
     touch("touchMove", 120, 230)
@@ -124,7 +129,8 @@ def test_a_click_on_a_step_moves_the_cursor_there(watch, long):
     box = strip(watched).bounding_box()
     watched.page.mouse.click(box["x"] + 40, box["y"] + 100)
     lag = watched.view()["lag"]
-    assert lag > 2 and 299 - lag in cells(watched)
+    assert lag > 2
+    assert 299 - lag in cells(watched)
 
 
 def test_the_minimap_shows_and_moves_the_window(watch, long):
@@ -135,7 +141,8 @@ def test_the_minimap_shows_and_moves_the_window(watch, long):
     minimap = watched.page.locator(".minimap svg")
     minimap.click(position={"x": minimap.bounding_box()["width"] / 4, "y": 8})
     watched.settle()
-    assert float(frame.get_attribute("x")) < before and 60 < min(cells(watched)) < 90
+    assert float(frame.get_attribute("x")) < before
+    assert 60 < min(cells(watched)) < 90
 
 
 def test_the_strip_follows_the_cursor_out_of_sight(watch, long):

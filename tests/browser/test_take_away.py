@@ -7,8 +7,8 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from viz.flow.cuts import cuts
 from tests.browser.test_cuts import lstm
+from viz.flow.cuts import cuts
 
 
 def save(watched, what):
@@ -23,8 +23,11 @@ def test_the_view_is_saved_as_svg_with_its_colours(watch, last):
     name, content = save(watched, "SVG")
     root = ET.fromstring(content)
     texts = ["".join(text.itertext()) for text in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert name == "explorer.svg" and any(text.startswith("Without the carry") for text in texts)
-    assert b"var(" not in content and b"class=" not in content and b"<script" not in content
+    assert name == "explorer.svg"
+    assert any(text.startswith("Without the carry") for text in texts)
+    assert b"var(" not in content
+    assert b"class=" not in content
+    assert b"<script" not in content
     assert len(list(root.iter("{http://www.w3.org/2000/svg}path"))) > 60
 
 
@@ -40,18 +43,23 @@ def test_the_svg_can_be_opened_alone(watch, last, folder):
 
 def test_the_view_is_saved_as_png(watch, last):
     name, content = save(watch(last), "PNG")
-    assert name == "explorer.png" and content.startswith(b"\x89PNG") and len(content) > 20_000
+    assert name == "explorer.png"
+    assert content.startswith(b"\x89PNG")
+    assert len(content) > 20_000
 
 
 def test_the_numbers_are_saved_as_csv(watch, last):
     name, content = save(watch(last, "#cut0=carry"), "CSV")
     rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
-    assert name == "explorer.csv" and len(rows) == 48
+    assert name == "explorer.csv"
+    assert len(rows) == 48
     own = [row for row in rows if row["net"] == "LSTM"]
     found = cuts(lstm())
-    np.testing.assert_allclose([float(row["norm"]) for row in own][::-1], found.open_only(["i", "f", "g", "o"]), rtol=1e-12)
-    np.testing.assert_allclose([float(row["norm, nothing changed"]) for row in own][::-1], found.open_only(found.ways), rtol=1e-12)
-    assert own[4]["label"] == "c" and own[4]["lag"] == "19"
+    for column, ways in [("norm", ["i", "f", "g", "o"]), ("norm, nothing changed", found.ways)]:
+        norms = [float(row[column]) for row in reversed(own)]
+        np.testing.assert_allclose(norms, found.open_only(ways), rtol=1e-12)
+    assert own[4]["label"] == "c"
+    assert own[4]["lag"] == "19"
 
 
 def test_the_address_holds_the_view(watch, last):
@@ -65,7 +73,9 @@ def test_the_address_holds_the_view(watch, last):
     watched.page.wait_for_function("() => location.hash.includes('dark') && location.hash.includes('lane')")
     view = watched.view()
     again = watch(last, "#" + watched.page.url.partition("#")[2])
-    assert again.view() == view and view["lag"] == 10 and view["cut"] == [1, 0]
+    assert again.view() == view
+    assert view["lag"] == 10
+    assert view["cut"] == [1, 0]
 
 
 def test_a_link_followed_later_changes_the_view(watch, last):
@@ -75,8 +85,8 @@ def test_a_link_followed_later_changes_the_view(watch, last):
     assert not watched.view()["log"]
 
 
-@pytest.mark.parametrize("fragment", ["#lag=-5", "#lag=1e9&cut0=nothing&loss=abc", "#%00=%ff", "#lane=99&tour=77&forgetBias0=zzz",
-                                      "#theme=<script>&speed=NaN"])
+@pytest.mark.parametrize("fragment", ["#lag=-5", "#lag=1e9&cut0=nothing&loss=abc", "#%00=%ff",
+                                      "#lane=99&tour=77&forgetBias0=zzz", "#theme=<script>&speed=NaN"])
 def test_a_broken_fragment_does_no_harm(watch, last, fragment):
     view = watch(last, fragment).view()
     assert (view["lag"], view["lane"], view["cut"], view["loss"]) == (0, 0, [0, 0], None)
@@ -92,8 +102,10 @@ def test_on_paper_there_are_the_pictures_and_no_controls(watch, last):
     watched = watch(last)
     watched.page.emulate_media(media="print", color_scheme="dark")
     watched.settle()
-    assert watched.page.locator(".chart").first.is_visible() and watched.page.locator(".cell").first.is_visible()
-    assert watched.page.locator("#cursor").is_hidden() and watched.page.locator(".menu").is_hidden()
+    assert watched.page.locator(".chart").first.is_visible()
+    assert watched.page.locator(".cell").first.is_visible()
+    assert watched.page.locator("#cursor").is_hidden()
+    assert watched.page.locator(".menu").is_hidden()
     assert watched.page.evaluate("() => getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
 
 

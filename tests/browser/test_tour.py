@@ -36,12 +36,14 @@ def test_one_idea_is_lit_and_the_rest_dimmed(watch, last):
     for _ in range(STATIONS - 1):
         watched.settle()
         assert watched.page.locator(".dim").count() >= 5
-        lit.append(tuple(watched.page.evaluate(
-            "() => ['.cell-box', '.chart', '.ways', '.unrolled'].map((s) => !document.querySelector(s).classList.contains('dim'))")))
+        lit.append(tuple(watched.page.evaluate("""() => [".cell-box", ".chart", ".ways", ".unrolled"].map(
+            (selector) => !document.querySelector(selector).classList.contains("dim"))""")))
         card(watched).get_by_role("button", name="Next").click()
     watched.settle()
     assert watched.page.locator(".dim").count() == 0  # your turn
-    assert len(set(lit)) >= 4 and lit[0] == (True, False, False, False) and lit[1] == (False, False, False, True)
+    assert len(set(lit)) >= 4
+    assert lit[0] == (True, False, False, False)
+    assert lit[1] == (False, False, False, True)
 
 
 def test_the_sentences_hold_the_numbers_of_the_data(watch, last):
@@ -50,9 +52,12 @@ def test_the_sentences_hold_the_numbers_of_the_data(watch, last):
         watched.page.evaluate(f"() => explorer.tour.go({k})")
         watched.settle()
         words = card(watched).locator("p").inner_text()
-        assert words == watched.page.evaluate(f"() => explorer.data.tour[{k}].words") and len(words) > 40
+        assert words == watched.page.evaluate(f"() => explorer.data.tour[{k}].words")
+        assert len(words) > 40
         if k == 3:
-            assert "LSTM" in words and "tanh RNN" in words and "23 steps back" in words
+            assert "LSTM" in words
+            assert "tanh RNN" in words
+            assert "23 steps back" in words
 
 
 def test_a_station_cuts_the_carry_and_the_end_opens_it(watch, last):
@@ -61,7 +66,8 @@ def test_a_station_cuts_the_carry_and_the_end_opens_it(watch, last):
     assert watched.view()["cut"] == [1, 0]
     assert not watched.page.locator("#lane0 .ways input").first.is_checked()
     card(watched).get_by_role("button", name="End").click()
-    assert watched.view()["cut"] == [0, 0] and card(watched).is_hidden()
+    assert watched.view()["cut"] == [0, 0]
+    assert card(watched).is_hidden()
     assert watched.page.locator(".dim").count() == 0
 
 
@@ -88,6 +94,7 @@ def test_what_is_lit_is_not_under_the_card(watch, last):
         over = watched.page.evaluate("""() => {
             const card = document.querySelector(".tour").getBoundingClientRect();
             const lit = explorer.tour.lit[0].getBoundingClientRect();
-            return Math.min(lit.bottom, innerHeight) > card.top + 1 && lit.top < card.bottom ? [lit.top, lit.bottom, card.top] : null;
+            const under = Math.min(lit.bottom, innerHeight) > card.top + 1 && lit.top < card.bottom;
+            return under ? [lit.top, lit.bottom, card.top] : null;
         }""") if k < STATIONS - 1 else None
         assert over is None or over[0] < over[2] - 100  # a tall part may reach below it

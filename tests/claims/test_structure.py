@@ -151,13 +151,14 @@ def test_c11_a_batch_of_unequal_lengths_needs_a_rectangle_and_a_mask_and_then_is
     y, _ = pad(labels)
     parameters = [*net.parameters(), *head.parameters()]
 
-    def gradient(xs: Any, y: Any, mask: Any = None) -> np.ndarray:
+    def measured(xs: Any, y: Any, mask: Any = None) -> np.ndarray:
+        """The loss, and all gradients after it."""
         loss = nn.cross_entropy(head(net(xs)[0]), y, mask=mask, reduction="sum")
-        return np.concatenate([g.ravel() for g in mg.grad(loss, parameters)])
+        return np.concatenate([[loss.item()], *(g.ravel() for g in mg.grad(loss, parameters))])
 
-    alone = sum(gradient(x[:, None], labels[b][:, None]) for b, x in enumerate(sequences))
-    assert relative_error(gradient(xs, y, mask), alone) < 1e-14
-    assert relative_error(gradient(xs, y), alone) > 0.3
+    alone = sum(measured(x[:, None], labels[b][:, None]) for b, x in enumerate(sequences))
+    assert relative_error(measured(xs, y, mask), alone) < 1e-14
+    assert relative_error(measured(xs, y), alone) > 0.3
 
 
 def test_c12_what_returns_is_the_state_and_feeding_back_the_output_is_a_bottleneck() -> None:

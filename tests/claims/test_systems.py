@@ -95,14 +95,8 @@ def gru_by_hand(x: Any, h: Any, p: dict[str, Any], reset: str, z_keeps: bool) ->
 @pytest.mark.parametrize("reset", ["before", "after"])
 @pytest.mark.parametrize("z_keeps", [True, False])
 def test_s26_both_resets_in_both_conventions_have_the_gradients_of_their_equations(reset: str, z_keeps: bool) -> None:
-    """z that replaces is z that keeps with its net input negated; the gradients of that block change their sign too."""
-    cell = nn.GRUCell(D, H, reset=reset, rng=0)
-    theirs = gru_weights(cell)  # what a net of the convention would hold
-    if not z_keeps:
-        for name in "UWb":
-            flipped = np.array(theirs[name])
-            flipped[..., H : 2 * H] *= -1
-            getattr(cell, name).data = flipped
+    cell = nn.GRUCell(D, H, reset=reset, z="keeps" if z_keeps else "replaces", rng=0)
+    theirs = gru_weights(cell)
     xs, h0, weights = normal(T, B, D), normal(B, H, seed=1), normal(T, B, H, seed=2)
 
     def loss(xs: Any, h: Any, *parameters: Any) -> Any:
@@ -119,28 +113,37 @@ def test_s26_both_resets_in_both_conventions_have_the_gradients_of_their_equatio
     assert names == list(theirs)
     expected = complex_step(loss, [xs, h0, *theirs.values()])
     for name, g, by_hand in zip(["x", "h", *names], mg.grad(ours, [x, h, *cell.parameters()]), expected, strict=True):
-        if not z_keeps and name in ("U", "W", "b"):
-            by_hand = np.concatenate([by_hand[..., :H], -by_hand[..., H : 2 * H], by_hand[..., 2 * H :]], axis=-1)
         assert relative_error(g, by_hand) < 1e-12, name
 
 
-@pytest.mark.parametrize("z_keeps", [True, False])
-def test_s26_with_the_reset_after_the_product_it_is_pytorchs_gru(z_keeps: bool) -> None:
+@pytest.mark.parametrize("reset", ["before", "after"])
+def test_s26_a_gate_that_replaces_is_one_that_keeps_with_its_net_input_negated(reset: str) -> None:
+    keeps, replaces = (nn.GRUCell(D, H, reset=reset, z=z, rng=0) for z in ("keeps", "replaces"))
+    for name in "UWb":
+        flipped = np.array(getattr(keeps, name).data)
+        flipped[..., H : 2 * H] *= -1
+        getattr(replaces, name).data = flipped
+    a, b = (nn.unroll(cell, normal(T, B, D))[0] for cell in (keeps, replaces))
+    assert_same(a.data, b.data, rel=1e-14)
+    for name in "UWb":
+        g, other = (mg.grad((hs**2).sum(), getattr(cell, name)) for hs, cell in ((a, keeps), (b, replaces)))
+        assert_same(other[..., H : 2 * H], -g[..., H : 2 * H], rel=1e-13)
+        assert_same(other[..., :H], g[..., :H], rel=1e-13)
+
+
+def test_s26_with_the_reset_after_the_product_it_is_pytorchs_gru_and_only_where_z_keeps() -> None:
     torch = pytest.importorskip("torch")
-    cell, peer = nn.GRUCell(D, H, reset="after", rng=0), torch.nn.GRUCell(D, H).double()
-    p = gru_weights(cell)
-    if not z_keeps:  # as weights of the other convention come to PyTorch
-        for name in "UWb":
-            p[name][..., H : 2 * H] *= -1
-    with torch.no_grad():
-        peer.weight_ih.copy_(torch.tensor(p["U"].T.copy()))
-        peer.weight_hh.copy_(torch.tensor(p["W"].T.copy()))
-        peer.bias_ih.copy_(torch.tensor(p["b"]))
-        peer.bias_hh.copy_(torch.tensor(np.concatenate([np.zeros(2 * H), p["b_n"]])))
-    x, h = normal(B, D), normal(B, H, seed=1)
-    theirs = peer(torch.tensor(x), torch.tensor(h)).detach().numpy()
-    assert relative_error(theirs, gru_by_hand(x, h, gru_weights(cell), "after", z_keeps)) < 1e-12
-    assert (relative_error(cell(x, h).data, theirs) < 1e-12) == z_keeps
+    peer = torch.nn.GRUCell(D, H).double()
+    for z in ("keeps", "replaces"):
+        cell = nn.GRUCell(D, H, reset="after", z=z, rng=0)
+        with torch.no_grad():
+            peer.weight_ih.copy_(torch.tensor(cell.U.data.T.copy()))
+            peer.weight_hh.copy_(torch.tensor(cell.W.data.T.copy()))
+            peer.bias_ih.copy_(torch.tensor(cell.b.data))
+            peer.bias_hh.copy_(torch.tensor(np.concatenate([np.zeros(2 * H), cell.b_n.data])))
+        x, h = normal(B, D), normal(B, H, seed=1)
+        theirs = peer(torch.tensor(x), torch.tensor(h)).detach().numpy()
+        assert (relative_error(cell(x, h).data, theirs) < 1e-12) == (z == "keeps")
 
 
 def separate(ahead: Any, back: Any, x: Any) -> Any:

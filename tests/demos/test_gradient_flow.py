@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 
 import viz
+from demos import gradient_compare, gradient_page, gradient_words
 from demos import gradient_flow as demo
-from demos import gradient_page, gradient_words
 from demos.gradient_flow import CELLS, Corpus, main
 from microgradrnn import Value
 from viz.theme import contrast
 
-SMALL = ["--steps", "3", "--hidden", "8"]
+SMALL = ["--updates", "3", "--hidden", "8"]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,8 @@ def numbers(out: Path) -> Any:
 def test_everything_is_written(done: Path) -> None:
     names = {path.name for path in done.iterdir()}
     assert {"side_by_side.svg", "gates_against_tanh.svg", "norm_against_lag.svg", "flow.json", "index.html",
-            "rnn_graph.svg", *(f"{kind}.svg" for kind in CELLS), *(f"{kind}_text.svg" for kind in CELLS)} == names
+            "explorer.html", "rnn_graph.svg", *(f"{kind}.svg" for kind in CELLS),
+            *(f"{kind}_text.svg" for kind in CELLS)} == names
     assert not any(" " in name or "," in name for name in names)
     for path in done.glob("*.svg"):
         ET.fromstring(path.read_text(encoding="utf-8"))
@@ -55,6 +56,17 @@ def test_the_page_shows_every_picture_and_sentence_offline(done: Path) -> None:
     assert len(ids) == len(set(ids)), "pictures on one page must not share ids"
     for cell in numbers(done)["cells"].values():
         assert html.escape(cell["sentence"]) in page
+
+
+def test_the_explorer_comes_first_and_shows_every_net_with_its_passage(done: Path) -> None:
+    page = (done / "index.html").read_text(encoding="utf-8")
+    assert page.index('<iframe src="explorer.html"') < page.index("<figure>")
+    text = (done / "explorer.html").read_text(encoding="utf-8")
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
+    assert [lane["name"] for lane in data["lanes"]] == [cell["name"] for cell in numbers(done)["cells"].values()]
+    for lane in data["lanes"]:
+        assert "".join(lane["labels"]) == numbers(done)["passage"]
+        assert (lane["sweep"] is not None) == (len(lane["ways"]["names"]) > 1)
 
 
 def test_flow_json_holds_what_was_drawn(done: Path) -> None:
@@ -85,6 +97,37 @@ def test_the_two_lstms_differ_in_the_forget_bias_alone() -> None:
 def test_the_same_seed_gives_the_same_numbers(done: Path, tmp_path: Path) -> None:
     main([*SMALL, "--cells", "rnn", "--out", str(tmp_path)])
     assert numbers(tmp_path)["cells"]["rnn"] == numbers(done)["cells"]["rnn"]
+
+
+def test_steps_is_another_word_for_updates(tmp_path: Path) -> None:
+    main(["--steps", "3", "--hidden", "8", "--cells", "rnn", "--out", str(tmp_path)])
+    assert numbers(tmp_path)["options"]["updates"] == 3
+
+
+@pytest.mark.parametrize("length", [2, 12, 200])
+def test_the_passage_is_as_long_as_was_asked_for(length: int, tmp_path: Path) -> None:
+    assert main([*SMALL, "--cells", "rnn,gru", "--length", str(length), "--out", str(tmp_path)]) == 0
+    said = numbers(tmp_path)
+    assert len(said["passage"]) == length
+    assert said["cells"]["gru"]["states"]["h"]["lags"] == list(range(length))
+
+
+def test_forget_biases_put_an_lstm_for_each_in_the_place_of_the_two(tmp_path: Path) -> None:
+    assert main([*SMALL, "--forget-bias", "1,0,2.5", "--cells", "rnn,lstm,lstm3,gru", "--out", str(tmp_path)]) == 0
+    said = numbers(tmp_path)
+    assert list(said["cells"]) == ["rnn", "lstm", "lstm0", "lstm2.5", "gru"]
+    assert said["cells"]["lstm2.5"]["name"] == "LSTM, forget bias 2.5"
+    assert "The LSTMs differ only in the value at which the bias of the forget gate starts, 0, 1 and 2.5." in (
+        said["verdict"])
+    assert said["options"]["cells"] == list(said["cells"])
+
+
+def test_an_lstm_may_be_named_with_its_forget_bias() -> None:
+    (cell,) = demo.cells_from("lstm-1.5")
+    (plain,) = demo.cells_from("lstm, lstm")
+    nets = [demo.CharacterNet(one, 10, 8, seed=3).state_dict() for one in (plain, cell)]
+    gaps = [nets[1][name] - nets[0][name] for name in nets[0] if not np.array_equal(nets[0][name], nets[1][name])]
+    assert [np.unique(gap).tolist() for gap in gaps] == [[-2.5, 0.0]]
 
 
 def test_the_table_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,7 +196,8 @@ def test_a_missing_text_and_a_folder_give_one_clear_line(tmp_path: Path, capsys:
 
 @pytest.mark.parametrize("argv", [
     ["--cells", "transformer"], ["--cells", ""], ["--steps", "0"], ["--steps", "-1"], ["--steps", "many"],
-    ["--hidden", "0"], ["--hidden", "2.5"], ["--seed", "-1"], ["--unknown"],
+    ["--hidden", "0"], ["--hidden", "2.5"], ["--seed", "-1"], ["--unknown"], ["--length", "1"], ["--cells", "lstmx"],
+    ["--forget-bias", "much"], ["--forget-bias", "1", "--cells", "rnn,gru"], ["--compare", "nowhere.json"],
 ])
 def test_bad_options_give_one_clear_line(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert argv[0].lstrip("-") in fails(argv, capsys)
@@ -222,6 +266,44 @@ def test_windows_line_targets_up_one_character_on() -> None:
     x, y = demo.windows(np.arange(10), np.array([0, 4]), 3)
     assert x.tolist() == [[0, 4], [1, 5], [2, 6]]
     assert np.array_equal(y, x + 1)
+
+
+# ------------------------------------------------------------------------------------------------ runs compared
+def test_runs_that_are_done_are_compared_by_their_numbers(done: Path, tmp_path: Path,
+                                                          capsys: pytest.CaptureFixture[str]) -> None:
+    other = tmp_path / "longer.json"
+    main([*SMALL, "--cells", "gru", "--length", "60", "--seed", "1", "--out", str(tmp_path / "run")])
+    (tmp_path / "run" / "flow.json").rename(other)
+    capsys.readouterr()
+    assert main(["--compare", str(done / "flow.json"), str(other), "--out", str(tmp_path / "both")]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("59 steps back, "), "as far as all of them go"
+    svg = (tmp_path / "both" / "compared.svg").read_text(encoding="utf-8")
+    names = [f"{cell['name']} (out)" for cell in numbers(done)["cells"].values()] + ["GRU (longer)"]
+    assert all(html.escape(name) in svg for name in names)
+    assert {path.name for path in (tmp_path / "both").iterdir()} == {"compared.svg"}, "nothing is trained"
+
+
+def test_a_track_from_a_file_is_the_one_that_was_measured(done: Path) -> None:
+    for kind, track in zip(CELLS, gradient_compare.tracks_of(done / "flow.json", "run"), strict=True):
+        cell = numbers(done)["cells"][kind]
+        state = next(iter(cell["states"]))
+        assert (track.net, track.state) == (f"{CELLS[kind].name} (run)", state)
+        assert list(track.norms) == cell["states"][state]["norms"]
+        assert set(track.parts) == ({"rest"} if kind == "rnn" else {"carry", "rest"})
+        whole = np.array(track.norms)
+        assert np.all(sum(map(np.array, track.parts.values())) >= whole * (1 - 1e-9)), "the norm of a sum is no more"
+
+
+@pytest.mark.parametrize("content", [
+    "", "[]", "{}", "\x00", '{"cells": {}}', '{"cells": []}', '{"cells": {"rnn": {"name": "x"}}}',
+    '{"cells": {"rnn": {"name": "x", "states": {}}}}',
+])
+def test_a_file_that_is_none_of_the_lesson_gives_one_clear_line(content: str, tmp_path: Path,
+                                                                capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.json").write_text(content, encoding="utf-8")
+    said = fails(["--compare", str(tmp_path / "x.json"), "--out", str(tmp_path / "out")], capsys)
+    assert said.endswith("x.json: this is not the flow.json of a run\n")
 
 
 # ------------------------------------------------------------------------------------------------ the page

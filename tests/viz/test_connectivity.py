@@ -286,5 +286,5 @@ def test_texts_that_do_not_fit_the_numbers_are_refused(C: Any, text: str, words:
     for draw in (viz.draw_text, viz.draw_text_map):
         with pytest.raises(ValueError, match=re.escape(words)):
             draw(C, text)
-    with pytest.raises(ValueError, match=re.escape("steps lie in 0..2, got [3]")):
+    with pytest.raises(ValueError, match=re.escape("steps lie in 0..2, got 3")):
         viz.draw_text(np.ones((3, 3)), "abcd", [3])

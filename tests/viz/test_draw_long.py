@@ -227,7 +227,7 @@ def test_lag_0_counts_as_1_in_colours_and_curves() -> None:
                for item, _, _ in found.keyed("heat") if isinstance(item, Area)}
     assert max(colours, key=lambda fill: colours[fill]) == grey, "the right end, lag 0"
     assert last.fill is not None
-    assert "gradient: its norm, as a multiple of the norm at lag 0 (0.0014)" in found.words
+    assert "gradient: its norm, as a multiple of that at lag 0 (0.0014)" in found.words
 
 
 def test_curves_that_coincide_share_a_name() -> None:

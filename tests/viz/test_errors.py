@@ -46,10 +46,43 @@ def test_another_thing_than_a_function_takes_is_answered_with_what_it_takes(call
         call()
 
 
-def test_a_graph_of_pytorch_is_sent_to_from_torch() -> None:
+@pytest.mark.parametrize(("call", "words"), [
+    (lambda: viz.draw_unrolled(LOSS, scale=3), "draw_unrolled, scale: expected a viz.Scale"),
+    (lambda: viz.draw_rolled(LOSS, scale=3), "draw_rolled, scale: expected a viz.Scale"),
+    (lambda: viz.draw_long(LOSS, scale=3), "draw_long, scale: expected a viz.Scale"),
+    (lambda: viz.draw_cell(LSTM.cell, scale=3), "draw_cell, scale: expected a viz.Scale"),
+    (lambda: viz.draw_text(np.eye(2), "abc", scale=3), "draw_text, scale: expected a viz.Scale"),
+    (lambda: viz.draw_text_map(np.eye(2), "abc", scale=3), "draw_text_map, scale: expected a viz.Scale"),
+    (lambda: viz.compare_flow({"a": LOSS}).draw(scale=3), "draw_comparison, scale: expected a viz.Scale"),
+    (lambda: viz.plot_local_errors(viz.local_errors(LOSS), scale=3), "plot_local_errors, scale: expected a viz.Scale"),
+    (lambda: viz.draw_long(LOSS, cells=1.5), "draw_long, cells: expected how many cells to draw, a whole number"),
+    (lambda: viz.draw_rolled(LOSS, beside=True, steps=1.5), "draw_rolled, steps: expected how many steps"),
+    (lambda: viz.draw_unrolled(LOSS, labels=5), "draw_unrolled, labels: expected the labels in order"),
+])  # fmt: skip
+def test_options_of_another_kind_are_answered_with_what_they_are(call: Any, words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        call()
+
+
+def test_steps_of_a_text_that_are_not_there_are_refused_at_the_first() -> None:
+    with pytest.raises(ValueError, match=r"steps lie in 0\.\.1, got 2"):
+        viz.draw_text(np.eye(2), "abc", steps=range(10**15))
+    with pytest.raises(ValueError, match="no prediction"):
+        viz.draw_text(np.eye(2), "abc", steps=[])
+
+
+def test_the_legend_says_at_which_of_two_states_lag_0_counts_as_1() -> None:
+    for drawing in (viz.draw_unrolled(FLOW), viz.draw_long(FLOW), viz.draw_rolled(FLOW)):
+        assert drawing.scene is not None
+        assert "as a multiple of that at c at lag 0" in drawing.scene.words.replace("\n", " ")
+
+
+def test_what_is_of_pytorch_and_no_loss_is_answered() -> None:
     torch = pytest.importorskip("torch")
-    with pytest.raises(TypeError, match=r"got Tensor; viz\.from_torch reads the graphs of PyTorch"):
-        viz.gradient_flow(torch.ones(1, requires_grad=True).sum())
+    with pytest.raises(ValueError, match="gradient_flow: the tensor has no grad_fn: it is a leaf"):
+        viz.gradient_flow(torch.ones(1, requires_grad=True))
+    with pytest.raises(TypeError, match="draw_unrolled: expected a loss, got a GRUCell; call it"):
+        viz.draw_unrolled(torch.nn.GRUCell(2, 3))
 
 
 def test_the_flow_of_another_loss_is_refused() -> None:

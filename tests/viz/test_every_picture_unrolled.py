@@ -185,10 +185,9 @@ def check(drawn: Any, pages: tuple[float, ...], names: tuple[str, ...] = tuple(N
 @pytest.mark.parametrize("name", TABLE)
 def test_every_net_can_be_read_with_and_without_its_flow(name: str) -> None:
     flow = viz.gradient_flow(TABLE[name]())
-    fits = not name.startswith(("residual", "five gates")) and "layers both" not in name  # at 830 one cell, no less
     for drawn in (flow.graph, flow):
         check(drawn, (1280,))
-        check(drawn, (830,) if fits else (), ("long",))
+        check(drawn, (830,), ("long",))
 
 
 @pytest.mark.parametrize(("layers", "both"), SHAPES.values())
@@ -202,6 +201,13 @@ def test_labels_of_any_script_can_be_read(kind: str) -> None:
     scene = viz.draw_unrolled(KINDS[kind](7, 1, False), labels=labels, last=7, theme=Theme(page=9000)).scene
     assert scene is not None
     assert not faults(scene)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_a_column_of_text_has_room_for_the_first_cell_and_the_last(kind: str) -> None:
+    scene = viz.draw_unrolled(viz.gradient_flow(library(kind, 30, 1, False)), theme=Theme(page=830)).scene
+    assert scene is not None
+    assert {item.key[2] for item, _, _ in scene.keyed("cell")} == {0, 29}  # type: ignore[index]
 
 
 def patterns() -> dict[str, Any]:

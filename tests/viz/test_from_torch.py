@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import viz
-from microgradrnn import Tensor, mark, scope
+from microgradrnn import Tensor, io, mark, nn, scope
 from microgradrnn import sigmoid as our_sigmoid
 from microgradrnn import tanh as our_tanh
 
@@ -31,8 +31,9 @@ def numbers(kind: str, steps: int = T) -> dict[str, Any]:
     }
 
 
-def step_of(kind: str, sigmoid: Callable[[Any], Any], tanh: Callable[[Any], Any], U: Any, W: Any, b: Any) -> Any:
-    """One step, in operators that both libraries have."""
+def step_of(kind: str, sigmoid: Callable[[Any], Any], tanh: Callable[[Any], Any], U: Any, W: Any, b: Any,
+            mark: Callable[[Any, str, str], Any] = lambda x, symbol, role: x) -> Any:
+    """One step, in operators that both libraries have. (PyTorch has no marks: there, roles are to be recognised.)"""
     def net(x: Any, h: Any, j: int) -> Any:
         return x @ U[j] + h @ W[j] + b[j]
 
@@ -40,13 +41,13 @@ def step_of(kind: str, sigmoid: Callable[[Any], Any], tanh: Callable[[Any], Any]
         return tanh(net(x, h, 0)), c
 
     def lstm(x: Any, h: Any, c: Any) -> Any:
-        i, f, o = (sigmoid(net(x, h, j)) for j in range(3))
-        c = f * c + i * tanh(net(x, h, 3))
+        i, f, o = (mark(sigmoid(net(x, h, j)), symbol, "gate") for j, symbol in enumerate("ifo"))
+        c = f * c + i * mark(tanh(net(x, h, 3)), "g", "candidate")
         return o * tanh(c), c
 
     def gru(x: Any, h: Any, c: Any) -> Any:
-        r, z = (sigmoid(net(x, h, j)) for j in range(2))
-        n = tanh(net(x, r * h, 2))
+        r, z = (mark(sigmoid(net(x, h, j)), symbol, "gate") for j, symbol in enumerate("rz"))
+        n = mark(tanh(net(x, r * h, 2)), "n", "candidate")
         return z * h + (1 - z) * n, c
 
     return {"rnn": rnn, "lstm": lstm, "gru": gru}[kind]
@@ -57,10 +58,10 @@ def ours(kind: str, steps: int = T) -> Any:
     said = numbers(kind, steps)
     U, W, b = ([mark(Tensor(w, requires_grad=True), f"{name}{j}", role="parameter") for j, w in enumerate(said[name])]
                for name in "UWb")
-    step = step_of(kind, our_sigmoid, our_tanh, U, W, b)
+    step = step_of(kind, our_sigmoid, our_tanh, U, W, b, mark)
     h, c = said["h"], said["c"]
     for t in range(steps):
-        with scope(step=t):
+        with scope(kind, step=t):
             h, c = step(said["x"][t], h, c)
             mark(h, "h", role="hidden")
             if kind == "lstm":
@@ -100,6 +101,8 @@ def test_messages_and_gradients_are_ours_for_the_same_weights(kind: str, steps: 
     flow, own = viz.from_torch(loss, parameters, states), viz.gradient_flow(ours(kind, steps))
     here, there = listing(own), listing(flow)
     assert [row[:3] for row in here] == [row[:3] for row in there]
+    assert {x for x, said in own.graph.nodes(data=True) if said["kind"] == "computed"} == {
+        x for x, said in flow.graph.nodes(data=True) if said["kind"] == "computed"}
     for (_, _, _, g, sent), (_, _, _, their_g, their_sent) in zip(here, there, strict=True):
         assert their_g == pytest.approx(g, rel=1e-10)
         assert their_sent == pytest.approx(sent, rel=1e-10)
@@ -139,7 +142,7 @@ def test_gradients_are_those_of_autograd_and_no_grad_is_touched() -> None:
         assert flow.graph.nodes[name]["kind"] == "parameter"
         assert flow.graph.nodes[name]["shape"] == str(tuple(p.shape))
     for t, state in enumerate(states):
-        assert flow.gradients[f"t{t}/h"] == pytest.approx(state.grad.norm().item(), rel=1e-12)
+        assert flow.gradients[f"gru/t{t}/h"] == pytest.approx(state.grad.norm().item(), rel=1e-12)
     assert flow.gradients == before
 
 
@@ -165,12 +168,22 @@ def test_hooks_are_taken_off_even_if_the_pass_fails() -> None:
     assert seen == ["own"]
 
 
-def test_without_states_there_are_messages_and_no_steps() -> None:
-    loss, parameters, _ = theirs("lstm")
+@pytest.mark.parametrize("kind", WEIGHTS)
+@pytest.mark.parametrize("steps", [2, T, 60])
+def test_steps_gates_and_states_are_found_without_being_given(kind: str, steps: int) -> None:
+    loss, parameters, states = theirs(kind, steps)
+    found, given = viz.from_torch(loss, parameters), viz.from_torch(loss, parameters, states)
+    assert listing(found) == listing(given)
+    assert dict(found.graph.nodes(data=True)) == dict(given.graph.nodes(data=True))
+    assert found.arrivals == given.arrivals
+
+
+def test_a_graph_without_a_loop_has_messages_and_no_steps() -> None:
+    loss, parameters, _ = theirs("lstm", 1)
     flow = viz.from_torch(loss, parameters)
     assert "no time steps" in repr(flow)
     assert flow.messages
-    with pytest.raises(ValueError, match="no time steps"):
+    with pytest.raises(ValueError, match=r"no time steps were found .*from_torch\(loss, states="):
         flow.profile()
 
 
@@ -195,10 +208,11 @@ def test_split_outputs_shapes_and_states_by_name() -> None:
     in_pairs = viz.from_torch(h.sum(), lstm.named_parameters(), list(zip(hs, cs, strict=True)))
     assert by_name.messages == in_pairs.messages
     assert sorted(by_name.state_names()) == ["c", "h"]
-    assert by_name.graph.nodes["t2/c"]["shape"] == str((B, H))
-    assert by_name.graph.nodes["t2/c"]["role"] == "cell"
-    (split, *_) = [v for v, said in by_name.graph.nodes(data=True) if said.get("op") == "split"]
-    assert len({v for _, v in by_name.graph.out_edges(split)}) == 4
+    assert by_name.graph.nodes["lstm/t2/c"]["shape"] == str((B, H))
+    assert by_name.graph.nodes["lstm/t2/c"]["role"] == "cell"
+    parts = [said["params"] for _, said in by_name.graph.nodes(data=True)
+             if said.get("op") == "getitem" and said["step"] == 2]
+    assert len(set(parts)) == 4
 
 
 def grown(states: list[Any]) -> list[float]:
@@ -218,10 +232,11 @@ def test_a_state_that_is_one_of_several_outputs_has_its_own_gradient() -> None:
         loss = loss + (10 * y).sum()
     flow = viz.from_torch(loss, {"A": A}, hs)
     loss.backward()
-    assert flow.profile("h").norms == pytest.approx(grown(hs), rel=1e-12)
+    profile = flow.profile("h")
+    assert (0.0, *profile.norms) == pytest.approx(grown(hs), rel=1e-12)
+    assert profile.lags == (1, 2, 3, 4)  # no loss reads the last h
     assert flow.gradients["A"] == pytest.approx(A.grad.norm().item(), rel=1e-12)
-    assert flow.profile("h").norms[0] == 0 < flow.profile("h").norms[1]
-    assert flow.graph.nodes["t2/h"]["shape"] == "(2, 3)"
+    assert flow.graph.nodes["rnn/t2/h"]["shape"] == "(2, 3)"
 
 
 @pytest.mark.parametrize("kind", ["chunk", "function"])
@@ -390,7 +405,7 @@ def test_states_that_do_not_fit_are_refused() -> None:
         viz.from_torch(h.sum(), states=[torch.ones(2)])
     with pytest.raises(ValueError, match="was not computed from any of these states"):
         viz.from_torch(h.sum(), states=[other])
-    with pytest.raises(ValueError, match=r"one operation \(split\) made the state h of steps 0 and 1"):
+    with pytest.raises(ValueError, match=r"one operation \(unbind\) made the state h of steps 0 and 1"):
         viz.from_torch((parts[0] + parts[1]).sum(), states=parts)
     with pytest.raises(ValueError, match="the same number of steps"):
         viz.from_torch(h.sum(), states={"h": [h, h], "c": [h]})
@@ -414,7 +429,7 @@ def test_parameters_are_named_by_pairs_by_a_dict_or_by_the_model_itself() -> Non
             viz.from_torch(loss, given)
 
 
-# ------------------------------------------------------------------------- layers that keep their steps to themselves
+# ------------------------------------------------------------------------------------------------ whole layers
 def layer(kind: str, dtype: Any, **options: Any) -> tuple[Any, Any]:
     """A layer of PyTorch and what it returns for a sequence, (T, B, H)."""
     torch.manual_seed(0)
@@ -433,17 +448,36 @@ FORMS = [(kind, dtype) for kind in ("RNN", "LSTM", "GRU") for dtype in (torch.fl
 
 
 @pytest.mark.parametrize(("kind", "dtype"), FORMS)
-def test_the_steps_of_a_whole_layer_are_not_to_be_had_and_the_way_out_is_named(kind: str, dtype: Any) -> None:
-    net, hs = layer(kind, dtype)
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2}, {"bidirectional": True},
+                                     {"num_layers": 2, "bidirectional": True}])
+def test_a_whole_layer_shows_its_steps_or_says_that_they_are_fused(kind: str, dtype: Any,
+                                                                   options: dict[str, Any]) -> None:
+    net, hs = layer(kind, dtype, **options)
     flow = viz.from_torch(hs[-1].sum(), net)
     for name, g in zip(dict(net.named_parameters()), torch.autograd.grad(hs[-1].sum(), net.parameters()), strict=True):
-        assert flow.gradients[name] == pytest.approx(g.norm().item(), rel=1e-6)
-    fused = bool(FUSED & {op for _, op in flow.graph.nodes(data="op")})
-    why = r"one fused operation \(\w+\), which hides them" if fused else r"from_torch\(loss, states="
-    for ask in (flow.profile, flow.split, flow.horizon, lambda: viz.roll(flow.graph),
-                lambda: viz.compare_flow({"torch": flow})):
-        with pytest.raises(ValueError, match=rf"{why}.*load_torch\(net, layer\.state_dict\(\)\).*LSTMCell"):
-            ask()
+        assert flow.gradients[name] == pytest.approx(g.norm().item(), rel=1e-5)
+    if FUSED & {op for _, op in flow.graph.nodes(data="op")}:
+        for ask in (flow.profile, flow.split, flow.horizon, lambda: viz.roll(flow.graph),
+                    lambda: viz.compare_flow({"torch": flow})):
+            with pytest.raises(ValueError, match=r"one fused operation \(\w+\), which hides.*load_torch.*LSTMCell"):
+                ask()
+        return
+    after = {"reset": "after"} if kind == "GRU" else {}
+    ours = getattr(nn, kind)(D, H, options.get("num_layers", 1), bidirectional="bidirectional" in options, **after)
+    io.load_torch(ours, net.state_dict())
+    torch.manual_seed(0)
+    x = torch.randn(T, B, D, dtype=torch.float64)
+    again = viz.from_torch(net.double()(x)[0][-1].sum(), net)
+    own = viz.gradient_flow(ours(x.numpy())[0][-1].sum())
+    layers = len(viz.graph.steps.recurrent(own.graph))
+    for number in range(layers):
+        for state in own.state_names(number):
+            mine, theirs = own.profile(state, number), again.profile(state, number)
+            assert (mine.steps, mine.lags) == (theirs.steps, theirs.lags)
+            assert theirs.norms == pytest.approx(mine.norms, rel=1e-12, abs=1e-15)
+    marks = [{(said["path"], said["step"], said["symbol"], said["role"]) for _, said in flow.graph.nodes(data=True)
+              if said.get("role") in ("gate", "candidate", "hidden", "cell")} for flow in (own, again)]
+    assert marks[0] == marks[1]
 
 
 def test_the_lstm_in_single_precision_is_the_fused_one_on_a_processor() -> None:
@@ -456,7 +490,7 @@ def test_the_lstm_in_single_precision_is_the_fused_one_on_a_processor() -> None:
 @pytest.mark.parametrize("name", ["CudnnRnnBackward0", "MiopenRnnBackward0", "LstmMpsBackward0",
                                   "MkldnnRnnLayerBackward0"])
 def test_fused_layers_of_other_devices_are_known_by_name(name: str) -> None:
-    from viz.flow.from_torch import operation
+    from viz.graph.torch.functions import operation
 
     assert operation(type(name, (), {})()) in FUSED
     assert operation(type("ThnnFusedLstmCellBackward0", (), {})()) not in FUSED  # a cell: one step
@@ -469,9 +503,9 @@ def test_slices_of_what_a_layer_returns_are_no_states(kind: str, dtype: Any, opt
     padded = unpacked(net, dtype)
     for states in (list(hs), [hs[t] for t in range(T)], [hs[t, :, :H] for t in range(T)], hs.unbind(),
                    {"h": [hs[t].squeeze(0) for t in range(T)]}):
-        with pytest.raises(ValueError, match=r"one operation \(\w+\) made the state h of steps 0 and 1.*load_torch"):
+        with pytest.raises(ValueError, match=r"one operation \(\w+\) made the state h of steps 0 and 1.*are found in"):
             viz.from_torch(hs.sum(), net, states)
-    with pytest.raises(ValueError, match=r"one operation \(\w+\) made the state h of steps 0 and 1.*load_torch"):
+    with pytest.raises(ValueError, match=r"one operation \(\w+\) made the state h of steps 0 and 1.*are found in"):
         viz.from_torch(padded.sum(), net, [padded[t] for t in range(T)])
 
 
@@ -507,8 +541,6 @@ def test_an_own_loop_above_a_fused_layer_has_its_steps(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
 def test_the_way_out_leads_to_the_same_gradients(kind: str) -> None:
-    from microgradrnn import io, nn
-
     theirs, _ = layer(kind, torch.float64)
     x = torch.randn(T, B, D, dtype=torch.float64)
     ours = nn.GRU(D, H, reset="after", rng=0) if kind == "GRU" else getattr(nn, kind)(D, H, rng=0)

@@ -106,3 +106,13 @@ def test_a_graph_without_steps_is_refused() -> None:
         program((Tensor(np.ones(3)) * 2.0).sum(), [])
     with pytest.raises(NoProgramError, match="single number"):
         program(Tensor(np.ones(3)) * 2.0, [])
+
+
+def test_numbers_that_are_not_finite_are_compared_too() -> None:
+    w, h = Tensor(np.full((H, H), 1e200)), Tensor(np.ones((B, H)))
+    with np.errstate(all="ignore"):
+        for t in range(T):
+            with scope(step=t):
+                h = h @ w
+        found = program(h.sum(), [w])
+    assert found.run()[found.loss] == np.inf

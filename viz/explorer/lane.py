@@ -22,6 +22,7 @@ from viz.explorer.cell import Stamp, shape
 from viz.explorer.encode import array, finite
 from viz.explorer.live import Live, live
 from viz.explorer.sweep import sweep
+from viz.explorer.weights import weights
 from viz.flow.blame import Apart, errors_of
 from viz.flow.compare import Track, from_flow, of_ways, one_of
 from viz.flow.cuts import Cuts, cuts
@@ -143,7 +144,8 @@ class Lane:
         """The net as JavaScript, if it is small."""
         if self.net.root is None:
             return Live(reason="a Flow holds numbers, not the net; give the loss")
-        edges = [None if strand.wire is None else strand.wire.edge for strand in self.stamp.strands]
+        edges = [(str(strand.state), None) if strand.wire is None else strand.wire.edge
+                 for strand in self.stamp.strands]
         return live(self.net.root, self.number, self.module, edges)
 
     # ------------------------------------------------------------------------------------------------ as data
@@ -156,8 +158,8 @@ class Lane:
             "T": self.T, "steps": self.layer.order, "labels": self.read(), "state": self.profile.state,
             "states": [profile.state for profile in profiles(self.flow, self.number)],
             "padded": self.flow.running(self.layer) is not None, "cell": self.cell(), **self.measured(),
-            "heat": self.heat(), "itemised": self.itemised(), "live": self.live.data, "sweep": self.sweep,
-            "missing": self.missing,
+            "heat": self.heat(), "itemised": self.itemised(), "weights": self.weights(), "live": self.live.data,
+            "sweep": self.sweep, "missing": self.missing,
         }
 
     def measured(self) -> dict[str, Any]:
@@ -297,6 +299,20 @@ class Lane:
         light, dark = ([colour(way, found.colours, theme) for way in found.ways] for theme in (DEFAULT, DARK))
         return {"names": list(found.ways), "members": {name: list(some) for name, some in found.members.items()},
                 "colours": light, "colours_dark": dark, "shares": array(shares, "f4"), "kept": array(kept)}
+
+    def weights(self) -> dict[str, Any] | None:
+        """What each step adds to the gradient of the weights; None where that cannot be told."""
+        if self.net.root is None:
+            self.missing["weights"] = "a Flow holds norms, which cannot be added up; give the loss"
+            return None
+        if self.layer.order[0] > self.layer.order[-1]:
+            self.missing["weights"] = "a net that reads in both directions has steps in two orders"
+            return None
+        try:
+            return weights(self.net.root, self.T)
+        except ValueError as error:
+            self.missing["weights"] = str(error)
+            return None
 
     def itemised(self) -> dict[str, Any] | None:
         """What the loss of each step sent to each step, at the state that is followed; None where it cannot be told.

@@ -16,7 +16,8 @@ a dict for JSON:
 ``cut``      the step once more, with masks for its ways (`viz.explorer.masks`), or None: its ``stage``, the ``number``
              of the stage in whose place it stands, and for each of the ``ways`` the name of its mask. Its functions
              are the last of the module.
-``wires``    for each wire of the lane the probe that has its message; None where there is none
+``wires``    for each wire of the lane the probe that has its message; of a wire to what reads a state later, the name
+             of the array of all steps; None where there is none
 ``sliders``  ``option`` (as in JavaScript: forgetBias, gain, h0, length), ``label``, ``start``, ``low``, ``high``,
              ``step``, and ``changes``: the ``array``, ``how`` (``add`` or ``multiply``) and columns ``from``, ``to``
 ===========  ==========================================================================================================
@@ -61,7 +62,8 @@ MOST_LINES = 400  # operations of all stages together
 RANGES = {"forget_bias": (-4.0, 6.0, 0.1), "gain": (0.0, 2.0, 0.02), "h0": (-2.0, 2.0, 0.05)}  # low, high, step
 IN_JAVASCRIPT = {"forget_bias": "forgetBias"}  # the others are called the same
 
-Wire = tuple[str, int]  # an edge: the name of a node within the step, and which of its operands
+# An edge: the name of a node within the step, and which of its operands; None: from there to what reads it later.
+Wire = tuple[str, int | None]
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Live:
     reason: str = ""
 
 
-def live(root: Node, layer: int = -1, name: str = "net", wires: Sequence[Wire | None] = ()) -> Live:
+def live(root: Node, layer: int = -1, name: str = "net", wires: Sequence[Wire] = ()) -> Live:
     """A net for a page to compute, if it is small enough and its steps all do the same.
 
     Args:
@@ -111,7 +113,7 @@ class _TooLargeError(Exception):
 class _Lane:
     """Makes the data of one lane."""
 
-    def __init__(self, root: Node, layer: int, name: str, wires: Sequence[Wire | None]) -> None:
+    def __init__(self, root: Node, layer: int, name: str, wires: Sequence[Wire]) -> None:
         self.name, self.wires = name, wires
         self.graph, self.ids = traced(root)
         self.layer = layer_of(self.graph, layer, "live")
@@ -145,11 +147,7 @@ class _Lane:
         """All of it."""
         shapes = {name: np.shape(x) for name, x in self.program.run().items()}
         value = self.values()
-        ops = {line.made: line.op.name for line in self.loop.recipe.lines}
-        edges = [(value[wire[0]], wire[1]) if wire is not None and wire[0] in value
-                 and self.graph.nodes[self.layer.youngest[wire[0]]]["op"] == ops.get(value[wire[0]]) else None
-                 for wire in self.wires]
-        found = probed(self.loop.recipe, [value[name] for name in self.symbols if name in value], edges)
+        found = probed(self.loop.recipe, [value[name] for name in self.symbols if name in value], self.edges(value))
         shapes |= {probe: shapes[other] for probe, other in found.like.items()}
         stages, modules = [], []
         for k, stage in enumerate(self.program.stages):
@@ -168,7 +166,9 @@ class _Lane:
             "arrays": {name: array(x) for name, x in self.program.data.items()},
             "states": {symbol: found.at[value[name]] for name, symbol in self.symbols.items()
                        if value.get(name) in found.at},
-            "wires": found.along, "cut": cut,
+            "wires": [self.loop.kept.get(value.get(name, Name())) if k is None else probe
+                      for (name, k), probe in zip(self.wires, found.along, strict=True)],
+            "cut": cut,
             "sliders": [*map(self.of_slider, self.sliders), *self.first_state(), *self.length()],
         }
         return Live(data, script(self.name, modules))
@@ -178,6 +178,12 @@ class _Lane:
         made_at = {place: name for name, place in self.loop.places.items()}
         places = {name: self.loop.loop.places.get(node) for name, node in self.layer.youngest.items()}
         return {name: made_at[place] for name, place in places.items() if place in made_at}
+
+    def edges(self, value: Mapping[str, Name]) -> list[tuple[Name, int] | None]:
+        """The wires within a step, as edges of the recipe."""
+        youngest, ops = self.layer.youngest, {line.made: line.op.name for line in self.loop.recipe.lines}
+        return [(value[name], k) if k is not None and name in value
+                and self.graph.nodes[youngest[name]]["op"] == ops.get(value[name]) else None for name, k in self.wires]
 
     def of_stage(self, stage: Once | Repeat, recipe: Recipe, probes: Mapping[Name, Name]) -> dict[str, Any]:
         """What the page must know of a stage."""

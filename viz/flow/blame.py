@@ -31,6 +31,7 @@ from microgradrnn.engine.backward import reverse
 from viz.errors import need
 from viz.flow.attribution import Places, Sorter, Split, added
 from viz.flow.drawable import Drawable
+from viz.graph.root import as_node
 from viz.graph.steps import nothing_handed_on, weight_names
 from viz.graph.timeline import Timeline, timeline_of
 from viz.graph.trace import norm
@@ -254,7 +255,7 @@ def shares(losses: Losses, parameters: Mapping[str, Node] | None = None, *, by: 
 
 def _by_step(loss: Any, parameters: Mapping[str, Node] | None) -> dict[str, Shares]:
     """One reverse pass: each share is sorted by the step that used the parameter."""
-    places = Places(loss, "shares")
+    places = Places(as_node("shares", loss), "shares")
     wanted = _wanted(places, parameters, "shares")
     sorter = Sorter(list(wanted.values()), places)
     sorter.differentiate(places.root)
@@ -317,6 +318,7 @@ class Apart:
     @classmethod
     def of(cls, losses: Losses) -> Apart:
         """One loss, a list, or a mapping from steps to losses."""
+        losses = as_node("local errors", losses)
         if isinstance(losses, Node):
             return _taken_apart(losses)
         if not isinstance(losses, (Sequence, Mapping)):

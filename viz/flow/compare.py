@@ -17,6 +17,7 @@ from viz.flow.drawable import Drawable
 from viz.flow.horizon import Horizon, horizon
 from viz.flow.messages import Flow, profiles
 from viz.flow.ways import CARRY, STRAIGHT, Ways, ways
+from viz.graph.root import Root, as_node
 from viz.graph.steps import Edge, layer_of, no_steps, recurrent, states
 from viz.graph.trace import trace
 from viz.numbers import short
@@ -162,13 +163,13 @@ class Comparison(Drawable):
 
 
 def compare_flow(
-    nets: Mapping[str, Node | Flow], *, lags: int = 100, layer: int = -1, fraction: float = 0.01,
+    nets: Mapping[str, Root | Flow], *, lags: int = 100, layer: int = -1, fraction: float = 0.01,
 ) -> Comparison:  # fmt: skip
     """Follow the gradient of several nets back through time, side by side.
 
     Args:
-        nets: losses, by the name of the net. A `Flow` in place of a loss tells only what was carried over directly from
-            the rest, not the single gates apart.
+        nets: losses, of this library or of PyTorch, by the name of the net. A `Flow` in place of a loss tells only what
+            was carried over directly from the rest, not the single gates apart.
         lags: how many steps back.
         layer: which layer of each net, the last made by default: the topmost of a stack, and in a bidirectional net the
             one that reads backwards, whose lag 0 is the first time step. A net of several is named with its layer.
@@ -203,8 +204,9 @@ def compare_flow(
     return Comparison(tuple(track_of(str(net), of, lags, layer) for net, of in nets.items()), fraction)
 
 
-def track_of(net: str, of: Node | Flow, lags: int, layer: int = -1) -> Track:
+def track_of(net: str, of: Root | Flow, lags: int, layer: int = -1) -> Track:
     """The track of one net."""
+    of = as_node("compare_flow", of)
     if not isinstance(of, (Node, Flow)):
         raise TypeError(f"compare_flow: {net!r} is a {type(of).__name__}; give the loss, or a Flow")
     if (count := len(recurrent(of.graph if isinstance(of, Flow) else trace(of)))) > 1:

@@ -16,6 +16,7 @@ from viz.graph.steps import layers, recurrent
 from viz.numbers import short
 
 SMALLEST = math.ulp(0.0)  # stands for a ratio that is not 0, but rounds to it
+CELLS = ("lstm", "gru", "mgu", "rnn")
 FED = "; new gradient comes in on the way"
 MAIN: WeakKeyDictionary[Flow, int] = WeakKeyDictionary()  # what was found before, for it takes a while
 PROFILES: WeakKeyDictionary[Flow, dict[int, Profile | None]] = WeakKeyDictionary()
@@ -225,9 +226,15 @@ def structure(graph: nx.MultiDiGraph, net: str = "") -> str:
 
 
 def name_of(graph: nx.MultiDiGraph) -> str:
-    """What a net is called that has no other name: the last part of its last layer's path."""
-    found = layers(graph)
-    ends = dict.fromkeys(layer.path.split("/")[-1] for layer in found)
+    """What a net is called that has no other name: the last part of its last layer's path.
+
+    A net of PyTorch is called by its module, if that is known, else by the cell that was recognised, ``LSTM cell``.
+    """
+    if "called" in graph.graph:
+        return str(graph.graph["called"])
+    ends = dict.fromkeys(layer.path.split("/")[-1] for layer in layers(graph))
+    if graph.graph.get("source") == "PyTorch":
+        ends = dict.fromkeys(f"{end.upper()} cell" if end in CELLS else end for end in ends)
     return " and ".join(filter(None, list(ends)[:3])) or "the net"
 
 

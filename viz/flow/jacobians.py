@@ -23,6 +23,7 @@ from microgradrnn.engine import Node
 from viz.flow.drawable import Drawable
 from viz.flow.local import local_jacobian, size
 from viz.flow.products import log_singular_values
+from viz.graph.root import as_node
 from viz.graph.steps import need_alike, nothing_handed_on
 from viz.graph.timeline import timeline
 from viz.progress import progress
@@ -227,6 +228,7 @@ def step_jacobians(of: Any, layer: int = -1, batch: int = 0) -> StepJacobians:
     >>> bool(np.allclose(jacobians.arrays[6], cell.W.data * (1 - h.data[0] ** 2)))
     True
     """
+    of = as_node("step_jacobians", of)
     names, steps, states = _found(of, layer) if isinstance(of, Node) else _given(of)
     if len(states) < 2:
         raise ValueError("step_jacobians: a single step does not show what went into it as the state; say so: "

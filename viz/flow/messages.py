@@ -32,6 +32,7 @@ from viz.flow.ragged import by_own_lag, leaves_out, own_lags, row_norms, running
 from viz.flow.reached import reached
 from viz.graph.identities import identities, inside
 from viz.graph.reachable import reachable
+from viz.graph.root import Root, root_of
 from viz.graph.steps import (
     FROZEN,
     Edge,
@@ -382,11 +383,11 @@ def number(x: float) -> float | str:
 Wanted = bool | Callable[[Node, int], bool]
 
 
-def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) -> Flow:
+def gradient_flow(root: Root, seed: Any = None, *, keep_arrays: Wanted = False) -> Flow:
     """Run the reverse pass from the root once and write down the size of every message. Touches no ``.grad``.
 
     Args:
-        root: what to differentiate; one number, unless a seed is given.
+        root: what to differentiate, a node or a loss of PyTorch; one number, unless a seed is given.
         seed: the cotangent of the root; 1 by default.
         keep_arrays: True keeps the messages themselves, in `Flow.arrays`; a function ``keep_arrays(consumer, k)`` says
             which. All of them take as much memory as the computation, and weights' messages are large.
@@ -396,7 +397,7 @@ def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) 
         when they are first asked for; until then it keeps the computation alive.
 
     Raises:
-        TypeError: if the root is not a node.
+        TypeError: if the root is neither.
         ValueError: if nothing that the root was made from needs a gradient.
 
     >>> from microgradrnn import Value
@@ -405,7 +406,7 @@ def gradient_flow(root: Node, seed: Any = None, *, keep_arrays: Wanted = False) 
     >>> flow.gradients["x"], flow.messages["multiply", 0], flow.messages["add", 1]
     (5.0, 4.0, 1.0)
     """
-    need("gradient_flow", root, Node, "a Value or a Tensor of microgradrnn")
+    root = root_of("gradient_flow", root, "a Value or a Tensor of microgradrnn")
     if not root.requires_grad:
         raise ValueError(f"gradient_flow: {FROZEN}")
     nodes = reachable(root)

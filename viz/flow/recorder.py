@@ -38,6 +38,7 @@ from viz.flow.messages import Arrival, gradient_flow
 from viz.flow.ragged import leaves_out
 from viz.graph.identities import identities
 from viz.graph.reachable import reachable
+from viz.graph.root import as_node
 from viz.graph.steps import is_linear, recurrent
 from viz.graph.trace import norm, traced
 
@@ -114,6 +115,7 @@ class Recorder(Drawable):
         self.count += 1
 
     def _record(self, loss: Any, update: int) -> None:
+        loss = as_node("Recorder", loss)
         if not isinstance(loss, Node):
             raise TypeError(f"Recorder: expected a loss (or a function that makes one), got {type(loss).__name__}")
         nodes = reachable(loss)

@@ -36,6 +36,7 @@ from viz.flow.path_classes import split_reverse
 from viz.flow.ragged import arrives, by_own_lag, leaves_out, own_lags, running_of
 from viz.flow.reached import reached
 from viz.graph.identities import without_identities
+from viz.graph.root import Root, root_of
 from viz.graph.steps import (
     Layer,
     is_linear,
@@ -186,7 +187,7 @@ class Ways(Drawable):
 
 
 def ways(
-    root: Node, state: str | None = None, *, by: str = "first", layer: int = -1, classify: Classify | None = None,
+    root: Root, state: str | None = None, *, by: str = "first", layer: int = -1, classify: Classify | None = None,
     seed: Any = None,
 ) -> Ways:  # fmt: skip
     """Split the gradient that arrives at a state by the ways it came, at every step.
@@ -195,7 +196,8 @@ def ways(
     net of one step has no such row: nothing there tells an initial state from an input.
 
     Args:
-        root: the loss; or any node, with a seed: ``ways(c_T, "c", seed=v)`` splits the product of v with ∂c_T/∂c_t.
+        root: the loss, of this library or of PyTorch; or any node, with a seed: ``ways(c_T, "c", seed=v)`` splits the
+            product of v with ∂c_T/∂c_t.
         state: its symbol (``"c"``, ``"h"``) or role (``"cell"``); by default the cell state if there is one, else the
             hidden state, or the only one.
         by: what decides the class of a path, ``"first"``, ``"last"``, ``"set"`` or ``"number"``; see above. With
@@ -212,7 +214,7 @@ def ways(
         A `Ways`.
 
     Raises:
-        TypeError: if root is not a node.
+        TypeError: if root is none of these.
         ValueError: if the graph has no time steps or no such state, or ``by`` is something else.
 
     >>> from microgradrnn import nn
@@ -258,10 +260,10 @@ class Split(NamedTuple):
 
 
 def split(
-    root: Node, state: str | None, rule: Rule, layer: int = -1, classify: Classify | None = None, seed: Any = None
+    root: Root, state: str | None, rule: Rule, layer: int = -1, classify: Classify | None = None, seed: Any = None
 ) -> Split:
     """One reverse pass that keeps apart what the rule tells apart. The arguments are those of `ways`."""
-    root, _ = without_identities(root)
+    root, _ = without_identities(root_of("ways", root, "a loss, a Value or a Tensor"))
     graph, ids = traced(root)
     one = layer_of(graph, layer, "ways")
     symbol, at = steps_of(graph, one, state)
@@ -351,6 +353,7 @@ class Reader:
                  place: dict[Node, int]) -> None:
         self.rule, self.step, self.is_state, self.classify, self.place = rule, step, is_state, classify, place
         self.carries = False  # did a path make a step back without a way?
+        self.labels: dict[tuple[Node, int], Label | None] = {}
         self.seen: dict[str, Node] = {}  # for each way, of the nodes that name it the one that a step makes first
 
     def start(self, root: Node) -> State | None:
@@ -372,8 +375,6 @@ class Reader:
         if self.rule.done(past):
             return state
         label = self.label(consumer, k)
-        if label is not None:
-            self.seen[label.name] = min(consumer, self.seen.get(label.name, consumer), key=self.made)
         if label is not None and (now is None or label.strength == MARKED or label.strength > now.strength):
             now = label
         if crosses:
@@ -384,7 +385,15 @@ class Reader:
         return State(past, now)
 
     def label(self, consumer: Node, k: int) -> Label | None:
-        """The way that an edge belongs to."""
+        """The way that an edge belongs to. It is found out once: paths in many states pass the edge."""
+        if (consumer, k) not in self.labels:
+            label = self.labels[consumer, k] = self.read(consumer, k)
+            if label is not None:
+                self.seen[label.name] = min(consumer, self.seen.get(label.name, consumer), key=self.made)
+        return self.labels[consumer, k]
+
+    def read(self, consumer: Node, k: int) -> Label | None:
+        """The same, read off the graph."""
         if consumer not in self.step:
             return Label("/".join(consumer.scope.path) or consumer.op.name, OTHER)
         if self.classify is not None:

@@ -45,6 +45,7 @@ from microgradrnn.engine.allocator import collector_paused
 from viz.flow.messages import Flow
 from viz.folding.contract import Group, contract, in_order
 from viz.graph.cells import PLUMBING
+from viz.graph.root import Root, as_node
 from viz.graph.steps import Edge, Layer, layers, no_steps
 from viz.graph.trace import trace
 
@@ -122,10 +123,11 @@ def _folded(graph: nx.MultiDiGraph, by: str | None, repeat: int | None, expand: 
     return parameters_per_use(graph) if parameters == "use" else graph
 
 
-def graph_of(root: Node | nx.MultiDiGraph | Flow, flow: Flow | None = None) -> nx.MultiDiGraph:
+def graph_of(root: Root | nx.MultiDiGraph | Flow, flow: Flow | None = None) -> nx.MultiDiGraph:
     """The graph, with the numbers of the flow, if there is one."""
     if isinstance(root, Flow):
         root, flow = root.graph, root
+    root = as_node("trace", root)
     if flow is not None:
         return with_flow(flow.graph if isinstance(root, Node) else root, flow)
     return root if isinstance(root, nx.MultiDiGraph) else trace(root)

@@ -466,6 +466,8 @@ class _Folder:
             return self.dated(node, self.names.get(node, str(said["symbol"])))
         if said["kind"] == "constant":
             return f"{said['value']:g}" if "value" in said and said["shape"] == "()" else self.first_state(node) or "x"
+        if node not in self.where and "step" in said:
+            return "x"  # what another layer computed at its step
         if not top and node in self.where:
             name = self.where[node][1]
             if node in self.states and name in self.symbols:

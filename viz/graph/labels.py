@@ -6,11 +6,16 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from viz.errors import need
+
 
 def need_labels(who: str, labels: Any, places: int, what: str) -> dict[int, Any]:
     """The labels by place; a mapping may leave places out, a sequence may not.
 
     Raises:
+        TypeError: if labels are neither.
         ValueError: if a sequence is shorter than there are places.
 
     >>> need_labels("draw_unrolled", "ab", 3, "steps")
@@ -19,6 +24,7 @@ def need_labels(who: str, labels: Any, places: int, what: str) -> dict[int, Any]
     """
     if labels is None or isinstance(labels, Mapping):
         return dict(labels or {})
+    need(f"{who}, labels", labels, (Sequence, np.ndarray), "the labels in order, a text or a list, or a dict by place")
     if len(labels) < places:
         raise ValueError(f"{who}: {len(labels)} labels for {places} {what}; give one for each, or a dict "
                          f"{{{what[:-1]}: label}} to label some")

@@ -157,21 +157,23 @@ class Program:
     def run(self) -> dict[Name, Any]:
         """All values by name. Of what a step makes these are the last step's."""
         known: dict[Name, Any] = dict(self.data)
-        for stage in self.stages:
-            if isinstance(stage, Once):
-                known |= stage.recipe(known)
-                continue
-            known |= {last: known[first] for last, _, first in stage.states}
-            kept: dict[Name, list[Any]] = {name: [] for name in stage.kept}
-            for t in range(stage.T):
-                known |= {name: known[source][order[t]] for name, (source, order) in stage.rows.items()}
-                known |= stage.recipe(known)
-                for name, values in kept.items():
-                    values.append(known[name])
-                if t < stage.T - 1:
-                    known |= {last: known[now] for last, now, _ in stage.states}
-            known |= {stage.kept[name]: np.stack(values) for name, values in kept.items()}
+        with np.errstate(all="ignore"):  # the recorded computation has warned already
+            for stage in self.stages:
+                known |= stage.recipe(known) if isinstance(stage, Once) else self._repeated(stage, known)
         return known
+
+    def _repeated(self, stage: Repeat, known: dict[Name, Any]) -> dict[Name, Any]:
+        """What a loop makes."""
+        made = {last: known[first] for last, _, first in stage.states}
+        kept: dict[Name, list[Any]] = {name: [] for name in stage.kept}
+        for t in range(stage.T):
+            if t > 0:
+                made |= {last: made[now] for last, now, _ in stage.states}
+            made |= {name: known[source][order[t]] for name, (source, order) in stage.rows.items()}
+            made |= stage.recipe(known | made)
+            for name, values in kept.items():
+                values.append(made[name])
+        return made | {stage.kept[name]: np.stack(values) for name, values in kept.items()}
 
     @property
     def loops(self) -> list[Repeat]:

@@ -27,6 +27,18 @@ CLOSE, CLOSE_IN_FLOAT32 = 1e-9, 1e-4  # so far the program may be from what was 
 NOT_ALIKE = "the steps do not all do the same"
 
 
+class IsTrue:
+    """Conditions from the floats 0 and 1."""
+
+    name = "is_true"
+
+    def __call__(self, x: Any) -> Any:
+        return x > 0.5
+
+
+IS_TRUE = IsTrue()
+
+
 class NoProgramError(ValueError):
     """The graph cannot be replayed in this way. The message says why, for the reader of a page."""
 
@@ -96,7 +108,7 @@ class _Reader:
 
     # ------------------------------------------------------------------------------------------- what is where
     def _find_loops(self) -> None:
-        """The loops, and what they make where."""
+        """The loops, and what they make where. What one step alone makes, and no step reads, lies outside: the loss."""
         weights = {leaf for leaf, steps in uses(self.graph).items() if len(steps) > 1}
         self.loops: list[Loop] = [loop for loop in loops(self.graph, weights) if len(loop.steps) > 1]
         if not self.loops:
@@ -113,6 +125,13 @@ class _Reader:
                     if node is not None and node.op is not None:  # a leaf is read, not made
                         self.home[node] = Home(j, turn, loop.places[name])
                         self.at.setdefault((j, loop.places[name]), {})[turn] = node
+        inside: set[Node] = set()  # what the loops read
+        for node in reversed(self.nodes):
+            home = self.home.get(node)
+            if home is not None and node not in inside and len(self.at[home.loop, home.place]) == 1:
+                del self.at[home.loop, home.place], self.home[node]
+            elif home is not None:
+                inside |= {x for x in node.inputs if x is not None}
 
     def _find_stages(self) -> None:
         """For each node how many of the loops must have run, and whether it depends on what is changed."""
@@ -232,7 +251,7 @@ class _Reader:
 
     def lines(self, node: Node, made: Name, operands: Sequence[Any], mask: Callable[[], Name]) -> Iterator[Line]:
         """The operation of a node. An index that picks one entry of each row, as a loss does, becomes a sum of products
-        with a mask: 1 where an entry is picked, 0 elsewhere.
+        with a mask: 1 where an entry is picked, 0 elsewhere. All data are floats, so a condition becomes one again.
         """
         if picks(node):
             part = self.names.give("part")
@@ -240,6 +259,10 @@ class _Reader:
             yield Line(made, PRIMITIVES["sum"], (part,), {"axis": -1, "keepdims": False})
             if operands[0] in self.varying:
                 self.varying.add(part)
+        elif node.op.selects and isinstance(operands[0], Name):
+            condition = self.names.give("condition")
+            yield Line(condition, IS_TRUE, (operands[0],))
+            yield Line(made, node.op, (condition, *operands[1:]), node.params)
         else:
             yield Line(made, node.op, tuple(operands), node.params)
 
@@ -263,14 +286,15 @@ class _Reader:
     def _compare(self, found: Program) -> None:
         """Refuse a program that does not compute what was recorded."""
         single = any(getattr(node.data, "dtype", None) == np.float32 for node in self.nodes)
-        with np.errstate(all="ignore"):
-            values = found.run()
+        values = found.run()
         pairs = [(values[found.loss], self.root.data)]
         pairs += [(values[name][turn], node.data) for key, name in self.kept.items() if name in values
                   for turn, node in self.at[key].items()]
         for again, recorded in pairs:
-            far = np.max(np.abs(again - recorded), initial=0.0)
-            if not far <= (CLOSE_IN_FLOAT32 if single else CLOSE) * np.max(np.abs(recorded), initial=0.0):
+            with np.errstate(invalid="ignore"):
+                far = np.max(np.abs(again - recorded), initial=0.0)
+            most = (CLOSE_IN_FLOAT32 if single else CLOSE) * np.max(np.abs(recorded), initial=0.0)
+            if not (far <= most or np.array_equal(again, recorded, equal_nan=True)):
                 raise NoProgramError(NOT_ALIKE)
 
 
@@ -295,8 +319,10 @@ class _Step:
         nodes = sorted((nodes[pattern] for nodes in made.values() if pattern in nodes), key=lambda node: node.serial)
         for node in nodes:
             self.add(node, made[reader.home[node].place])
-        if not self.last.keys() <= self.local.keys() & self.first.keys():
+        if not self.last.keys() <= self.local.keys():
             raise NoProgramError(NOT_ALIKE)
+        for place in self.last.keys() - self.first.keys():  # the first step read what came of a plain array: of zeros?
+            self.start(place, None, np.zeros(()))
         states = [Handed(last, self.local[place], self.first[place]) for place, last in self.last.items()]
         read_later = {home.place for node in reader.nodes for x in node.inputs if x is not None
                       if (home := reader.home.get(x)) is not None and home.loop == self.j

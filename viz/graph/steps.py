@@ -35,8 +35,9 @@ OWN_LOOP = (
     "measure that with viz.gradient_flow; or write the loop with torch.nn.LSTMCell, GRUCell or RNNCell"
 )
 NO_STATES = (
-    "this graph of PyTorch has no time steps: give the states that your loop handed on, from_torch(loss, "
-    f"states=[h_1, h_2, ...]). torch.nn.LSTM, GRU and RNN keep theirs to themselves: {OWN_LOOP}"
+    "no time steps were found in this graph of PyTorch: in it no weight is used again, in the same way, on what was "
+    "computed with it before. If there is a loop all the same, give the states that it handed on: "
+    "viz.from_torch(loss, states=[h_1, h_2, ...])"
 )
 SUMS, FACTORS = {"add", "subtract"}, {"multiply", "divide", "negative"}
 LINEAR = {"multiply", "add", "subtract", "negative", "addcmul"}  # ways along which a state is carried
@@ -418,7 +419,8 @@ def out_of_sight(graph: nx.MultiDiGraph) -> str:
 
 def fused(op: str) -> str:
     """What to do about an operation of PyTorch that is a whole layer."""
-    return f"PyTorch ran all steps of a layer as one fused operation ({op}), which hides them: {OWN_LOOP}"
+    double = "compute in double precision, layer.double(), which is not fused; or " if "mkldnn" in op else ""
+    return f"PyTorch ran all steps of a layer as one fused operation ({op}), which hides them: {double}{OWN_LOOP}"
 
 
 def uses(graph: nx.MultiDiGraph) -> dict[str, set[int]]:

@@ -25,9 +25,10 @@ import networkx as nx
 import numpy as np
 
 from microgradrnn.engine import Node
-from viz.errors import need
 from viz.graph.identities import identities
 from viz.graph.reachable import reachable
+from viz.graph.root import Root, root_of
+from viz.graph.unknown import Unknown, Unseen
 
 NODE: dict[str, tuple[type, str]] = {
     "kind": (str, "`parameter`, `leaf` (given, takes a gradient), `constant` or `computed`"),
@@ -50,21 +51,25 @@ NODE: dict[str, tuple[type, str]] = {
     "grad_norm": (float, "the Euclidean norm of `.grad`, if there is one"),
 }
 EDGE: dict[str, tuple[type, str]] = {"k": (int, "the operand's place: 0 for the first; also the edge's key")}
-GRAPH: dict[str, tuple[type, str]] = {"root": (str, "the id of the node that was traced")}
+GRAPH: dict[str, tuple[type, str]] = {
+    "root": (str, "the id of the node that was traced"),
+    "source": (str, "`PyTorch`, if that recorded it"),
+    "called": (str, "the name of the module of PyTorch that was given with the loss"),
+}
 
 
-def trace(root: Node) -> nx.MultiDiGraph:
+def trace(root: Root) -> nx.MultiDiGraph:
     """The graph that the root was computed from.
 
     Args:
-        root: a `Value` or a `Tensor`.
+        root: a `Value`, a `Tensor`, or a loss of PyTorch.
 
     Returns:
         One node for each node of the computation, and one for each use of a plain number or array; see `NODE` for
         the attributes. ``graph.graph["root"]`` is the id of the root.
 
     Raises:
-        TypeError: if the root is not a node.
+        TypeError: if the root is none of these.
 
     >>> from microgradrnn import Value
     >>> x = Value(3.0, label="x")
@@ -77,16 +82,16 @@ def trace(root: Node) -> nx.MultiDiGraph:
     return traced(root)[0]
 
 
-def traced(root: Node, nodes: list[Node] | None = None, same: Mapping[Node, Node] | None = None,
+def traced(root: Root, nodes: list[Node] | None = None, same: Mapping[Node, Node] | None = None,
            ) -> tuple[nx.MultiDiGraph, dict[Node, str]]:  # fmt: skip
     """The graph, and the id of each node. (Measurements need both; the graph itself keeps no node alive.)
 
     Who knows what is `reachable` from the root, and its `identities`, can give them.
     """
-    need("trace", root, Node, "a Value or a Tensor")
+    root = root_of("trace", root)
     nodes = reachable(root) if nodes is None else nodes
     ids, names = named(nodes)
-    graph = nx.MultiDiGraph(root=ids[root])
+    graph = nx.MultiDiGraph(root=ids[root], **whole(root))
     for node, said in zip(nodes, descriptions(nodes, names), strict=True):
         add_node(graph, ids[node], said)
     for node, origin in (identities(nodes) if same is None else same).items():
@@ -96,6 +101,12 @@ def traced(root: Node, nodes: list[Node] | None = None, same: Mapping[Node, Node
         for k, x in enumerate(node.inputs):
             add_edge(graph, ids[x] if x is not None else add_constant(graph, name, k, node.args[k]), name, k)
     return graph, ids
+
+
+def whole(root: Node) -> dict[str, str]:
+    """What the graph model says of the whole graph, if PyTorch recorded it."""
+    said = {"source": getattr(root.op, "source", None), "called": getattr(root.params, "called", None)}
+    return {key: word for key, word in said.items() if word is not None}
 
 
 # A long net has a million nodes and edges. networkx checks each that it is given; these are known to be new.
@@ -147,7 +158,7 @@ def descriptions(nodes: list[Node], names: dict[Node, str]) -> Iterator[dict[str
     patterns: dict[Any, dict[str, Any]] = {}
     for order, (node, size) in enumerate(zip(nodes, norms([node._data for node in nodes]), strict=True)):
         scope, data, params = node.scope, node._data, node.params
-        form = (data.shape, data.dtype) if isinstance(data, np.ndarray) else type(data)
+        form = (data.shape, data.dtype, type(data)) if isinstance(data, np.ndarray) else type(data)
         key = (node.op, node.tag, node.requires_grad, scope.path, scope.loop, scope.step is None, form, not params)
         if node.grad is not None or key not in patterns:
             said = attributes(node) | {"order": order, "name": names[node]}
@@ -162,7 +173,9 @@ def descriptions(nodes: list[Node], names: dict[Node, str]) -> Iterator[dict[str
             said["params"] = settings(params)
         if "value" in said:
             said["value"] = float(data.item() if isinstance(data, np.ndarray) else data)
-        said["norm"], said["order"], said["name"] = size, order, names[node]
+        if "norm" in said:
+            said["norm"] = size
+        said["order"], said["name"] = order, names[node]
         yield said
 
 
@@ -183,7 +196,7 @@ def attributes(node: Node) -> dict[str, Any]:
             said["loop"] = node.scope.loop
     if node.params:
         said["params"] = settings(node.params)
-    said |= summary(node.data)
+    said |= summary(node._data)
     if node.grad is not None:
         said |= {"grad" if key == "value" else "grad_norm": number
                  for key, number in summary(node.grad).items() if key in ("value", "norm")}
@@ -207,6 +220,8 @@ def settings(params: dict[str, Any]) -> str:
 def summary(data: Any) -> dict[str, Any]:
     """Shape, dtype, the norm, and the number if there is just one. Of a gradient that is itself a node, its data."""
     data = getattr(data, "data", data) if isinstance(data, Node) else data
+    if isinstance(data, (Unknown, Unseen)):
+        return {"shape": written(data.shape), "dtype": written(data.dtype)}
     if not isinstance(data, np.ndarray):
         return {"shape": "()", "dtype": type(data).__name__, "value": float(data), "norm": abs(float(data))}
     said: dict[str, Any] = {"shape": written(data.shape), "dtype": written(data.dtype), "norm": norm(data)}

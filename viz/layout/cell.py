@@ -11,6 +11,7 @@ so that none runs through a box.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Collection
@@ -26,6 +27,7 @@ from viz.theme import Theme
 from viz.typography import shorten, text_width
 
 SUBSCRIPT = re.compile(r"_\{([^{}]*)\}")
+ARROW = 12.0  # least room between neighbours on the main line, which are wired
 LEADING, HANGING, SINKING = 1, 2, 3  # on a level, from left to right, after all else
 
 @dataclass
@@ -86,9 +88,10 @@ def size(glyph: Glyph, theme: Theme) -> tuple[float, float]:
     """Width and height of a glyph."""
     if glyph.shape == "circle":
         return 2 * theme.radius, 2 * theme.radius
+    padding = max(8.0, theme.gap + 2)
     if glyph.shape == "input":
-        return max(26.0, caption_width(glyph, theme) + 16), 20
-    return max(36.0, caption_width(glyph, theme) + 16), theme.box_height
+        return max(26.0, caption_width(glyph, theme) + padding), 20
+    return max(36.0, caption_width(glyph, theme) + padding), theme.box_height
 
 
 def caption(glyph: Glyph) -> str:
@@ -113,24 +116,28 @@ def gap(cell: Cell, theme: Theme) -> float:
     return max([theme.between, *(text_width(shorten(name, 6), theme.size) + 32 for name in cell.symbols.values())])
 
 
-def lay_out(cell: Cell, theme: Theme, merging: Collection[str] = ()) -> Tile:
-    """Coordinates for one cell. What comes from below to a glyph of ``merging`` enters it as one wire."""
-    return _Layout(cell, theme, merging).tile()
+def lay_out(cell: Cell, theme: Theme, merging: Collection[str] = (), room: float = math.inf) -> Tile:
+    """Coordinates for one cell. What comes from below to a glyph of ``merging`` enters it as one wire; what would be
+    wider than ``room``, side by side, stands in several rows.
+    """
+    return _Layout(cell, theme, merging, room).tile()
 
 
 class _Layout:
-    def __init__(self, cell: Cell, theme: Theme, merging: Collection[str]) -> None:
-        self.cell, self.theme, self.merging = cell, theme, merging
+    def __init__(self, cell: Cell, theme: Theme, merging: Collection[str], room: float) -> None:
+        self.cell, self.theme, self.merging, self.room = cell, theme, merging, room
         self.inner = [wire for wire in cell.wires if not wire.recurrent]
         self.graph: nx.DiGraph = nx.DiGraph()
         self.graph.add_nodes_from(cell.glyphs)
         self.graph.add_edges_from((wire.source, wire.target) for wire in self.inner)
+        self.size = {name: size(glyph, theme) for name, glyph in cell.glyphs.items()}
         self.line = self._belt(cell.main_line())
+        while len(self.line) > 1 and sum(self.size[name][0] + ARROW for name in self.line) > room:
+            del self.line[0]  # it stands below, as what leads to the main line does
         self.main = self.line[-1] if self.line else None
         self.before, self.after = self._sides()
-        self.level = self._levels()
+        self.level = self._stacked(self._levels())
         self.top = max(self.level.values(), default=0)
-        self.size = {name: size(glyph, theme) for name, glyph in cell.glyphs.items()}
         self.source = {wire.edge: wire.source for wire in cell.wires}
         self.chains: dict[tuple[str, int], list[str]] = {}  # the gaps each long wire goes through, lowest level first
         self.rows: dict[int, list[str]] = defaultdict(list)
@@ -170,6 +177,22 @@ class _Layout:
         top = max([1 + max(level.values(), default=0)] + [depth[name] + max(feeding[name], 1) for name in self.after])
         level |= dict.fromkeys(self.line, top)
         return level | {name: top - depth[name] for name in self.after}
+
+    def _stacked(self, level: dict[str, int]) -> dict[str, int]:
+        """The levels, with half of what is too wide for one on a level of its own above it, until all is narrow."""
+        for _ in self.cell.glyphs:
+            side_by_side: dict[int, list[str]] = defaultdict(list)
+            for name, at in level.items():
+                if at and name not in self.line and name not in self.after:
+                    side_by_side[at].append(name)
+            wide = [at for at, row in side_by_side.items() if len(row) > 1
+                    and sum(self.size[name][0] + self.theme.gap for name in row) > self.room]
+            if not wide:
+                break
+            row = side_by_side[wide[0]]
+            upper = row[(len(row) + 1) // 2:]
+            level = {name: at + (at > wide[0] or name in upper) for name, at in level.items()}
+        return level
 
     # ------------------------------------------------------------------------------------------------ x
     def tile(self) -> Tile:
@@ -292,7 +315,8 @@ class _Layout:
                     around = [(self.x[other], 6.0 if "\0" in name + other else 1.0) for other in self.neighbours[name]
                               if other not in loose]
                     wanted.append(sum(x * w for x, w in around) / sum(w for _, w in around) if around else self.x[name])
-                for name, x in zip(row, apart(wanted, [self.size[n][0] for n in row], self.theme.gap), strict=True):
+                gap = max(self.theme.gap, ARROW) if level == self.top else self.theme.gap
+                for name, x in zip(row, apart(wanted, [self.size[n][0] for n in row], gap), strict=True):
                     self.x[name] = x
         self._hang(loose)
         self._straighten()

@@ -25,6 +25,7 @@ from viz.numbers import short
 from viz.theme import Theme
 from viz.typography import shorten, text_width
 
+FIRST = 34.0  # before the first column: room for a stub
 BREAK = 50.0  # the room between two columns where steps are left out
 JOINING = PLUMBING | {"stack", "concat", "pad"}  # what lies between a layer and who reads it, and is not worth a box
 
@@ -202,11 +203,11 @@ def fitting_columns(graph: nx.MultiDiGraph, lanes: Sequence[Lane], groups: Seque
         tile = lay_out(one_cell(graph, lane.layer, lane.layer.order[-2:]), theme)
         lane.tile = mirrored(tile) if is_backwards(lane.layer) else tile
     boxes = max((group_width(group) for group in groups), default=0.0)
-    others = 2 * theme.margin + 46 + passing(lanes) + boxes
+    others = 2 * theme.margin + FIRST + passing(lanes) + boxes
     pitch = pitch_of(lanes, theme)
     n = max(1, int((theme.page - others) // pitch))
     if n < len(have) and not spaced:  # on the left stands how many come before
-        n = max(1, int((theme.page - others - 38) // pitch))
+        n = max(1, int((theme.page - others - 50) // pitch))
     if spaced and n < len(have):
         n = max(1, int((theme.page - others + BREAK) // (pitch + BREAK)))
     n = min(n, len(have), most or n)
@@ -519,7 +520,7 @@ def group(graph: nx.MultiDiGraph, nodes: list[str]) -> Group:
                                            for v in graph.successors(nodes[-1])):
         heading, note = f"{heading} (logits)", end["shape"]  # its o would be taken for the output gate
     elif "value" in end:
-        note = f"{end.get('symbol', 'value')} = {short(end['value'])}"
+        note = f"{end.get('symbol', '')} = {short(end['value'])}".lstrip()
     else:
         note = f"{end['symbol']} {end['shape']}" if "symbol" in end else end["shape"]
     return Group(nodes, shorten(heading, 24), shorten(note, 24))

@@ -30,7 +30,7 @@ from viz.layout.geometry import Place, Point, Route
 from viz.numbers import short
 from viz.pictures.legend import measured
 from viz.render.drawing import Drawing
-from viz.scale import Scale
+from viz.scale import Scale, need_scale
 from viz.scene.chart import SMALL, column, heading, legend
 from viz.scene.chart import Block as Part
 from viz.scene.formula import formula, formula_width, wrapped_formula
@@ -42,6 +42,7 @@ from viz.theme import Theme, compact, need_theme
 from viz.typography import text_width
 
 ROW, GAP = 23.0, 40.0  # the height of a line below the picture; between equations and key
+SUM = "Σ"  # a weighted sum, where the page is narrow
 SIGNS = {"×": "product", "+": "sum", "−": "difference", "÷": "quotient"}
 HOW = "One step: states come in on the left and leave on the right; the input comes from below."
 
@@ -84,6 +85,7 @@ def draw_cell(
     'GRUCell multiplies its state h by z and adds to it: no matrix is on the way'
     """
     theme = need_theme(theme)
+    need_scale("draw_cell", scale)
     step = cell if isinstance(cell, Probe) else probe(
         cell, x, state, seed=None if flow is True or flow is False else flow, rng=rng)
     shown = None if flow is False else gradient_flow(step.whole)
@@ -179,6 +181,12 @@ class Stroke:
     key: Key
 
 
+def briefly(parts: CellParts) -> CellParts:
+    """The same cell, with Σ in the boxes of weighted sums, for narrow pages: the equations say what they are."""
+    glyphs = {name: replace(glyph, label=SUM) if _is_sum(glyph) else glyph for name, glyph in parts.cell.glyphs.items()}
+    return replace(parts, cell=replace(parts.cell, glyphs=glyphs))
+
+
 class _Painter:
     """Paints a cell. The origin is the upper left corner of the cell's own block, names beside it included."""
 
@@ -186,8 +194,11 @@ class _Painter:
                  theme: Theme) -> None:
         self.parts, self.flow, self.name, self.entering, self.theme = parts, flow, name, entering, theme
         self.room = theme.page - 2 * theme.margin
-        for self.theme, self.narrow in ((theme, False), (compact(theme), True), (replace(compact(theme), gap=4), True)):
-            self.lay()
+        closer, rows = compact(theme, 4), [share * self.room for share in (math.inf, 0.6, 0.45, 0.35, 0.25)]
+        for self.parts, self.theme, self.narrow, room in (
+                (parts, theme, False, math.inf), (parts, compact(theme), True, math.inf),
+                *((one, closer, True, room) for one in (parts, briefly(parts)) for room in rows)):
+            self.lay(room)
             if self.left + self.tile.width + self.right <= self.room:
                 break
         self.size, self.lines = self.theme.size, parts.equations.lines
@@ -199,11 +210,11 @@ class _Painter:
         self.scale = scale or Scale.of((s.norm for s in self.strokes if s.norm is not None),
                                        anchor=flow.gradients.get(output or "") if flow else None)
 
-    def lay(self) -> None:
-        """The cell, laid out, and the room on both sides of it for wires and names; if narrow, above wires."""
+    def lay(self, room: float) -> None:
+        """The cell in rows of so much room, and what its sides take for wires and names; if narrow, above wires."""
         parts, size = self.parts, self.theme.size + 2
         self.tile: Tile = lay_out(parts.cell, self.theme, [] if self.flow else [
-            name for name in parts.cell.glyphs if self.reads_both(name)])
+            name for name in parts.cell.glyphs if self.reads_both(name)], room)
         names = [parts.cell.symbols.get(state, state) for state in parts.cell.states]
         numbers = [text_width(short(g), SMALL) + 8 for ids in (parts.before, parts.ids) for state in parts.cell.states
                    if self.flow and (g := self.flow.gradients.get(ids.get(state, ""))) is not None]
@@ -451,6 +462,8 @@ class _Painter:
         if used := [sign for sign in SIGNS if any(g.shape == "circle" and g.label == sign
                                                   for g in drawn.glyphs.values())]:
             yield Glyph("", "circle", used[0]), "entry by entry: " + ", ".join(f"{s} {SIGNS[s]}" for s in used)
+        if SUM in labels:
+            yield Glyph("", "box", SUM), "a weighted sum: the equations say of what"
         if any(UNNAMED in label for label in labels):
             yield "", f"{UNNAMED} in a box: what comes in along the wire"
         if any(self.fans_out(name) for name in drawn.glyphs):
@@ -553,4 +566,4 @@ def parting(a: Route, b: Route) -> Point | None:
 
 
 def _is_sum(glyph: Glyph) -> bool:
-    return glyph.shape == "box" and ("+ " in glyph.label or "[" in glyph.label or glyph.label == "weighted sum")
+    return glyph.shape == "box" and (glyph.label in (SUM, "weighted sum") or "+ " in glyph.label or "[" in glyph.label)

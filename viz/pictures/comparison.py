@@ -19,7 +19,7 @@ from viz.flow.compare import Comparison, Track, geometric, mean_factor
 from viz.flow.ways import CARRY, STRAIGHT
 from viz.numbers import power, short
 from viz.render.drawing import Drawing
-from viz.scale import Scale
+from viz.scale import Scale, need_scale
 from viz.scene.chart import (
     SMALL,
     Axis,
@@ -69,6 +69,7 @@ def draw_comparison(
     '8 steps back, 1.3·10⁻⁵ of the gradient is left in rnn'
     """
     theme = need_theme(theme)
+    need_scale("draw_comparison", scale)
     need("draw_comparison", comparison, Comparison, "what viz.compare_flow(nets) returns")
     of = comparison
     width = theme.page - 2 * theme.margin

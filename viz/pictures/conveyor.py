@@ -15,7 +15,7 @@ from itertools import accumulate, pairwise
 from viz.graph.cells import Wire
 from viz.graph.steps import Edge
 from viz.layout.geometry import Point, Route
-from viz.layout.lanes import BREAK, Lane, Net, Output, cell_width, passing, short_lines
+from viz.layout.lanes import BREAK, FIRST, Lane, Net, Output, cell_width, passing, short_lines
 from viz.numbers import short
 from viz.pictures.readout import HEAD, Readout
 from viz.scale import Scale
@@ -50,7 +50,7 @@ class Painter:
         first = [lane for lane in self.lanes if lane.label and lane.shown[0] + lane.offset == net.columns[0]]
         names = [line for lane in first for line in short_lines(lane.label)]
         self.margin = max([52.0 * past, *(text_width(line, SMALL, bold=True) + 6 for line in names)])
-        self.x0 = max(self.margin + 26.0, 46.0) + 20.0 * back + passing(net.lanes)
+        self.x0 = max(self.margin + 26.0, FIRST) + 20.0 * back + passing(net.lanes)
         self.rows = 1 + max(lane.row for lane in self.lanes)
         self.drawn: set[Look] = set()  # all looks that wires have in this picture
         self.spoken = sum(len(lane.shown) for lane in self.lanes) <= SPOKEN
@@ -435,8 +435,8 @@ class Painter:
                 if x + w > room and x > start:
                     x, y = start, y + 26
                 items += chip_items(x, y, w, words, theme, key=("weight", node), datum=g)
+                far = max(far, x + w)
                 x += w + 8
-                far = max(far, x)
             y += 14
         return items, y + 6, far
 

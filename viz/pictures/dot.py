@@ -19,11 +19,13 @@ from xml.etree import ElementTree
 import graphviz
 import networkx as nx
 
-from microgradrnn.engine import Node
 from microgradrnn.files import write_whole
 from viz.errors import MissingToolError
 from viz.flow.messages import Flow
+from viz.folding.fold import fold
+from viz.graph.root import Root, as_node
 from viz.graph.size import need_drawable
+from viz.graph.steps import layers
 from viz.graph.trace import trace
 from viz.layout.arrange import GraphvizError, by_graphviz
 from viz.numbers import short
@@ -38,6 +40,7 @@ NO_DOT = (
     "same, viz.draw_unrolled(...).save(\"x.svg\") draws long graphs, and .source holds the DOT text."
 )
 RENDERED, TEXT = (".svg", ".png", ".pdf"), (".gv", ".dot")
+MOST_WHOLE = 80  # nodes of a net of arrays that are drawn one by one
 LABEL, TIP = 200, 12_000  # characters of a label, bytes of a tooltip: Graphviz reads no string of more than 16,384
 
 
@@ -153,14 +156,16 @@ def size_of(svg: str) -> tuple[float, float]:
     return width * 4 / 3, height * 4 / 3
 
 
-def draw_graph(root: Node | nx.MultiDiGraph | Flow, *, flow: Flow | None = None, rankdir: str = "LR",
+def draw_graph(root: Root | nx.MultiDiGraph | Flow, *, flow: Flow | None = None, rankdir: str = "LR",
                name: str | None = None, theme: Theme | str | None = None) -> graphviz.Digraph:
     """Every value, gradient and operation of a graph. One that is wider than ``theme.page`` is wrapped into rows.
 
-    Nets with steps are easier to read in `viz.draw_unrolled` or `viz.draw_rolled`, or folded first (`viz.fold`).
+    Of a long net of arrays the first and the last step are drawn, and one box for the steps between them. Nets with
+    steps are easier to read in `viz.draw_unrolled` or `viz.draw_rolled`.
 
     Args:
-        root: a `Value` or a `Tensor`, a graph from `trace`, or a `Flow` from `gradient_flow`.
+        root: a `Value` or a `Tensor`, a loss of PyTorch, a graph from `trace` or `fold` (all of it is drawn), or a
+            `Flow` from `gradient_flow`.
         flow: shows the norms of a `gradient_flow` where ``.grad`` is 0 or not there, and on every edge.
         rankdir: ``LR``, left to right, or ``TB``, downwards.
         name: what the root is called in the title.
@@ -183,19 +188,31 @@ def draw_graph(root: Node | nx.MultiDiGraph | Flow, *, flow: Flow | None = None,
     theme = need_theme(theme)
     if rankdir not in ("LR", "TB"):
         raise ValueError(f"draw_graph: rankdir is 'LR' or 'TB', got {rankdir!r}")
+    as_given = isinstance(root, nx.MultiDiGraph)
     if isinstance(root, Flow):
         root, flow = root.graph, root
     if flow is not None and not isinstance(flow, Flow):
         raise TypeError(f"draw_graph: flow is what viz.gradient_flow(loss) returns, got {type(flow).__name__}")
-    need_drawable("draw_graph", root)
+    root = as_node("draw_graph", root)
+    need_drawable("draw_graph", root, steps_fold=not as_given)
     graph = root if isinstance(root, nx.MultiDiGraph) else trace(root)
+    if not as_given and is_long(graph):
+        graph = fold(graph if flow is None else flow, by="repeat", repeat=1, hide=())
+        need_drawable("draw_graph", graph)
     dot = as_digraph(graph, flow, rankdir, theme)
     dot._paint = lambda: picture(graph, flow, rankdir, theme, name)
     dot._original = dot.source
     return dot
 
 
-def draw_dot(root: Node | nx.MultiDiGraph | Flow, format: str = "svg", rankdir: str = "LR") -> graphviz.Digraph:
+def is_long(graph: nx.MultiDiGraph) -> bool:
+    """Is it a net of arrays with so many steps that most records of a picture would repeat the others?"""
+    return len(graph) > MOST_WHOLE and any(
+        len(layer.steps) > 3 and any("value" not in graph.nodes[v] for v in layer.steps[layer.last].values())
+        for layer in layers(graph))
+
+
+def draw_dot(root: Root | nx.MultiDiGraph | Flow, format: str = "svg", rankdir: str = "LR") -> graphviz.Digraph:
     """Draw a small graph, called as in micrograd: `draw_graph` with the format that ``render`` and ``pipe`` write.
 
     Args:

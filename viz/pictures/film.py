@@ -285,6 +285,7 @@ class Film:
             self.show(self.WIRES, (v, k), self.sheet.wire(u, v, k))
         for pill in self.sheet.pills():
             self.show(self.RECORDS, pill, self.sheet.pill(*pill))
+        self.show(self.OPERATIONS, ("heads",), list(self.sheet.heads))
         for node in self.graph:
             if "op" in self.graph.nodes[node]:
                 self.show(self.OPERATIONS, node, self.sheet.operation(node))

@@ -22,20 +22,23 @@ def flow_legend(flow: Flow, T: str, scale: Scale, looks: Collection[Look], width
     what = [f"The gradient of {loss}{span}, over the whole batch. Arrows point the way it flows: back."]
     if T:
         what.append("In a frame stands a state, and below it the norm of the whole gradient there.")
-    return legend(scale, measured(scale, "message along each wire", nets), looks, [*what, *notes], width, theme)
+    return legend(scale, measured(scale, "message along each wire", nets, flow), looks, [*what, *notes], width, theme)
 
 
-def measured(scale: Scale, what: str, nets: int = 1) -> str:
-    """The heading of a legend: the norm of something, or its ratio to the norm at lag 0.
+def measured(scale: Scale, what: str, nets: int = 1, flow: Flow | None = None) -> str:
+    """The heading of a legend: the norm of something, or its ratio to the norm at lag 0; of several states, at which.
 
     >>> measured(Scale(-3, 0, anchor=2.0), "gradient at each state")
-    'gradient at each state: its norm, as a multiple of the norm at lag 0 (2)'
+    'gradient at each state: its norm, as a multiple of that at lag 0 (2)'
     """
     if scale.anchor is None:
         return f"{what}: its norm (Euclidean, log scale)"
     if nets > 1:  # each has its own
         return f"{what}: its norm, as a multiple of the norm at lag 0 of its net"
-    return f"{what}: its norm, as a multiple of the norm at lag 0 ({short(scale.anchor)})"
+    layer = main_layer(flow) if flow is not None else -1
+    profile = main_profile(flow, layer) if flow is not None else None
+    at = f" at {profile.state}" if flow and profile and len(flow.state_names(layer)) > 1 else ""
+    return f"{what}: its norm, as a multiple of that{at} at lag 0 ({short(scale.anchor)})"
 
 
 def anchor_of(flow: Flow, layer: int | None = None) -> float | None:

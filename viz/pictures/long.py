@@ -17,11 +17,13 @@ import numpy as np
 
 from microgradrnn.engine import Node
 from microgradrnn.engine.allocator import collector_paused
+from viz.errors import need
 from viz.flow.compare import listed, percent
 from viz.flow.finding import finding, name_of
 from viz.flow.finding import steps as so_many_steps
 from viz.flow.messages import Flow
 from viz.graph.labels import labelled
+from viz.graph.root import Root, as_node
 from viz.graph.steps import Layer, layers, no_steps, state_roles, unchanged
 from viz.graph.trace import traced
 from viz.layout.lanes import offsets
@@ -29,7 +31,7 @@ from viz.numbers import short
 from viz.pictures.legend import anchor_of, loss_of, measured, own_scale
 from viz.pictures.row import STUB, Row, backwards, kinds
 from viz.render.drawing import Drawing
-from viz.scale import Scale
+from viz.scale import Scale, need_scale
 from viz.scene.chart import (
     READABLE,
     SMALL,
@@ -61,7 +63,7 @@ CARRIED = "carried over"
 
 
 def draw_long(
-    net: Node | nx.MultiDiGraph | Flow,
+    net: Root | nx.MultiDiGraph | Flow,
     *,
     flow: Flow | None = None,
     cells: int | None = None,
@@ -72,7 +74,7 @@ def draw_long(
     """Draw a long net: a few cells, and all steps as heat maps and curves.
 
     Args:
-        net: the loss, a graph from `trace`, or a `Flow`.
+        net: the loss, also one of PyTorch, a graph from `trace`, or a `Flow`.
         flow: from `gradient_flow`: then the cells stand where the gradient changes, from the last step to the first,
             and colours and curves show norms of gradients. Without one the first and the last cells are drawn, and what
             the cells hold: of gates the mean, which says how far they are open (of a graph, which knows no means, the
@@ -88,7 +90,7 @@ def draw_long(
         whose upper half stands the largest, in the lower the smallest.
 
     Raises:
-        TypeError: if net is none of these.
+        TypeError: if net is none of these, or ``cells`` no whole number.
         ValueError: if there are no time steps, or ``cells`` is less than 1.
 
     >>> import numpy as np
@@ -99,6 +101,8 @@ def draw_long(
     ('rnn, 1000 steps: the norm of h lies between 1.1 and 1.4', True)
     """
     theme = need_theme(theme)
+    need_scale("draw_long", scale)
+    need("draw_long, cells", cells, (int, np.integer, type(None)), "how many cells to draw, a whole number")
     if cells is not None and cells < 1:
         raise ValueError(f"draw_long: cells is how many to draw, at least 1; got {cells}")
     with collector_paused(), unchanged():
@@ -109,6 +113,7 @@ def _scene(root: Any, flow: Flow | None, cells: int | None, name: str, scale: Sc
     nodes: dict[str, Node] = {}
     if isinstance(root, Flow):
         root, flow = root.graph, root
+    root = as_node("draw_long", root)
     if flow is not None:
         graph = flow.graph
     elif isinstance(root, nx.MultiDiGraph):
@@ -238,7 +243,7 @@ class Gradients:
     @property
     def curve_heading(self) -> str:
         """What the curves show."""
-        return measured(self.curves, "gradient at each state")
+        return measured(self.curves, "gradient at each state", flow=self.flow)
 
     def legend(self, axis: Axis, width: float, theme: Theme) -> Block:
         """The scale, and what is measured."""
@@ -247,7 +252,7 @@ class Gradients:
                  "step; the number on its right is that of the last step. No colour: no gradient arrives.",
                  *([f"“{CARRIED}”: the part of the row above that comes straight from the next step's state, through "
                     "products and sums alone."] if self.carried else []), *binning(axis)]
-        return legend(self.scale, measured(self.scale, "gradient"), self.looks, notes, width, theme)
+        return legend(self.scale, measured(self.scale, "gradient", flow=self.flow), self.looks, notes, width, theme)
 
 
 @dataclass

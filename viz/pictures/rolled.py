@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import networkx as nx
+import numpy as np
 
-from microgradrnn.engine import Node
 from microgradrnn.engine.allocator import collector_paused
+from viz.errors import need
 from viz.flow.finding import finding, structure
 from viz.flow.messages import Flow
 from viz.graph.cells import Wire
 from viz.graph.labels import labelled
+from viz.graph.root import Root, as_node
 from viz.graph.steps import Edge, layers, no_steps, unchanged
 from viz.graph.trace import norm, trace
 from viz.layout.geometry import Route
@@ -23,7 +25,7 @@ from viz.numbers import short
 from viz.pictures.legend import anchor_of, loss_of, measured, own_scale
 from viz.pictures.row import Row, Stroke, backwards, kinds
 from viz.render.drawing import Drawing
-from viz.scale import Scale
+from viz.scale import Scale, need_scale
 from viz.scene.chart import READABLE, SMALL, Block, heading, legend
 from viz.scene.formula import LETTER, runs
 from viz.scene.glyphs import tile_items
@@ -37,7 +39,7 @@ ASIDE = 136.0  # for the arrow from a rolled cell to the unrolled ones
 
 
 def draw_rolled(
-    net: Node | nx.MultiDiGraph | Flow,
+    net: Root | nx.MultiDiGraph | Flow,
     *,
     flow: Flow | None = None,
     beside: bool = False,
@@ -49,7 +51,7 @@ def draw_rolled(
     """Draw a recurrent net rolled up: one cell a layer, with its loops.
 
     Args:
-        net: the loss, a graph from `trace`, or a `Flow`.
+        net: the loss, also one of PyTorch, a graph from `trace`, or a `Flow`.
         flow: from `gradient_flow`: then every line shows the norm of a message, taken over all steps: the root of the
             mean of the squared norms.
         beside: draw the first steps unrolled beside each cell; below it where the page is too narrow.
@@ -73,10 +75,13 @@ def draw_rolled(
     ('rnn: the same cell at 5 steps', True)
     """
     theme = need_theme(theme)
+    need_scale("draw_rolled", scale)
+    need("draw_rolled, steps", steps, (int, np.integer), "how many steps to show unrolled, a whole number")
     if steps < 1:
         raise ValueError(f"draw_rolled: steps is how many to show unrolled, at least 1; got {steps}")
     if isinstance(net, Flow):
         net, flow = net.graph, net
+    net = as_node("draw_rolled", net)
     with collector_paused(), unchanged():
         graph = flow.graph if flow is not None else net if isinstance(net, nx.MultiDiGraph) else trace(net)
         return Drawing.of(_scene(graph, flow, steps if beside else 0, name or "", scale, theme))
@@ -96,7 +101,7 @@ def _scene(graph: nx.MultiDiGraph, flow: Flow | None, steps: int, name: str, sca
     title = structure(graph, name) if flow is None else finding(flow, name)
     summary = "Rolled up: one cell for all steps of a layer."
     if any(loop.pairs for loop in loops):
-        summary += " What it hands on goes round in a loop, through a box that says how many steps later it is read."
+        summary += " What it hands on goes round in a loop; a box on the loop says from which step it is read."
     stamps, margin = Stamps(), theme.margin
     pitch = max(loop.width for loop in loops)
     inner = theme.page - 2 * margin
@@ -308,4 +313,5 @@ def _legend(scale: Scale, flow: Flow, drawn: Iterable[float], steps: int, width:
         *(["Unrolled, it shows the message of that step alone; the number in a frame is the norm of the whole gradient "
            "at that state."] if steps else []),
     ]
-    return legend(scale, measured(scale, "message along each wire"), off_the_scale(drawn), notes, width, theme)
+    what = measured(scale, "message along each wire", flow=flow)
+    return legend(scale, what, off_the_scale(drawn), notes, width, theme)

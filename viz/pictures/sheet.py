@@ -25,8 +25,10 @@ from viz.typography import SMALLER, fitting, text_width, visible
 
 HEIGHT, LINE = 28.0, 18.0  # of a record; of one of its fields, where they stand below each other
 LONGEST = 200.0  # pixels of a field
-PHONE = 600.0  # on a narrower page, the fields of a record stand below each other
+PHONE = 600.0  # on a narrower page, the fields of a record stand below each other;
+WIDE = 0.2  # and where the record of an array would take more of the room
 GAP = 30.0  # between two rows
+HEAD = 12.0  # more, where a time step is named above one
 RESULT = -1  # the key of the edge from an operation to what it computed
 Edge = tuple[str, int]  # the consumer, and the operand's place
 Part = tuple[str, Any]  # a node, and: "is" its record, "op" its operation, "again" its pill
@@ -85,6 +87,7 @@ class Sheet:
         gap: the room between neighbours; numbers on wires need more.
         boxes, ways: where each part stands, and how each edge runs.
         row_of: the row that an operation is in.
+        heads: the time step that begins with a row, written above it.
         width, height: of the whole.
     """
 
@@ -96,14 +99,19 @@ class Sheet:
     boxes: dict[Part, Place] = field(init=False, default_factory=dict)
     ways: dict[tuple[Part, Part, int], Route] = field(init=False, default_factory=dict)
     row_of: dict[str, int] = field(init=False, default_factory=dict)
+    heads: list[Text] = field(init=False, default_factory=list)
     width: float = field(init=False, default=0.0)
     height: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
         self.names = called(self.graph)
+        self.begins: dict[int, str] = {}
         self.widest = {node: self.headed(node, fields) for node, fields in self.widest.items()}
         self.room = self.theme.page - 2 * self.theme.margin
-        self.stacked = self.theme.page < PHONE
+        records = [sum(one.width(self.theme.small) + 12 for one in fields) for fields in self.widest.values()
+                   if any(one.what == "shape" for one in fields)]
+        self.stacked = self.theme.page < PHONE or (
+            self.rankdir == "LR" and max(records, default=0.0) > WIDE * self.room)
         self.pad = 5.0 if self.stacked else 6.0
         if self.stacked:
             self.gap = min(self.gap, 24.0)
@@ -115,6 +123,10 @@ class Sheet:
         self.rows = self.cut()
         for j, row in enumerate(self.rows):
             top = self.height + GAP * (j > 0)
+            if words := self.begins.get(j):
+                top += HEAD
+                self.heads.append(Text(0, top - 8, fitting(words, self.room, self.theme.small, bold=True),
+                                       self.theme.small, bold=True, fill=self.theme.faint, key=("head", j)))
             for part, box in row.boxes.items():
                 self.boxes[part] = Place(box.x, box.y + top, box.w, box.h)
             for edge, way in row.routes.items():
@@ -133,14 +145,19 @@ class Sheet:
                 return [row]
         self.number_the_unnamed()
         rows: list[Arrangement] = []
+        before: Any = None  # the path and the step of what the row before begins with
         while made:
             n = self.guess(made)
             while (row := self.arranged(made[:n], len(rows))).width > self.room and n > 1:
                 n -= max(1, n // 8)
             if n < len(made) and (better := self.boundary(made, n)) < n:
-                n = better
-                row = self.arranged(made[:n], len(rows))
+                shorter = self.arranged(made[:better], len(rows))
+                if shorter.width <= max(self.room, row.width):
+                    n, row = better, shorter
             self.keep(made[:n], len(rows))
+            if (here := self.where(made[0])) != before and here[1] is not None:
+                self.begins[len(rows)] = f"{here[0]}, t = {here[1]}" if here[0] else f"t = {here[1]}"
+            before = here
             rows.append(row)
             made = made[n:]
         return rows
@@ -184,12 +201,15 @@ class Sheet:
                 return n
         return len(made)
 
-    def boundary(self, made: Sequence[str], n: int) -> int:
-        """Where a row that must end before the n-th operation may end better: with a time step, or a scope."""
-        def where(node: str) -> tuple[Any, Any]:
-            return self.graph.nodes[node].get("path"), self.graph.nodes[node].get("step")
+    def where(self, node: str) -> tuple[str | None, int | None]:
+        """The scope and the time step of an operation."""
+        said = self.graph.nodes[node]
+        return said.get("path"), said.get("step")
 
-        return next((j for j in range(n, n // 2, -1) if where(made[j]) != where(made[j - 1])), n)
+    def boundary(self, made: Sequence[str], n: int) -> int:
+        """Where a row that must end before the n-th operation may end better: with a time step, or else a scope."""
+        ends = [j for j in range(n, 0, -1) if self.where(made[j]) != self.where(made[j - 1])]
+        return next((j for j in ends if j > n // 2 or self.where(made[j])[1] != self.where(made[j - 1])[1]), n)
 
     def arranged(self, made: Sequence[str], row: int) -> Arrangement:
         """A row of these operations."""
@@ -336,7 +356,7 @@ class Sheet:
         taken = Taken()
         for box in self.boxes.values():
             taken.add((box.left - 2, box.top - 1, box.right + 2, box.bottom + 1))
-        for extent in kept:
+        for extent in (*kept, *(head.extent for head in self.heads)):
             taken.add(extent)
         for edge, way in self.ways.items():
             for x, y in way.points():

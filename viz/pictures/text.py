@@ -12,7 +12,7 @@ import numpy as np
 from viz.layout.geometry import Point, Route
 from viz.numbers import short
 from viz.render.drawing import Drawing
-from viz.scale import Scale
+from viz.scale import Scale, need_scale
 from viz.scene.chart import SMALL, Block, column, heading, ink_on, legend
 from viz.scene.items import Area, Box, Item, Scene, Text, Wire, line, rectangle
 from viz.scene.wires import off_the_scale
@@ -51,10 +51,15 @@ def draw_text(
     'Before “d”, GRU depends most on “a”, 3 characters back'
     """
     theme = need_theme(theme)
+    need_scale("draw_text", scale)
     tokens, C = checked("draw_text", strengths, words)
-    asked = [len(C) - 1] if steps is None else [int(t) for t in steps]
-    if not asked or not all(0 <= t < len(C) for t in asked):
-        raise ValueError(f"draw_text: steps lie in 0..{len(C) - 1}, got {asked}")
+    asked = list[int]()
+    for t in [len(C) - 1] if steps is None else steps:  # stops at the first that is not there
+        if not 0 <= t < len(C):
+            raise ValueError(f"draw_text: steps lie in 0..{len(C) - 1}, got {t}")
+        asked.append(int(t))
+    if not asked:
+        raise ValueError("draw_text: steps holds no prediction to show")
     shown = asked[:MOST]
     scale = scale or Scale.of((g for t in shown for g in C[t]), widest=DECADES)
     width = theme.page - 2 * theme.margin
@@ -232,6 +237,7 @@ def draw_text_map(
     'The net listens back furthest at “d”: 90 % of the strength lies in the last 3 characters'
     """
     theme = need_theme(theme)
+    need_scale("draw_text_map", scale)
     tokens, C = checked("draw_text_map", strengths, words)
     scale = scale or Scale.of(C[C > 0].tolist(), widest=DECADES)
     T, width = len(C), theme.page - 2 * theme.margin

@@ -16,6 +16,7 @@ from viz.errors import need
 from viz.flow.compare import listed
 from viz.flow.finding import FED, finding, structure
 from viz.flow.messages import Flow
+from viz.graph.root import Root, as_node
 from viz.graph.size import MOST_GLYPHS, need_drawable
 from viz.graph.steps import layers, no_steps
 from viz.graph.trace import attributes, trace
@@ -25,12 +26,12 @@ from viz.pictures.conveyor import Painter
 from viz.pictures.graph_without_steps import GraphWithoutSteps, without_steps
 from viz.pictures.legend import anchor_of, flow_legend, own_scale
 from viz.render.drawing import Drawing
-from viz.scale import Scale
+from viz.scale import Scale, need_scale
 from viz.scene.chart import column, heading
 from viz.scene.items import Scene, Stamps
 from viz.theme import Theme, compact, need_theme
 
-Drawn: TypeAlias = Node | Flow | nx.MultiDiGraph  # what a net is drawn from
+Drawn: TypeAlias = Root | Flow | nx.MultiDiGraph  # what a net is drawn from
 
 
 def draw_unrolled(
@@ -47,8 +48,9 @@ def draw_unrolled(
     """Draw an unrolled net, or several below one another, time from left to right.
 
     Args:
-        net: the loss (or a graph from `trace`, or a `Flow`); or several of these by name, ``{"lstm": loss, ...}``. They
-            share one scale: the same width and colour mean the same part of the gradient at the last step.
+        net: the loss, also one of PyTorch (or a graph from `trace`, or a `Flow`); or several of these by name,
+            ``{"lstm": loss, ...}``. They share one scale: the same width and colour mean the same part of the gradient
+            at the last step.
         flow: from `gradient_flow`, for a single net: then every edge shows the gradient that flowed back along it.
         steps: the first and the last step to draw. A decoder's steps count on from its encoder's.
         last: draw the last so many steps (of a layer that runs backwards alone, the first). By default as many steps
@@ -77,7 +79,8 @@ def draw_unrolled(
     >>> draw_unrolled(h.sum(), steps=(2, 4)).scene.title
     'rnn: the same cell at 5 steps'
     """
-    theme = need_theme(theme)
+    theme = given = need_theme(theme)
+    need_scale("draw_unrolled", scale)
     nets = dict(net) if isinstance(net, Mapping) else {name or "": net}
     if not nets:
         raise ValueError("draw_unrolled: no nets to draw")
@@ -95,9 +98,10 @@ def draw_unrolled(
     with collector_paused():  # it would walk the growing picture again and again
         scene, cut = attempt(theme)
         if steps is None and last is None and cut:
-            if min(cut) < 4 or scene.width > theme.page:
-                theme = compact(theme)
-                scene, cut = attempt(theme)
+            for few, gap in ((4, 10.0), (2, 4.0)):
+                if min(cut, default=few) < few or scene.width > theme.page:
+                    theme = compact(given, gap)
+                    scene, cut = attempt(theme)
             fits = scene.width <= theme.page and len(set(cut)) < 2  # all nets that are cut show as many steps
             for most in range(max(cut, default=1), 0, -1):
                 if fits:
@@ -119,6 +123,7 @@ def block(root: Any, flow: Flow | None, steps: tuple[int, int] | None, last: int
     """What is to be drawn: a net, or a graph without time steps."""
     if isinstance(root, Flow):
         root, flow = root.graph, root
+    root = as_node("draw_unrolled", root)
     if flow is not None:
         need_same(root, flow)
     need_drawable("draw_unrolled", root if flow is None else flow.graph, MOST_GLYPHS, steps_fold=True)

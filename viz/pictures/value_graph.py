@@ -39,10 +39,11 @@ def fields_of(node: str, said: Mapping[str, Any], flow: Flow | None = None) -> l
     elif "value" in said:
         add(f"data {decimals(said['value'])}", "data", said["value"])
     else:
-        add(" ".join(said[key] for key in ("shape", "dtype") if key in said) or said["name"], "shape")
+        dtype = said.get("dtype", "float64").replace("float64", "")  # the usual one is not worth its room
+        add(f"{said.get('shape', '')} {dtype}".strip() or said["name"], "shape")
         if "norm" in said:  # graphs read from elsewhere may not know the numbers
             add(f"‖data‖ {short(said['norm'])}", "data", said["norm"])
-    gradient = said.get("gradient") if flow is None else flow.gradients.get(node)
+    gradient = said.get("gradient") if flow is None or "gradient" in said else flow.gradients.get(node)
     if gradient is not None and not said.get("grad_norm"):  # the .grad of a Value is 0 before any reverse pass
         add(f"‖grad‖ {short(gradient)}", "grad", gradient)
     elif "grad" in said:
@@ -53,10 +54,11 @@ def fields_of(node: str, said: Mapping[str, Any], flow: Flow | None = None) -> l
 
 
 def messages(graph: nx.MultiDiGraph, flow: Flow | None) -> dict[tuple[str, int], float]:
-    """The norm of the message along each edge (consumer, k): the flow's, or what the graph itself says (`viz.fold`)."""
-    if flow is not None:
-        return {(v, k): flow.messages[v, k] for _, v, k in graph.edges(keys=True) if (v, k) in flow.messages}
-    return {(v, k): said["message"] for _, v, k, said in graph.edges(keys=True, data=True) if "message" in said}
+    """The norm of the message along each edge (consumer, k): what the graph itself says (`viz.fold`), or the flow's."""
+    found = {(v, k): said["message"] for _, v, k, said in graph.edges(keys=True, data=True) if "message" in said}
+    if found or flow is None:
+        return found
+    return {(v, k): flow.messages[v, k] for _, v, k in graph.edges(keys=True) if (v, k) in flow.messages}
 
 
 def edges(said: Mapping[str, Any]) -> str:
@@ -123,6 +125,7 @@ def picture(graph: nx.MultiDiGraph, flow: Flow | None, rankdir: str, theme: Them
     wires.sort(key=lambda pair: pair[0])
     items = [item for _, one in wires for item in one]
     signs = [item.extent for item in items if isinstance(item, Text)]
+    items += sheet.heads
     items += [item for v in graph if "op" in graph.nodes[v] for item in sheet.operation(v, head=not sent)]
     items += [item for node in graph for item in sheet.record(node, fields[node])]
     items += [item for again in sheet.pills() for item in sheet.pill(*again)]
@@ -139,20 +142,24 @@ def picture(graph: nx.MultiDiGraph, flow: Flow | None, rankdir: str, theme: Them
     blocks = [heading(found, width, theme, subtitle), Block(items, sheet.width, sheet.height + 4)]
     if sent:
         looks = off_the_scale(sent.get((v, k)) for _, v, k in graph.edges(keys=True))
-        blocks.append(legend(scale, measured(scale, said), looks, notes, width, theme))
+        blocks.append(legend(scale, measured(scale, said, flow=flow), looks, notes, width, theme))
     return finished(column(blocks, 16), found, summary(subtitle, gradients, graph), sheet)
 
 
 def describe(graph: nx.MultiDiGraph, sheet: Sheet, hidden: int) -> str:
     """What is drawn, in words."""
+    said = [one for _, one in graph.nodes(data=True)]
     words = "A record for each value, a circle for each operation."
-    if any(said["kind"] == "folded" for _, said in graph.nodes(data=True)):
+    if any(one["kind"] == "folded" for one in said):
         words = "A box for each value or group of values, a circle for each operation."
+    if any(one.get("sign") == "[ ]" for one in said):
+        words += " [ ] takes a part of an array."
     if len(sheet.rows) > 1:
-        words += (f" The graph is wider than the page and stands in {len(sheet.rows)} rows, in the order of computing; "
-                  "a dotted pill is a value from another row" +
+        words += (" Rows stand in the order of computing; a dotted pill is a value from another row" +
                   ("; # numbers what has no name." if any(name[0][0].startswith("#") for name in sheet.names.values())
                    else "."))
+    if sheet.heads:
+        words += " (viz.draw_unrolled draws such a net along an axis of time, a cell for each step.)"
     if hidden:
         words += f" {hidden} number{'s' * (hidden > 1)} found no room: point at the wire."
     return words

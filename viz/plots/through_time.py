@@ -22,7 +22,7 @@ from viz.flow.jacobians import StepJacobians
 from viz.graph.trace import norm
 from viz.numbers import in_powers, short
 from viz.plots.axes import COLOURS, axes, dressed, key, name_curves, scale_bar
-from viz.scale import Scale
+from viz.scale import Scale, need_scale
 from viz.theme import Theme, need_theme
 
 FORWARD, AGAINST = "#0072b2", "#e69f00"  # Okabe and Ito's blue and orange: never red against green
@@ -49,6 +49,7 @@ def plot_local_errors(
     """
     need("plot_local_errors", errors, LocalErrors, "what viz.local_errors(loss) returns")
     theme = need_theme(theme)
+    need_scale("plot_local_errors", scale)
     ax = axes(ax, (6.4, 5.4), theme)
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm, to_rgb

@@ -19,10 +19,11 @@ import microgradrnn as mg
 import viz
 from microgradrnn import Tensor, Value, mark, nn, scope
 from microgradrnn.nn.scalar import GRUNeuron, LSTMNeuron, RNNNeuron
+from tests.viz import rewritings
 from viz.explorer.live import MOST_STEPS, MOST_UNITS, live
 from viz.explorer.sweep import sweep
 from viz.flow.cuts import cuts
-from viz.graph.steps import Edge, recurrent
+from viz.graph.steps import Edge, recurrent, state_symbols
 
 NODE = Path(os.environ.get("NODE", shutil.which("node") or "node-is-missing"))
 needs_node = pytest.mark.skipif(not NODE.exists(), reason="needs node; set NODE to it")
@@ -84,6 +85,18 @@ def loop_with_losses(first: Any, n: int) -> Any:
         with scope(step=t):
             state = cell(xs[t], state)
             loss = loss + nn.cross_entropy(readout(state[0]), y[t], reduction="sum")
+    return loss
+
+
+def loss_in_the_last_step(first: Any, n: int) -> Any:
+    """All of it inside the loop, and a state that is scaled before the cell reads it."""
+    cell, readout = nn.LSTMCell(D, H, rng=0), nn.Linear(H, K, rng=1)
+    h, c = np.zeros((B, H)), np.zeros((B, H))
+    for t in range(7 - n, 7):
+        with scope(step=t):
+            h, c = cell(numbers(7, B, D)[t], (h, 0.9 * c))
+            if t == 6:
+                loss = nn.cross_entropy(readout(h), [0, 3])
     return loss
 
 
@@ -160,6 +173,7 @@ CASES: dict[str, Case] = {
     "compiled": Case(stacked(nn.LSTM, compiled=True), 7, ("h", "c"), [{}, {"forgetBias": 0}], layer=0),
     "losses inside the loop": Case(loop_with_losses, 8, ("h", "c"), [{}, {"forgetBias": 3}, {"length": 5}],
                                    first=(np.full((B, H), 0.2), np.full((B, H), -0.1))),
+    "loss in the last step": Case(loss_in_the_last_step, 7, ("h", "c"), [{}, {"gain": 1.2}, {"length": 4}]),
     "two layers, above": Case(stacked(nn.LSTM), 7, ("h", "c"), [{}, {"forgetBias": 0}, {"gain": 1.5}]),
     "two layers, below": Case(stacked(nn.LSTM), 7, ("h", "c"), [{}, {"forgetBias": 0}, {"gain": 1.5}], layer=0),
     "two layers of GRU, below": Case(stacked(nn.GRU), 7, ("h",), [{}, {"gain": 1.5}, {"length": 3}], layer=0),
@@ -176,12 +190,13 @@ CASES: dict[str, Case] = {
 }  # fmt: skip
 
 
-def wires_of(loss: Any, layer: int) -> list[tuple[str, int]]:
-    """Every edge of the last step into the layer's nodes."""
+def wires_of(loss: Any, layer: int) -> list[tuple[str, int | None]]:
+    """Every edge of the last step into the layer's nodes; and from the states to what reads them later."""
     graph = viz.trace(loss)
     found = recurrent(graph)[layer]
     names = {node: name for name, node in found.steps[found.order[-1]].items()}
-    return [(name, k) for node, name in names.items() for _, _, k in graph.in_edges(node, keys=True)]
+    return [*((name, k) for node, name in names.items() for _, _, k in graph.in_edges(node, keys=True)),
+            *((name, None) for name in state_symbols(graph, found))]
 
 
 def truth(case: Case, settings: dict[str, float], start: dict[str, float]) -> Any:
@@ -216,18 +231,21 @@ def lanes() -> dict[str, Any]:
     return made
 
 
-@pytest.fixture(scope="module")
-def answers(lanes: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def in_node(given: list[dict[str, Any]], folder: Path) -> Any:
     """What the page computes, for all nets in one process."""
-    folder = tmp_path_factory.mktemp("live")
-    given = [{"script": lane.source, "live": lane.data, "settings": case.settings, "shut": choices(case, lane)}
-             for case, lane in zip(CASES.values(), lanes.values(), strict=True)]
     (folder / "given.json").write_text(json.dumps(given))
-    driver = Path(__file__).with_name("live_driver.mjs")
-    command = [str(NODE), str(driver), str(Path(viz.__file__).parent / "web" / "src"), str(folder / "given.json")]
+    driver, source = Path(__file__).with_name("live_driver.mjs"), Path(viz.__file__).parent / "web" / "src"
+    command = [str(NODE), str(driver), str(source), str(folder / "given.json")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    return dict(zip(CASES, json.loads(done.stdout), strict=True))
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def answers(lanes: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    given = [{"script": lane.source, "live": lane.data, "settings": case.settings, "shut": choices(case, lane)}
+             for case, lane in zip(CASES.values(), lanes.values(), strict=True)]
+    return dict(zip(CASES, in_node(given, tmp_path_factory.mktemp("live")), strict=True))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -267,9 +285,12 @@ def test_messages_along_edges_are_those_of_the_tape(name: str, lanes: dict[str, 
     for e, (consumer, k) in enumerate(wires_of(loss, case.layer)):
         if lanes[name].data["wires"][e] is not None:
             for turn, step in enumerate(layer.order):
-                edge = Edge(layer.steps[step].get(consumer, ""), k)
-                if edge in flow.messages:  # a plain array, as the first state may be, is sent none
-                    assert float(found[e * case.T + turn]) == pytest.approx(flow.messages[edge], rel=case.rtol, abs=0)
+                node, inside = layer.steps[step].get(consumer, ""), layer.step_of()
+                edges = [Edge(node, k)] if k is not None else [
+                    Edge(v, j) for _, v, j in flow.graph.out_edges(node, keys=True) if v not in inside]
+                sent = [flow.messages[edge] for edge in edges if edge in flow.messages]
+                if len(sent) == 1:  # (a plain array, as the first state may be, is sent none)
+                    assert float(found[e * case.T + turn]) == pytest.approx(sent[0], rel=case.rtol, abs=0)
                     seen += 1
     assert seen >= 2 * case.T
 
@@ -394,3 +415,26 @@ def test_the_source_holds_no_name_of_the_users(lanes: dict[str, Any]) -> None:
 def test_data_can_be_written_as_json(lanes: dict[str, Any]) -> None:
     for lane in lanes.values():
         json.dumps(lane.data, allow_nan=False)
+
+
+# ------------------------------------------------------------------------------------------------ nets of all kinds
+@needs_node
+def test_a_net_written_in_whatever_way_is_computed_rightly_or_refused(tmp_path: Path) -> None:
+    """Cells in wrappers, with all kinds of losses, written in all ways that the pictures are tested with."""
+    given, flows = [], []
+    for index in range(60):
+        loss = rewritings.pair(rewritings.Case.of(index))[1].loss
+        found = live(loss, name=f"drawn{index}")
+        if found.data is not None:
+            moved = "gain" in {one["option"] for one in found.data["sliders"]}
+            settings: list[dict[str, float]] = [{}, {"gain": 0.8}] if moved else [{}]
+            given.append({"script": found.source, "live": found.data, "settings": settings, "shut": []})
+            losses = [loss, *sweep(loss, -1, "gain", [0.8])] if moved else [loss]
+            flows.append([viz.gradient_flow(one) for one in losses])
+    assert len(given) > 25
+    for of_tape, answer in zip(flows, in_node(given, tmp_path), strict=True):
+        for flow, run in zip(of_tape, answer["runs"], strict=True):
+            for state, norms in run["profile"].items():
+                recorded = flow.profile(state)
+                row = np.array(norms, float)[[len(norms) - 1 - lag for lag in recorded.lags]]
+                np.testing.assert_allclose(row, recorded.norms, rtol=1e-9, atol=1e-13 * max(recorded.norms))

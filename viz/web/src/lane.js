@@ -19,7 +19,7 @@ import { lossRow, open } from "./shown.js";
 import { Sliders } from "./sliders.js";
 import { TextRow } from "./textrow.js";
 import { replaced } from "./view.js";
-import { WeightRows } from "./weights.js";
+import { WeightBars } from "./weights.js";
 import { cursorSentence, cutSentence, lossSentence, sendersSentence } from "./words.js";
 
 /** A lane on the page. */
@@ -48,10 +48,10 @@ export class Lane {
         this.senders = this.itemised ? h("p", { class: "senders-said" }) : null;
         this.ways = this.waysField();
         this.sliders = new Sliders(lane, index, store);
-        this.weights = lane.weights ? new WeightRows(lane.weights) : null;
+        this.weights = lane.weights ? new WeightBars(lane.weights) : null;
         this.inspector = this.cell ? new Inspector(this.cell, index, this.equations, store) : null;
         this.lossButton = this.itemised ? h("button", { onclick: () => this.follow() }) : null;
-        this.aside = h("div", { class: "aside" }, h("div", { class: "cell-box" }, this.cell?.svg), this.equations,
+        this.aside = h("div", { class: "aside" }, h("div", { class: "cell-box" }, this.cell?.svg), this.equations, this.weights?.element,
             this.inspector?.element);
         this.element = h("section", { class: "lane", id: `lane${index}`, "aria-label": lane.name,
             onpointerdown: () => this.select(), onfocusin: () => this.select() },
@@ -59,7 +59,7 @@ export class Lane {
             h("header", {}, h("h2", {}, lane.name), this.reading), this.sentence,
             this.chart.svg, this.ways, this.text?.element,
             this.senders && h("div", { class: "losses" }, this.lossButton, this.senders),
-            this.sliders.element, this.missing(), this.heat?.element, this.weights?.element),
+            this.sliders.element, this.missing(), this.heat?.element),
         this.aside);
         this.chart.onLoss = (turn) => this.choose(lane.T - 1 - turn);
         this.text?.element.addEventListener("keydown", (event) => {
@@ -135,7 +135,8 @@ export class Lane {
             box.disabled = Boolean(shown.lane.stale && !shown.lane.shut);
         });
         const other = shown.lane.stale && !shown.lane.shut ? "ways as recorded: they are not computed again"
-            : view.loss !== null && shown.changed ? "ways and wires: of all losses together" : "";
+            : view.loss !== null && shown.changed ? "ways and wires: of all losses together"
+                : cut ? "numbers at wires: with every way open" : "";
         if (this.note) say(this.note, other);
         this.text?.paint((turn) => (shown.norms[turn] > 0 ? scale.colour(shown.norms[turn] / shown.anchor, theme) : theme.tile));
         say(this.sentence, this.words(shown, view, others));

@@ -154,7 +154,7 @@ export class Net {
     }
 
     /**
-     * The reverse pass through all stages.
+     * The reverse pass through all stages. Of an array that wires lead to, norms of what comes from later stages.
      *
      * @param {Stage[]} stages
      * @param {Functions[]} functions
@@ -180,12 +180,15 @@ export class Net {
             }
             const { inputs, outputs } = functions[k].shapes;
             const sizes = Object.values(outputs).map(size);
-            for (const probe of stage.probes) norms[probe] = new Float64Array(stage.T).fill(NaN);
+            const wanted = Object.values(stage.kept).filter((name) => this.live.wires.includes(name));
+            for (const name of [...stage.probes, ...wanted]) norms[name] = new Float64Array(stage.T).fill(NaN);
             /** @type {Values} */
             let carried = {};
             for (let t = stage.T - 1; t >= first; t--) {
                 const seeds = stage.gives.map((name, j) => {
                     const seed = row(at(stage.kept[name]), t, sizes[j]);
+                    const later = norms[stage.kept[name]];
+                    if (later) later[t] = norm(seed);
                     for (const { last, next } of stage.states) if (next === name) add(seed, carried[last]);
                     return seed;
                 });

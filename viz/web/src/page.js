@@ -83,7 +83,7 @@ export class Page {
         new IntersectionObserver(([{ isIntersecting }]) => {
             this.stripSeen = isIntersecting;
             if (isIntersecting) this.unroll(this.store.shown);
-        }, { rootMargin: "100px" }).observe(this.stripHome);
+        }).observe(this.stripHome);
         const again = () => {
             this.draw(this.store.view);
             this.move(this.store.view);

@@ -49,8 +49,8 @@ export function lossRow(lane, lag) {
  * @returns {Shown}
  */
 export function shown(lane, index, view, moved = lane) {
-    const full = lane.profile[lane.state].data;
-    const whole = moved.profile[moved.state].data;
+    const full = profileOf(lane);
+    const whole = moved === lane ? full : profileOf(moved);
     const T = whole.length;
     const { all, kept } = open(moved, view.cut[index]);
     const chosen = lossRow(moved, view.loss);
@@ -67,6 +67,15 @@ export function shown(lane, index, view, moved = lane) {
         fullAnchor: one,
         changed: norms !== full,
     };
+}
+
+/**
+ * The norms of the state that is followed; of a loop of a single step there is but one.
+ *
+ * @param {Lane} lane
+ */
+function profileOf(lane) {
+    return lane.profile[lane.state]?.data ?? Float64Array.from({ length: lane.T }, (_, j) => (j === lane.T - 1 ? lane.one ?? 0 : 0));
 }
 
 /**

@@ -23,8 +23,12 @@ export class Sliders {
         this.lane = lane;
         /** @type {Record<string, number> | undefined} */
         this.settings = undefined;
-        this.net = lane.live ? new Net(lane.live) : null;
-        const { sweep } = lane;
+        const known = lane.state in lane.profile; // a single step has no profile to compare with
+        const net = lane.live && known ? new Net(lane.live) : null;
+        this.net = net;
+        // the browser compiles the functions while they run for the first time: do so before anyone moves a slider
+        if (net) (window.requestIdleCallback ?? setTimeout)(() => net.run());
+        const sweep = known ? lane.sweep : null;
         const list = this.net?.sliders ?? (sweep ? [{ option: sweep.option, label: sweep.option.replaceAll("_", " "),
             low: 0, high: sweep.values.length - 1, step: 1, start: nearest(lane) }] : []);
         this.sliders = list.map(({ option, label, low, high, step, start }) => {

@@ -243,38 +243,34 @@ export class Unrolled {
         const room = this.tall - HEAD - FOOT;
         const y = HEAD + Math.max((room - cell.height * k) / 2, 6);
         set(this.world, "transform", `translate(${this.at.x},${y}) scale(${k})`);
-        for (const [turn, group] of this.shownCells) {
-            if (turn >= first && turn <= last) continue;
-            group.remove();
-            this.shownCells.delete(turn);
-        }
+        const free = [...this.shownCells].filter(([turn]) => turn < first || turn > last);
+        for (const [turn] of free) this.shownCells.delete(turn);
         for (let turn = first; turn <= last; turn++) {
             let group = this.shownCells.get(turn);
             if (!group) {
-                group = this.stamp(turn, near);
+                group = free.pop()?.[1] ?? this.stamp(near); // a cell that went out of sight comes in on the other side
+                group.turn = turn;
+                set(group, "transform", `translate(${turn * cell.pitch},0)`);
+                set(group, "data-turn", turn);
                 this.shownCells.set(turn, group);
-                this.world.append(group);
-                for (const mark of group.marks) mark.place();
                 this.number(group);
             }
             set(group.frame, "stroke", turn === this.turn ? how.theme.now : "none");
         }
+        for (const [, group] of free) group.remove();
     }
 
-    /**
-     * One cell.
-     *
-     * @param {number} turn
-     * @param {boolean} near
-     */
-    stamp(turn, near) {
+    /** One cell, on the page. @param {boolean} near */
+    stamp(near) {
         const { cell } = this;
         const frame = s("rect", { x: -4, y: -4, width: cell.width + 8, height: cell.height + 8, rx: 14, fill: "none", "stroke-width": 4 });
         const marks = cell.wires.map((wire, index) => Object.assign(new WireMark(wire, { left: -cell.pitch + cell.width + 8, numbers: near, size: 13, target: false }), { index }));
-        const group = s("g", { transform: `translate(${turn * cell.pitch},0)`, "data-turn": turn },
+        const group = s("g", {},
             s("use", { href: `#${this.name}-back` }), ...marks.map((mark) => mark.group),
             s("use", { href: `#${this.name}-${near ? "glyphs" : "shapes"}` }), ...marks.map((mark) => mark.number), frame);
-        return Object.assign(group, { marks, frame, turn });
+        this.world.append(group);
+        for (const mark of marks) mark.place();
+        return Object.assign(group, { marks, frame, turn: -1 });
     }
 
     /** What stands over the steps: lag, and what was read. @param {number} first @param {number} last @param {number} step */

@@ -117,8 +117,11 @@ export function cursorSentence({ lane, T, norms, anchor }, lag, rms = false) {
     const turn = T - 1 - lag;
     if (turn < 0) return `${lane.name} has no step ${lag} back`;
     const ratio = norms[turn] / anchor;
-    const amount = turn === T - 1 ? "the gradient enters here" : `${part(ratio)} of that at lag 0`;
-    const factor = rms ? lane.rms[lane.state].data[turn] / lane.profile[lane.state].data[turn] || 0 : 1;
+    let start = T - 1; // where the gradient enters: earlier, if the last steps have none
+    while (start > 0 && norms[start] === 0) start--;
+    const amount = turn === start ? "the gradient enters here" : turn > start ? "no gradient comes here"
+        : `${part(ratio)} of that at lag ${T - 1 - start}`;
+    const factor = rms ? (lane.rms[lane.state]?.data[turn] ?? 0) / (lane.profile[lane.state]?.data[turn] ?? 1) || 0 : 1;
     const what = rms ? `RMS(∂L/∂${lane.state})` : `‖∂L/∂${lane.state}‖`;
     return `${what} = ${short(norms[turn] * factor)}${Number.isFinite(ratio) ? `, ${amount}` : ""}`;
 }
