@@ -11,12 +11,11 @@ import numpy as np
 from viz.flow.compare import fed_states
 from viz.flow.messages import Flow, Profile, profiles
 from viz.flow.ragged import own_lags
-from viz.graph.labels import labelled
+from viz.graph.labels import labelled, name_from_torch
 from viz.graph.steps import layers, recurrent
 from viz.numbers import short
 
 SMALLEST = math.ulp(0.0)  # stands for a ratio that is not 0, but rounds to it
-CELLS = ("lstm", "gru", "mgu", "rnn")
 FED = "; new gradient comes in on the way"
 MAIN: WeakKeyDictionary[Flow, int] = WeakKeyDictionary()  # what was found before, for it takes a while
 PROFILES: WeakKeyDictionary[Flow, dict[int, Profile | None]] = WeakKeyDictionary()
@@ -230,11 +229,10 @@ def name_of(graph: nx.MultiDiGraph) -> str:
 
     A net of PyTorch is called by its module, if that is known, else by the cell that was recognised, ``LSTM cell``.
     """
-    if "called" in graph.graph:
-        return str(graph.graph["called"])
-    ends = dict.fromkeys(layer.path.split("/")[-1] for layer in layers(graph))
-    if graph.graph.get("source") == "PyTorch":
-        ends = dict.fromkeys(f"{end.upper()} cell" if end in CELLS else end for end in ends)
+    found = layers(graph)
+    if name := name_from_torch(graph.graph, [layer.path for layer in found]):
+        return name
+    ends = dict.fromkeys(layer.path.split("/")[-1] for layer in found)
     return " and ".join(filter(None, list(ends)[:3])) or "the net"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,26 @@ def need_labels(who: str, labels: Any, places: int, what: str) -> dict[int, Any]
         raise ValueError(f"{who}: {len(labels)} labels for {places} {what}; give one for each, or a dict "
                          f"{{{what[:-1]}: label}} to label some")
     return dict(enumerate(labels))
+
+
+CELLS = ("lstm", "gru", "mgu", "rnn")
+
+
+def name_from_torch(said: Mapping[str, Any], paths: Iterable[str]) -> str:
+    """What a net of PyTorch is called: by its module, if that is known, else by the cells that were recognised.
+
+    Args:
+        said: the attributes of the graph.
+        paths: of its layers.
+
+    >>> name_from_torch({"source": "PyTorch"}, ["layers.0/lstm", "layers.1/lstm"])
+    'LSTM cell'
+    >>> name_from_torch({}, ["lstm"])  # not of PyTorch
+    ''
+    """
+    kinds = dict.fromkeys(end for path in paths if (end := path.split("/")[-1]) in CELLS)
+    cells = " and ".join(f"{kind.upper()} cell" for kind in kinds)
+    return str(said.get("called", cells)) if said.get("source") == "PyTorch" else ""
 
 
 def labelled(paths: Sequence[str], backwards: Sequence[bool]) -> list[str]:

@@ -85,7 +85,7 @@ def probe(cell: Callable[[Any, Any], Any], x: Any = None, state: Any = None, *, 
         if isinstance(result, tuple) != several or len(now) != len(was) or not all(isinstance(p, Node) for p in now):
             raise ValueError(f"cell: {called} got a state of {len(was)} part(s) and returned "
                              f"{_form(result)}; a cell returns the next state, in the form of the last one")
-    whole = _whole(now, seed)
+    whole = whole_of(now, seed)
     graph, ids = traced(whole)
     found = layers(graph)
     inside = {node for layer in found for step in layer.steps.values() for node in step.values()}
@@ -174,7 +174,7 @@ def _form(result: Any) -> str:
     return f"a tuple of {len(result)}" if isinstance(result, tuple) else f"a {type(result).__name__}"
 
 
-def _whole(now: tuple[Any, ...], seed: Any) -> Node:
+def whole_of(now: tuple[Any, ...], seed: Any) -> Node:
     """A number whose gradient at each part of the state is the seed."""
     seeds = seed if isinstance(seed, tuple) else (1.0 if seed is None else seed,)
     if len(seeds) > len(now):

@@ -23,6 +23,10 @@ class Unknown(np.ndarray):
         return np.broadcast_to(np.asarray(np.nan, dtype), shape).view(Unknown)
 
 
+class Guess(float):
+    """A number that was worked out from results: it may as well be an array of equal numbers."""
+
+
 class Unseen:
     """An operand of which not even the shape is known."""
 

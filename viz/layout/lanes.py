@@ -18,7 +18,7 @@ import networkx as nx
 
 from viz.flow.messages import Flow
 from viz.graph.cells import PLUMBING, Wire, one_cell
-from viz.graph.labels import labelled, need_labels
+from viz.graph.labels import labelled, name_from_torch, need_labels
 from viz.graph.steps import Edge, Layer, states
 from viz.layout.cell import Tile, gap, lay_out, mirrored
 from viz.numbers import short
@@ -192,7 +192,7 @@ def net(graph: nx.MultiDiGraph, found: list[Layer], flow: Flow | None, steps: tu
         tile = lay_out(one_cell(graph, lane.layer, [step for step in order if step in seen]), theme)
         lane.tile, lane.label = mirrored(tile) if is_backwards(lane.layer) else tile, label
     said = need_labels("draw_unrolled", labels, columns[-1] + 1, "steps")
-    return Net(graph, flow, name or called(found), said, lanes, groups, columns, len(columns) < count)
+    return Net(graph, flow, name or called(graph, found), said, lanes, groups, columns, len(columns) < count)
 
 
 def fitting_columns(graph: nx.MultiDiGraph, lanes: Sequence[Lane], groups: Sequence[Group], spaced: bool,
@@ -347,8 +347,10 @@ def chosen(lanes: Sequence[Lane], steps: tuple[int, int] | None, last: int) -> l
     return columns
 
 
-def called(found: Sequence[Layer]) -> str:
+def called(graph: nx.MultiDiGraph, found: Sequence[Layer]) -> str:
     """What all layers together are called: their common scope, or the kind of their cells."""
+    if name := name_from_torch(graph.graph, [layer.path for layer in found]):
+        return name
     ends = list(dict.fromkeys(layer.path.split("/")[-1] for layer in found))
     return " and ".join(ends[:3]) if all(ends) else next(filter(None, ends), "")
 

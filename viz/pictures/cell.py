@@ -13,18 +13,21 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from viz.flow.finding import capital, kept
+from viz.flow.finding import capital, kept, name_of
 from viz.flow.messages import Flow, gradient_flow
 from viz.graph.cell_key import cell_key
 from viz.graph.cell_parts import CellParts, cell_parts
 from viz.graph.cells import UNNAMED, Glyph, Wire
 from viz.graph.equations import Block
 from viz.graph.probe import Probe, probe
+from viz.graph.root import TorchTensor, is_torch, root_of
 from viz.graph.steps import Edge
+from viz.graph.torch.cell import probe_of
+from viz.graph.trace import trace
 from viz.layout.cell import Tile, lay_out
 from viz.layout.geometry import Place, Point, Route
 from viz.numbers import short
@@ -48,7 +51,7 @@ HOW = "One step: states come in on the left and leave on the right; the input co
 
 
 def draw_cell(
-    cell: Callable[[Any, Any], Any] | Probe,
+    cell: Callable[[Any, Any], Any] | Probe | TorchTensor,
     x: Any = None,
     *,
     state: Any = None,
@@ -65,7 +68,7 @@ def draw_cell(
 
     Args:
         cell: a cell of `nn`, a `Module`, or any function ``(x, state) -> state``; or the two steps that `equations`
-            ran, its ``probe``.
+            ran, its ``probe``; or a loss of PyTorch, of which the last layer's cell is drawn, with its own numbers.
         x: an example of its input, where the cell has no length ``D``: an array (B, D), or a list of numbers.
         state: an example of its first state, where it has no ``initial_state``.
         flow: True draws the gradient that flows back through the cell when it is 1 at every entry of the output; an
@@ -86,8 +89,11 @@ def draw_cell(
     """
     theme = need_theme(theme)
     need_scale("draw_cell", scale)
-    step = cell if isinstance(cell, Probe) else probe(
-        cell, x, state, seed=None if flow is True or flow is False else flow, rng=rng)
+    seed = None if flow is True or flow is False else flow
+    if is_torch(cell):
+        loss = root_of("draw_cell", cell)
+        cell = probe_of(loss, seed, name_of(trace(loss)))
+    step = cell if isinstance(cell, Probe) else probe(cast(Any, cell), x, state, seed=seed, rng=rng)
     shown = None if flow is False else gradient_flow(step.whole)
     shape = "×".join(map(str, np.shape(step.after[0].data)))
     entering = (f"1 enters at every entry of the output {step.symbols[0]}{f' ({shape})' * bool(shape)}" if flow is True

@@ -82,13 +82,14 @@ class Row:
         return -1 if self.tile.mirrored else 1
 
     def edge(self, step: int, wire: Wire) -> Edge | None:
-        """The edge that a wire stands for at a step; None if the step has none, or it comes from a plain number."""
+        """The edge that a wire stands for at a step; None if the step has none, or a state is a plain array there."""
         consumer = self.layer.steps[step].get(wire.edge[0])
         if consumer is None:
             return None
         for u, _, k in self.graph.in_edges(consumer, keys=True):
             if k == wire.edge[1]:
-                return None if self.graph.nodes[u]["kind"] == "constant" else Edge(consumer, k)
+                plain = self.graph.nodes[u]["kind"] == "constant" and wire.source not in self.tile.cell.borrowed
+                return None if plain else Edge(consumer, k)
         return None
 
     def message(self, edge: Edge | None) -> float | None:

@@ -24,7 +24,7 @@ from microgradrnn.engine import Node, Tensor
 from microgradrnn.engine.node import new_node
 from microgradrnn.engine.primitive import PRIMITIVES
 from microgradrnn.engine.scope import Scope
-from viz.graph.unknown import Unknown, Unseen
+from viz.graph.unknown import Guess, Unknown, Unseen
 
 # PyTorch's names where ours differ: pictures and measurements know the same operations by the same names.
 OURS = {
@@ -384,7 +384,7 @@ def plain_operand(f: Any, k: int, inputs: list[Node | None], y: np.ndarray) -> A
     if name in ("add", "sub") and len(others) == 1:
         x = others[0]._data
         found = together(y, x) if (name, k) == ("sub", 0) else together(x, -y) if name == "sub" else together(y, -x)
-        return Unseen() if found is None else found
+        return Unseen() if found is None else Guess(found) if isinstance(found, float) else found
     if name == "cat" and len(inputs) == len(others) + 1:
         axis = signed(f._saved_dim)
         shape = list(y.shape)

@@ -22,6 +22,7 @@ from typing import NamedTuple
 from microgradrnn.engine import Node
 from viz.graph.steps import MOVES, PRODUCTS, is_linear
 from viz.graph.torch.time import At, Reader, readers_of
+from viz.graph.unknown import Guess
 
 GATES = {"sigmoid", "hardsigmoid"}
 SAME = {"reshape", "astype", "clone", "alias"}  # operations that change no number
@@ -128,7 +129,8 @@ class Step:
             if x is not None:
                 yield x
             else:
-                yield self.outside if self.first and not isinstance(a, (int, float)) else Plain(node, k)
+                number = isinstance(a, (int, float)) and not isinstance(a, Guess)
+                yield self.outside if self.first and not number else Plain(node, k)
 
     def reaches(self, x: Factor, wanted: Callable[[Factor], bool], through: Callable[[Node, int], bool],
                 most: float = math.inf) -> bool:
