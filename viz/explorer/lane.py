@@ -149,7 +149,8 @@ class Lane:
         """The net as JavaScript, if it is small."""
         if self.net.root is None:
             return Live(reason="a Flow holds numbers, not the net; give the loss")
-        edges = [(str(strand.state), None) if strand.wire is None else strand.wire.edge for strand in self.stamp.strands]
+        edges = [(str(strand.state), None) if strand.wire is None else strand.wire.edge
+                 for strand in self.stamp.strands]
         return live(self.net.root, self.number, self.module, edges)
 
     # ------------------------------------------------------------------------------------------------ as data
