@@ -111,6 +111,11 @@ class Lane:
         return main or self.flow.profile(self.state, self.number)
 
     @cached_property
+    def profiles(self) -> list[Profile]:
+        """The profiles of all states; a single step hands none on, and has the one that is marked."""
+        return profiles(self.flow, self.number) or [self.profile]
+
+    @cached_property
     def stamp(self) -> Stamp:
         """The cell."""
         return Stamp(self.flow, self.layer, DEFAULT)
@@ -156,7 +161,7 @@ class Lane:
         return {
             "name": self.name, "colour": self.colours[0], "colour_dark": self.colours[1], "layer": self.number,
             "T": self.T, "steps": self.layer.order, "labels": self.read(), "state": self.profile.state,
-            "states": [profile.state for profile in profiles(self.flow, self.number)],
+            "states": [profile.state for profile in self.profiles],
             "padded": self.flow.running(self.layer) is not None, "cell": self.cell(), **self.measured(),
             "heat": self.heat(), "itemised": self.itemised(), "weights": self.weights(), "live": self.live.data,
             "sweep": self.sweep, "missing": self.missing,
@@ -164,7 +169,7 @@ class Lane:
 
     def measured(self) -> dict[str, Any]:
         """What changes with the numbers of the net: all but the drawing, the entries and the single losses."""
-        shown = profiles(self.flow, self.number)
+        shown = self.profiles
         entries = {profile.state: max(math.prod(self.shape_of(profile.state)), 1) for profile in shown}
         messages, rms, balance = self.messages()
         values, gradients = self.values()

@@ -36,7 +36,7 @@ def weights(root: Node, T: int) -> dict[str, Any]:
     >>> found["names"], found["sums"]["shape"]
     (['U', 'W', 'b'], [3, 4])
     """
-    numbers = T * sum(node.data.size for node in reachable(root) if node.is_leaf and node.requires_grad)
+    numbers = T * sum(np.size(node.data) for node in reachable(root) if node.is_leaf and node.requires_grad)
     if numbers > MOST_NUMBERS:
         raise ValueError("the shares of all steps are too many numbers")
     found = [share for share in shares(root).values() if share.arrays.any()][:MOST_WEIGHTS]

@@ -223,7 +223,7 @@ def test_padded_batches_say_so_and_count_lags_from_each_end() -> None:
 def test_a_flow_alone_shows_what_it_holds_and_says_what_is_missing() -> None:
     lane = only(viz.gradient_flow(lstm_loss()))
     assert lane["ways"] is lane["heat"] is lane["itemised"] is lane["live"] is None
-    assert set(lane["missing"]) == {"ways", "heat", "itemised", "live"}
+    assert set(lane["missing"]) == {"ways", "heat", "itemised", "live", "weights"}
     assert np.isfinite(numbers(lane["profile"]["c"])).all()
     assert data_of(viz.explore({"a": viz.gradient_flow(lstm_loss()), "b": lstm_loss()}))["lanes"][1]["ways"]
 
@@ -235,7 +235,9 @@ def test_single_numbers_and_single_steps() -> None:
         with scope("one", step=t):
             h = mark((h * w).tanh(), "h", role="hidden")
     assert only(h)["heat"]["h"]["value"]["shape"] == [4, 1]
-    assert only(lstm_loss(1))["ways"]["names"] == []
+    lane = only(lstm_loss(1))
+    assert lane["ways"]["names"] == []
+    assert lane["states"] == list(lane["profile"]) == ["c"]
 
 
 def test_gradients_that_are_not_finite_have_pages_too() -> None:

@@ -31,6 +31,8 @@ export class Chart {
         this.ghost = s("path", { fill: "none", "stroke-width": 1.5, "stroke-dasharray": "5 3" });
         this.outline = s("path", { fill: "none", "stroke-width": 1.2 });
         this.mark = s("path");
+        /** @type {any[]} what the strip of ways was drawn from */
+        this.stripKey = [];
         this.strip = s("g", { "shape-rendering": "crispEdges" });
         this.losses = s("g");
         this.axis = s("g", { "font-size": 11, "text-anchor": "middle" });
@@ -102,11 +104,18 @@ export class Chart {
         set(this.ghost, "stroke", theme.faint);
         let y = TOP + this.tall + GAP;
         this.stripTop = y;
-        this.strip.replaceChildren();
         set(this.strip, "opacity", shown.lane.stale || shown.from < shown.T - 1 ? 0.3 : null);
         if (ways) {
-            this.drawStrip(shown, skip, y, colours, theme, cut);
+            const key = [ways, this.width, skip, T, theme];
+            if (key.some((one, k) => one !== this.stripKey[k])) this.drawStrip(shown, skip, y, colours, theme);
+            this.stripKey = key;
+            for (const share of this.strip.querySelectorAll(".share")) {
+                set(share, "opacity", cut & (1 << Number(share.getAttribute("data-way"))) ? 0.2 : null);
+            }
             y += STRIP + GAP;
+        } else {
+            this.strip.replaceChildren();
+            this.stripKey = [];
         }
         this.lossTop = y;
         this.losses.replaceChildren();
@@ -185,13 +194,12 @@ export class Chart {
      * @param {number} y
      * @param {string[]} colours
      * @param {Theme} theme
-     * @param {number} cut
      */
-    drawStrip({ lane, T }, skip, y, colours, theme, cut) {
+    drawStrip({ lane, T }, skip, y, colours, theme) {
         const ways = lane.ways;
         if (!ways) return;
         const base = new Float64Array(T);
-        this.strip.append(
+        this.strip.replaceChildren(
             s("rect", { x: this.x(skip), y, width: this.x(skip + T) - this.x(skip), height: STRIP, fill: theme.tile }),
             s("text", { x: LEFT - 6, y: y + STRIP / 2 + 4, fill: theme.faint, "font-size": 11, "text-anchor": "end" },
                 "by way"),
@@ -205,7 +213,7 @@ export class Chart {
                 d += `M${round(this.x(skip + j))},${round(low)}V${round(top)}H${round(this.x(skip + j + 1))}V${round(low)}z`;
                 base[j] += share;
             }
-            this.strip.append(s("path", { d, fill: colours[k], class: "share", "data-way": k, opacity: cut & (1 << k) ? 0.2 : null }));
+            this.strip.append(s("path", { d, fill: colours[k], class: "share", "data-way": k }));
         }
     }
 

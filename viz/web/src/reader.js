@@ -5,7 +5,7 @@
  */
 
 import { at } from "./data.js";
-import { called } from "./cell.js";
+import { called, lettered } from "./cell.js";
 import { h } from "./dom.js";
 import { short } from "./numbers.js";
 
@@ -111,5 +111,6 @@ function balance(lane, e, turn) {
  * @param {NonNullable<ReturnType<typeof facts>>} found
  */
 export function card({ title, rows }) {
-    return [h("b", {}, title), h("dl", {}, ...rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]))];
+    return [h("b", {}, title), h("dl", {}, ...rows.flatMap(([name, value]) => [h("dt", {}, name),
+        h("dd", {}, ...(name === "is" ? lettered(value) : [value]))]))];
 }
