@@ -6,7 +6,7 @@
  *
  * @typedef {{key: string, d: string, from: string, to: string | null, recurrent: boolean, delay: number,
  *     outside: boolean, said: string, label: [number, number, string] | null, way: string | null}} Wire
- * @typedef {{key: string, symbol: string | null, name: string, operation: string | null, equation: number | null, shape: number[],
+ * @typedef {{key: string, symbol: string | null, name: string, operation: string | null, equation: number | null, shape: number[] | null,
  *     role: string | null, x: number, y: number}} Part
  * @typedef {{left: string, right: string, symbol: string | null, words?: string}} Equation
  * @typedef {{width: number, height: number, pitch: number, glyphs: string, back: string, wires: Wire[],

@@ -100,7 +100,7 @@ export class Lane {
     /** The ways as checkboxes: what is checked is open. */
     waysField() {
         const { ways } = this.lane;
-        if (!ways) return null;
+        if (!ways?.names.length) return null;
         this.boxes = ways.names.map((name, k) => h("input", { type: "checkbox", checked: true, "data-way": name,
             onchange: () => this.cut(k) }));
         this.swatches = ways.names.map(() => h("i", { class: "swatch" }));

@@ -69,7 +69,7 @@ export function facts(lane, key, turn) {
         rows: [
             ...meaning(cell.equations[found.equation ?? -1]),
             ["operation", found.operation ?? "given"],
-            ["shape", found.shape.length ? found.shape.join(" × ") : "a number"],
+            ["shape", !found.shape ? "not known" : found.shape.length ? found.shape.join(" × ") : "a number"],
             ["‖value‖", said(at(lane.values, k, turn))],
             ["‖gradient‖", said(at(lane.gradients, k, turn))],
             ...received, ...sent,
