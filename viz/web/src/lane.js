@@ -134,14 +134,16 @@ export class Lane {
             box.checked = !(cut & (1 << k));
             box.disabled = Boolean(shown.lane.stale && !shown.lane.shut);
         });
-        const other = shown.lane.stale && !shown.lane.shut ? "ways as recorded: they are not computed again"
-            : view.loss !== null && shown.changed ? "ways and wires: of all losses together"
+        const other = shown.lane.stale && view.loss !== null ? "of all losses: a changed net is not taken apart by loss"
+            : shown.lane.stale && !shown.lane.shut ? "ways as recorded: they are not computed again"
+            : view.loss !== null && shown.changed ? "ways and wires: of all losses together, and so is what a cut shows"
                 : cut ? "numbers at wires: with every way open" : "";
         if (this.note) say(this.note, other);
         this.text?.paint((turn) => (shown.norms[turn] > 0 ? scale.colour(shown.norms[turn] / shown.anchor, theme) : theme.tile));
         say(this.sentence, this.words(shown, view, others));
         this.chart.describe(`${this.lane.name}: ${this.sentence.textContent}`);
         set(this.element, "data-changed", shown.changed ? "yes" : null);
+        set(this.element, "data-stale", shown.lane.stale ? "yes" : null);
     }
 
     /** @param {Shown} shown @param {View} view @param {Shown[]} others */
@@ -149,7 +151,7 @@ export class Lane {
         const cut = view.cut[this.index];
         if (shown.lane.ways && open(shown.lane, cut).kept !== open(shown.lane, cut).all && shown.from === shown.T - 1
             && view.loss === null) return cutSentence(shown, cut, others);
-        if (view.loss !== null && shown.changed) return lossSentence(shown);
+        if (shown.chosen) return lossSentence(shown);
         return shown.lane.finding;
     }
 
@@ -157,7 +159,8 @@ export class Lane {
     move(view) {
         const { shown, scale, theme } = this;
         if (!shown || !scale || !theme) return;
-        const turn = shown.T - 1 - view.lag;
+        const there = shown.T - 1 - view.lag;
+        const turn = there < shown.first ? -1 : there; // a step that the net does not take
         this.chart.move(view.lag);
         say(this.reading, cursorSentence(shown, view.lag, view.rms));
         this.text?.move(view.lag, view.loss);
@@ -165,7 +168,7 @@ export class Lane {
         if (this.senders) say(this.senders, sendersSentence(this.lane, turn));
         if (this.lossButton) {
             say(this.lossButton, view.loss === null ? "Follow only the loss of this step" : "Follow all losses");
-            this.lossButton.disabled = view.loss === null && lossRow(this.lane, view.lag) < 0;
+            this.lossButton.disabled = view.loss === null && (Boolean(shown.lane.stale) || lossRow(this.lane, view.lag) < 0);
         }
         this.weights?.show(turn);
         this.cell?.show(turn, { anchor: shown.lane.stale ? shown.anchor : shown.fullAnchor, scale, theme, rms: view.rms,

@@ -15,6 +15,8 @@
  * @property {number} first                 the oldest turn that there is
  * @property {number} from                  the turn at which the gradient enters
  * @property {boolean} changed              whether anything is cut, chosen or changed
+ * @property {boolean} chosen               whether the norms are those of one chosen loss
+ * @property {boolean} many                 whether the net has losses at several steps
  */
 
 import { row } from "./data.js";
@@ -65,7 +67,7 @@ export function shown(lane, index, view, moved = lane) {
         lane: moved, T, norms, full, from, first: moved.first ?? 0,
         anchor: chosen >= 0 || moved !== lane ? anchorOf(chosen >= 0 ? norms : whole, from) : one,
         fullAnchor: one,
-        changed: norms !== full,
+        changed: norms !== full, chosen: chosen >= 0, many: (lane.itemised?.losses.length ?? 0) > 1,
     };
 }
 

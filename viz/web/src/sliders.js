@@ -9,8 +9,9 @@
 
 import { h, say } from "./dom.js";
 import { Net } from "./live.js";
-import { part, short } from "./numbers.js";
+import { short } from "./numbers.js";
 import { replaced } from "./view.js";
+import { amounts } from "./words.js";
 
 /** The sliders of one lane. */
 export class Sliders {
@@ -47,7 +48,8 @@ export class Sliders {
     set(store, index, change) {
         const settings = { ...store.view.sliders[index], ...change };
         for (const { option, start } of this.sliders) if (settings[option] === start) delete settings[option];
-        store.set({ sliders: replaced(store.view.sliders, index, settings), loss: null });
+        const lag = Math.min(store.view.lag, (settings.length ?? Infinity) - 1); // the cursor stays on a step that is taken
+        store.set({ sliders: replaced(store.view.sliders, index, settings), loss: null, lag });
     }
 
     /** What a slider stands at, in words. @param {string} option @param {number} value */
@@ -90,8 +92,8 @@ export class Sliders {
         const left = norms[first] / norms[lane.T - 1];
         const how = this.sliders.filter(({ option }) => settings[option] !== undefined)
             .map(({ option, label }) => `${label} ${this.said(option, settings[option])}`).join(", ");
-        const finding = `With ${how}, ${part(left)} of the gradient is left ${lane.T - 1 - first} steps back, `
-            + `instead of ${part(was[first] / was[lane.T - 1])}.`;
+        const many = (lane.itemised?.losses.length ?? 0) > 1;
+        const finding = `With ${how}, ${amounts(left, was[first] / was[lane.T - 1], lane.T - 1 - first, many)}`;
         return { ...lane, profile: tables, rms: factors, first, finding, stale: true, itemised: null,
             shut: lane.live.cut && this.remembered((ways) => net.cut(settings, ways)?.[lane.state] ?? norms),
             messages: messages ? { shape: lane.messages.shape, data: messages } : lane.messages };

@@ -41,18 +41,38 @@ export function cutSentence(shown, cut, others) {
     const stays = names.filter((_, k) => kept & (1 << k));
     const oldest = shown.first;
     const lags = shown.T - 1 - oldest;
-    if (!stays.length) return "With every way cut, the gradient does not leave the last step.";
+    if (!stays.length) {
+        return shown.many ? "With every way cut, nothing comes back from later steps: what is left at a step is from its own loss."
+            : "With every way cut, the gradient does not leave the last step.";
+    }
     const whole = (shown.lane.shut ? shown.lane.profile[shown.lane.state].data[oldest] : at(ways.kept, all, oldest)) / shown.anchor;
     const left = shown.norms[oldest] / shown.anchor;
     const how = gone.length > 1 && stays.length === 1 ? `By ${stays[0]} alone` : `Without ${listed(gone)}`;
-    const amount = left === 0 ? "nothing" : part(left);
-    let text = `${how}, ${amount} of the gradient is left ${counted(lags, "step")} back, `
-        + `instead of ${whole === 0 ? "nothing" : part(whole)}.`;
+    let text = `${how}, ${amounts(left, whole, lags, shown.many)}`;
     if (left > whole * LITTLE) text += " More is left than before: what came by different ways cancelled.";
-    else if (left * LITTLE > whole) text += " That changes little: the gradient takes the other ways.";
+    else if (left * LITTLE > whole) {
+        text += stays.length === 1 && gone.length > 1 ? ` Nearly all of it comes by ${stays[0]}.`
+            : shown.many ? " That changes little: the other ways and the losses of later steps make up for it."
+                : " That changes little: the gradient takes the other ways.";
+    }
     const carry = ways.names.indexOf("carry");
     if (carry >= 0 && cut & (1 << carry)) text += likeAnother(left, lags, others);
     return text;
+}
+
+/**
+ * What is left of the gradient, and what was before. Where later steps have losses too, new gradient comes in, and
+ * nothing is "left".
+ *
+ * @param {number} left
+ * @param {number} whole
+ * @param {number} lags
+ * @param {boolean} many
+ */
+export function amounts(left, whole, lags, many) {
+    const said = (/** @type {number} */ x) => (many ? `${short(x)} times` : x === 0 ? "nothing" : part(x));
+    return many ? `the gradient ${counted(lags, "step")} back is ${said(left)} that at lag 0, instead of ${said(whole)}.`
+        : `${said(left)} of the gradient is left ${counted(lags, "step")} back, instead of ${said(whole)}.`;
 }
 
 /**
@@ -113,9 +133,9 @@ export function sendersSentence(lane, turn) {
  * @param {Shown} shown
  * @param {number} lag
  */
-export function cursorSentence({ lane, T, norms, anchor }, lag, rms = false) {
+export function cursorSentence({ lane, T, norms, anchor, first }, lag, rms = false) {
     const turn = T - 1 - lag;
-    if (turn < 0) return `${lane.name} has no step ${lag} back`;
+    if (turn < first) return `${lane.name} has no step ${lag} back`;
     const ratio = norms[turn] / anchor;
     let start = T - 1; // where the gradient enters: earlier, if the last steps have none
     while (start > 0 && norms[start] === 0) start--;
