@@ -108,7 +108,7 @@ def test_norms_of_all_subsets_are_those_of_passes_without_the_other_ways(name: s
 
 def test_a_cut_in_a_layer_below_leaves_the_layer_above_alone() -> None:
     xs = np.random.default_rng(1).standard_normal((6, 2, 3))
-    root = (nn.LSTM(3, 4, layers=2, rng=0)(xs)[0] ** 2).sum()
+    root = (nn.LSTM(3, 4, num_layers=2, rng=0)(xs)[0] ** 2).sum()
     found = cuts(root, layer=0)
     below = [node for node in states_of(root, "c") if "layers.0" in node.scope.path]
     inside = {node for node, _ in reverse(root) if "layers.0" in node.scope.path}

@@ -60,7 +60,7 @@ def of_cell(cell: Any, T: int = 9, head: str = "all", settings: Any = None) -> C
     parts = cell.initial_state(B)
     parts = parts if isinstance(parts, tuple) else (parts,)
     readout = nn.Linear(parts[0].shape[-1], K, rng=1)
-    xs, y = numbers(T, B, cell.D), np.random.default_rng(2).integers(0, K, (T, B))
+    xs, y = numbers(T, B, cell.input_size), np.random.default_rng(2).integers(0, K, (T, B))
 
     def make(first: Any, n: int) -> Any:
         state = first if len(parts) > 1 else first[0]
