@@ -35,7 +35,7 @@ ALLOWED = {
                         "microgradrnn.keras"),
     "microgradrnn": ("microgradrnn",),
     **{f"viz.{leaf}": (f"viz.{leaf}",) for leaf in ("errors", "numbers", "theme", "typography")},
-    "viz.scale": ("viz.scale", "viz.theme"),
+    "viz.scale": ("viz.scale", "viz.theme", "viz.errors"),
     "viz.graph": ("microgradrnn.engine", "microgradrnn.files", "viz.graph", "viz.errors"),
     "viz.flow": ("microgradrnn.engine", "microgradrnn.files", "viz.flow", "viz.graph", "viz.errors", "viz.progress",
                  "viz.numbers"),
