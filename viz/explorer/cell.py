@@ -7,7 +7,7 @@ layer that reads backwards is not mirrored.
 
 from __future__ import annotations
 
-import ast
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -199,10 +199,11 @@ def free(extent: Extent, taken: Sequence[Extent], inked: Sequence[Sequence[Point
         left < x < right and top + 1 < y < low - 1 for way in inked for x, y in way)
 
 
-def shape(said: dict[str, Any]) -> list[int]:
-    """The shape that the graph model says, as numbers.
+def shape(said: dict[str, Any]) -> list[int] | None:
+    """The shape that the graph model says, as numbers; None where it does not know it, as of PyTorch's nodes.
 
-    >>> shape({"shape": "(1, 32)"}), shape({"shape": "()"}), shape({})
-    ([1, 32], [], [])
+    >>> shape({"shape": "(1, 32)"}), shape({"shape": "()"}), shape({"shape": "?"})
+    ([1, 32], [], None)
     """
-    return list(ast.literal_eval(str(said.get("shape", "()"))))
+    words = str(said.get("shape", "?"))
+    return [int(number) for number in re.findall(r"\d+", words)] if words.startswith("(") else None

@@ -170,13 +170,12 @@ class Lane:
     def measured(self) -> dict[str, Any]:
         """What changes with the numbers of the net: all but the drawing, the entries and the single losses."""
         shown = self.profiles
-        entries = {profile.state: max(math.prod(self.shape_of(profile.state)), 1) for profile in shown}
         messages, rms, balance = self.messages()
         values, gradients = self.values()
         horizon = self.profile.horizon()
         return {
             "profile": {p.state: array(self.by_turn(p)) for p in shown},
-            "rms": {p.state: array(self.by_turn(p) / math.sqrt(entries[p.state])) for p in shown},
+            "rms": {p.state: array(self.by_turn(p) / math.sqrt(self.entries_of(p.state))) for p in shown},
             "one": one_of(self.profile.lags, self.profile.norms),
             "left": finite(self.track.left(max(self.track.lags, default=0))),
             "horizon": None if horizon is None else int(horizon), "open": horizon is not None and horizon.open,
@@ -211,11 +210,12 @@ class Lane:
         known = need_labels("explore", self.labels, self.T, "steps")
         return [str(known.get(step, "")) for step in self.layer.order]
 
-    def shape_of(self, symbol: str) -> list[int]:
-        """The shape of a state."""
+    def entries_of(self, symbol: str) -> float:
+        """How many entries a state has; NaN where the graph does not know its shape."""
         symbols = self.stamp.tile.cell.symbols
-        name = next((name for name, said in symbols.items() if said == symbol), None)
-        return shape(self.flow.graph.nodes[self.layer.youngest[name]]) if name in self.layer.youngest else []
+        name = next((name for name, said in symbols.items() if said == symbol), symbol)
+        found = shape(self.flow.graph.nodes[self.layer.youngest[name]]) if name in self.layer.youngest else None
+        return math.nan if found is None else max(math.prod(found), 1)
 
     def cell(self) -> dict[str, Any]:
         """The stamped cell, with the equation that each part belongs to."""

@@ -61,7 +61,8 @@ class Guide:
         handed = (f"It reads {reads}the state{'s' * (len(states) > 1)} {listed(states)} of the step before, and "
                   f"computes {listed(states)} for the next one.") if states else "It hands no state on."
         how = (f"Its gate{'s' * (len(gates) > 1)} {listed(gates)} let{'s' * (len(gates) == 1)} more or less through."
-               if gates else "It has no gates.")
+               if gates else "Nothing in it is marked as a gate." if any(glyph.label == "σ" for glyph in glyphs)
+               else "It has no gates.")
         return self.at(self.main, lane.T - 1, f"This is one step of {called(lane)}.", handed, how)
 
     def unrolled(self) -> dict[str, Any]:
@@ -121,11 +122,11 @@ class Guide:
         """What the carry keeps of the gradient at each step."""
         lane = self.lanes[self.main]
         if self.gated is None:
-            names = listed([called(one) for one in self.lanes])
+            named = listed([f"{one.profile.state} of {called(one)}" for one in self.lanes])
             ways = [] if lane.cuts is None else list(lane.cuts.ways)
             through = f" In {called(lane)} the way back is through {listed(ways)}." if ways else ""
-            return self.at(self.main, lane.T - 1, f"No state is carried over in {names}: there is no way from step to "
-                           f"step through sums and products entry by entry alone.{through}")
+            return self.at(self.main, lane.T - 1, f"No carry leads to {named}: there is no way from the step after "
+                           f"through sums and products entry by entry alone.{through}")
         state = lane.profile.state
         kept = geometric(lane.track.kept())
         line = next((line for line in (lane.equations.lines if lane.equations else ()) if line.symbol == state), None)

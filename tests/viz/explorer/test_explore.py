@@ -228,6 +228,24 @@ def test_a_flow_alone_shows_what_it_holds_and_says_what_is_missing() -> None:
     assert data_of(viz.explore({"a": viz.gradient_flow(lstm_loss()), "b": lstm_loss()}))["lanes"][1]["ways"]
 
 
+def test_graphs_of_pytorch_are_shown_as_far_as_they_are_known() -> None:
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    cell = torch.nn.LSTMCell(3, 4)
+    h = c = torch.zeros(1, 4)
+    hs = []
+    for _ in range(6):
+        h, c = cell(torch.ones(1, 3), (h, c))
+        hs.append(h)
+    flow = viz.from_torch((h * h).sum(), states=hs)
+    data = data_of(viz.explore(flow))
+    lane = dict(data["lanes"][0])
+    np.testing.assert_array_equal(numbers(lane["profile"]["h"])[::-1], flow.profile("h").norms)
+    np.testing.assert_allclose(2 * numbers(lane["rms"]["h"]), numbers(lane["profile"]["h"]))
+    assert None in [part["shape"] for part in lane["cell"]["parts"]], "PyTorch's graphs know few shapes"
+    assert data["tour"][0]["words"].endswith("Nothing in it is marked as a gate.")
+
+
 def test_single_numbers_and_single_steps() -> None:
     h: Any = Value(0.5)
     w = Value(0.9, label="w")

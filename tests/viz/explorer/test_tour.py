@@ -162,7 +162,12 @@ def test_new_gradient_on_the_way_is_said() -> None:
 def test_a_net_without_gates_is_not_said_to_have_any() -> None:
     assert words(rnn(), "step").endswith("It has no gates.")
     assert "Its gates i, f and o let more or less through." in words(lstm(), "step")
-    assert words(rnn(), "carry").startswith("No state is carried over in rnn")
+    assert words(rnn(), "carry").startswith("No carry leads to h of rnn: ")
+    assert words(lstm(), "carry", state="h").startswith("No carry leads to h of lstm: "), "though one leads to c"
+
+
+def test_where_nothing_is_marked_no_gate_is_denied() -> None:
+    assert words(own_cell(marked=False), "step").endswith("Nothing in it is marked as a gate.")
 
 
 def test_the_carry_is_quoted_with_its_equation_and_its_mean() -> None:
