@@ -4,6 +4,8 @@ import numpy as np
 
 from microgradrnn import nn
 from tests.browser.pages import every_loss
+from tests.browser.test_changes import slide
+from tests.browser.test_cuts import untick
 from viz import local_errors
 
 
@@ -81,3 +83,43 @@ def test_scales_and_legend_follow_the_loss(watch, every):
 def test_a_single_loss_offers_no_choice(watch, last):
     watched = watch(last)
     assert watched.page.locator(".losses").count() == 0
+
+
+def test_sentences_of_many_losses_speak_of_multiples_and_not_of_what_is_left(watch, every):
+    watched = watch(every)
+    untick(watched, "carry")
+    said = watched.text("#lane0 .sentence")
+    assert said.startswith("Without the carry, the gradient 23 steps back is ")
+    assert " times that at lag 0, instead of " in said
+    assert "is left" not in said
+    untick(watched, "i", "f", "g", "o")
+    assert "what is left at a step is from its own loss" in watched.text("#lane0 .sentence")
+    assert watched.norms()[:-1].all()
+
+
+def test_one_way_alone_that_is_enough_is_said_to_be_the_one(watch, last):
+    watched = watch(last, "#cut0=i,f,g,o")
+    said = watched.text("#lane0 .sentence")
+    assert said.startswith("By the carry alone, ")
+    assert "the other ways" not in said
+
+
+def test_a_changed_net_is_not_said_to_follow_one_loss(watch, every):
+    watched = watch(every, "#lag=5")
+    slide(watched, "forgetBias", 3)
+    watched.settle()
+    button = watched.page.locator("#lane0").get_by_role("button", name="Follow only the loss of this step")
+    assert button.is_disabled()
+    watched.page.locator("#lane1 .letter").nth(12).click()
+    watched.settle()
+    assert watched.text("#lane0 .sentence").startswith("With forget bias 3")
+    assert watched.text("#lane1 .sentence").startswith("The loss at step 12")
+    assert not watched.page.locator("#lane0 .heat").is_visible()
+
+
+def test_the_cursor_stays_on_a_step_that_the_net_takes(watch, every):
+    watched = watch(every, "#lag=20")
+    slide(watched, "length", 8)
+    watched.settle()
+    assert watched.view()["lag"] == 7
+    assert "not a number" not in watched.page.locator("#lane0 .cell").first.text_content()

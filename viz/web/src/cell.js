@@ -112,7 +112,7 @@ export class CellPicture {
         const profile = rms ? lane.rms : lane.profile;
         for (const { name, before, after } of this.badges) {
             const norms = profile[name]?.data;
-            sayBadge(before, name, "t−1", inside && turn > 0 ? norms?.[turn - 1] : undefined, theme);
+            sayBadge(before, name, "t−1", inside && turn > (lane.first ?? 0) ? norms?.[turn - 1] : undefined, theme);
             sayBadge(after, name, "t", inside ? norms?.[turn] : undefined, theme);
         }
     }
