@@ -143,7 +143,16 @@ def test_all_attributes_are_in_the_schema_and_of_the_type_it_says() -> None:
                 assert type(value) is table[name][0], name
                 met.add(name)
         assert all(said["k"] == key for _, _, key, said in graph.edges(keys=True, data=True))
-    assert met == {*NODE, *EDGE, *GRAPH}, "the schema has nothing that never comes"
+    of_pytorch = {"source", "called"}
+    assert met == {*NODE, *EDGE, *GRAPH} - of_pytorch, "the schema has nothing that never comes"
+
+
+def test_a_graph_of_pytorch_says_so_and_what_its_net_is_called() -> None:
+    torch = pytest.importorskip("torch")
+    cell = torch.nn.RNNCell(2, 3)
+    loss = cell(torch.ones(1, 2), cell(torch.ones(1, 2))).sum()
+    assert viz.trace(loss).graph == {"root": "sum", "source": "PyTorch"}
+    assert viz.from_torch(loss, cell).graph.graph == {"root": "sum", "source": "PyTorch", "called": "RNNCell"}
 
 
 def test_networkx_algorithms_run_on_a_traced_graph() -> None:

@@ -18,12 +18,12 @@ def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     pieces = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert len(pieces) == 5
+    assert len(pieces) == 6
     for piece in pieces:
         if "import torch" in piece:
             pytest.importorskip("torch")
         exec(compile(piece, "flow.md", "exec"), names)
-    for name in ("compared", "text", "map", "training", "torch", "torch_flow"):
+    for name in ("compared", "text", "map", "training", "torch", "torch_cell", "torch_flow"):
         ET.parse(tmp_path / f"{name}.svg")
     assert viz.Recorder.load(tmp_path / "training.npz").updates == [0, 5, 10, 15]
 
