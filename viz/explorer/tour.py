@@ -16,6 +16,7 @@ from viz.flow.finding import steps, times
 from viz.flow.ways import CARRY
 from viz.numbers import short
 
+ALIKE_RATES = 0.2  # two rates of decay are alike if their logarithms differ by no more than this part
 LITTLE, MUCH = 0.01, 100.0  # of the gradient at lag 0: below, it has vanished; above, it explodes
 ALIKE = 10.0  # a cut that takes less than this factor does not kill the gradient
 UNNAMED = "the net"  # what a net without a name is called
@@ -191,7 +192,10 @@ class Guide:
                 continue
             cut = without / start
             if left < LITTLE and cut < LITTLE:
-                return (f" It vanishes as in {called(other)}, which has no carry: × {short(cut)} here, "
+                rate = math.log(cut) / math.log(left) if cut > 0 else math.inf
+                how = ("as fast as" if abs(rate - 1) <= ALIKE_RATES else "even faster than" if rate > 1 else
+                       "too, more slowly than")
+                return (f" It vanishes {how} in {called(other)}, which has no carry: × {short(cut)} here, "
                         f"× {short(left)} there.")
         return ""
 
