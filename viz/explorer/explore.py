@@ -21,6 +21,7 @@ from viz.flow.compare import Comparison
 from viz.flow.finding import finding, name_of
 from viz.flow.messages import Flow, gradient_flow
 from viz.graph.labels import labelled
+from viz.graph.root import Root, as_node
 from viz.graph.size import MOST_RECORDS, small_enough
 from viz.graph.steps import layer_of, no_steps, recurrent, unchanged
 from viz.pictures.dot import draw_graph
@@ -38,16 +39,16 @@ HOW = ("Play the reverse pass step by step, shut ways through the cell, choose a
 
 
 def explore(
-    net: Node | Flow | Mapping[str, Node | Flow] | BaseException, path: str | Path | None = None, *,
+    net: Root | Flow | Mapping[str, Root | Flow] | BaseException, path: str | Path | None = None, *,
     name: str | None = None, labels: Any = None, state: str | None = None, layer: int | None = None,
     sweep: Mapping[str, Sequence[float]] | None = None,
 ) -> Page:  # fmt: skip
     """Make a page in which a person plays the reverse pass of a net: one HTML file, which needs no network.
 
     Args:
-        net: the loss, or a `Flow`; or several by name. With the loss there is more to see than with its flow alone:
-            ways to cut, heat maps, equations, and for small nets sliders. An error that the forward pass raised gives
-            a page of what was computed until then.
+        net: the loss (also one of PyTorch), or a `Flow`; or several by name. With the loss there is more to see than
+            with its flow alone: ways to cut, heat maps, equations, and for small nets of microgradrnn sliders. An
+            error that the forward pass raised gives a page of what was computed until then.
         path: where to write it, ``explorer.html``. Without one the page is only returned; a notebook shows it.
         name: the title; by default what the gradient does.
         labels: what was read at each step, a text or a list; or a dict from steps to labels.
@@ -70,6 +71,7 @@ def explore(
     >>> explore(h.sum()).title
     'lstm keeps 53 % of its gradient at c over 5 steps'
     """
+    net = as_node("explore", net)
     need("explore", net, (Node, Flow, Mapping, BaseException), "a loss, a Flow, several of them by name, or an error")
     if isinstance(net, BaseException):
         found = of_error(Raised.of(net), name, labels)
@@ -126,6 +128,7 @@ def of_error(raised: Raised, name: str | None, labels: Any) -> Page:
 
 def net_of(called: str, of: Any) -> Net:
     """A net of the page, by its loss or its flow."""
+    of = as_node("explore", of)
     need("explore", of, (Node, Flow), "a loss, a Flow, or several of them by name")
     flow: Flow = of if isinstance(of, Flow) else gradient_flow(of)
     if not recurrent(flow.graph):

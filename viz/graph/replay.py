@@ -18,6 +18,7 @@ import numpy as np
 
 from microgradrnn.engine import PRIMITIVES, Node
 from microgradrnn.engine.node import plain
+from microgradrnn.engine.primitive import Primitive
 from viz.graph.loops import Loop, Place, loops
 from viz.graph.program import Handed, Line, Name, Names, Once, Program, Recipe, Repeat, Rows
 from viz.graph.steps import uses
@@ -69,8 +70,10 @@ def need_a_trace(nodes: Collection[Node]) -> None:
     """Refuse a graph that does not show how all numbers depend on others.
 
     Raises:
-        NoProgramError: if there is a checkpoint, or something is detached.
+        NoProgramError: if the operations are those of another library, there is a checkpoint, or something is detached.
     """
+    if any(node.op is not None and not isinstance(node.op, Primitive) for node in nodes):
+        raise NoProgramError("its operations are PyTorch's, which cannot be computed here")
     if any(node.op is not None and node.op.name == "checkpoint" for node in nodes):
         raise NoProgramError("a checkpoint hides its steps")
     computed = {id(node._data) for node in nodes if node.op is not None and np.ndim(node._data)}

@@ -346,3 +346,20 @@ def test_trees_are_sent_to_another_picture() -> None:
     root = cell(cell(x, x), x).sum()
     with pytest.raises(ValueError, match=r"no time steps.*viz\.draw_graph"):
         viz.explore(root)
+
+
+def test_a_loss_of_pytorch_has_ways_and_gates_and_says_why_it_has_no_sliders() -> None:
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    cell, x = torch.nn.LSTMCell(3, 5), torch.randn(9, 2, 3)
+    h = c = torch.zeros(2, 5)
+    for t in range(9):
+        h, c = cell(x[t], (h, c))
+    loss = (h**2).sum()
+    for net in (loss, {"torch": loss}):
+        lane = data_of(viz.explore(net))["lanes"][0]
+        assert lane["ways"]["names"][0] == "carry"
+        assert {part["symbol"] for part in lane["cell"]["parts"]} >= {"f", "i", "g", "o", "c", "h"}
+        assert "PyTorch" in lane["missing"]["live"]
+    with pytest.raises(ValueError, match="PyTorch"):
+        viz.explore(loss, sweep={"forget_bias": [0, 1]})
