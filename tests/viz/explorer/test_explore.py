@@ -242,7 +242,6 @@ def test_graphs_of_pytorch_are_shown_as_far_as_they_are_known() -> None:
     lane = dict(data["lanes"][0])
     np.testing.assert_array_equal(numbers(lane["profile"]["h"])[::-1], flow.profile("h").norms)
     np.testing.assert_allclose(2 * numbers(lane["rms"]["h"]), numbers(lane["profile"]["h"]))
-    assert None in [part["shape"] for part in lane["cell"]["parts"]], "PyTorch's graphs know few shapes"
     assert data["tour"][0]["words"].endswith("Nothing in it is marked as a gate.")
 
 
