@@ -76,8 +76,10 @@ def named(layer: Module, weights: list[Any] | tuple[Any, ...]) -> dict[str, Any]
 
 def by_layer(group: str) -> tuple[Any, ...]:
     """The order of Keras' layers: lstm, lstm_1, ..., lstm_10; forwards before backwards."""
-    numbers = [int(n) for n in re.findall(r"_(\d+)(?=/|$)", group)]
-    return numbers, "backward_" in group, group
+    parts = group.split("/")
+    numbers = [int(found[1]) if (found := re.search(r"_(\d+)$", part)) else 0 for part in parts]
+    inner = next((k for k, part in enumerate(parts) if part.startswith(("forward_", "backward_"))), len(parts))
+    return numbers[:inner], "backward_" in group, numbers, group
 
 
 def places(layer: Module) -> Iterator[tuple[str, Any]]:

@@ -187,3 +187,13 @@ def test_what_does_not_fit_changes_nothing_and_is_named(layer: Any, weights: Any
         io.load_keras(layer, weights)
     for name, a in before.items():
         np.testing.assert_array_equal(layer.state_dict()[name], a)
+
+
+def test_names_of_older_versions_number_cells_and_not_the_first_layer() -> None:
+    source, target = (nn.LSTM(8, 4, num_layers=2, bidirectional=True, rng=k) for k in (0, 1))
+    cells = ["bidirectional/forward_lstm/lstm_cell_1", "bidirectional/backward_lstm/lstm_cell_2",
+             "bidirectional_1/forward_lstm_1/lstm_cell_4", "bidirectional_1/backward_lstm_1/lstm_cell_5"]
+    names = [f"{cell}/{name}:0" for cell in cells for name in ("kernel", "recurrent_kernel", "bias")]
+    io.load_keras(target, dict(zip(names, io.to_keras_weights(source).values(), strict=True)))
+    x = np.random.default_rng(0).standard_normal((3, 2, 8))
+    np.testing.assert_array_equal(source(x)[0].data, target(x)[0].data)

@@ -207,8 +207,8 @@ def test_lengths_that_are_all_full_change_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("lengths", "says"),
-    [([1, 2], r"expected 4 integers"), ([1.0] * 4, "expected 4 integers"), ([0, 1, 1, 1], r"1\.\.9.*0\.\.1"),
-     ([1, 1, 1, 10], r"1\.\.9.*1\.\.10")],
+    [([1, 2], r"expected 4 integers"), ([1.0] * 4, "expected 4 integers"), ([-1, 1, 1, 1], r"[01]\.\.9.*-1\.\.1"),
+     ([1, 1, 1, 10], r"[01]\.\.9.*1\.\.10")],
 )  # fmt: skip
 def test_lengths_that_do_not_fit_are_refused(lengths: Any, says: str) -> None:
     with pytest.raises(ValueError, match=says):

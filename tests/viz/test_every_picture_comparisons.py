@@ -27,7 +27,7 @@ TEXTS = {"short": "to be or not to be, that is the question\n", "long": "superca
 def losses(T: int, kind: str) -> dict[str, Any]:
     """A simple net, and a gated one of one layer, of three, or in both directions."""
     xs = np.random.default_rng(0).standard_normal((T, 1, 3))
-    options = {"one layer": {}, "three layers": {"layers": 3}, "both directions": {"bidirectional": True}}[kind]
+    options = {"one layer": {}, "three layers": {"num_layers": 3}, "both directions": {"bidirectional": True}}[kind]
     return {"tanh": nn.RNN(3, 4, rng=0)(xs)[1].sum(), "gated": nn.GRU(3, 4, rng=1, **options)(xs)[0][-1].sum()}
 
 

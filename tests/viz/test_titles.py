@@ -106,4 +106,4 @@ def test_a_common_scale_says_the_norm_at_lag_0_of_the_net_that_is_drawn(draw: Ca
         assert scene is not None
         start = next(iter(viz.profiles(flow))).at(0)
         assert start is not None
-        assert f"the norm at lag 0 ({short(start)})" in scene.words
+        assert f"at lag 0 ({short(start)})" in scene.words

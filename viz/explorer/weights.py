@@ -45,6 +45,6 @@ def weights(root: Node, T: int) -> dict[str, Any]:
     collected = [np.cumsum(share.arrays[::-1], axis=0)[::-1] for share in found]
     return {
         "names": [share.parameter for share in found],
-        "shares": array(np.array([share.norms for share in found]).reshape(-1, T), "f4"),
-        "sums": array(np.array([[norm(part) for part in sums] for sums in collected]).reshape(-1, T), "f4"),
+        "shares": array(np.array([share.norms for share in found]).reshape(-1, T), "f8"),
+        "sums": array(np.array([[norm(part) for part in sums] for sums in collected]).reshape(-1, T), "f8"),
     }

@@ -330,7 +330,8 @@ def label_of(consumer: Node, k: int) -> Label | None:
     """The way that an edge within a step belongs to, as marks and operations say; None on the carry."""
     op = consumer.op.name
     if consumer.role in ("gate", "candidate"):
-        return Label(consumer.symbol or op, MARKED)
+        called = consumer.symbol or op
+        return Label(f"{called} gate" if called in (CARRY, STRAIGHT) else called, MARKED)  # a name of its own
     if is_linear(op, k):
         return None
     if consumer.op.elementwise and len(consumer.inputs) == 1:

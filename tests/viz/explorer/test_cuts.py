@@ -194,3 +194,21 @@ def test_an_unknown_way_is_refused_by_name() -> None:
 def test_sums_are_of_subsets_not_of_all() -> None:
     parts = {1: np.array([[1.0]]), 2: np.array([[10.0]]), 4: np.array([[100.0]])}
     assert norms_of_subsets(parts, 3, 1)[:, 0].tolist() == [0, 1, 10, 11, 100, 101, 110, 111]
+
+
+@pytest.mark.parametrize("name", ["carry", "straight"])
+def test_a_gate_with_the_name_of_the_carry_is_a_way_of_its_own(name: str) -> None:
+    def loss(name: str) -> Any:
+        rng = np.random.default_rng(0)
+        U, V = Tensor(rng.standard_normal((4, 4))), Tensor(rng.standard_normal((4, 4)))
+        h: Any = np.ones((1, 4))
+        for t in range(6):
+            with scope("highway", step=t):
+                g = mark(sigmoid(h @ U), name, role="gate")
+                n = mark(tanh(h @ V), "n", role="candidate")
+                h = mark(g * h + (1 - g) * n, "h", role="hidden")
+        return h.sum()
+
+    same, other = cuts(loss(name)), cuts(loss("C"))
+    assert [way.removesuffix(" gate") for way in same.ways] == ["carry", name, "n"]
+    np.testing.assert_array_equal(same.open_only(["carry"]), other.open_only(["carry"]))
