@@ -11,7 +11,7 @@ demo: $(VENV)/.demo
 
 # One process a core; each of them then does its own matrix products alone.
 test: $(VENV)/.test
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(ARGS)
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --ignore tests/browser $(ARGS)
 
 # The explorer's page in a real browser: needs chromium, and Node.js for axe-core.
 browser: $(VENV)/.test $(VENV)/.browser viz/web/node_modules
