@@ -274,8 +274,8 @@ FLOWS = [
           carry = sizes["carry"] / sum(sizes.values())
           """),
     Entry("singular_values", "Singular values of every step's Jacobian",
-          "By how much each step stretches or shrinks what flows back through it: by {largest:.2f} at most. All steps "
-          "together shrink it more than that, by {together:.2f} a step (geometric mean).",
+          "Each step multiplies the norm of the gradient by at most {largest:.2f}. All steps together shrink it more "
+          "than that: by a factor of {together:.2f} a step (geometric mean).",
           FAR + 'jacobians = viz.step_jacobians(losses["rnn"])\nviz.plot_singular_values(jacobians)', """
           values = jacobians.singular_values()
           largest, together = values.max(), 10 ** (jacobians.transport()[-1] / len(values))

@@ -1,8 +1,8 @@
 """Probes: zeros that are added to something in a step, so that the derivative gives the gradient there.
 
-For ``c = f * c_prev + i * g`` the compiler prints the gradients of the operands. With ``c = f * c_prev + i * g + d_c``
-it also prints that of d_c, which is the gradient at c. A zero that is added to one operand of one operation has the
-message along that edge as its gradient.
+The compiler prints the gradients of what a function is given. To get the gradient at c, a zero d_c is added:
+``c = f * c_prev + i * g + d_c``. Then the gradient of d_c is the gradient at c. If the zero is added to one operand of
+one operation, its gradient is the message along that edge.
 """
 
 from __future__ import annotations
