@@ -9,9 +9,9 @@ import numpy as np
 
 from microgradrnn.engine import Node, mark
 from microgradrnn.engine.node import plain
+from microgradrnn.engine.rules.elementwise import where
 from microgradrnn.engine.rules.indexing import index_update
 from microgradrnn.engine.rules.shape import concat, stack
-from microgradrnn.nn.module import constant
 
 # For each time at which sequences have their last step, which ones do; -1 for those that have none.
 Ends = dict[int, np.ndarray]
@@ -99,16 +99,19 @@ def joined(states: list[Any], join: Callable[[list[Any]], Any]) -> Any:
 
 
 def passed(mask: np.ndarray, new: Any, old: Any) -> Any:
-    """``m ⊙ new + (1 - m) ⊙ old``: the rows that take the step, and the others as they were."""
+    """The rows that take the step, and the others as they were.
+
+    Chosen, not weighted by 0 and 1: 0 times what a cell makes of padding may be 0 times infinity.
+    """
     if isinstance(new, tuple):
         return like(new, [passed(mask, part, before) for part, before in zip(new, old, strict=True)])
-    m = mask.reshape(-1, *[1] * (new.ndim - 1)).astype(new.dtype)
+    m = mask.reshape(-1, *[1] * (new.ndim - 1))
     if not isinstance(new, Node):
-        return m * new + (1 - m) * old
+        return np.where(m, new, old)
     symbol, role = new.symbol, new.role
     if symbol is not None:
         mark(new, f"{symbol}'", role=None)
-    return mark(constant(m, "m") * new + constant(1 - m, "(1 - m)") * old, symbol, role=role)
+    return mark(where(m, new, old), symbol, role=role)
 
 
 def blanked(hs: Any, who: np.ndarray) -> Any:

@@ -254,3 +254,24 @@ def test_pictures_and_flows_see_masks_and_resets() -> None:
     reached = {a.step: a.total for a in viz.gradient_flow((hs[-1] ** 2).sum()).arrivals.values() if a.state == "c"}
     assert reached[4] == reached[5] > 0, "over a hole c is carried as it is"
     assert reached.get(2, 0.0) == 0.0, "nothing goes back beyond a reset"
+
+
+def test_what_a_cell_makes_of_padding_may_be_nan() -> None:
+    x, h = normal(3, 2, D), np.zeros((2, D))
+    x[:2, 0] = 0.0  # padding, whose length is 0
+    mask = np.array([[0, 1], [0, 1], [1, 1]], dtype=bool)
+
+    def unit(v: Any, h: Any) -> Any:
+        return mg.tanh(v / (v**2).sum(axis=-1, keepdims=True) ** 0.5 + 0.5 * h)
+
+    xs, start = Tensor(x), Tensor(h)
+    with np.errstate(all="ignore"):
+        _, last = nn.unroll(unit, xs, start, mask=mask)
+        (last * last).sum().backward()
+    alone = Tensor(x[2:, :1])
+    _, by_itself = nn.unroll(unit, alone, Tensor(h[:1]))
+    (by_itself * by_itself).sum().backward()
+    np.testing.assert_allclose(last.data[:1], by_itself.data, rtol=1e-14)
+    np.testing.assert_allclose(xs.grad[2:, :1], alone.grad, rtol=1e-12)
+    assert np.isfinite(xs.grad).all()
+    assert not xs.grad[:2, 0].any()
