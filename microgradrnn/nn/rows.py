@@ -110,7 +110,7 @@ def passed(mask: np.ndarray, new: Any, old: Any) -> Any:
         return np.where(m, new, old)
     symbol, role = new.symbol, new.role
     if symbol is not None:
-        mark(new, f"{symbol}'", role=None)
+        mark(new, f"{symbol}'", role=role)
     return mark(where(m, new, old), symbol, role=role)
 
 

@@ -22,6 +22,8 @@ from viz.graph.trace import HUGE, TINY
 def running_of(declared: Mapping[int, Any], arriving: dict[int, np.ndarray]) -> dict[int, np.ndarray] | None:
     """For each step which sequences of a padded batch take it; None if all take all of them.
 
+    A step that no sequence takes is padding if the scope says so. Otherwise the loss begins before it.
+
     Args:
         declared: by step, as the scope says; None where it says nothing.
         arriving: by step, in the order of the loop: which sequences' states the loss depends on, bools (B,).
@@ -31,7 +33,7 @@ def running_of(declared: Mapping[int, Any], arriving: dict[int, np.ndarray]) -> 
     for step in reversed(arriving):
         later = later | arriving[step]
         found[step] = later if declared.get(step) is None else np.asarray(declared[step], bool)
-    partly = any(one.any() and not one.all() for one in found.values())
+    partly = any(not one.all() and (one.any() or declared.get(step) is not None) for step, one in found.items())
     return dict(reversed(found.items())) if partly else None
 
 

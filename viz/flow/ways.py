@@ -30,6 +30,7 @@ import numpy as np
 
 from microgradrnn.engine import Node
 from microgradrnn.engine.backward import reverse
+from microgradrnn.engine.node import plain
 from viz.flow.drawable import Drawable
 from viz.flow.messages import Flow
 from viz.flow.path_classes import split_reverse
@@ -339,6 +340,13 @@ def label_of(consumer: Node, k: int) -> Label | None:
     return Label("matrix" if op in PRODUCTS else op, OTHER)
 
 
+def is_passed_over(consumer: Node, k: int) -> bool:
+    """Does the edge hand on the state of sequences that do not take this step? That is no step back."""
+    running = consumer.scope.running
+    return (running is not None and k == 2 and consumer.op.name == "where"
+            and np.array_equal(np.ravel(plain(consumer.args[0])), running))
+
+
 class Reader:
     """The automaton: reads the edges of paths, from the loss backwards, and keeps a `State` of each.
 
@@ -364,9 +372,16 @@ class Reader:
     def __call__(self, consumer: Node, k: int, x: Node) -> Callable[[Any], Hashable]:
         """The function from the state before an edge to the state behind it."""
         to_state, ours = x in self.is_state, x in self.step
+        if is_passed_over(consumer, k):
+            return self.unchanged
         later, earlier = (self.step.get(node, node.scope.step) for node in (consumer, x))
         crosses = (to_state and not ours) or (later != earlier and (ours or None not in (later, earlier)))
         return partial(self.after, consumer, k, crosses, to_state)
+
+    @staticmethod
+    def unchanged(state: State | None) -> State | None:
+        """The state behind an edge that is no passage: the same."""
+        return state
 
     def after(self, consumer: Node, k: int, crosses: bool, to_state: bool, state: State | None) -> State | None:
         """The state behind this edge."""
@@ -432,6 +447,8 @@ def taking(
     for step in order:
         for node in by_step.get(step, ()):
             here = ways_to.get(node, arrives(gradients.get(node, zeros(node))))
+            if here is None and node.scope.running is not None:  # of a single sequence too
+                here = np.asarray(node.scope.running, dtype=bool)
             if here is None or len(arrive.get(step, here)) != len(here):
                 return None
             arrive[step] = arrive.get(step, False) | here

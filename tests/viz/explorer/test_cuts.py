@@ -212,3 +212,22 @@ def test_a_gate_with_the_name_of_the_carry_is_a_way_of_its_own(name: str) -> Non
     same, other = cuts(loss(name)), cuts(loss("C"))
     assert [way.removesuffix(" gate") for way in same.ways] == ["carry", name, "n"]
     np.testing.assert_array_equal(same.open_only(["carry"]), other.open_only(["carry"]))
+
+
+@pytest.mark.parametrize("cell", [nn.RNNCell, nn.GRUCell, nn.MGUCell])
+@pytest.mark.parametrize("mask", [[1, 1, 1, 0, 1, 1], [0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0], [1, 0, 1, 0, 1, 0]])
+def test_steps_that_a_mask_leaves_out_are_no_steps_back(cell: Any, mask: list[int]) -> None:
+    x, one, taken = np.random.default_rng(0).standard_normal((6, 2, 3)), cell(3, 4, rng=0), np.array(mask, bool)
+    masked = nn.unroll(one, x, mask=np.repeat(taken[:, None], 2, axis=1))[1].sum()
+    short = nn.unroll(one, x[taken])[1].sum()
+    np.testing.assert_allclose(viz.gradient_flow(masked).profile().norms, viz.gradient_flow(short).profile().norms)
+    for by in ("first", "last", "set", "number"):
+        a, b = viz.ways(masked, by=by), viz.ways(short, by=by)
+        assert a.lags == b.lags
+        for way in a.norms.keys() | b.norms.keys():  # of classes that need more steps than were taken, nothing is there
+            nothing = np.zeros(len(b.lags))
+            np.testing.assert_allclose(a.norms.get(way, nothing), b.norms.get(way, nothing), rtol=1e-12, err_msg=way)
+    a, b = cuts(masked), cuts(short)
+    assert a.ways == b.ways
+    for way in a.ways:
+        np.testing.assert_allclose(a.open_only([way]), b.open_only([way]), rtol=1e-12)
