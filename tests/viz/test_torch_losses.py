@@ -212,3 +212,63 @@ def test_pytorch_is_not_imported_unless_it_is_given() -> None:
             "viz.ways(loss); viz.draw_unrolled(loss); viz.compare_flow({'x': loss})\nprint('torch' in sys.modules)")
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
+
+
+def weights_of(*shapes: tuple[int, int]) -> list[Any]:
+    torch.manual_seed(0)
+    return [torch.nn.Parameter(torch.randn(shape) / 2) for shape in shapes]
+
+
+def gru_loop(gated: bool) -> Any:
+    """A GRU; on request its outputs are gated as well, which makes it no LSTM."""
+    U, W, h, total = weights_of(*[(3, 4)] * 3), weights_of(*[(4, 4)] * 4), torch.zeros(1, 4), 0.0
+    for x in torch.randn(6, 1, 3):
+        r, z = torch.sigmoid(x @ U[0] + h @ W[0]), torch.sigmoid(x @ U[1] + h @ W[1])
+        h = z * h + (1 - z) * torch.tanh(x @ U[2] + (r * h) @ W[2])
+        total = total + (torch.sigmoid(h @ W[3]) * h).sum()
+    return total if gated else h.sum()
+
+
+def lstm_loop(gated: bool, skip: bool = False) -> Any:
+    """An LSTM; on request with gated outputs, or with a connection from the input to h."""
+    U, W, total = weights_of(*[(3, 4)] * 5), weights_of(*[(4, 4)] * 5), 0.0
+    h = c = torch.zeros(1, 4)
+    for x in torch.randn(6, 1, 3):
+        i, f, o = (torch.sigmoid(x @ U[k] + h @ W[k]) for k in range(3))
+        c = f * c + i * torch.tanh(x @ U[3] + h @ W[3])
+        h = o * torch.tanh(c) + (x @ U[4] if skip else 0.0)
+        total = total + (torch.sigmoid(h @ W[4]) * h).sum()
+    return total if gated else h.sum()
+
+
+def symbols_by_step(loss: Any) -> list[set[str]]:
+    """The symbols of the nodes that each step computes."""
+    found: dict[int, set[str]] = {}
+    for _, said in viz.trace(loss).nodes(data=True):
+        if "step" in said and said["kind"] == "computed":
+            found.setdefault(said["step"], set()).update({said["symbol"]} if "symbol" in said else set())
+    return list(found.values())
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_gated_outputs_make_no_other_cell(gated: bool) -> None:
+    letters = {"r", "z", "n", "h", "f", "i", "g", "o", "c"}
+    assert [symbols & letters for symbols in symbols_by_step(gru_loop(gated))] == [{"r", "z", "n", "h"}] * 6
+    assert [symbols & letters for symbols in symbols_by_step(lstm_loop(gated))] == [
+        {"f", "i", "g", "o", "c", "h"}] * 6
+    assert list(viz.ways(gru_loop(gated)).parts) == ["carry", "r", "z", "n"]
+    assert sorted(viz.ways(lstm_loop(gated)).parts) == ["carry", "f", "g", "i", "o"]
+
+
+def test_a_product_that_is_not_handed_on_is_not_called_a_state() -> None:
+    for symbols in symbols_by_step(lstm_loop(gated=False, skip=True)):
+        assert {"f", "i", "g", "c"} <= symbols
+        assert "h" not in symbols  # the state is the sum of the product and what comes from the input
+
+
+def test_a_gate_on_the_input_is_no_reset_gate_in_the_first_step_either() -> None:
+    U, W, h = weights_of(*[(3, 4)] * 3), weights_of(*[(4, 4)] * 2), torch.zeros(1, 4)
+    for x in torch.randn(6, 1, 3):
+        q, z = torch.sigmoid(x @ U[0]), torch.sigmoid(x @ U[1] + h @ W[0])
+        h = z * h + (1 - z) * torch.tanh(q * (x @ U[2]) + h @ W[1])
+    assert not any("r" in symbols for symbols in symbols_by_step(h.sum()))

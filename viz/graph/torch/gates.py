@@ -9,7 +9,8 @@ The new state is written out as a sum of products, so that it does not matter ho
     h - z h + z n         the same, where z replaces
     n = tanh(… r ⊙ … )    r multiplies what n sees of the state of the step before
 
-What fits none of these has no name.
+A cell state is only carried over; a hidden state is what weights read, or what is handed on to them. So a gate on an
+output that no other step reads makes no LSTM. What fits none of these has no name.
 """
 
 from __future__ import annotations
@@ -53,6 +54,24 @@ class Blend(NamedTuple):
     keeps: bool = True
 
 
+class State(NamedTuple):
+    """What a state is, and what becomes of it.
+
+    Attributes:
+        is_cell: is it a cell state, c? Otherwise it is a hidden state, h.
+        hidden: which of the products with gates is h; None if that is not clear.
+        many: how many such products the step has.
+    """
+
+    is_cell: bool
+    hidden: int | None
+    many: int
+
+    def output(self, products: list[tuple[Node, Node]]) -> tuple[Node, Node] | None:
+        """The gate and the product that are o and h, if these are as many products as the steps before had."""
+        return products[self.hidden] if self.hidden is not None and len(products) == self.many else None
+
+
 @dataclass
 class Roles:
     """What was recognised.
@@ -79,19 +98,39 @@ def roles_of(nodes: list[Node], at: Mapping[Node, At]) -> Roles:
         if node in at and node.op is not None:
             steps.setdefault(at[node], []).append(node)
     found: dict[Node, set[Mark]] = {}
-    kinds: dict[int, set[str]] = {}
+    kinds: dict[int, dict[int, str]] = {}
+    symbols: dict[int, dict[int, set[str]]] = {}
     states: dict[int, set[Node]] = {}  # for each loop those that were recognised so far
-    for (loop, _), made in sorted(steps.items(), key=lambda item: item[1][-1].serial):  # in the order of the loop
-        step, known = Step(made, at), states.setdefault(loop, set())
+    before: dict[int, dict[int, State]] = {}  # for each loop what its states were in the step before, in their order
+    for (loop, turn), made in sorted(steps.items(), key=lambda item: item[1][-1].serial):  # in the order of the loop
+        step, known = Step(made, at, readers), states.setdefault(loop, set())
         blends = [blend for blend in step.blends() if not known or step.comes_from(blend.before, known.__contains__)]
         known |= {blend.state for blend in blends}
-        named = [step.named(blend) for blend in blends] or [step.simple(readers)]
+        known_as = {j: step.kind_of(blend.state, before.get(loop, {}).get(j)) for j, blend in enumerate(blends)}
+        before[loop] = known_as
+        named = [step.named(blend, known_as[j]) for j, blend in enumerate(blends)] or [step.simple()]
         for marks, kind in named:
-            kinds.setdefault(loop, set()).add(kind)
+            kinds.setdefault(loop, {})[turn] = kind if kinds.get(loop, {}).get(turn, kind) == kind else ""
+            symbols.setdefault(loop, {}).setdefault(turn, set()).update(symbol for symbol, _ in marks.values())
             for node, mark in marks.items():
                 found.setdefault(node, set()).add(mark)
-    return Roles({node: mark for node, (mark, *others) in found.items() if not others},
-                 {loop: min(names) for loop, names in kinds.items() if len(names) == 1 and "" not in names})
+    alone = {loop: only_at_first(by_turn) for loop, by_turn in symbols.items()}
+    return Roles({node: mark for node, (mark, *others) in found.items()
+                  if not others and mark[0] not in alone[at[node][0]].get(at[node][1], ())},
+                 {loop: kind for loop, by_turn in kinds.items() if (kind := agreed(by_turn))})
+
+
+def only_at_first(by_turn: Mapping[int, set[str]]) -> dict[int, set[str]]:
+    """The symbols of the first step that no later one has: there the input was taken for the state before."""
+    first, *later = by_turn
+    return {first: by_turn[first].difference(*[set().union(*map(by_turn.__getitem__, later))])} if later else {}
+
+
+def agreed(by_turn: Mapping[int, str]) -> str:
+    """What all steps but the first are; of a single step, what that is. Nothing if they differ."""
+    first, *later = by_turn
+    names = {by_turn[turn] for turn in later} or {by_turn[first]}
+    return names.pop() if len(names) == 1 else ""
 
 
 class Step:
@@ -100,10 +139,11 @@ class Step:
     Args:
         made: the nodes, oldest first.
         at: for all nodes of the graph, where they were made.
+        readers: who reads each node.
     """
 
-    def __init__(self, made: list[Node], at: Mapping[Node, At]) -> None:
-        self.made, self.at = made, at
+    def __init__(self, made: list[Node], at: Mapping[Node, At], readers: Mapping[Node, list[Reader]]) -> None:
+        self.made, self.at, self.readers = made, at, readers
         self.loop, self.step = at[made[0]]
         self.first = not any(self.is_elsewhere(x) for node in made for x in node.inputs)
         self.outside = Plain(made[0], -1)
@@ -227,28 +267,75 @@ class Step:
         """Is what this step reads a state that was recognised, or something near it in the step that made it?"""
         if not isinstance(x, Node) or x not in self.at:
             return False
-        there = Step([x], self.at)
+        there = Step([x], self.at, self.readers)
         return there.reaches(x, is_state, lambda node, k: True, NEAR)
 
-    def named(self, blend: Blend) -> tuple[dict[Node, Mark], str]:
+    def named(self, blend: Blend, state: State) -> tuple[dict[Node, Mark], str]:
         """The marks of a state, its gates and candidate, and what cell has it; "" if that is none with a name."""
-        names, output, kind = dict(blend.names), self.output(blend.state), ""
-        if output is not None:
+        names, output, kind = dict(blend.names), state.output(self.products(blend.state)), ""
+        if state.is_cell:
             if "z" in names:  # one gate for both: f and 1 - f, or i and 1 - i
                 names = {"f" if blend.keeps else "i": names["z"], "g": names["n"]}
-            names["o"], kind = output[0], "lstm"
+            if output is not None:
+                names["o"], kind = output[0], "lstm"
         elif "f" not in names and "z" not in names:
             return {}, ""  # a residual connection looks like this too
         elif "n" in names and (reset := self.reset(names["n"])) is not None:
             both = reset is names["z"]  # a minimal gated unit has one gate, f
             names, kind = ({"f": reset, "n": names["n"]}, "mgu") if both else ({**names, "r": reset}, "gru")
         marks = {node: (name, "candidate" if name in ("g", "n") else "gate") for name, node in names.items()}
-        if output is None:
+        if not state.is_cell:
             return {**marks, blend.state: ("h", "hidden")}, kind
-        return {**marks, blend.state: ("c", "cell"), output[1]: ("h", "hidden")}, kind
+        marks[blend.state] = "c", "cell"
+        return (marks if output is None else {**marks, output[1]: ("h", "hidden")}), kind
 
-    def output(self, state: Node) -> tuple[Node, Node] | None:
-        """The gate that multiplies a function of the state, and the product; None if there is not just one."""
+    def kind_of(self, state: Node, before: State | None) -> State:
+        """Is it a cell state, and which product is the hidden state? The last step hands nothing on: it is as before.
+
+        Weights read a hidden state. A cell state is only carried over; what is handed on to weights is a gate's
+        product with a function of it. Of a single step there is only the product to go by.
+        """
+        found = self.products(state)
+        if not self.is_handed_on(state):
+            return before or State(len(found) == 1, 0 if len(found) == 1 else None, len(found))
+        if not found or self.meets_weights(state):
+            return State(False, None, len(found))
+        handed_on = [j for j, (_, product) in enumerate(found) if self.leads_on(product)]
+        return State(True, handed_on[0] if len(handed_on) == 1 else None, len(found))
+
+    def is_handed_on(self, node: Node) -> bool:
+        """Does another step of this loop read it?"""
+        return any(self.is_elsewhere(v) for v, _ in self.readers.get(node, ()))
+
+    def leads_on(self, product: Node) -> bool:
+        """Is it handed on, or what a projection, a mask or dropout makes of it?"""
+        near = {product}
+        for _ in range(NEAR):
+            if any(map(self.is_handed_on, near)):
+                return True
+            near = {v for node in near for v, k in self.readers.get(node, ()) if self.is_inside(v)
+                    and (is_linear(v.op.name, k) or v.op.name in PRODUCTS)
+                    and sum(isinstance(x, Node) and self.is_inside(x) for x in self.operands(v)) == 1}
+        return any(map(self.is_handed_on, near))
+
+    def meets_weights(self, state: Node) -> bool:
+        """Does another step multiply it with weights, before it becomes a state again?"""
+        near, seen = [v for v in self.readers.get(state, ()) if self.is_elsewhere(v[0])], set[Reader]()
+        while near:
+            reader = near.pop()
+            seen.add(reader)
+            node, k = reader
+            if node.op.name in PRODUCTS:
+                return True
+            there = self.at.get(node)
+            if is_linear(node.op.name, k) and not any(
+                    v in self.at and self.at[v][0] == self.loop and self.at[v] != there
+                    for v, _ in self.readers.get(node, ())):
+                near += [v for v in self.readers.get(node, ()) if self.at.get(v[0]) == there and v not in seen]
+        return False
+
+    def products(self, state: Node) -> list[tuple[Node, Node]]:
+        """The gates that multiply a function of the state, with the products."""
         found = []
         for node in self.made:
             if node.op.name == "multiply" and node.serial > state.serial:
@@ -257,7 +344,7 @@ class Step:
                     if isinstance(gate, Node) and self.is_gate(gate) and not self.is_gate(other) and self.reaches(
                             other, state.__eq__, lambda node, k: True, NEAR):
                         found.append((gate, node))
-        return found[0] if len(found) == 1 else None
+        return found
 
     def reset(self, candidate: Node) -> Node | None:
         """The one gate that multiplies what a candidate sees of the state before; None if there is not just one."""
@@ -273,12 +360,12 @@ class Step:
         self.reaches(candidate, is_reset, lambda node, k: node is candidate or works_out_weighted_sums(node, k))
         return found.pop() if len(found) == 1 else None
 
-    def simple(self, readers: Mapping[Node, list[Reader]]) -> tuple[dict[Node, Mark], str]:
+    def simple(self) -> tuple[dict[Node, Mark], str]:
         """The state of a step without gates: the one function of a weighted sum of the state before."""
         functions = [node for node in self.made if node.op.elementwise and len(node.inputs) == 1
                      and node.op.name not in (*GATES, "negative")
                      and all(self.reaches(x, self.is_past, works_out_weighted_sums) for x in self.operands(node))]
-        handed_on = [node for node in functions if any(self.is_elsewhere(v) for v, _ in readers.get(node, ()))]
+        handed_on = [node for node in functions if self.is_handed_on(node)]
         states = handed_on or functions
         if len(states) != 1 or any(node.op.name in GATES for node in self.made):
             return {}, ""
