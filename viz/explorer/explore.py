@@ -20,7 +20,7 @@ from viz.explorer.tour import tour
 from viz.flow.compare import Comparison
 from viz.flow.finding import finding, name_of
 from viz.flow.messages import Flow, gradient_flow
-from viz.graph.labels import labelled
+from viz.graph.labels import labelled, need_labels
 from viz.graph.root import Root, as_node
 from viz.graph.size import MOST_RECORDS, small_enough
 from viz.graph.steps import layer_of, no_steps, recurrent, unchanged
@@ -73,12 +73,15 @@ def explore(
     """
     net = as_node("explore", net)
     need("explore", net, (Node, Flow, Mapping, BaseException), "a loss, a Flow, several of them by name, or an error")
+    need_labels("explore", labels, 0, "steps")  # the kind; how many there must be, each lane knows
     if isinstance(net, BaseException):
         found = of_error(Raised.of(net), name, labels)
     else:
         nets = [net_of(str(called), one) for called, one in (net if isinstance(net, Mapping) else {"": net}).items()]
         if not nets:
             raise ValueError("explore: no nets to show")
+        if len({one.name for one in nets}) < len(nets):
+            raise ValueError(f"explore: two nets have the same name; got {', '.join(one.name for one in nets)}")
         with collector_paused(), unchanged():
             lanes = lanes_of(nets, layer, state, labels)
             swept(lanes, sweep)

@@ -48,14 +48,19 @@ class Raised:
     def of(cls, error: BaseException) -> Raised:
         """Look through the frames of an error's traceback."""
         found: dict[Node, None] = {}
+        of_modules: dict[Node, None] = {}  # globals: what a notebook computed long ago is there, too
         operation, operands = None, ()
         for frame in frames(error):
             for value in list(frame.f_locals.values()):
-                found |= dict.fromkeys(nodes_in(value))
+                nodes = of_modules if frame.f_locals is frame.f_globals else found
+                nodes |= dict.fromkeys(nodes_in(value))
             own, given = frame.f_locals.get("self"), frame.f_locals.get("operands")
             if isinstance(own, Primitive) and isinstance(given, tuple):
                 operation, operands = own.name, given
                 break  # what it called in turn is no part of the net
+        known = [node for node in (*found, *operands) if isinstance(node, Node)]
+        near = {x for node in known for x in reachable(node) if x.requires_grad}
+        found |= {node: None for node in of_modules if not near.isdisjoint(reachable(node))}
         return cls(error, ends_of(list(found)), operation, operands, getattr(error, "scope", None))
 
     @cached_property

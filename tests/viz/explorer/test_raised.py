@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -158,3 +159,32 @@ def test_ends_are_what_nothing_else_was_computed_from() -> None:
     b, c = a * 2, a * 3
     d = b + 1
     assert ends_of([b, d, c]) == (c, d)
+
+
+def in_a_module(source: str) -> Exception:
+    """What a program raises whose names are globals, as those of a notebook are."""
+    return caught(partial(exec, compile(source, "notebook", "exec"), {}))
+
+
+OLD = "import numpy as np; from microgradrnn import nn\nold = nn.LSTM(3, 4, rng=0)(np.ones((6, 1, 3)))[1][0].sum()\n"
+
+
+def test_what_a_notebook_computed_before_is_not_shown() -> None:
+    page = viz.explore(in_a_module(OLD + "int('x')"))
+    assert data_of(page)["lanes"] == []
+    page = viz.explore(in_a_module(OLD + """
+from microgradrnn import Tensor, mark, scope, tanh
+h, W = Tensor(np.ones((1, 4))), Tensor(np.ones((4, 4)) / 5)
+for t in range(6):
+    with scope("mine", step=t):
+        h = mark(tanh(h @ (W if t < 4 else np.ones((3, 3)))), "h", role="hidden")
+"""))
+    assert [lane["T"] for lane in data_of(page)["lanes"]] == [4]
+
+
+def test_labels_of_another_kind_and_names_that_are_alike_are_refused() -> None:
+    loss = nn.RNN(3, 4, rng=0)(np.ones((5, 1, 3)))[1].sum()
+    with pytest.raises(TypeError, match="explore, labels: expected the labels in order"):
+        viz.explore(loss, labels=3)
+    with pytest.raises(ValueError, match="two nets have the same name"):
+        viz.explore({1: loss, "1": loss})  # type: ignore[dict-item]
