@@ -110,7 +110,7 @@ def two_writers(folder: Path, rounds: int, steps: int, seed: int) -> Found:
     rng, lost, refused, equal = random.Random(seed), 0, 0, 0
     for k in range(rounds):
         checkpoint = folder / f"two{k}.safetensors"
-        pair = [start(checkpoint, steps), start(checkpoint, steps)]
+        pair = start(checkpoint, steps, runs=2)
         for process in rng.sample(pair, 2):
             if rng.random() < 0.7:
                 time.sleep(rng.uniform(0, seconds))
@@ -123,13 +123,15 @@ def two_writers(folder: Path, rounds: int, steps: int, seed: int) -> Found:
     return Found(lost, refused, equal)
 
 
-def start(checkpoint: Path, steps: int) -> subprocess.Popen[str]:
-    """A training in a process of its own, once it has begun."""
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.resume", str(checkpoint), str(steps)], text=True,
-                               cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdout is not None
-    process.stdout.readline()  # "training"
-    return process
+def start(checkpoint: Path, steps: int, runs: int) -> list[subprocess.Popen[str]]:
+    """Trainings in processes of their own, once all have begun. (A whole one may take less time than Python's start.)"""
+    processes = [subprocess.Popen([sys.executable, "-m", "benchmarks.resume", str(checkpoint), str(steps)], text=True,
+                                  cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                 for _ in range(runs)]
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()  # "training"
+    return processes
 
 
 def damaged(checkpoint: Path) -> bool:

@@ -169,7 +169,7 @@ def test_where_there_are_no_locks_a_warning_says_so(tmp_path: Path, monkeypatch:
 
 def test_two_writers_killed_at_random_lose_no_file(tmp_path: Path) -> None:
     """`python -m benchmarks resume` does it more often."""
-    found = two_writers(tmp_path, rounds=4, steps=45, seed=3)
+    found = two_writers(tmp_path, rounds=4, steps=90, seed=3)
     assert (found.lost, found.equal) == (0, 4)
     assert found.refused > 0
 
