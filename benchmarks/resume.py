@@ -124,7 +124,7 @@ def two_writers(folder: Path, rounds: int, steps: int, seed: int) -> Found:
 
 
 def start(checkpoint: Path, steps: int, runs: int) -> list[subprocess.Popen[str]]:
-    """Trainings in processes of their own, once all have begun. (A whole one may take less time than Python's start.)"""
+    """Trainings in processes of their own, once all have begun: Python may take longer to start than one to train."""
     processes = [subprocess.Popen([sys.executable, "-m", "benchmarks.resume", str(checkpoint), str(steps)], text=True,
                                   cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
                  for _ in range(runs)]
