@@ -36,7 +36,8 @@ bench: $(VENV)/.bench
 # The pictures that README shows; and those of docs/folding.md and docs/lstm.md, which their own examples save.
 pictures: demo $(VENV)/.bench
 	mkdir -p docs/img
-	cp out/gates_against_tanh.svg out/side_by_side.svg docs/img/
+	cd out && $(abspath $(BIN))/python ../demos/first.py
+	cp out/gates_against_tanh.svg out/side_by_side.svg out/first.svg docs/img/
 	cd docs/img && $(abspath $(BIN))/python -m doctest ../folding.md ../lstm.md
 
 # Every kind of picture there is, and docs/gallery.md.
