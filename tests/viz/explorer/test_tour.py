@@ -179,7 +179,7 @@ def test_the_carry_is_quoted_with_its_equation_and_its_mean() -> None:
     (track,) = viz.compare_flow({"lstm": root}).tracks
     mean = math.exp(np.mean(np.log(track.kept())))
     said = words(root, "carry")
-    assert "c is carried over by c_t = f ⊙ c_{t-1} + i ⊙ g" in said
+    assert "c is carried over by c = f ⊙ previous c + i ⊙ g" in said
     assert f"multiplies the norm of the gradient by {mean:.2f} (geometric mean)" in said
 
 
