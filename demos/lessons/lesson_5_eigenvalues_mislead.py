@@ -30,7 +30,7 @@ from demos.experiments import norms
 from microgradrnn import Tensor, nn, where
 
 # %load_ext microgradrnn
-_ = viz.set_theme(page=830)
+theme = viz.set_theme(page=830)
 
 # %% [markdown]
 # ## A net with small eigenvalues that explodes
