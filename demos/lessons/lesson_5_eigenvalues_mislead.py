@@ -13,8 +13,8 @@
 # %% [markdown]
 # # Lesson 5. Eigenvalues mislead
 #
-# A gradient goes back through time by one matrix a step. Which number of these matrices says whether it vanishes or
-# explodes?
+# On its way back through time, a gradient is multiplied by one matrix at each step. It *vanishes* if it shrinks towards
+# 0, and *explodes* if it grows without limit. Which number of these matrices says what happens?
 #
 # > **Guess first.** In a tanh net, the Jacobian of every step has a largest eigenvalue of 0.89. What happens to a
 # > gradient in 40 steps? (a) It shrinks to about $0.89^{40} = 0.01$. (b) It keeps its size. (c) It grows to $10^{12}$.
@@ -39,6 +39,8 @@ theme = viz.set_theme(page=830)
 #
 # $$J_t = \frac{\partial h_t}{\partial h_{t-1}} = W\,\mathrm{diag}(1 - h_t^2), \qquad
 # \frac{\partial h_T}{\partial h_0} = J_1 J_2 \cdots J_T .$$
+#
+# (A gradient goes the other way: it is multiplied by $J_T^\top$ first, by $J_1^\top$ last.)
 #
 # The net below has two units. $W$ swaps them and doubles both. The inputs are chosen so that one unit is at 0, where
 # tanh has slope 1, and the other is at $\sqrt{0.8}$, where it has slope 0.2. At the next step the units change places.
@@ -92,18 +94,21 @@ print(f"   and {after_200:.1e} after 200 steps")
 print(f"3. eigenvalues 1.2 and 0.5, the loss reads unit 2: {other_unit:.1e} after 50")
 
 # %% [markdown]
-# Case 2 is where the rule comes from: for *one* matrix it is right in the long run. Before that the gradient may grow.
+# In case 1, each unit has the slope 0.1 at every second step; the eigenvalue 1.5 belongs to the other unit each time.
+# Case 2 is where the rule comes from: for *one* matrix it is right in the long run, but at first the gradient may grow.
+# In case 3 the gradient has no part in the direction that grows.
 #
 # ## The number that bounds a step
 #
-# The largest *singular value* $\sigma_{\max}$ of a matrix is the most by which it can stretch a vector. Stretching
-# factors can be multiplied:
+# The largest *singular value* $\sigma_{\max}$ of a matrix is the largest factor by which it can stretch a vector. For
+# $J_1$ it is 2, and the eigenvalue is only 0.89. Unlike eigenvalues, these factors may be multiplied to get a bound:
 #
 # $$\lVert J_1 \cdots J_T \rVert \;\le\; \prod_t \sigma_{\max}(J_t)
 # \;\le\; \big(\sigma_{\max}(W)\,\max|\varphi'|\big)^T.$$
 #
-# No slope of tanh, ReLU or the sigmoid is above 1 (they are at most 1, 1 and 1/4). So slopes never explode a gradient;
-# only $W$ can ([C56](../claims.md)). For tanh and ReLU the bound is $\sigma_{\max}(W)^T$.
+# Some texts say that gradients explode when the slopes are above 1. But the slopes of tanh, ReLU and the sigmoid are at
+# most 1, 1 and 1/4, so only $W$ can make a gradient explode ([C56](../claims.md)). For tanh and ReLU the bound is
+# $\sigma_{\max}(W)^T$.
 
 # %%
 def random_net(gain: float, activation: Any = "tanh", H: int = 50, T: int = 50, seed: int = 0) -> Any:
@@ -171,8 +176,9 @@ for kind in ("linear", "tanh", "relu"):
 
 # %% [markdown]
 # Where does the growth cross 0? The wider the net, the nearer is the border to **gain 1 for tanh** and to
-# **gain $\sqrt 2 = 1.41$ for ReLU**. The reason fits in one line. At each step, a gradient is multiplied by the slopes
-# and then by $W^\top$, whose entries have the variance gain²$/H$. So
+# **gain $\sqrt 2 = 1.41$ for ReLU**. The reason fits in one line. At each step, a gradient is multiplied by the slopes,
+# and then by $W^\top$, whose entries have the variance gain²$/H$. So its mean square is multiplied by gain² times the
+# mean squared slope, and
 #
 # $$\text{growth a step} \;\approx\; \text{gain} \cdot \sqrt{\text{mean of } \varphi'(z)^2}.$$
 #

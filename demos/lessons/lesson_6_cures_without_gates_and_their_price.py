@@ -82,15 +82,18 @@ charts.curves({"not clipped": plain.losses, "clipped": clipped.losses},
               "update", "loss", log="y")
 
 # %%
+same = int((plain.points == clipped.points).all(axis=1).sum()) - 1
+print(f"the two paths are the same for {same} updates")
 print(f"longest step: not clipped {plain.longest:.1f}, clipped {clipped.longest:.1f}")
 print(f"where they end: {plain.points[-1].round(1)} and {clipped.points[-1].round(1)}")
 lowest = [descent.losses[-20:].min() for descent in (plain, clipped)]
 print(f"lowest loss of the last 20 updates: {lowest[0]:.2f} and {lowest[1]:.0e}")
 
 # %% [markdown]
-# Both paths meet the cliff. The path without clipping leaves the picture in a single step, and ends where the loss is
-# flat: exploding gradients make parameters jump ([C58](../claims.md)). The clipped path never moves by more than
-# $\lambda\tau = 0.1$, and comes back.
+# As long as no gradient is above $\tau$, the paths are the same: they go to and fro across the cliff. Then one gradient
+# explodes. The path without clipping leaves the picture in a single step, and ends where the loss is flat: exploding
+# gradients make parameters jump ([C58](../claims.md)). The clipped path never moves by more than $\lambda\tau = 0.1$,
+# and comes back.
 #
 # Is a smaller $\lambda$ a cure? A rate that is too small is slow, and one that is too large diverges
 # ([C109](../claims.md)): on a parabola with curvature $k$ the limit is $\lambda < 2/k$. A net with a cliff has a region
@@ -263,8 +266,16 @@ for factor, left in edge.items():
 #
 # ## Add instead of multiply
 #
-# If products are the problem, add: $h_t = h_{t-1} + g(x_t)$. The Jacobian of a step is exactly $I$
-# ([C66](../claims.md)). In depth, this is the idea of residual nets ([C65](../claims.md)).
+# If products are the problem, add: $h_t = h_{t-1} + g(x_t)$, with $g = \tanh(x_t U + b)$. No weight is on the way from
+# $h_{t-1}$ to $h_t$, so the Jacobian of a step is exactly $I$ ([C66](../claims.md)). Residual nets use the same idea in
+# depth ([C65](../claims.md)).
+
+# %%
+viz.draw_cell(nn.AdditiveCell(3, 30, rng=0))
+
+# %% [markdown]
+# Compare it with its more flexible form, in which $g = \tanh(x_t U + h_{t-1} W)$ reads the state too, and with a tanh
+# net of gain 1:
 
 # %%
 def adder(seed: int) -> Any:

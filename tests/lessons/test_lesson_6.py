@@ -19,6 +19,7 @@ def test_beside_a_cliff_a_step_goes_far_away_unless_it_is_clipped(lesson: dict[s
     assert lesson["steepest"] > 1000 * lesson["typical"]
     assert 0 < lesson["share"] < 0.002
     plain, clipped = lesson["plain"], lesson["clipped"]
+    assert lesson["same"] > 10
     assert plain.longest > 10
     assert clipped.longest == pytest.approx(0.1, abs=1e-6)
     assert (np.abs(clipped.points - clipped.points[0]) < 0.25).all()
