@@ -48,7 +48,7 @@ h.backward()
 viz.draw_graph(h)
 
 # %% [markdown]
-# No node in this graph is called "loop", and none goes back in time. The loop has been *unrolled*: the graph is a
+# No node in this graph is called "loop", and no arrow goes back in time. The loop has been *unrolled*: the graph is a
 # feed-forward net with three layers. One thing is special: $w$ is one node that three layers use.
 #
 # Test this idea. Build the same three layers with three separate weights that start with the same value, and add up
@@ -103,8 +103,8 @@ print(f"equal bit for bit, without W: {equal};  with W: {equal_with_w}")
 
 # %% [markdown]
 # A step is a feed-forward net with one more term ([C4](../claims.md)). The *output* of the hidden layer at step $t$ is
-# read again at $t+1$. (One source says its input; a misprint, [C6](../claims.md).) "Recurrent" means "coming back". It
-# does not mean "concurrent", as one translation has it ([C14](../claims.md)).
+# read again at $t+1$. (One source prints "input" here. That is a misprint, [C6](../claims.md).) "Recurrent" means
+# "coming back". It does not mean "concurrent", as one translation has it ([C14](../claims.md)).
 #
 # The hidden layer may use tanh or ReLU ([C23](../claims.md)). The output has a function of its own. Some texts write
 # the same $f$ in both places ([C24](../claims.md)). Look at what that gives:
@@ -140,8 +140,8 @@ print(numbers)
 #
 # A common sentence says that "the output is a function of earlier outputs". More exactly, it is a function of the
 # earlier *state* ([C12](../claims.md)). A *Jordan* net really does feed back its $K$ outputs. The difference can be
-# measured. The Jacobian of a step says how the next state depends on the state before; its rank is the number of
-# independent directions that get through:
+# measured. The Jacobian of a step says how the next state depends on the state before; its *rank* is the number of
+# independent directions in which the state before can change the next one:
 
 # %%
 W_h, V, W_o, h0 = normal((8, 8)), normal((8, 3)), normal((3, 8)), 0.1 * normal(8)
@@ -158,8 +158,8 @@ charts.titled(ax, "Three outputs hand on three directions of eight")
 #
 # ## Deep in time, shallow in a step
 #
-# Now the second guess. In a graph, count the operations on the longest way through the graph to a loss at the last
-# step, from the first input and from the last one:
+# Now the second guess. Count the operations on the longest way through the graph to a loss at the last step, from the
+# first input and from the last one:
 
 # %%
 def longest(T: int) -> list[int]:
@@ -182,9 +182,10 @@ ax = charts.curves(both, "T: steps", "operations on the longest way")
 charts.titled(ax, "The way from the first input grows with T, the way from the last does not")
 
 # %% [markdown]
-# Each step adds two operations to the longest way: the affine map $(\dots) + h_{t-1} W$ and the tanh. So at 1000 steps
-# 2003 operations lie between the first input and the loss, and still 5 between the last input and the loss. The net is
-# deep in time and shallow within a step ([C17](../claims.md)). Lessons 4 and 5 show what this depth does to a gradient.
+# Each step adds two operations to the longest way: the sum $(x_t U + b) + h_{t-1} W$, which the engine computes as one
+# operation, and the tanh. So at 1000 steps 2003 operations lie between the first input and the loss, and still 5
+# between the last input and the loss. The net is deep in time and shallow within a step ([C17](../claims.md)). Lessons
+# 4 and 5 show what this depth does to a gradient.
 #
 # ## One cell, five patterns
 #
@@ -231,8 +232,9 @@ for name, count in counts.items():
     print(f"{name:20} {count}")
 
 # %% [markdown]
-# To name the part of speech of ten words is the fourth pattern. One source says that feed-forward nets need ten nets
-# for ten words. They do not: one net can be used at all positions. But it sees each word alone ([C5](../claims.md)).
+# To name the part of speech of each of ten words (*tagging*) has the fourth pattern. One source says that feed-forward
+# nets need ten nets for ten words. They do not: one net can be used at all positions. But it sees each word alone
+# ([C5](../claims.md)).
 #
 # > **What textbooks say, and what is measured.** "Feed-forward nets share no weights; they and convolutional nets need
 # > inputs of a fixed length; recurrent nets take any length." Only the last part is right. A convolution uses one

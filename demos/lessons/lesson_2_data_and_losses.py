@@ -68,7 +68,8 @@ print(f"mean loss {mean_loss:.4f}, ln {K} = {np.log(K):.4f}")
 # Now train. The curve below is the record of a net with 100 units that read 35,000 characters of Python code for 20,000
 # updates, in the settings of *min-char-rnn* ([D7](../claims.md)). Two numbers counted from the same text show what the
 # net has learned. The *unigram* entropy is the loss of a model that knows how frequent each character is. The *bigram*
-# entropy is the loss of a model that also knows the character before.
+# entropy is the loss of a model that also knows the character before. (The unit is the *nat*, because the logarithm is
+# the natural one.)
 
 # %%
 [record] = records.read("characters")
@@ -99,8 +100,7 @@ difference = np.abs(mg.grad(loss, W) - sum(by_step)).max()
 print(f"total gradient minus the sum of {len(by_step)} gradients: at most {difference:.0e}")
 
 # %% [markdown]
-# A sum of logarithms is the logarithm of a product: the probability of the whole text. Why does nobody compute that
-# product?
+# A sum of logarithms is the logarithm of a product: the probability of the whole text. Why not compute that product?
 
 # %%
 T, classes = 400, 50
@@ -115,8 +115,9 @@ charts.titled(charts.curves({"− Σ log p": sums, "− log Π p": products}, "s
               "The product of the probabilities underflows, the sum does not")
 
 # %% [markdown]
-# The second curve ends where the product becomes 0. Before that, both are equal ([C21](../claims.md)). But a double
-# holds nothing below about $10^{-324}$, which is 745 nats. The sum of logarithms has no such limit.
+# The second curve ends where the product becomes 0. Before that, both are equal ([C21](../claims.md)). But a
+# double-precision number cannot be smaller than about $10^{-324}$, and $-\log$ of that is 745. The sum of logarithms
+# has no such limit.
 #
 # ## The gradient at the logits
 #
@@ -148,8 +149,8 @@ without_minus = mg.grad((y_one * mg.log_softmax(o)).sum(), o)
 print(f"error of ŷ − y: {printed:.2f}; of (Σy) ŷ − y: {correct:.0e}")
 
 # %% [markdown]
-# In general the gradient is $(\sum y)\,\hat y - y$. One source also forgets the minus sign of the loss; the gradient of
-# $\sum y \log \hat y$ is $y - \hat y$, and the net would learn to be wrong.
+# In general the gradient is $(\sum y)\,\hat y - y$. One source also leaves out the minus sign of the loss. The gradient
+# of $\sum y \log \hat y$ is $y - \hat y$; a step against it makes the right answer less probable.
 #
 # ## Order counts
 #
@@ -225,7 +226,7 @@ charts.titled(charts.curves(profiles, "step", "‖∂L/∂h‖", log="y"),
 # %% [markdown]
 # With the last state, the gradient at the first step is below $10^{-20}$ of that at the last. Lesson 4 is about this.
 # With the mean, every step has a direct way of weight $1/T$ to the loss, so all steps get about as much
-# ([C106](../claims.md)). The price: the mean alone is a bag of states.
+# ([C106](../claims.md)).
 #
 # ## Summary
 #
