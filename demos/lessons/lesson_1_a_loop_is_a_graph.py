@@ -232,7 +232,7 @@ for name, count in counts.items():
     print(f"{name:20} {count}")
 
 # %% [markdown]
-# To name the part of speech of each of ten words (*tagging*) has the fourth pattern. One source says that feed-forward
+# Naming the part of speech of each of ten words (*tagging*) has the fourth pattern. One source says that feed-forward
 # nets need ten nets for ten words. They do not: one net can be used at all positions. But it sees each word alone
 # ([C5](../claims.md)).
 #
