@@ -202,6 +202,10 @@ after_49 = {track.net: track.left(T - 1) for track in compared.tracks}
 compared
 
 # %% [markdown]
+# Each net has three strips: how much of the gradient is left, by which ways it made its last step, and by what factor
+# each step changed it ([more](../flow.md)). In a single step most of the gradient comes by the carry. But a path
+# counts as "cell path alone" above only if it takes the carry at all 50 steps.
+#
 # Try it yourself. Move the slider of the forget bias, or shut the carry, and see what is left:
 
 # %%
@@ -325,8 +329,8 @@ b_needed = np.log(f_needed / (1 - f_needed))
 print(f"f = {f_needed:.4f}, so b_f = ln(f / (1 - f)) = {b_needed:.2f}")
 
 # %% [markdown]
-# **2.** Change `forget_bias=0` in `last_c` to 3. Predict: does the cell path now carry more or less than a tenth
-# of the gradient at lag 50?
+# **2.** Change `forget_bias=0` in `last_c` to 3. Predict: does the cell path now carry more or less than a tenth of
+# the gradient at lag 50?
 
 # %% tags=["hide-cell"]
 better = nn.LSTMCell(D, H, forget_bias=3, rng=0)
