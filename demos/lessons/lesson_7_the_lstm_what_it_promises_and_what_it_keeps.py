@@ -139,7 +139,8 @@ def last_c(W: np.ndarray) -> Tensor:
 random = normal((H, 4 * H)) / np.sqrt(H)
 ways, closed = (viz.ways(last_c(W), "c", seed=np.ones((1, H))) for W in (random, 0 * random))
 carry, whole = ways.norms["carry"], ways.whole_norms
-ax = charts.curves({"all ways": whole, "cell path alone": carry}, "lag: steps back", "‖∂L/∂c‖", log="y")
+curves = {"all ways": whole, "cell path alone": carry}
+ax = charts.curves(curves, "lag: steps back", "‖∂L/∂c‖", log="y")
 charts.titled(ax, f"50 steps back, the whole gradient is {short(whole[-1] / carry[-1])} times "
                   "what the cell path brings")
 
@@ -155,7 +156,8 @@ charts.titled(ax, f"50 steps back, the whole gradient is {short(whole[-1] / carr
 z = np.linspace(0, 4, 40001)
 tanh_slope, sigmoid_slope = 1 - np.tanh(z) ** 2, np.exp(-z) / (1 + np.exp(-z)) ** 2
 crossing = z[np.argmax(sigmoid_slope > tanh_slope)]
-ax = charts.curves({"tanh": (z, tanh_slope), "sigmoid": (z, sigmoid_slope)}, "net input z", "slope")
+slopes = {"tanh": (z, tanh_slope), "sigmoid": (z, sigmoid_slope)}
+ax = charts.curves(slopes, "net input z", "slope")
 charts.titled(ax, f"At z = 0 the slopes are 1 and 1/4; they are equal at z = {crossing:.2f}")
 
 # %% [markdown]
@@ -195,7 +197,8 @@ charts.titled(ax, f"After 50 steps, forget bias 1 leaves {short(left[1][50])}, "
 # ([C73](../claims.md)). Now whole nets with random weights, all ways included:
 
 # %%
-losses = {f"forget bias {b}": nn.LSTM(D, 8, forget_bias=b, rng=0)(xs)[1][0].sum() for b in (0, 1, 3)}
+losses = {f"forget bias {b}": nn.LSTM(D, 8, forget_bias=b, rng=0)(xs)[1][0].sum()
+          for b in (0, 1, 3)}
 losses["tanh RNN"] = nn.RNN(D, 8, rng=0)(xs)[1].sum()
 compared = viz.compare_flow(losses)
 after_49 = {track.net: track.left(T - 1) for track in compared.tracks}
@@ -214,10 +217,10 @@ viz.explore(losses["forget bias 1"])
 # %% [markdown]
 # ## Is it enough to learn?
 #
-# In *delayed recall*, a net reads 50 symbols and must then name the first. For each forget bias, three nets were
-# trained for up to 1000 updates; the measurements are kept in records (`demos/experiments/records`). "Chrono" sets
-# $b_f$ to the logarithm of a random time between 1 and 49 steps, and $b_i = -b_f$. The last number compares two
-# gradients of the answer before training: the one at the first input, and the one at the last.
+# In *delayed recall* ([D5](../claims.md)), a net reads 50 symbols and must then name the first. For each forget bias,
+# three nets were trained for up to 1000 updates; the measurements are kept in records (`demos/experiments/records`).
+# "Chrono" sets $b_f$ to the logarithm of a random time between 1 and 49 steps, and $b_i = -b_f$. The last number
+# compares two gradients of the answer before training: the one at the first input, and the one at the last.
 
 # %%
 starts = (*biases, "chrono")
@@ -231,7 +234,8 @@ learned = {b: 3 - solved[b].count(None) for b in starts}
 ax = charts.bars({"nets that learned it": [*learned.values()]}, "forget bias", "of three nets",
                  names=[str(b) for b in starts])
 ax.set_yticks(range(4))
-charts.titled(ax, f"Recall over 50 steps: {learned[1]} of 3 nets with forget bias 1, {learned[3]} of 3 with 3")
+charts.titled(ax, f"Recall over 50 steps: forget bias 1, {learned[1]} of 3 nets; "
+                  f"forget bias 3, {learned[3]} of 3")
 
 # %% [markdown]
 # Biases of 0 and 1 fail, 2 is at the edge, 3 and 5 succeed. Chrono succeeds too, although less gradient reaches the
@@ -265,7 +269,8 @@ for name, s in (("c", cs.data[50:]), ("h", hs.data[50:])):
     s = s - s.mean(axis=0)
     memory[name] = [((s[: len(s) - k] * s[k:]).sum(0) / (s * s).sum(0)).mean() for k in range(16)]
 ax = charts.curves(memory, "steps later", "autocorrelation")
-charts.titled(ax, f"Autocorrelation after 5 steps: {memory['c'][5]:.2f} for c, {memory['h'][5]:.2f} for h")
+charts.titled(ax, f"After 5 steps the autocorrelation of c is {memory['c'][5]:.2f}, "
+                  f"that of h {memory['h'][5]:.2f}")
 
 # %% [markdown]
 # The textbooks are right ([C87](../claims.md)). (The longest memory of all are the parameters: they do not change
@@ -302,7 +307,8 @@ largest = {}
 for activation in ("tanh", "relu"):
     sizes = []
     for seed in range(5):
-        cell, rng = nn.LSTMCell(D, H, activation=activation, rng=seed), np.random.default_rng(seed)
+        cell = nn.LSTMCell(D, H, activation=activation, rng=seed)
+        rng = np.random.default_rng(seed)
         cell.W.data = 4 * rng.standard_normal((H, 4 * H)) / np.sqrt(H)
         sizes.append(abs(nn.unroll(cell, rng.standard_normal((100, 1, D)))[0].data).max())
     largest[activation] = np.median(sizes)
@@ -338,7 +344,8 @@ better.W.data = random
 _, (_, c) = nn.unroll(better, xs, (np.zeros((1, H)), c0))
 found = viz.ways(c, "c", seed=np.ones((1, H)))
 share_of_carry = found.shares("carry")[-1]
-print(f"less: {share_of_carry:.0%}. The other ways have grown, too: the whole is {found.whole_norms[-1]:.2g}")
+print(f"less: {share_of_carry:.0%}, because the other ways have grown, too")
+print(f"the whole gradient: {short(whole[-1])} before, {short(found.whole_norms[-1])} now")
 
 # %% [markdown]
 # **3.** A repair of the update gate: `nn.CoupledLSTMCell` computes $c_t = (1-u) ⊙ c_{t-1} + u ⊙ g$. Predict the

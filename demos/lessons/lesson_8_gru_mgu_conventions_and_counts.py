@@ -46,7 +46,7 @@ viz.draw_cell(nn.GRUCell(D, H, rng=0))
 # once:
 
 # %%
-def gru(x: Any, h: Any, weights: Any, reset: str = "before", z_is: str = "keeps") -> dict[str, Any]:
+def gru(x: Any, h: Any, weights: Any, reset: str = "before", z_is: str = "keeps") -> Any:
     """One step of a GRU: its gates, its candidate and its new state."""
     (U_r, U_z, U_n), (W_r, W_z, W_n), (b_r, b_z, b_n) = (np.split(a, 3, axis=-1) for a in weights)
     r = mg.sigmoid(x @ U_r + h @ W_r + b_r)
@@ -114,9 +114,9 @@ for corner, biases in corners.items():
     J[corner] = mg.jacobian(lambda h, at=at: at(x, h)[0], h)[:, 0]
     to_x[corner] = abs(mg.jacobian(lambda x, at=at: at(x, h)[0], x)).max()
     norm = np.linalg.norm(J[corner], 2)
-    print(f"{corner:12}: norm of ∂h_t/∂h_(t-1) {norm:.2f}, largest entry of ∂h_t/∂x_t {to_x[corner]:.2f}")
+    print(f"{corner:12}: norm of ∂h_t/∂h_(t-1) {norm:.2f}, largest ∂h_t/∂x_t {to_x[corner]:.2f}")
 simple: Any = nn.RNNCell(D, H, rng=0)
-simple.U.data, simple.W.data, simple.b.data = (a[..., 2 * H :] for a in weights)  # the blocks of n
+simple.U.data, simple.W.data, simple.b.data = (a[..., 2 * H :] for a in weights)  # those of n
 off = abs(J["z = 0, r = 1"] - mg.jacobian(lambda h: simple(x, h)[0], h)[:, 0]).max()
 print(f"difference from the Jacobian of the simple net: {off:.0e}")
 
@@ -209,8 +209,8 @@ head = count(nn.Linear(128, 1000, rng=0))
 alone = [size / sizes["simple net"] for size in sizes.values()]
 with_head = [(size + head) / (sizes["simple net"] + head) for size in sizes.values()]
 print({name: f"{size:,}" for name, size in sizes.items()})
-ax = charts.bars({"cell alone": alone, "with an output layer of 1000": with_head}, "", "times the simple net",
-                 names=[*kinds], level=1)
+bars = {"cell alone": alone, "with an output layer of 1000": with_head}
+ax = charts.bars(bars, "", "times the simple net", names=[*kinds], level=1)
 charts.titled(ax, f"The LSTM's cell has {alone[3]:.0f} times the numbers of the simple net, "
                   f"with a large output layer {with_head[3]:.2f} times")
 
@@ -233,7 +233,7 @@ nets = {name: kind(64, 128, rng=0) for name, kind in kinds.items()}
 multiplications = {name: net.cell.U.size + net.cell.W.size for name, net in nets.items()}
 milliseconds = {name: best_time(net) for name, net in nets.items()}
 for name in nets:
-    print(f"{name:10}: {multiplications[name]:7,} multiplications a step, {milliseconds[name]:.0f} ms")
+    print(f"{name:10}: {multiplications[name]:7,} products a step, {milliseconds[name]:.0f} ms")
 
 # %% [markdown]
 # Do not expect 3/4. There are elementwise operations as well. And an LSTM computes its four layers in one product,
@@ -267,8 +267,9 @@ print(f"largest difference: {after_flip:.0e}")
 # 150, or above 170?
 
 # %% tags=["hide-cell"]
-fitting = max(units for units in range(128, 200) if count(nn.GRU(100, units, rng=0)) <= sizes["LSTM"])
-print(f"H = {fitting}: {count(nn.GRU(100, fitting, rng=0)):,} numbers, the LSTM has {sizes['LSTM']:,}")
+grus = {units: count(nn.GRU(100, units, rng=0)) for units in range(128, 200)}
+fitting = max(units for units, size in grus.items() if size <= sizes["LSTM"])
+print(f"H = {fitting}: {grus[fitting]:,} numbers, the LSTM has {sizes['LSTM']:,}")
 
 # %% [markdown]
 # **3.** An MGU should remember. Predict the sign of the bias of $f$ that helps, then compare -3, 0 and 3.
@@ -280,4 +281,5 @@ for bias in (-3, 0, 3):
     mgu.b.data = np.concatenate([np.full(H, bias), mgu.b.data[H:]])  # the blocks are f, n
     (track,) = viz.compare_flow({"mgu": nn.unroll(mgu, xs)[1].sum()}).tracks
     mgu_left[bias] = track.left(T - 1)
-print({bias: short(share) for bias, share in mgu_left.items()}, "is left: negative, f says what is replaced")
+print({bias: short(share) for bias, share in mgu_left.items()})
+print("A negative bias helps, since f says how much is replaced.")

@@ -96,11 +96,11 @@ T = 40
 
 
 def responses(seed: int) -> np.ndarray:
-    """‖∂h_T/∂x_(T-k)‖ for each of four layers and each k; every W is 0.8 times an orthogonal matrix."""
+    """‖∂h_T/∂x_(T-k)‖ for four layers and all k. Every W is 0.8 times an orthogonal matrix."""
     rng, net = np.random.default_rng(seed), nn.RNN(D, H, num_layers=4, init=0.8, rng=seed)
     xs, v = Tensor(0.1 * rng.standard_normal((T, 1, D))), rng.standard_normal((1, H))
-    last_states = net(xs)[1]
-    return np.array([np.linalg.norm(mg.grad(h, xs, seed=v), axis=(1, 2))[::-1] for h in last_states])
+    grads = [mg.grad(h, xs, seed=v) for h in net(xs)[1]]
+    return np.linalg.norm(np.array(grads), axis=(2, 3))[:, ::-1]
 
 
 profiles = np.array([responses(seed) for seed in range(20)])
@@ -121,7 +121,8 @@ viz.explore(nn.LSTM(D, 6, num_layers=2, rng=0)(normal((30, 1, D)))[0][-1].sum())
 # %% [markdown]
 # One source gives two rules. "With few layers, an LSTM with tanh is much better than one with ReLU." "In a deep LSTM
 # with tanh the gradient vanishes; use ReLU and a smaller learning rate." The records of delayed recall over 20 steps
-# (lesson 7) have all eight cases, three nets each:
+# (lesson 7) have all eight cases, three nets each. (The printed number compares the gradient at the first input with
+# that at the last.)
 
 # %%
 solved: dict[str, list[int]] = {"tanh": [], "relu": []}
@@ -132,12 +133,12 @@ for activation, counts in solved.items():
         counts.append(sum(run["solved_at"] is not None for run in found))
 deep_tanh = records.read("recall", T=20, activation="tanh", layers=4)
 first_to_last = np.median([run["first_to_last_before"] for run in deep_tanh])
-print(f"4 layers, tanh, before training: the gradient at the first input is {short(first_to_last)} times "
-      "that at the last")
+print(f"4 layers, tanh, before training: first to last input {short(first_to_last)}")
 ax = charts.bars(solved, "layers, learning rate", "nets that learned it",
                  names=[f"{layers}, {rate}" for layers, rate in cases])
 ax.set_yticks(range(4))
-charts.titled(ax, f"Only four layers at rate 0.01 differ: tanh {solved['tanh'][3]} of 3, ReLU {solved['relu'][3]}")
+charts.titled(ax, f"Only four layers at rate 0.01 differ: tanh {solved['tanh'][3]} of 3, "
+                  f"ReLU {solved['relu'][3]} of 3")
 
 # %% [markdown]
 # > **What textbooks say, and what is measured.** With one layer, tanh is not better than ReLU: all nets learn
@@ -231,7 +232,8 @@ for name, shape in (("chain", chain), ("balanced", balanced)):
     root = nn.recurse(tree, shape(leaves)).sum()
     sizes[name] = [np.linalg.norm(g) for g in mg.grad(root, leaves)]
 ax = charts.curves(sizes, "leaf", "‖∂L/∂leaf‖", log="y")
-charts.titled(ax, f"The deepest leaf: {depth['chain']} cells in the chain, {depth['balanced']} in the balanced tree")
+charts.titled(ax, f"The deepest leaf: {depth['chain']} cells deep in the chain, "
+                  f"{depth['balanced']} in the balanced tree")
 
 # %% [markdown]
 # With $n$ leaves a chain is $n - 1$ cells deep, and a balanced tree $\log_2 n$. The gradient counts cells, not
@@ -242,7 +244,8 @@ charts.titled(ax, f"The deepest leaf: {depth['chain']} cells in the chain, {dept
 # "The forward pass takes $O(T)$ time and cannot be parallelised." The first part is right: count the operations.
 
 # %%
-operations = {T: len(viz.trace(nn.RNN(D, 4, rng=0)(normal((T, 1, D)))[1].sum())) for T in (20, 40, 80)}
+net = nn.RNN(D, 4, rng=0)
+operations = {T: len(viz.trace(net(normal((T, 1, D)))[1].sum())) for T in (20, 40, 80)}
 print(operations)
 
 # %% [markdown]
@@ -291,7 +294,7 @@ errors = {norm: errors_of_sweeps(norm) for norm in (0.5, 1, 2)}
 sweeps = {norm: needed(errors[norm]) for norm in errors}
 curves = {f"‖W‖ = {norm}": (range(1, 201), errors[norm]) for norm in errors}
 ax = charts.curves(curves, "sweeps", "largest error", log="y")
-charts.titled(ax, f"200 steps of tanh need {sweeps[0.5]} sweeps with ‖W‖ = 0.5, {sweeps[2]} with ‖W‖ = 2")
+charts.titled(ax, f"200 steps of tanh: {sweeps[0.5]} sweeps with ‖W‖ = 0.5, {sweeps[2]} with ‖W‖ = 2")
 
 # %% [markdown]
 # After $k$ sweeps the first $k$ steps are right, so 200 sweeps always suffice. If the net contracts ($‖W‖ < 1$), far
@@ -313,7 +316,7 @@ charts.titled(ax, f"200 steps of tanh need {sweeps[0.5]} sweeps with ‖W‖ = 0
 # %% tags=["hide-cell"]
 many = gradient_of_ones(1.0, T=100, layers=2)
 long = np.log2(gradient_of_ones(2.0, T=100, layers=2) / many)
-print(f"{long:.0f} cells, which is T + L - 1, and {many:.0f} ways; the formula says {comb(100, 1)}")
+print(f"{long:.0f} cells, and {many:.0f} ways; the formula says {comb(100, 1)}")
 
 # %% [markdown]
 # **2.** A balanced tree gets 128 leaves in place of 64. Predict by what factor the smallest gradient of a leaf
