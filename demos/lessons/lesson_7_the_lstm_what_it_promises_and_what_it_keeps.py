@@ -300,22 +300,26 @@ print({f"gain {gain}": short(norm) for gain, norm in growth.items()})
 # ([C115](../claims.md)), and clipping stays necessary.
 #
 # Another activation may replace tanh in the candidate and in the read-out of $c$ ([C90](../claims.md)). But ReLU has
-# no upper bound. With gain 4, the largest $|h|$ of 100 steps (the median of five nets):
+# no upper bound. With gain 4, the largest $|h|$ of 100 steps, and the norm of the gradient of $W$ (medians of five
+# nets):
 
 # %%
-largest = {}
+largest, steepest = {}, {}
 for activation in ("tanh", "relu"):
-    sizes = []
+    sizes, norms = [], []
     for seed in range(5):
         cell = nn.LSTMCell(D, H, activation=activation, rng=seed)
         rng = np.random.default_rng(seed)
         cell.W.data = 4 * rng.standard_normal((H, 4 * H)) / np.sqrt(H)
-        sizes.append(abs(nn.unroll(cell, rng.standard_normal((100, 1, D)))[0].data).max())
-    largest[activation] = np.median(sizes)
-print({activation: short(h) for activation, h in largest.items()})
+        hs, _ = nn.unroll(cell, rng.standard_normal((100, 1, D)))
+        sizes.append(abs(hs.data).max())
+        norms.append(np.linalg.norm(mg.grad(hs[-1].sum(), cell.W)))
+    largest[activation], steepest[activation] = np.median(sizes), np.median(norms)
+    print(f"{activation}: |h| {short(largest[activation])}, gradient {short(steepest[activation])}")
 
 # %% [markdown]
-# With ReLU the state grows beyond a million ([C76](../claims.md)), and its gradient with it.
+# ReLU works, but it explodes more easily: the state grows beyond a million, and the gradient much further
+# ([C76](../claims.md)). Here clipping is needed.
 #
 # ## Summary
 #

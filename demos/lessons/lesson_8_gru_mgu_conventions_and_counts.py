@@ -263,8 +263,8 @@ after_flip = abs(nn.unroll(flipped, xs)[1].data - ours).max()
 print(f"largest difference: {after_flip:.0e}")
 
 # %% [markdown]
-# **2.** A GRU may have as many numbers as an LSTM with $D = 100$ and $H = 128$. Predict its $H$: below 140, about
-# 150, or above 170?
+# **2.** A GRU may have at most as many numbers as an LSTM with $D = 100$ and $H = 128$. Predict its $H$: below 140,
+# about 150, or above 170?
 
 # %% tags=["hide-cell"]
 grus = {units: count(nn.GRU(100, units, rng=0)) for units in range(128, 200)}
@@ -272,7 +272,8 @@ fitting = max(units for units, size in grus.items() if size <= sizes["LSTM"])
 print(f"H = {fitting}: {grus[fitting]:,} numbers, the LSTM has {sizes['LSTM']:,}")
 
 # %% [markdown]
-# **3.** An MGU should remember. Predict the sign of the bias of $f$ that helps, then compare -3, 0 and 3.
+# **3.** You want an MGU that remembers for a long time. Predict the sign of the bias of $f$ that helps. Then compare
+# -3, 0 and 3.
 
 # %% tags=["hide-cell"]
 mgu_left: dict[int, Any] = {}

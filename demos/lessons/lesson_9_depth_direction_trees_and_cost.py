@@ -236,8 +236,8 @@ charts.titled(ax, f"The deepest leaf: {depth['chain']} cells deep in the chain, 
                   f"{depth['balanced']} in the balanced tree")
 
 # %% [markdown]
-# With $n$ leaves a chain is $n - 1$ cells deep, and a balanced tree $\log_2 n$. The gradient counts cells, not
-# leaves.
+# With $n$ leaves a chain is $n - 1$ cells deep, and a balanced tree $\log_2 n$. The gradient shrinks with the number
+# of cells on the way, not with the number of leaves.
 #
 # ## What does it cost?
 #

@@ -82,10 +82,12 @@ def test_the_gradient_explodes_with_the_gain_of_the_recurrent_weights() -> None:
     assert growth[8] > 1000
 
 
-def test_with_relu_the_state_grows_beyond_a_million() -> None:
-    largest = run(7)["largest"]
+def test_with_relu_the_state_grows_beyond_a_million_and_the_gradient_further() -> None:
+    largest, steepest = run(7)["largest"], run(7)["steepest"]
     assert largest["tanh"] <= 1
     assert largest["relu"] > 1e6
+    assert steepest["relu"] > 100 * largest["relu"]
+    assert steepest["relu"] > 1e6 * steepest["tanh"]
 
 
 def test_tanh_is_steeper_than_the_sigmoid_up_to_1_66() -> None:

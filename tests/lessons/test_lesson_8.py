@@ -62,7 +62,6 @@ def test_a_gru_multiplies_three_quarters_as_much_as_an_lstm_and_an_mgu_two_third
     n = run(8)["multiplications"]
     assert 4 * n["GRU"] == 3 * n["LSTM"]
     assert 3 * n["MGU"] == 2 * n["GRU"]
-    assert min(run(8)["milliseconds"].values()) > 0
 
 
 def test_exercises() -> None:
