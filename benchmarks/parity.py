@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.measure import Row, peer
 from microgradrnn import Tensor, io, nn
 from microgradrnn.engine.checkpoint import flat
+from microgradrnn.io.torch_layers import from_torch
 
 BAR = 1e-12
 COUNT = 600
@@ -97,7 +98,7 @@ class Configuration:
         for key, g in gradients.items():  # each of PyTorch's two biases gets the whole gradient of our one
             if key.startswith("bias_hh"):
                 g[: 2 * len(g) // 3 if self.kind == "GRU" else len(g)] = 0
-        for p, g in io.from_torch(net, gradients):
+        for p, g in from_torch(net, gradients):
             yield f"gradient of {p.symbol}", p.grad, g
 
     def difference(self, torch: Any) -> float:

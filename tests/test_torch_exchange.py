@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from microgradrnn import Tensor, io, nn
+from microgradrnn.io.torch_layers import from_torch
 from tests.numerics import relative_error
 
 torch = pytest.importorskip("torch")
@@ -69,7 +70,7 @@ def test_outputs_states_and_all_gradients_equal_pytorch(kind: str, layers: int, 
     (hs_t * torch.tensor(weights)).sum().backward()
     check(x.grad, x_t.grad, dtype)
     theirs = {name: p.grad.numpy() for name, p in peer.named_parameters()}
-    for p, g in io.from_torch(mine, in_our_biases(theirs, kind)):
+    for p, g in from_torch(mine, in_our_biases(theirs, kind)):
         assert relative_error(p.grad, g) < PRECISIONS[dtype], p
 
 
@@ -121,7 +122,7 @@ def test_linear_and_embedding_equal_pytorch(dtype: str, bias: bool) -> None:
     check(y, y_t, dtype)
     (y * y).sum().backward()
     (y_t * y_t).sum().backward()
-    for p, g in io.from_torch(mine, {name: p.grad.numpy() for name, p in peer.named_parameters()}):
+    for p, g in from_torch(mine, {name: p.grad.numpy() for name, p in peer.named_parameters()}):
         assert relative_error(p.grad, g) < PRECISIONS[dtype]
     rows, rows_t = nn.Embedding(9, D, dtype=dtype), torch.nn.Embedding(9, D, dtype=getattr(torch, dtype))
     io.load_torch(rows, rows_t.state_dict())
