@@ -10,8 +10,10 @@ from microgradrnn.files import DamagedFileError
 from microgradrnn.io.content import read
 from microgradrnn.io.keras import load_keras, to_keras_weights
 from microgradrnn.io.saving import load, save
-from microgradrnn.io.torch_layers import load_torch, to_torch_state_dict
+from microgradrnn.io.torch import load_torch, to_torch_state_dict
+from microgradrnn.io.unmatched import UnmatchedError
 
 __all__ = [
-    "DamagedFileError", "load", "load_keras", "load_torch", "read", "save", "to_keras_weights", "to_torch_state_dict",
+    "DamagedFileError", "UnmatchedError", "load", "load_keras", "load_torch", "read", "save", "to_keras_weights",
+    "to_torch_state_dict",
 ]  # fmt: skip

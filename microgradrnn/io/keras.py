@@ -49,7 +49,7 @@ def load_keras(layer: Module, weights: Mapping[str, Any] | list[Any] | str | os.
     if wrong := sorted(arrays.keys() ^ expected.keys()):
         raise KeyError(f"load_keras: {type(layer).__name__} needs {', '.join(expected)}; only one side has "
                        f"{', '.join(wrong)}")
-    for p, a in from_keras(layer, fitting("load_keras", layer, arrays, expected)):
+    for p, a in from_keras(layer, fitting("load_keras", arrays, expected)):
         p.data = a.astype(p.data.dtype)
 
 

@@ -1,129 +1,133 @@
-"""Weights from PyTorch and back: which array is which, and what its biases are.
+"""The layers of PyTorch that are here too: which of their arrays makes which of our parameters.
 
 PyTorch keeps matrices as (out, in), ours are (in, out). Its two biases, which only ever appear as a sum, become one; in
-the GRU the recurrent bias of n is inside the reset gate, and becomes b_n.
+the GRU the recurrent bias of n is inside the reset gate, and becomes b_n. Their names end in the number of the layer
+and its direction, as in ``weight_ih_l0_reverse``; those of a cell, as in ``torch.nn.LSTMCell``, end there.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from microgradrnn.engine import Node
 from microgradrnn.engine.rules.elementwise import relu, tanh
-from microgradrnn.io.arrays import fitting, given_arrays
-from microgradrnn.io.content import read
-from microgradrnn.nn import Embedding, GRUCell, Linear, LSTMCell, Module, RNNCell
+from microgradrnn.nn import Cell, Embedding, GRUCell, LayerNorm, Linear, LSTMCell, Module, RNNCell
 from microgradrnn.nn.cells import IRNNCell
 from microgradrnn.nn.recurrent import Recurrent
 
+Make = Callable[..., np.ndarray]
 
-def load_torch(layer: Module, state: Mapping[str, Any] | str | os.PathLike[str]) -> None:
-    """Give a layer the weights of its PyTorch counterpart; outputs and gradients are then the same.
 
-    PyTorch keeps matrices as (out, in), ours are (in, out). Its two biases, which only ever appear as a sum, become
-    one; in the GRU the recurrent bias of n is inside the reset gate, and becomes b_n.
+class Weight(NamedTuple):
+    """One of our parameters, and how it is made of theirs.
 
-    Args:
-        layer: `RNN`, `LSTM`, ``GRU(reset="after")``, with any number of layers and directions, `Linear` or
-            `Embedding`.
-        state: the counterpart's ``state_dict()``, a dict of arrays (or of PyTorch's tensors on the CPU); or the path
-            of a ``.safetensors`` file with just that. From a file of a whole model take the part:
-            ``{k.removeprefix("rnn."): a for k, a in read(path).items() if k.startswith("rnn.")}``. It does not say
-            whether an RNN is one with tanh or ReLU: make the layer as theirs was made.
+    Attributes:
+        parameter: ours.
+        names: what their arrays are called in their layer.
+        make: our array from theirs.
+    """
+
+    parameter: Node
+    names: tuple[str, ...]
+    make: Make
+
+
+def as_it_is(a: np.ndarray) -> np.ndarray:
+    """The array itself."""
+    return a
+
+
+# Layers without memory: PyTorch's name, our attribute, and what makes one of the other.
+LAYERS: dict[type[Module], list[tuple[str, str, Make]]] = {
+    Linear: [("weight", "V", np.transpose), ("bias", "d", as_it_is)],
+    Embedding: [("weight", "E", as_it_is)],
+    LayerNorm: [("weight", "gain", as_it_is), ("bias", "bias", as_it_is)],
+}
+
+
+def layer_weights(layer: Module) -> list[Weight]:
+    """The weights of a layer that PyTorch has too; none for a module that is to be opened, such as one of your own.
 
     Raises:
-        KeyError, ValueError: if names or shapes do not fit. Nothing is changed then.
-        TypeError: if the layer has no counterpart, or an array is not of real numbers.
-
-    >>> from microgradrnn import nn
-    >>> theirs = {"weight": np.ones((2, 3)), "bias": np.zeros(2)}
-    >>> linear = nn.Linear(3, 2)
-    >>> load_torch(linear, theirs)
-    >>> linear(np.ones((1, 3))).data
-    array([[3., 3.]])
+        TypeError: if it is a recurrent layer or a cell of this library that PyTorch does not have.
     """
-    arrays = read(state) if isinstance(state, (str, os.PathLike)) else given_arrays(state)
-    expected = to_torch_state_dict(layer)
-    if not any(name.startswith("bias_") for name in arrays):  # a recurrent net without biases has biases of 0
-        arrays |= {name: np.zeros(a.shape) for name, a in expected.items() if name.startswith("bias_")}
-    if wrong := sorted(arrays.keys() ^ expected.keys()):
-        part = next((k.removesuffix(name) for k in arrays for name in expected if k.endswith("." + name)), "")
-        hint = f"; of a whole model take one part, the names after {part!r}: see help(load_torch)" * bool(part)
-        raise KeyError(f"load_torch: {type(layer).__name__} needs {', '.join(expected)}; only one side has "
-                       f"{', '.join(wrong)}{hint}")
-    arrays = fitting("load_torch", layer, arrays, expected)
-    for p, a in from_torch(layer, arrays):
-        p.data = a.astype(p.data.dtype)
+    table = next((table for kind, table in LAYERS.items() if isinstance(layer, kind)), None)
+    if table is not None:
+        return [Weight(getattr(layer, own), (name,), make) for name, own, make in table
+                if getattr(layer, own) is not None]
+    return [weight for suffix, cell in torch_cells(layer) for weight in cell_weights(cell, suffix)]
 
 
-def to_torch_state_dict(layer: Module) -> dict[str, np.ndarray]:
-    """The weights of a layer as its PyTorch counterpart names and lays them out, the reverse of `load_torch`.
+def layer_arrays(layer: Module) -> dict[str, np.ndarray]:
+    """The arrays of a layer that PyTorch has too, as PyTorch names them and lays them out."""
+    if not isinstance(layer, (Recurrent, Cell)):
+        return {name: np.array(make(weight.data)) for weight, (name,), make in layer_weights(layer)}
+    return {name: a for suffix, cell in torch_cells(layer) for name, a in cell_arrays(cell, suffix).items()}
 
-    Of PyTorch's two biases the second gets zeros, but for b_n of the GRU. ``torch_layer.load_state_dict({k:
-    torch.from_numpy(a) for k, a in ...items()})`` takes it.
 
-    Raises:
-        TypeError: if the layer has no counterpart.
+# ------------------------------------------------------------------------------------------------ cells
+def cell_weights(cell: Any, suffix: str) -> Iterator[Weight]:
+    """Our parameters of a cell."""
+    yield Weight(cell.U, (f"weight_ih{suffix}",), np.transpose)
+    yield Weight(cell.W, (f"weight_hh{suffix}",), np.transpose)
+    if getattr(cell, "P", None) is not None:
+        yield Weight(cell.P, (f"weight_hr{suffix}",), np.transpose)
+    if cell.b is None:
+        return
+    both = (f"bias_ih{suffix}", f"bias_hh{suffix}")
+    if isinstance(cell, GRUCell) and cell.b_n is not None:
+        n = 2 * cell.hidden_size
+        yield Weight(cell.b_n, both[1:], lambda second: second[n:])
+        yield Weight(cell.b, both, lambda first, second: np.concatenate([first[:n] + second[:n], first[n:]]))
+    else:
+        yield Weight(cell.b, both, np.add)
 
-    >>> from microgradrnn import nn
-    >>> {k: a.shape for k, a in to_torch_state_dict(nn.LSTM(3, 5)).items()}
-    {'weight_ih_l0': (20, 3), 'weight_hh_l0': (20, 5), 'bias_ih_l0': (20,), 'bias_hh_l0': (20,)}
-    """
-    if isinstance(layer, Embedding):
-        return {"weight": np.array(layer.E.data)}
-    if isinstance(layer, Linear):
-        V, d = layer.V.data, layer.d
-        return {"weight": V.T.copy()} if d is None else {"weight": V.T.copy(), "bias": np.array(d.data)}
-    theirs = {}
-    for suffix, cell in torch_cells(layer):
-        theirs[f"weight_ih_{suffix}"] = cell.U.data.T.copy()
-        theirs[f"weight_hh_{suffix}"] = cell.W.data.T.copy()
-        if getattr(cell, "P", None) is not None:
-            theirs[f"weight_hr_{suffix}"] = cell.P.data.T.copy()
-        if cell.b is not None:
-            theirs[f"bias_ih_{suffix}"] = np.array(cell.b.data)
-            second = theirs[f"bias_hh_{suffix}"] = np.zeros_like(cell.b.data)
-            if isinstance(cell, GRUCell) and cell.b_n is not None:
-                second[2 * cell.hidden_size :] = cell.b_n.data
+
+def cell_arrays(cell: Any, suffix: str) -> dict[str, np.ndarray]:
+    """Their arrays of a cell. The second bias is 0, but for b_n of the GRU."""
+    theirs = {f"weight_ih{suffix}": cell.U.data.T.copy(), f"weight_hh{suffix}": cell.W.data.T.copy()}
+    if getattr(cell, "P", None) is not None:
+        theirs[f"weight_hr{suffix}"] = cell.P.data.T.copy()
+    if cell.b is not None:
+        theirs[f"bias_ih{suffix}"] = np.array(cell.b.data)
+        second = theirs[f"bias_hh{suffix}"] = np.zeros_like(cell.b.data)
+        if isinstance(cell, GRUCell) and cell.b_n is not None:
+            second[2 * cell.hidden_size :] = cell.b_n.data
     return theirs
 
 
-def from_torch(layer: Module, arrays: Mapping[str, np.ndarray]) -> list[tuple[Any, np.ndarray]]:
-    """Our parameters, each with what PyTorch's arrays make it."""
-    if isinstance(layer, Embedding):
-        return [(layer.E, arrays["weight"])]
-    if isinstance(layer, Linear):
-        return [(layer.V, arrays["weight"].T), *([] if layer.d is None else [(layer.d, arrays["bias"])])]
-    ours = []
-    for suffix, cell in torch_cells(layer):
-        ours += [(cell.U, arrays[f"weight_ih_{suffix}"].T), (cell.W, arrays[f"weight_hh_{suffix}"].T)]
-        if getattr(cell, "P", None) is not None:
-            ours.append((cell.P, arrays[f"weight_hr_{suffix}"].T))
-        if cell.b is not None:
-            first, second = arrays[f"bias_ih_{suffix}"], np.array(arrays[f"bias_hh_{suffix}"])
-            if isinstance(cell, GRUCell):
-                ours.append((cell.b_n, second[2 * cell.hidden_size :].copy()))
-                second[2 * cell.hidden_size :] = 0
-            ours.append((cell.b, first + second))
-    return ours
-
-
 def torch_cells(layer: Module) -> list[tuple[str, Any]]:
-    """The cells of a layer, with what PyTorch appends to the names of their weights; TypeError if it has none such."""
-    if not isinstance(layer, Recurrent):
-        raise TypeError(f"PyTorch has no counterpart of {type(layer).__name__} here: give an RNN, LSTM, GRU, Linear or "
-                        "Embedding")
-    found = [(f"l{k}" + "_reverse" * (direction == "backwards"), cell) for k, direction, cell in layer.cells()]
+    """The cells of a layer, or a cell itself, each with the end of its names; none if one is a class of your own."""
+    if isinstance(layer, Cell):
+        found = [("", layer)]
+    elif isinstance(layer, Recurrent):
+        found = [(f"_l{k}" + "_reverse" * (direction == "backwards"), cell) for k, direction, cell in layer.cells()]
+    else:
+        return []
+    if any(isinstance(cell, Module) and is_own(cell) for _, cell in found):
+        return []
     if len({kind_of(cell) for _, cell in found}) > 1:
         raise TypeError("PyTorch's recurrent nets are of one kind of cell; this one has several")
+    if isinstance(layer, LSTMCell) and layer.P is not None:
+        raise TypeError("PyTorch has no counterpart of this LSTMCell: there proj_size= is an option of LSTM only; make "
+                        "this one nn.LSTM(..., proj_size=...)")
     return found
 
 
+def is_own(cell: Module) -> bool:
+    """Is it of a class that is not this library's? Then its weights go by the names that they have in it."""
+    return not type(cell).__module__.startswith("microgradrnn.")
+
+
 def kind_of(cell: Any) -> str:
-    """Which of PyTorch's cells this is."""
+    """Which of PyTorch's cells this is.
+
+    Raises:
+        TypeError: if it is none.
+    """
     if type(cell) in (RNNCell, IRNNCell) and cell.activation in (tanh, relu):
         return "RNN, tanh" if cell.activation is tanh else "RNN, relu"
     if type(cell) is LSTMCell and cell.activation is tanh:
