@@ -262,6 +262,42 @@ def test_a_path_that_the_net_does_not_have_is_answered_with_those_that_it_has() 
         io.to_torch_state_dict(Tagger(), names={"rnn": "lstm"})
 
 
+def test_the_error_of_a_net_of_many_blocks_says_it_in_one_word_and_soon() -> None:
+    net, theirs = nn.Module(), {}
+    net.blocks, net.head = [nn.Linear(4, 4) for _ in range(200)], nn.Linear(4, 2)
+    for name, a in io.to_torch_state_dict(net).items():
+        theirs[name.replace("blocks", "encoder.layers")] = a + 1
+    with pytest.raises(io.UnmatchedError, match=r'Perhaps names=\{"blocks": "encoder\.layers"\} ') as caught:
+        io.load_torch(net, theirs)
+    assert len(caught.value.missing_keys) == len(caught.value.unexpected_keys) == 400
+    io.load_torch(net, theirs, names={"blocks.": "encoder.layers."})  # a dot at the end does no harm
+    np.testing.assert_array_equal(net.blocks[7].V.data.T, theirs["encoder.layers.7.weight"])
+
+
+def test_a_hint_does_not_rename_what_is_found_already() -> None:
+    net = nn.Module()
+    net.a, net.b = nn.Linear(2, 3), nn.Linear(3, 4)
+    state = {"a.weight": np.ones((3, 2)), "a.bias": np.ones(3), "x.b.weight": np.ones((4, 3)), "x.b.bias": np.ones(4)}
+    with pytest.raises(io.UnmatchedError, match=r'Perhaps names=\{"b": "x\.b"\} '):
+        io.load_torch(net, state)
+
+
+@pytest.mark.parametrize("names", [["lstm"], "lstm", {"lstm": None}, {0: "rnn"}])
+def test_names_are_a_dict_of_paths(names: Any) -> None:
+    with pytest.raises(TypeError, match="load_torch: names is a dict of paths"):
+        io.load_torch(Tagger(), {}, names=names)
+    with pytest.raises(TypeError, match="to_torch_state_dict: names is a dict of paths"):
+        io.to_torch_state_dict(Tagger(), names=names)
+
+
+def test_a_checkpoint_that_holds_the_state_is_told_from_it() -> None:
+    linear, theirs = nn.Linear(2, 3), torch.nn.Linear(2, 3)
+    with pytest.raises(TypeError, match=r"give state\['model'\]"):
+        io.load_torch(linear, {"epoch": 3, "model": theirs.state_dict()})
+    io.load_torch(linear, {"weight": linear.V.T, "bias": linear.d})  # nodes are arrays too
+    assert linear.V.is_leaf
+
+
 def test_a_path_is_no_beginning_of_another_word() -> None:
     net = nn.Module()
     net.rnn, net.rnn2 = nn.Linear(2, 3), nn.Linear(3, 4)
@@ -289,7 +325,7 @@ def test_without_strict_what_is_on_both_sides_is_loaded_and_the_rest_returned() 
 
 
 def test_an_empty_state_has_nothing_for_a_net() -> None:
-    with pytest.raises(io.UnmatchedError, match=r"^load_torch: 2 names of ours get nothing:"):
+    with pytest.raises(io.UnmatchedError, match=r"^load_torch: .* 2 of ours without weights, 0 of theirs not used:\n"):
         io.load_torch(nn.Linear(2, 3), {})
     linear = nn.Linear(2, 3)
     before = linear.state_dict()

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from microgradrnn.engine.node import plain
+
 
 def given_arrays(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """A state_dict as arrays; tensors that share their memory give one array."""
@@ -19,8 +21,10 @@ def given_arrays(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     shared: dict[Any, np.ndarray] = {}
     for name, a in state.items():
+        if isinstance(a, Mapping):
+            raise TypeError(f"{name} is a dict, not an array; if it holds the weights, give state[{name!r}]")
         try:
-            arrays[name] = from_tensor(a, shared) if hasattr(a, "detach") else np.asarray(a)
+            arrays[name] = from_tensor(a, shared) if hasattr(a, "data_ptr") else np.asarray(plain(a))
         except (TypeError, ValueError, RuntimeError) as error:  # what PyTorch says of 8 bits, and of sparse tensors
             raise TypeError(f"{name} is no array for NumPy ({error}); of a PyTorch tensor give "
                             "a.detach().float().cpu()") from None

@@ -11,7 +11,7 @@ import numpy as np
 from microgradrnn.engine import Node
 from microgradrnn.io.arrays import fitting, given_arrays
 from microgradrnn.io.content import read
-from microgradrnn.io.torch_nets import Part, joined, parts
+from microgradrnn.io.torch_nets import Part, is_inside, joined, parts
 from microgradrnn.io.unmatched import Leftovers, UnmatchedError, message
 from microgradrnn.nn import Cell, Module, Recurrent
 
@@ -61,7 +61,7 @@ def load_torch(
     array([[3., 3.]])
     """
     who = "load_torch"
-    found = counterparts(who, net, strict)
+    names, found = paths(who, names), counterparts(who, net, strict)
     expected = {part.name(local): a for part in found for local, a in part.arrays().items()}
     given = in_scope(read(state) if isinstance(state, (str, os.PathLike)) else given_arrays(state), names)
     looked_for = cell_or_layer(found, renamed(who, expected, names), given)
@@ -104,7 +104,7 @@ def to_torch_state_dict(net: Module, *, names: Names = None) -> dict[str, np.nda
     """
     who = "to_torch_state_dict"
     arrays = {part.name(local): a for part in counterparts(who, net, True) for local, a in part.arrays().items()}
-    theirs = renamed(who, arrays, names)
+    theirs = renamed(who, arrays, paths(who, names))
     return {theirs[name]: a for name, a in arrays.items()}
 
 
@@ -123,13 +123,20 @@ def counterparts(who: str, net: Module, strict: bool) -> list[Part]:
 
 
 # ------------------------------------------------------------------------------------------------ names
-def renamed(who: str, own: Mapping[str, Any], names: Names) -> dict[str, str]:
+def paths(who: str, names: Names) -> dict[str, str]:
+    """Ours and theirs, without dots at their ends."""
+    if not isinstance(names, Mapping | None) or not all(isinstance(one, str) for pair in (names or {}).items()
+                                                        for one in pair):
+        raise TypeError(f"{who}: names is a dict of paths, ours: theirs, as in names={{'lstm': 'rnn'}}; got {names!r}")
+    return {ours.strip("."): theirs.strip(".") for ours, theirs in (names or {}).items()}
+
+
+def renamed(who: str, own: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
     """For each of our names, theirs. The longest path that is named decides.
 
     >>> renamed("", {"net.lstm.bias": 0, "net.head.bias": 0}, {"net": "", "net.head": "fc"})
     {'net.lstm.bias': 'lstm.bias', 'net.head.bias': 'fc.bias'}
     """
-    names = names or {}
     for path in names:
         if not any(is_inside(name, path) for name in own):
             there = sorted({name.rpartition(".")[0] or name for name in own})
@@ -137,14 +144,9 @@ def renamed(who: str, own: Mapping[str, Any], names: Names) -> dict[str, str]:
                              f"{', '.join(there)}")
     found = {}
     for name in own:
-        paths = sorted((path for path in names if is_inside(name, path)), key=len)
-        found[name] = joined(names[paths[-1]], name[len(paths[-1]) :].removeprefix(".")) if paths else name
+        longest = max((path for path in names if is_inside(name, path)), key=len, default=None)
+        found[name] = name if longest is None else joined(names[longest], name[len(longest) :].removeprefix("."))
     return found
-
-
-def is_inside(name: str, path: str) -> bool:
-    """Does a path lead to a name? The empty one leads to all."""
-    return not path or name == path or name.startswith(f"{path}.")
 
 
 def cell_or_layer(found: list[Part], looked_for: dict[str, str], given: Mapping[str, Any]) -> dict[str, str]:
@@ -171,9 +173,9 @@ def exchanged(name: str) -> str:
     return name.removesuffix("_l0") if name.endswith("_l0") else f"{name}_l0"
 
 
-def in_scope(given: dict[str, np.ndarray], names: Names) -> dict[str, np.ndarray]:
+def in_scope(given: dict[str, np.ndarray], names: Mapping[str, str]) -> dict[str, np.ndarray]:
     """Their arrays; only those of the parts that are named, if one of them is the whole net."""
-    if not names or "" not in names:
+    if "" not in names:
         return given
     return {name: a for name, a in given.items() if any(is_inside(name, theirs) for theirs in names.values())}
 

@@ -96,6 +96,11 @@ def joined(path: str, name: str) -> str:
     return ".".join(part for part in (path, name) if part)
 
 
+def is_inside(name: str, path: str) -> bool:
+    """Does a path lead to a name? The empty one leads to all."""
+    return not path or name == path or name.startswith(f"{path}.")
+
+
 def from_torch(net: Module, arrays: Mapping[str, np.ndarray]) -> list[tuple[Node, np.ndarray]]:
     """Our parameters, each with what PyTorch's arrays (weights, or their gradients) make it."""
     return [(weight.parameter, weight.make(*(arrays[part.name(local)] for local in weight.names)))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from microgradrnn.io.torch_nets import joined
+from microgradrnn.io.torch_nets import is_inside, joined
 
 Shapes = Mapping[str, tuple[int, ...]]
+FEW = 20_000  # comparisons of two names; more would take seconds
 
 
 class Leftovers(NamedTuple):
@@ -65,27 +66,49 @@ def suggested(lacking: Mapping[str, Shapes], spare: Shapes) -> dict[str, str]:
             prefix = name[: len(name) - len(first)].removesuffix(".")
             if all(left.get(joined(prefix, local), shape if "bias" in local else None) == shape
                    for local, shape in needed.items()):
-                found.append((-difflib.SequenceMatcher(None, path, prefix).ratio(), i, j, path, prefix))
+                found.append((0.0, i, j, path, prefix))
+    if len(found) <= FEW:  # else the first that fits
+        found = [(-difflib.SequenceMatcher(None, path, prefix).ratio(), i, j, path, prefix)
+                 for _, i, j, path, prefix in found]
     names: dict[str, str] = {}
+    taken: set[str] = set()
     for *_, path, prefix in sorted(found):
-        if path not in names and prefix not in names.values():
+        if path not in names and prefix not in taken:
             names[path] = prefix
+            taken.add(prefix)
     return {path: names[path] for path in lacking if path in names}
 
 
-def shortened(names: dict[str, str]) -> dict[str, str]:
-    """One line for the whole net, if all of theirs, or all of ours, are in one part of it.
+def shortened(names: Mapping[str, str], settled: Iterable[str] = ()) -> dict[str, str]:
+    """The same, said with fewer words: what the two paths have in common at their ends is left out.
 
-    >>> shortened({"lstm": "module.lstm", "head": "module.head"}), shortened({"net.lstm": "lstm", "net.head": "head"})
-    ({'': 'module'}, {'net': ''})
+    Args:
+        names: ours and theirs.
+        settled: names of ours that are found where they are.
+
+    >>> shortened({"lstm": "module.lstm", "head": "module.fc"})
+    {'': 'module', 'head': 'module.fc'}
+    >>> shortened({"net.cells.0": "rnn.0", "net.cells.1": "rnn.1"})
+    {'net.cells': 'rnn'}
     """
-    if len(names) < 2:
-        return names
-    for swap in (False, True):
-        outer = {(own if swap else theirs).removesuffix(theirs if swap else own) for own, theirs in names.items()}
-        if len(outer) == 1 and (prefix := outer.pop()).endswith("."):
-            return {prefix[:-1]: ""} if swap else {"": prefix[:-1]}
-    return names
+    ends = {own: without_common_end(own, theirs) for own, theirs in names.items()}
+    targets: dict[str, set[str]] = {}
+    for own, theirs in ends.values():
+        targets.setdefault(own, set()).add(theirs)
+    outer = {own for own, theirs in targets.items() if len(theirs) == 1 and not any(is_inside(n, own) for n in settled)}
+    return dict(ends[own] if ends[own][0] in outer else (own, theirs) for own, theirs in names.items())
+
+
+def without_common_end(own: str, theirs: str) -> tuple[str, str]:
+    """Two paths without the words that both end in.
+
+    >>> without_common_end("net.cells.0", "cells.0"), without_common_end("lstm", "rnn")
+    (('net', ''), ('lstm', 'rnn'))
+    """
+    a, b = own.split("."), theirs.split(".")
+    while a and b and a[-1] == b[-1]:
+        del a[-1], b[-1]
+    return ".".join(a), ".".join(b)
 
 
 def message(who: str, lacking: Mapping[str, Shapes], spare: Shapes, looked_for: Mapping[str, str]) -> str:
@@ -97,26 +120,23 @@ def message(who: str, lacking: Mapping[str, Shapes], spare: Shapes, looked_for: 
         looked_for: for each name of ours, the one that was looked for among theirs.
     """
     names = suggested(lacking, spare)
-    ours = [f"    ours    {said(path, local, shape, looked_for)}{nearest(path, local, names, spare)}"
-            for path, inside in lacking.items() for local, shape in inside.items()]
-    theirs = [f"    theirs  {name} {shape}" for name, shape in spare.items()]
-    counts = [f"{len(ours)} names of ours get nothing"] * bool(ours)
-    counts += [f"{len(theirs)} names of theirs are not used"] * bool(theirs)
-    lines = [f"{who}: {', and '.join(counts)}:", *ours, *theirs]
+    ours = {joined(path, local): (path, local, shape) for path, inside in lacking.items()
+            for local, shape in inside.items()}
+    lines = [f"{who}: names do not match, {len(ours)} of ours without weights, {len(spare)} of theirs not used:"]
+    for name, (path, local, shape) in ours.items():
+        near = nearest(joined(names[path], local) if path in names else name, spare)
+        lines.append(f"    ours    {name} {shape}" + f", looked for as {looked_for[name]}" * (looked_for[name] != name)
+                     + f"; the nearest of theirs is {near}" * bool(near))
+    lines += [f"    theirs  {name} {shape}" for name, shape in spare.items()]
     if names:
-        lines.append(f"Perhaps names={shortened(names)} (ours: theirs).".replace("'", '"'))
+        short = shortened(names, looked_for.keys() - ours.keys())
+        lines.append(f"Perhaps names={short} (ours: theirs).".replace("'", '"'))
     lines.append("strict=False loads what fits, and returns the rest.")
     return "\n".join(lines)
 
 
-def said(path: str, local: str, shape: tuple[int, ...], looked_for: Mapping[str, str]) -> str:
-    """One of our names, with its shape."""
-    name = joined(path, local)
-    return f"{name} {shape}" + f", looked for as {looked_for[name]}" * (looked_for[name] != name)
-
-
-def nearest(path: str, local: str, names: Mapping[str, str], spare: Shapes) -> str:
-    """Which of their names may belong to one of ours: that of the part which fits, else the one that reads alike."""
-    name = joined(names.get(path, path), local)
-    near = difflib.get_close_matches(name, spare, 1)
-    return f"; the nearest of theirs is {near[0]}" if near else ""
+def nearest(name: str, spare: Shapes) -> str:
+    """The name of theirs that reads most alike; empty if none does, or there are too many to compare."""
+    if name in spare or len(spare) ** 2 > FEW:
+        return name if name in spare else ""
+    return next(iter(difflib.get_close_matches(name, spare, 1)), "")
