@@ -23,8 +23,6 @@ NO_METHODS = (
 )  # fmt: skip
 METHODS = {name: f for name, f in FUNCTIONS.items() if name not in NO_METHODS}
 
-ALIASES = {"absolute": "abs", "amax": "max", "amin": "min", "true_divide": "divide"}
-
 # Functions whose further arguments come in another order than ours: so many may be given by position.
 REDUCTIONS = ("sum", "mean", "var", "std", "prod", "max", "min", "amax", "amin", "cumsum", "cumprod")
 POSITIONAL = dict.fromkeys(REDUCTIONS, 2)
@@ -44,7 +42,7 @@ def from_numpy(numpy_function: Any, args: Any, kwargs: Any) -> Any:
     name = numpy_function.__name__
     if name in QUESTIONS:
         return numpy_function(*_plainly(args), **{key: plain(x) for key, x in kwargs.items()})
-    ours = ELSEWHERE.get(numpy_function.__module__, {}).get(name, FUNCTIONS.get(ALIASES.get(name, name)))
+    ours = ELSEWHERE.get(numpy_function.__module__, {}).get(name, FUNCTIONS.get(name))
     if ours is None:
         raise TypeError(
             f"np.{name} has no counterpart in microgradrnn, and would lose the gradient. "

@@ -239,6 +239,12 @@ TABLE = [
          ((3, 4),)),
     Case("around", lambda a: mg.around(a, 1) * a, lambda a: torch.round(a, decimals=1) * a, ((3, 4),)),
     Case("clip, min= and max=", lambda a: mg.clip(a, min=-0.8, max=1.1), lambda a: torch.clip(a, -0.8, 1.1), ((3, 4),)),
+    Case("absolute", mg.absolute, torch.absolute, ((3, 4),)),
+    Case("fabs", mg.fabs, torch.abs, ((3, 4),)),
+    Case("mod", mg.mod, torch.remainder, ((3, 4), (3, 1))),
+    Case("true_divide", mg.true_divide, torch.true_divide, ((4,), (3, 4)), "positive"),
+    Case("amax", lambda a: mg.amax(a, (0, -1)), lambda a: torch.amax(a, (0, -1)), ((2, 3, 4),)),
+    Case("amin", lambda a: mg.amin(a, -2, keepdims=True), lambda a: torch.amin(a, -2, keepdim=True), ((2, 3, 4),)),
     # --------------------------------------------------------------------------------------- order and repetition
     Case("sort", mg.sort, lambda a: torch.sort(a).values, ((3, 4),)),
     Case("sort, axis", lambda a: mg.sort(a * a, 1), lambda a: torch.sort(a * a, 1).values, ((2, 4, 3),)),

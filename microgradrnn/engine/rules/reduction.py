@@ -19,8 +19,8 @@ from microgradrnn.engine.rules import elementwise as e
 from microgradrnn.engine.rules.shape import as_array, axis_of, broadcast_to, flip, reshape, swapaxes, transpose, triu
 
 __all__ = [
-    "cumprod", "cumsum", "diff", "log_softmax", "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "std",
-    "sum", "var",
+    "amax", "amin", "cumprod", "cumsum", "diff", "log_softmax", "logsumexp", "max", "mean", "min", "norm", "prod",
+    "softmax", "std", "sum", "var",
 ]  # fmt: skip
 
 Axis = int | tuple[int, ...] | None
@@ -98,6 +98,9 @@ def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The smallest entry along an axis, several axes, or of all. Ties share the gradient equally."""
     return _min(x, axis=_noted(axis), keepdims=keepdims)
+
+
+amax, amin = max, min
 
 
 def _product_rule(g: Any, y: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
