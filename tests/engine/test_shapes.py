@@ -447,7 +447,7 @@ def test_append_and_norms_take_lists_with_tensors() -> None:
 
 
 def test_a_list_of_values_is_refused() -> None:
-    with pytest.raises(TypeError, match="stack: .*works on Tensors and arrays, not on single numbers"):
+    with pytest.raises(TypeError, match=r"stack: .*works on Tensors and arrays, not on single numbers"):
         mg.sum([mg.Value(1.0), mg.Value(2.0)])
 
 
