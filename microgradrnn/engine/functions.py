@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from microgradrnn.engine.node import plain
-from microgradrnn.engine.rules import elementwise, indexing, linalg, matrices, random, reduction, shape
+from microgradrnn.engine.rules import composed, elementwise, indexing, linalg, matrices, random, reduction, shape
 
-MODULES = (elementwise, reduction, linalg, matrices, shape, indexing, random)
+MODULES = (elementwise, reduction, linalg, matrices, shape, indexing, composed, random)
 FUNCTIONS: dict[str, Any] = {name: getattr(module, name) for module in MODULES for name in module.__all__}
 
 # Those whose first argument is the array: they are methods of a Tensor as well.
 NO_METHODS = (
     "append", "array", "atleast_1d", "atleast_2d", "atleast_3d", "column_stack", "concat", "concatenate", "einsum",
-    "hstack", "scatter", "sort", "stack", "vstack", "where",
+    "hstack", "linspace", "scatter", "select", "sort", "stack", "vstack", "where",
 )  # fmt: skip
 METHODS = {name: f for name, f in FUNCTIONS.items() if name not in NO_METHODS}
 

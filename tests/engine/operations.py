@@ -27,6 +27,8 @@ PICK = MASK[:, :1]
 KEPT = np.random.default_rng(3).random((3, 4)) >= 0.4
 ONE_ZERO = np.ones((3, 4), dtype=bool)
 ONE_ZERO[0, 2] = ONE_ZERO[1, 0] = ONE_ZERO[1, 3] = False
+NOT_FINITE = np.zeros((3, 4))
+NOT_FINITE[0, 1], NOT_FINITE[1, 3], NOT_FINITE[2, 0] = np.nan, np.inf, -np.inf
 
 
 def regular(a: Any) -> Any:
@@ -306,6 +308,29 @@ TABLE = [
          lambda a: torch.nn.functional.pad(a, (1, 2, 1, 2), value=1.5), ((3, 4),)),
     Case("pad, 0-d", lambda a, b: mg.pad(a, 2) * b, lambda a, b: a * b, ((), (3,))),
     Case("roll, axes", lambda a: mg.roll(a, (1, -2), (0, 2)), lambda a: torch.roll(a, (1, -2), (0, 2)), ((2, 3, 4),)),
+    # ------------------------------------------------------------------------------------------- made of others
+    Case("deg2rad", lambda a: mg.sin(mg.deg2rad(40 * a)), lambda a: torch.sin(torch.deg2rad(40 * a)), ((3, 4),)),
+    Case("radians", mg.radians, torch.deg2rad, ((3, 4),)),
+    Case("rad2deg", mg.rad2deg, torch.rad2deg, ((3, 4),)),
+    Case("degrees", mg.degrees, torch.rad2deg, ((3, 4),)),
+    Case("nan_to_num", lambda a: mg.nan_to_num(a + NOT_FINITE.astype(a.dtype), nan=2.0, neginf=-1.0, posinf=3.0) * a,
+         lambda a: torch.nan_to_num(a + torch.tensor(NOT_FINITE, dtype=a.dtype), 2.0, 3.0, -1.0) * a, ((3, 4),)),
+    Case("select", lambda a, b: mg.select([MASK, PICK], [a * b, b], default=a),
+         lambda a, b: torch.where(torch.tensor(MASK), a * b, torch.where(torch.tensor(PICK), b, a)), ((3, 4), (4,))),
+    Case("select, hard tanh", lambda a: mg.select([a < -1, a > 1], [-1.0, a * a], a),
+         lambda a: torch.where(a < -1, -torch.ones_like(a), torch.where(a > 1, a * a, a)), ((3, 4),)),
+    Case("linspace", lambda a, b: mg.linspace(a, b, 5), lambda a, b: a + (b - a) * (torch.arange(5) / 4)[:, None, None],
+         ((3, 4), (4,))),
+    Case("linspace, axis", lambda a, b: mg.linspace(a, b, 4, endpoint=False, axis=-1),
+         lambda a, b: a[:, None] + (b - a)[:, None] * torch.arange(4) / 4, ((3,), ())),
+    Case("flipud", mg.flipud, torch.flipud, ((2, 3, 4),)),
+    Case("fliplr", mg.fliplr, torch.fliplr, ((2, 3, 4),)),
+    Case("vsplit", lambda a: mg.vsplit(a, 2)[0] * mg.vsplit(a, [1, 3])[1],
+         lambda a: torch.vsplit(a, 2)[0] * torch.vsplit(a, [1, 3])[1], ((4, 3),)),
+    Case("hsplit", lambda a: mg.hsplit(a, 2)[0] * mg.hsplit(a, [1, 3])[1],
+         lambda a: torch.hsplit(a, 2)[0] * torch.hsplit(a, [1, 3])[1], ((3, 4),)),
+    Case("hsplit, of a vector", lambda a: mg.hsplit(a, 3)[1], lambda a: torch.hsplit(a, 3)[1], ((6,),)),
+    Case("dsplit", lambda a: mg.dsplit(a, 2)[1], lambda a: torch.dsplit(a, 2)[1], ((2, 3, 4),)),
     # -------------------------------------------------------------------------------------------------- matrices
     Case("solve", lambda a, b: mg.solve(regular(a), b), lambda a, b: torch.linalg.solve(regular(a), b),
          ((3, 3), (3, 2))),

@@ -136,6 +136,17 @@ WORKING: dict[str, Any] = {
        for ord in ("fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf)},
     **{f"linalg.norm of rows, {ord}": lambda x, ord=ord: np.linalg.norm(x, ord=ord, axis=1, keepdims=True)
        for ord in (1, 2, 3.5, 0.5, np.inf, -np.inf)},
+    "deg2rad, degrees": lambda x: np.deg2rad(x) * np.degrees(x) + np.rad2deg(x) * np.radians(x),
+    "fabs, mod": lambda x: np.fabs(x) * np.mod(x, 0.37),
+    "nan_to_num": lambda x: np.nan_to_num(x * [1.0, np.nan, np.inf], nan=2.0, posinf=3.0, neginf=-3.0) * x,
+    "select": lambda x: np.select([ROWS > 1, ROWS < 0], [x * x, np.exp(x)], default=x),
+    "linspace": lambda x: np.linspace(x, 2.0, 4),
+    "linspace, axis": lambda x: np.linspace(x[0], x[1], 3, endpoint=False, axis=-1),
+    "linspace, one point and none": lambda x: np.concatenate([np.linspace(x, 1.0, 1), np.linspace(x, x, 0)]),
+    "flipud, fliplr": lambda x: np.flipud(x) * np.fliplr(x),
+    "vsplit": lambda x: np.vsplit(x, 2)[1] * 2.0,
+    "hsplit": lambda x: np.hsplit(x, [1, 2])[2] * np.hsplit(x[0], 3)[0],
+    "dsplit": lambda x: np.dsplit(np.atleast_3d(x), 1)[0] * 2.0,
     "round to a decimal": lambda x: np.round(x, 1) * np.round(x, decimals=2) * x,
 }
 
@@ -186,6 +197,9 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "multiply.outer": (lambda t: np.multiply.outer(t, ROWS), r"np.multiply.outer has no counterpart"),
     "add.at": (lambda t: np.add.at(np.zeros((2, 3)), 0, t), r"np.add.at has no counterpart"),
     "median": (np.median, "np.median has no counterpart"),
+    "nan_to_num, copy=": (lambda t: np.nan_to_num(t, copy=False), "np.nan_to_num .* 'copy'"),
+    "linspace, retstep=": (lambda t: np.linspace(t, 1.0, retstep=True), "np.linspace .* 'retstep'"),
+    "linspace, dtype=": (lambda t: np.linspace(t, 1.0, dtype=np.float32), "np.linspace .* 'dtype'"),
     "interp": (lambda t: np.interp(t, [0, 1], [0, 1]), "no counterpart"),
     "full_like": (lambda t: np.full_like(ROWS, t), "no counterpart"),
     "fmod": (lambda t: np.fmod(t, 2.0), "np.fmod has no counterpart"),
