@@ -19,7 +19,7 @@ FUNCTIONS: dict[str, Any] = {name: getattr(module, name) for module in MODULES f
 # Those whose first argument is the array: they are methods of a Tensor as well.
 NO_METHODS = (
     "append", "array", "atleast_1d", "atleast_2d", "atleast_3d", "column_stack", "concat", "concatenate", "einsum",
-    "hstack", "linspace", "scatter", "select", "sort", "stack", "vstack", "where",
+    "hstack", "linspace", "partition", "scatter", "select", "sort", "stack", "vstack", "where",
 )  # fmt: skip
 METHODS = {name: f for name, f in FUNCTIONS.items() if name not in NO_METHODS}
 

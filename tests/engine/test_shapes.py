@@ -421,6 +421,26 @@ def test_einsum_with_numbers_for_letters_is_checked() -> None:
         mg.einsum(x, "ij")
 
 
+def test_the_largest_entries_by_partition_get_the_gradient_wherever_they_stand() -> None:
+    x = filled((3, 0, 5), 1)
+    assert mg.partition(Tensor(x), 2).shape == (3, 0, 5)
+    x = filled((3, 7), 1)
+    for axis, kth in ((0, 1), (-1, -3), (1, [0, 5])):
+        t = Tensor(x)
+        y = mg.partition(t, kth, axis)
+        assert_same(y.data, np.partition(x, kth, axis), rel=0)
+        seed = filled(y.shape, 3)
+        numeric = np.zeros_like(x)
+        np.put_along_axis(numeric, np.argpartition(x, kth, axis), seed, axis)
+        assert_same(mg.grad(y, t, seed=seed), numeric, rel=0)
+    with pytest.raises(AttributeError, match="works in place"):
+        t.partition(1)
+    with pytest.raises(ValueError, match="partition: axis 2 is out of range"):
+        mg.partition(t, 1, 2)
+    with pytest.raises(ValueError, match="out of bounds"):
+        mg.partition(t, 7)
+
+
 # ------------------------------------------------------------------------------------------------ lists of Tensors
 REDUCTIONS = [mg.sum, mg.mean, mg.max, mg.min, mg.prod, mg.var, mg.std, mg.norm, mg.logsumexp]
 
