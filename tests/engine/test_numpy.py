@@ -134,7 +134,7 @@ WORKING: dict[str, Any] = {
     "linalg.eigh": lambda x: np.linalg.eigh(x @ x.T).eigenvalues * np.linalg.eigh(x @ x.T).eigenvectors ** 2,
     "linalg.pinv": lambda x: np.linalg.pinv(x) + np.linalg.pinv(x[:, :2], 1e-9)[:1] @ [2.0, 1.0],
     "linalg.matrix_power": lambda x: np.linalg.matrix_power(x[:, :2], 3) @ np.linalg.matrix_power(x[:, 1:], -1),
-    "linalg.eigh, UPLO": lambda x: np.linalg.eigh(x[:, :2], "U").eigenvalues * np.linalg.eigh(x[:, :2], UPLO="L")[0],
+    "linalg.eigh, UPLO": lambda x: np.linalg.eigh(x[:, :2], "U").eigenvectors * np.linalg.eigh(x[:, 1:], UPLO="L")[1],
     "linalg.svd": lambda x: np.linalg.svd(x, full_matrices=False).S,
     "linalg.svd, values": lambda x: np.linalg.svd(x, compute_uv=False),
     **{f"linalg.norm, {ord}": lambda x, ord=ord: np.linalg.norm(x, ord)

@@ -291,7 +291,7 @@ def _one_over_gaps(gap: Any, size: Any, cotangents: tuple[Any, ...], what: str) 
     return e.where(tied, 0.0, 1 / e.where(tied, 1.0, gap))
 
 
-def _eigenvectors_rule(g: Any, V: Any, a: Any) -> Any:
+def _eigenvectors_rule(g: Any, V: Any, a: Any, UPLO: str) -> Any:
     """V (F ∘ Vᵀ G) Vᵀ with F[i, j] = 1 / (w[j] - w[i]); its symmetric part, as a is symmetric."""
     w = _eigenvalues(a, V)
     M = V.mT @ g
@@ -301,7 +301,7 @@ def _eigenvectors_rule(g: Any, V: Any, a: Any) -> Any:
 
 
 _eigenvectors: Primitive = _matrix_operation(
-    "eigenvectors", lambda a: np.linalg.eigh(_half(a)).eigenvectors, (_eigenvectors_rule,)
+    "eigenvectors", lambda a, UPLO: np.linalg.eigh(_half(a), UPLO).eigenvectors, (_eigenvectors_rule,)
 )
 # vᵀ A v. A vector that turns changes its eigenvalue in second order only, so V gets no message.
 _eigenvalues: Primitive = Primitive(
@@ -341,7 +341,7 @@ def eigh(a: Any, UPLO: str | None = None) -> EighResult:
            [0.5, 0.5]])
     """
     a = _symmetric(a if UPLO is None else _mirrored(a, UPLO), "eigh")
-    V = _eigenvectors(a)
+    V = _eigenvectors(a, UPLO=UPLO or "L")  # (the signs of the vectors are then NumPy's)
     return EighResult(_eigenvalues(a, V), V)
 
 
