@@ -36,7 +36,7 @@ from microgradrnn.engine import (
     vjp,
 )
 from microgradrnn.engine.answers import answered
-from microgradrnn.engine.functions import FUNCTIONS
+from microgradrnn.engine.functions import FUNCTIONS, INSTEAD
 from microgradrnn.engine.rules import composed, elementwise, indexing, matrices, random, reduction, shape
 from microgradrnn.engine.rules import linalg as products
 from microgradrnn.engine.rules.composed import *
@@ -81,7 +81,12 @@ def load_ipython_extension(shell: Any) -> None:
 
 
 MADE = "Tensor(np.{}(...)), with `import numpy as np`"
-NAMES = {  # of PyTorch and JAX, and what to write
+NAMES = {  # of PyTorch, JAX, autograd and NumPy, and what to write
+    **{name: f"write {instead}" for name, instead in INSTEAD.items()},
+    "r_": "write concat([a, b])", "c_": "write column_stack([a, b])", "row_stack": "write vstack([a, b])",
+    "make_vjp": "write y, pull = vjp(f, x)", "make_jvp": "write jvp(f, [x], [v])", "make_hvp": "write hvp(f, [x], [v])",
+    "elementwise_grad": "write y.sum().backward()", "defvjp": "write Primitive.define(forward, rule)",
+    "primitive": "write Primitive.define(forward, rule)",
     "tensor": "write Tensor(data)", "from_numpy": "write Tensor(array)", "as_tensor": "write Tensor(data)",
     **{name: f"write {MADE.format(name)}" for name in ("zeros", "ones", "arange", "eye", "full", "empty")},
     **dict.fromkeys(("randn", "rand", "normal"), "write Tensor(np.random.default_rng(0).standard_normal(shape))"),

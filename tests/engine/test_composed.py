@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import microgradrnn as mg
 from microgradrnn import Tensor, Value
+from microgradrnn.engine.functions import INSTEAD
 from tests.numerics import assert_same
 
 X = np.arange(24.0).reshape(2, 3, 4) / 7
@@ -116,3 +118,33 @@ def test_splits_equal_numpys(name: str, shape: tuple[int, ...], cut: Any) -> Non
 def test_what_is_wrong_is_said(call: Any, error: Any, words: str) -> None:
     with pytest.raises(error, match=words):
         call()
+
+
+# ------------------------------------------------------------------------------------------------ what is left out
+A, B = np.random.default_rng(0).uniform(0.5, 2.0, (2, 4, 3))
+WITH_NAN = np.where(A > 1.5, np.nan, A)
+LEFT_OUT: dict[str, tuple[np.ndarray, ...]] = {
+    "rollaxis": (X,), "rot90": (A,), "cross": (A, B), "logaddexp2": (A, B),
+    "fmax": (WITH_NAN, B), "fmin": (A, np.where(B > 1.5, np.nan, B)), "average": (A,), "gradient": (A[:2, 0],),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", INSTEAD)
+def test_what_to_write_instead_is_what_numpy_computes_and_has_a_gradient(name: str) -> None:
+    arrays = LEFT_OUT[name]
+    nodes = [Tensor(a) for a in arrays]
+    weights = np.abs(B)
+    scope = {**{f: getattr(mg, f) for f in mg.__all__}, "np": np, "log": np.log, "weights": weights,
+             "x": nodes[0], "a": nodes[0], "b": nodes[-1]}  # fmt: skip
+    y = eval(INSTEAD[name].partition(", the")[0], scope)
+    numpys = {"rollaxis": lambda x: np.rollaxis(x, 1),
+              "average": lambda x: np.average(x, weights=weights), "gradient": lambda x: np.gradient(x)[:1],
+              "fmax": np.fmax}.get(name, getattr(np, name))  # fmt: skip
+    assert_same(y.data, numpys(*arrays), rel=1e-13)
+    seed = np.ones(y.shape)
+    for g in mg.grad(y, nodes, seed=seed):
+        assert np.isfinite(g).all()
+    with pytest.raises(TypeError, match=f"np.{name} has no counterpart .* Use {re.escape(INSTEAD[name])}, or"):
+        getattr(np, name)(*nodes, *([1] if name == "rollaxis" else []))
+    with pytest.raises(AttributeError, match=f"no attribute '{name}': write {re.escape(INSTEAD[name])}"):
+        getattr(mg, name)
