@@ -72,7 +72,10 @@ def test_options_are_answered_by_the_class_that_was_called(call: Any, words: str
 
 
 def test_names_of_modules_are_answered_and_others_are_not_there() -> None:
-    for module, name, words in ((mg, "tensor", r"write Tensor\(data\)"), (nn, "Conv2d", "about recurrent nets"),
+    for module, name, words in ((mg, "tensor", r"write Tensor\(data\)"), (mg, "c_", "write column_stack"),
+                                (mg, "elementwise_grad", r"write y\.sum\(\)\.backward\(\)"),
+                                (mg, "defvjp", r"write Primitive.define\(forward, rule\)"),
+                                (nn, "Conv2d", "about recurrent nets"),
                                 (optim, "lr_scheduler", "rates are functions"), (optim, "Optimizer", "Optimiser")):
         with pytest.raises(AttributeError, match=f"no attribute '{name}': .*{words}"):
             getattr(module, name)

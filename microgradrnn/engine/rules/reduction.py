@@ -19,8 +19,8 @@ from microgradrnn.engine.rules import elementwise as e
 from microgradrnn.engine.rules.shape import as_array, axis_of, broadcast_to, flip, reshape, swapaxes, transpose, triu
 
 __all__ = [
-    "cumprod", "cumsum", "diff", "log_softmax", "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "std",
-    "sum", "var",
+    "amax", "amin", "cumprod", "cumsum", "diff", "log_softmax", "logsumexp", "max", "mean", "min", "norm", "prod",
+    "softmax", "std", "sum", "var",
 ]  # fmt: skip
 
 Axis = int | tuple[int, ...] | None
@@ -80,24 +80,41 @@ _max = _reduction("max", np.max, _extremum_rule)
 _min = _reduction("min", np.min, _extremum_rule)
 
 
+def _reduced(op: Primitive, x: Any, axis: Axis, keepdims: bool) -> Any:
+    """The reduction of an array, a node, or a list that holds nodes."""
+    return op(as_array(x), axis=_noted(axis), keepdims=keepdims)
+
+
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The sum over an axis, several axes, or everything."""
-    return _sum(x, axis=_noted(axis), keepdims=keepdims)
+    return _reduced(_sum, x, axis, keepdims)
 
 
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The mean over an axis, several axes, or everything."""
-    return _mean(x, axis=_noted(axis), keepdims=keepdims)
+    """The mean over an axis, several axes, or everything.
+
+    As every reduction it takes a list that holds Tensors too, such as the losses of several steps.
+
+    >>> from microgradrnn import Tensor, mean
+    >>> losses = [Tensor(1.0), Tensor(4.0)]
+    >>> mean(losses).backward()
+    >>> losses[0].grad
+    array(0.5)
+    """
+    return _reduced(_mean, x, axis, keepdims)
 
 
 def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The largest entry along an axis, several axes, or of all. Ties share the gradient equally."""
-    return _max(x, axis=_noted(axis), keepdims=keepdims)
+    return _reduced(_max, x, axis, keepdims)
 
 
 def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The smallest entry along an axis, several axes, or of all. Ties share the gradient equally."""
-    return _min(x, axis=_noted(axis), keepdims=keepdims)
+    return _reduced(_min, x, axis, keepdims)
+
+
+amax, amin = max, min
 
 
 def _product_rule(g: Any, y: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
@@ -132,7 +149,7 @@ _prod: Primitive = _reduction("prod", np.prod, _product_rule, symbol="Π")
 
 def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The product over an axis, several axes, or everything; its gradient is right at zeros too."""
-    return _prod(x, axis=_noted(axis), keepdims=keepdims)
+    return _reduced(_prod, x, axis, keepdims)
 
 
 def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any:
@@ -141,6 +158,7 @@ def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any
     Raises:
         ValueError: if count - ddof is not positive (but for ddof 0, where nothing has the variance NaN).
     """
+    x = as_array(x)
     count = _degrees_of_freedom("var", x, axis, ddof)
     return sum(e.square(x - mean(x, axis, keepdims=True)), axis, keepdims) / count
 
@@ -153,6 +171,7 @@ def std(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any
     Raises:
         ValueError: as for `var`.
     """
+    x = as_array(x)
     count = _degrees_of_freedom("std", x, axis, ddof)
     return norm(x - mean(x, axis, keepdims=True), axis, keepdims) / math.sqrt(count)
 
@@ -188,7 +207,7 @@ def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     >>> norm(x).data, x.grad
     (array(5.e-200), array([0.6, 0.8]))
     """
-    return _norm(x, axis=_noted(axis), keepdims=keepdims)
+    return _reduced(_norm, x, axis, keepdims)
 
 
 _cumsum: Primitive = Primitive(
@@ -284,7 +303,7 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 
     Entries that are -inf, the logarithm of 0, get the gradient 0, also where all of them are.
     """
-    return _logsumexp(x, axis=_noted(axis), keepdims=keepdims)
+    return _reduced(_logsumexp, x, axis, keepdims)
 
 
 def _stable_log_softmax(x: Any, axis: int) -> Any:
