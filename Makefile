@@ -4,7 +4,7 @@ VENV ?= .venv
 ARGS ?=
 BIN := $(VENV)/bin
 
-.PHONY: demo test browser web lint bench pictures gallery claims mutations clean
+.PHONY: demo test browser web lint bench pictures gallery claims mutations dist clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m demos.gradient_flow $(ARGS)
@@ -52,6 +52,10 @@ claims: $(VENV)/.test
 mutations: $(VENV)/.bench $(VENV)/.test
 	$(BIN)/python -m tests.claims.mutations $(ARGS)
 
+# Source distribution and wheel, each installed and tried in a clean environment outside this folder.
+dist: $(VENV)/.dist
+	$(BIN)/python .ci/dist.py
+
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -61,4 +65,4 @@ $(VENV)/.%: setup.cfg $(BIN)/python
 	@touch $@
 
 clean:
-	rm -rf $(VENV) out build *.egg-info
+	rm -rf $(VENV) out build dist *.egg-info
