@@ -1,0 +1,42 @@
+"""The settings of the documentation site; `make docs` builds it. What it needs beyond Sphinx is in docs/builder/."""
+
+import os
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+ROOT = DOCS.parent
+sys.path[:0] = [str(DOCS), str(ROOT)]
+os.environ["PYTHONPATH"] = str(ROOT)  # the lessons run in processes of their own, and import this folder
+
+import microgradrnn  # noqa: E402  (only now is the folder on the path)
+
+project = "microgradrnn"
+author = "The microgradrnn authors"
+copyright = author
+version = release = microgradrnn.__version__
+language = "en"
+
+extensions = ["myst_nb", "sphinx_design", "sphinx_copybutton"]
+exclude_patterns = ["conf.py", "builder/**"]
+
+# Pages are plain Markdown, which GitHub shows too. Headings have the anchors that GitHub gives them.
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 4
+
+html_theme = "pydata_sphinx_theme"
+html_title = project
+html_show_sourcelink = False
+html_copy_source = False
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_theme_options = {
+    "navbar_align": "left",
+    "navbar_end": ["theme-switcher"],
+    "show_nav_level": 1,
+    "show_toc_level": 2,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "show_prev_next": True,
+}
+copybutton_exclude = ".linenos, .gp, .go"  # a copied example is what is typed: no prompts, no output
