@@ -17,7 +17,7 @@ copyright = author
 version = release = microgradrnn.__version__
 language = "en"
 
-extensions = ["myst_nb", "sphinx_design", "sphinx_copybutton"]
+extensions = ["myst_nb", "sphinx_design", "sphinx_copybutton", "builder.sources"]
 exclude_patterns = ["conf.py", "builder/**"]
 
 # Pages are plain Markdown, which GitHub shows too. Headings have the anchors that GitHub gives them.
