@@ -17,12 +17,24 @@ copyright = author
 version = release = microgradrnn.__version__
 language = "en"
 
-extensions = ["myst_nb", "sphinx_design", "sphinx_copybutton", "builder.sources"]
+extensions = [
+    "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_design", "sphinx_copybutton",
+    "builder.api", "builder.sources",
+]  # fmt: skip
 exclude_patterns = ["conf.py", "builder/**"]
 
 # Pages are plain Markdown, which GitHub shows too. Headings have the anchors that GitHub gives them.
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4
+
+# Docstrings are in Google's style; a name in single backticks is a link, if it is public.
+default_role = "py:obj"
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+toc_object_entries_show_parents = "hide"
+maximum_signature_line_length = 88
 
 html_theme = "pydata_sphinx_theme"
 html_title = project

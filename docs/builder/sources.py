@@ -17,6 +17,7 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.util.docutils import SphinxRole
 
 ROOT = Path(__file__).parents[2]
 BODY = '<div class="source"><h1>{}</h1>\n{}</div>'
@@ -28,9 +29,9 @@ def page_of(path: Path) -> str:
 
 
 def defined(code: str) -> dict[str, int]:
-    """The line, from 1 up, where each name of the top level is defined.
+    r"""The line, from 1 up, where each name of the top level is defined.
 
-    >>> defined("x = 1\\n@cached\\ndef f(): ...")
+    >>> defined("x = 1\n@cached\ndef f(): ...")
     {'x': 1, 'f': 2}
     """
     lines = {}
@@ -49,8 +50,8 @@ def linked(app: Sphinx, doctree: nodes.document) -> None:
         path = Path(app.env.relfn2path(link["reftarget"], name)[1])
         if path.suffix == ".py" and path.is_file():
             shown(app.env, name, path)
-            reference = nodes.reference("", "", *link.children, refuri=app.builder.get_relative_uri(name, page_of(path)))
-            link.replace_self(reference)
+            uri = app.builder.get_relative_uri(name, page_of(path))
+            link.replace_self(nodes.reference("", "", *link.children, refuri=uri))
 
 
 def shown(env: BuildEnvironment, page: str, path: Path) -> None:
@@ -81,8 +82,21 @@ def pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
         yield page_of(path), {"title": name, "body": BODY.format(escape(name), "\n".join(lines))}, "page.html"
 
 
+class Source(SphinxRole):
+    """``:source:`file#name` ``: a link to where a name is defined."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        file, _, name = self.text.partition("#")
+        page = self.env.docname
+        shown(self.env, page, ROOT / file)
+        uri = self.env.app.builder.get_relative_uri(page, page_of(ROOT / file))
+        anchor = f"#{name}" * (name in defined((ROOT / file).read_text(encoding="utf-8")))
+        return [nodes.reference("", file, refuri=uri + anchor)], []
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect to Sphinx; before it collects the files that are offered for download."""
+    app.add_role("source", Source())
     app.connect("doctree-read", linked, priority=400)
     app.connect("env-purge-doc", forget)
     app.connect("html-collect-pages", pages)
