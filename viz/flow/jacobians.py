@@ -161,8 +161,9 @@ class StepJacobians(Drawable):
 
         exp(exponent) is the factor a step. A frame of orthonormal rows is carried along, ``Q J_t``, and made
         orthonormal again by QR at every step, so that no direction is lost in the largest one. All n exponents
-        together are the mean of ``log |det J_t|``. Minus infinity: a direction that is lost at some step, as at a ReLU that
-        is off. (As far as rounding tells: what QR leaves of such a direction is noise, so the frame goes on without.)
+        together are the mean of ``log |det J_t|``. Minus infinity: a direction that is lost at some step, as at a ReLU
+        that is off. (As far as rounding tells: what QR leaves of such a direction is noise, so the frame goes on
+        without.)
 
         Args:
             count: how many, from the largest down; all by default.
