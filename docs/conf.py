@@ -19,13 +19,24 @@ language = "en"
 
 extensions = [
     "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_design", "sphinx_copybutton",
-    "builder.api", "builder.sources",
+    "builder.api", "builder.formulas", "builder.lessons", "builder.live", "builder.pictures", "builder.sources",
 ]  # fmt: skip
 exclude_patterns = ["conf.py", "builder/**"]
 
 # Pages are plain Markdown, which GitHub shows too. Headings have the anchors that GitHub gives them.
-myst_enable_extensions = ["colon_fence"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+html_math_renderer = "mathml"
 myst_heading_anchors = 4
+
+# Lessons are Python files in jupytext's percent format, run when the site is built; an error in a cell stops the build.
+nb_custom_formats = {".py": ["jupytext.reads", {"fmt": "py:percent"}]}
+nb_execution_mode = "cache"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600
+nb_execution_in_temp = True
+nb_merge_streams = True
+nb_code_prompt_show = "Show the solution"
+nb_code_prompt_hide = "Hide the solution"
 
 # Docstrings are in Google's style; a name in single backticks is a link, if it is public.
 default_role = "py:obj"
@@ -44,6 +55,7 @@ html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_theme_options = {
     "navbar_align": "left",
+    "navbar_persistent": ["search-button"],
     "navbar_end": ["theme-switcher"],
     "show_nav_level": 1,
     "show_toc_level": 2,

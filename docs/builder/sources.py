@@ -46,12 +46,19 @@ def defined(code: str) -> dict[str, int]:
 def linked(app: Sphinx, doctree: nodes.document) -> None:
     """Let the links of a page to Python files lead to their pages, and remember the files."""
     name = app.env.docname
-    for link in list(doctree.findall(addnodes.download_reference)):
-        path = Path(app.env.relfn2path(link["reftarget"], name)[1])
-        if path.suffix == ".py" and path.is_file():
+    for link in list(doctree.findall(addnodes.pending_xref)):
+        path = file_of(app, link)
+        if path is not None and path.is_file() and not path.is_relative_to(app.srcdir):
             shown(app.env, name, path)
             uri = app.builder.get_relative_uri(name, page_of(path))
             link.replace_self(nodes.reference("", "", *link.children, refuri=uri))
+
+
+def file_of(app: Sphinx, link: nodes.Element) -> Path | None:
+    """The Python file that a link leads to. MyST takes it for a page, because lessons are Python files."""
+    if link.get("refdomain") == "doc":
+        return Path(app.srcdir, f"{link['reftarget']}.py")
+    return None
 
 
 def shown(env: BuildEnvironment, page: str, path: Path) -> None:
