@@ -26,9 +26,10 @@ viz/web/node_modules: viz/web/package-lock.json
 	npm --prefix viz/web ci --no-audit --no-fund
 	@touch $@
 
-# The documentation site, out/docs/html/index.html, which needs no server.
+# The documentation site, out/docs/html/index.html, which needs no server; and do all of its links lead somewhere?
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -b html -W --keep-going -q -d out/docs/doctrees docs out/docs/html
+	$(BIN)/python docs/builder/check.py out/docs/html
 
 lint: $(VENV)/.dev
 	$(BIN)/python -m ruff check .
