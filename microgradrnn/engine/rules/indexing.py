@@ -45,12 +45,21 @@ def _scatter_all(parts: Sequence[tuple[Any, Any]], shape: tuple[int, ...]) -> An
 
 
 def getitem(x: Any, index: Any) -> Any:
-    """``x[index]`` for integers, slices, ``...``, ``None``, and arrays of integers or bools."""
+    """``x[index]`` for integers, slices, ``...``, ``None``, and arrays of integers or bools.
+
+    >>> import numpy as np
+    >>> getitem(np.arange(6.0).reshape(2, 3), (1, slice(0, 2)))
+    array([3., 4.])
+    """
     return take_part(x, index=index if type(index) is int else _plain_index(index))
 
 
 def scatter(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
-    """Zeros of a shape, with the values at an index; where an index repeats they add up."""
+    """Zeros of a shape, with the values at an index; where an index repeats they add up.
+
+    >>> scatter([1.0, 2.0, 3.0], [0, 2, 2], (4,))
+    array([1., 0., 5., 0.])
+    """
     values = values if isinstance(values, Node) else np.asarray(values)
     return _scatter_all([(values, _plain_index(index))], tuple(shape))
 
@@ -97,6 +106,9 @@ def argsort(x: Any, axis: int | None = -1) -> np.ndarray:
     """The positions that would sort x along an axis, as a plain array: an order has no gradient.
 
     Entries that tie keep their order. With axis None the array is flattened first.
+
+    >>> argsort([3.0, 1.0, 2.0])
+    array([1, 2, 0])
     """
     return np.argsort(np.asarray(plain(x)), axis=axis, kind="stable")
 

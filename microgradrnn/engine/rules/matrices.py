@@ -120,7 +120,12 @@ _inv: Primitive = _matrix_operation(
 
 
 def inv(a: Any) -> Any:
-    """The inverse of a square matrix, or of each in a stack. For equations, `solve` is faster and more accurate."""
+    """The inverse of a square matrix, or of each in a stack. For equations, `solve` is faster and more accurate.
+
+    >>> inv([[2.0, 0.0], [0.0, 4.0]])
+    array([[0.5 , 0.  ],
+           [0.  , 0.25]])
+    """
     return _inv(_square(a, "inv"))
 
 
@@ -222,7 +227,11 @@ _det: Primitive = Primitive(
 
 
 def det(a: Any) -> Any:
-    """The determinant of a square matrix, or of each in a stack. Its gradient is right at singular matrices too."""
+    """The determinant of a square matrix, or of each in a stack. Its gradient is right at singular matrices too.
+
+    >>> float(det([[2.0, 0.0], [0.0, 4.0]]))
+    7.999999999999998
+    """
     return _det(_square(a, "det"))
 
 
@@ -240,7 +249,12 @@ _det_sign = Primitive("det_sign", None, lambda a: np.linalg.slogdet(a)[0], (None
 
 
 def slogdet(a: Any) -> SlogdetResult:
-    """The sign of the determinant, which is flat, and the logarithm of its size, which neither over- nor underflows."""
+    """The sign of the determinant, which is flat, and the logarithm of its size, which neither over- nor underflows.
+
+    >>> sign, log = slogdet([[-2.0, 0.0], [0.0, 0.5]])
+    >>> float(sign), float(log)
+    (-1.0, 0.0)
+    """
     a = _square(a, "slogdet")
     return SlogdetResult(_det_sign(a), _logabsdet(a))
 
@@ -268,6 +282,10 @@ def cholesky(a: Any) -> Any:
     """The lower triangular L of a = L @ L.mT, of a symmetric positive definite matrix, or of each in a stack.
 
     Where a is not quite symmetric, its symmetric part (a + a.mT) / 2 is meant, so the gradient is symmetric.
+
+    >>> cholesky([[4.0, 2.0], [2.0, 2.0]])
+    array([[2., 0.],
+           [1., 1.]])
     """
     return _cholesky(_symmetric(a, "cholesky"))
 
@@ -417,6 +435,10 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
 
     Raises:
         ValueError: in the reverse pass, if the loss depends on the vectors of equal singular values.
+
+    >>> U, S, Vh = svd([[3.0, 0.0], [0.0, 4.0]])
+    >>> S
+    array([4., 3.])
     """
     a = as_array(a)
     if np.ndim(plain(a)) < 2:
@@ -446,6 +468,12 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
             smallest), 1 and -1 (the largest and smallest sum of sizes in a column), inf and -inf (in a row).
         axis: one axis for vectors, two for matrices. None: all of x, which must be a vector or matrix if ord is given.
         keepdims: keep the axes, with length 1?
+
+    >>> import numpy as np
+    >>> float(norm([3.0, 4.0]))
+    5.0
+    >>> norm([[3.0, 4.0], [0.0, 2.0]], ord=np.inf, axis=1)
+    array([4., 2.])
     """
     x = as_array(x)
     ndim = np.ndim(plain(x))

@@ -86,7 +86,11 @@ def _reduced(op: Primitive, x: Any, axis: Axis, keepdims: bool) -> Any:
 
 
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The sum over an axis, several axes, or everything."""
+    """The sum over an axis, several axes, or everything.
+
+    >>> sum([[1.0, 2.0], [3.0, 4.0]], axis=0)
+    array([4., 6.])
+    """
     return _reduced(_sum, x, axis, keepdims)
 
 
@@ -100,17 +104,28 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     >>> mean(losses).backward()
     >>> losses[0].grad
     array(0.5)
+    >>> mean([[1.0, 2.0], [3.0, 4.0]], axis=1, keepdims=True)
+    array([[1.5],
+           [3.5]])
     """
     return _reduced(_mean, x, axis, keepdims)
 
 
 def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The largest entry along an axis, several axes, or of all. Ties share the gradient equally."""
+    """The largest entry along an axis, several axes, or of all. Ties share the gradient equally.
+
+    >>> max([[1.0, 2.0], [3.0, 4.0]], axis=1)
+    array([2., 4.])
+    """
     return _reduced(_max, x, axis, keepdims)
 
 
 def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The smallest entry along an axis, several axes, or of all. Ties share the gradient equally."""
+    """The smallest entry along an axis, several axes, or of all. Ties share the gradient equally.
+
+    >>> min([[1.0, 2.0], [3.0, 4.0]], axis=1)
+    array([1., 3.])
+    """
     return _reduced(_min, x, axis, keepdims)
 
 
@@ -148,7 +163,11 @@ _prod: Primitive = _reduction("prod", np.prod, _product_rule, symbol="Π")
 
 
 def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The product over an axis, several axes, or everything; its gradient is right at zeros too."""
+    """The product over an axis, several axes, or everything; its gradient is right at zeros too.
+
+    >>> prod([[1.0, 2.0], [3.0, 4.0]], axis=0)
+    array([3., 8.])
+    """
     return _reduced(_prod, x, axis, keepdims)
 
 
@@ -157,6 +176,9 @@ def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any
 
     Raises:
         ValueError: if count - ddof is not positive (but for ddof 0, where nothing has the variance NaN).
+
+    >>> var([[1.0, 3.0], [2.0, 6.0]], axis=1)
+    array([1., 4.])
     """
     x = as_array(x)
     count = _degrees_of_freedom("var", x, axis, ddof)
@@ -170,6 +192,9 @@ def std(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any
 
     Raises:
         ValueError: as for `var`.
+
+    >>> std([[1.0, 3.0], [2.0, 6.0]], axis=1)
+    array([1., 2.])
     """
     x = as_array(x)
     count = _degrees_of_freedom("std", x, axis, ddof)
@@ -217,7 +242,11 @@ _cumsum: Primitive = Primitive(
 
 
 def cumsum(x: Any, axis: int | None = None) -> Any:
-    """The running sum along an axis; with axis None, of the flattened array."""
+    """The running sum along an axis; with axis None, of the flattened array.
+
+    >>> cumsum([1.0, 2.0, 3.0])
+    array([1., 3., 6.])
+    """
     if axis is None:
         return cumsum(reshape(x, -1), 0)
     return _cumsum(x, axis=axis_of(x, axis))
@@ -250,14 +279,22 @@ _cumprod: Primitive = Primitive("cumprod", None, lambda x, axis: np.cumprod(x, a
 
 
 def cumprod(x: Any, axis: int | None = None) -> Any:
-    """The running product along an axis; with axis None, of the flattened array. Its gradient is right at zeros too."""
+    """The running product along an axis; with axis None, of the flattened array. Its gradient is right at zeros too.
+
+    >>> cumprod([1.0, 2.0, 3.0])
+    array([1., 2., 6.])
+    """
     if axis is None:
         return cumprod(reshape(x, -1), 0)
     return _cumprod(x, axis=axis_of(x, axis))
 
 
 def diff(x: Any, n: int = 1, axis: int = -1) -> Any:
-    """The differences of neighbours along an axis, x[i + 1] - x[i], taken n times."""
+    """The differences of neighbours along an axis, x[i + 1] - x[i], taken n times.
+
+    >>> diff([1.0, 4.0, 9.0])
+    array([3., 5.])
+    """
     if n < 0:
         raise ValueError(f"diff: n must not be negative, got {n}")
     x = as_array(x)
@@ -302,6 +339,9 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """log(sum(exp(x))) over an axis, safe from overflow; -inf for an axis of length 0.
 
     Entries that are -inf, the logarithm of 0, get the gradient 0, also where all of them are.
+
+    >>> float(logsumexp([1000.0, 1000.0]) - 1000)
+    0.6931471805598903
     """
     return _reduced(_logsumexp, x, axis, keepdims)
 
@@ -345,5 +385,9 @@ def softmax(x: Any, axis: int = -1) -> Any:
 
 
 def log_softmax(x: Any, axis: int = -1) -> Any:
-    """log(softmax(x)) along an axis, safe from overflow. Where all entries are -inf, it is -inf with the gradient 0."""
+    """log(softmax(x)) along an axis, safe from overflow. Where all entries are -inf, it is -inf with the gradient 0.
+
+    >>> log_softmax([0.0, 0.0]).round(4)
+    array([-0.6931, -0.6931])
+    """
     return _log_softmax(x, axis=axis)
