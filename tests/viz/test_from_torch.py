@@ -383,7 +383,7 @@ def test_input_that_is_no_graph_is_refused() -> None:
         (torch.ones(3).sum(), ValueError, "no_grad"),
         (x * 2, ValueError, "holds 3 numbers"),
     ]:
-        with pytest.raises(error, match=words):
+        with pytest.raises(error, match=said):
             viz.from_torch(given)
     with pytest.raises(ValueError, match="the seed has shape"):
         viz.from_torch(x * 2, seed=torch.ones(2))
