@@ -85,6 +85,11 @@ def test_the_translation_links_to_all_that_the_page_links_to(pages: tuple[Page, 
     assert english.targets
 
 
+def test_the_translation_mentions_the_same_claims(pages: tuple[Page, Page]) -> None:
+    english, chinese = (sorted(re.findall(r"\[([CD]\d+\w?)\]\(", page.prose)) for page in pages)
+    assert english == chinese
+
+
 def test_links_lead_somewhere(pages: tuple[Page, Page]) -> None:
     _, chinese = pages
     for target in chinese.targets:
