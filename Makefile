@@ -4,7 +4,7 @@ VENV ?= .venv
 ARGS ?=
 BIN := $(VENV)/bin
 
-.PHONY: demo test browser web lint bench pictures gallery claims mutations clean
+.PHONY: demo test browser web docs lint bench pictures gallery claims mutations dist clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m demos.gradient_flow $(ARGS)
@@ -25,6 +25,11 @@ web: viz/web/node_modules
 viz/web/node_modules: viz/web/package-lock.json
 	npm --prefix viz/web ci --no-audit --no-fund
 	@touch $@
+
+# The documentation site, out/docs/html/index.html, which needs no server; and do all of its links lead somewhere?
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -b html -W --keep-going -q -d out/docs/doctrees docs out/docs/html
+	$(BIN)/python docs/builder/check.py out/docs/html
 
 lint: $(VENV)/.dev
 	$(BIN)/python -m ruff check .
@@ -52,6 +57,10 @@ claims: $(VENV)/.test
 mutations: $(VENV)/.bench $(VENV)/.test
 	$(BIN)/python -m tests.claims.mutations $(ARGS)
 
+# Source distribution and wheel, each installed and tried in a clean environment outside this folder.
+dist: $(VENV)/.dist
+	$(BIN)/python .ci/dist.py
+
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -61,4 +70,4 @@ $(VENV)/.%: setup.cfg $(BIN)/python
 	@touch $@
 
 clean:
-	rm -rf $(VENV) out build *.egg-info
+	rm -rf $(VENV) out build dist *.egg-info

@@ -15,8 +15,8 @@ from tests.test_docstrings import NAME, resolves
 
 DOCS = Path(__file__).parent.parent / "docs"
 GUIDES = {  # each with what it needs besides the library
-    "micrograd": (), "lstm": ("torch",), "padding": (), "cells": (), "operations": (), "bptt": (), "threads": (),
-    "glossary": (), "notebooks": ("matplotlib", "resvg_py", "svglib"),
+    "micrograd": (), "lstm": ("torch",), "padding": (), "cells": (), "operations": (), "autograd": (), "bptt": (),
+    "threads": (), "glossary": (), "notebooks": ("matplotlib", "resvg_py", "svglib"),
 }
 MINUTES = 10  # no guide takes longer, at 130 words a minute
 
@@ -99,7 +99,7 @@ def test_the_tables_of_bptt_hold_the_numbers_of_its_examples() -> None:
 
 # ------------------------------------------------------------------------------------------------ glossary.md
 def test_the_glossary_is_sorted_and_has_every_word_of_the_pictures() -> None:
-    words = re.findall(r"^### (.+)$", text("glossary"), re.MULTILINE)
+    words = re.findall(r"^## (.+)$", text("glossary"), re.MULTILINE)
     assert words == sorted(set(words), key=str.lower)
     assert {"carry", "way", "lag", "horizon", "message", "share", "blame", "passage", "step", "layer", "gate",
             "profile", "lane", "factor", "straight"} <= set(words)

@@ -23,7 +23,7 @@ from microgradrnn.engine.value import Value
 
 
 def checkpoint(f: Callable[..., Any], *xs: Any) -> Any:
-    """f(*xs), without keeping its graph: the graph is made again, and dropped again, in the reverse pass.
+    """``f(*xs)``, without keeping its graph: the graph is made again, and dropped again, in the reverse pass.
 
     Works on any stretch of a computation. Nodes that f uses beyond its arguments (a cell's weights, say) get their
     gradients too. Gradients of gradients work as well.

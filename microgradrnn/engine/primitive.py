@@ -51,6 +51,10 @@ class Primitive:
 
     Attributes:
         unfold: of an operation that stands for many, what replaces its node by theirs; see `unfold.py`.
+
+    >>> from microgradrnn import matmul, tanh
+    >>> tanh, matmul.elementwise
+    (<primitive tanh>, False)
     """
 
     unfold: Callable[[Any], None] | None = None

@@ -234,7 +234,17 @@ class no_grad(Context):  # noqa: N801
 
 
 class enable_grad(Context):  # noqa: N801
-    """``with enable_grad():`` records again, inside a `no_grad` block."""
+    """``with enable_grad():`` records again, inside a `no_grad` block.
+
+    >>> from microgradrnn import Value, enable_grad, no_grad
+    >>> x = Value(2.0)
+    >>> with no_grad():
+    ...     with enable_grad():
+    ...         y = x * x
+    >>> y.backward()
+    >>> x.grad
+    4.0
+    """
 
     __slots__ = ()
 

@@ -85,7 +85,7 @@ def test_in_a_dark_page_every_colour_is_that_of_the_dark_theme(kind: str) -> Non
     used = dict(re.findall(r'"var\((--viz\d+),(#[0-9a-f]{6})\)"', painted))
     assert not set(re.findall(r'="(#[0-9a-f]{6})"', painted)) & dark.keys()
     assert DEFAULT.paper in used.values()
-    for page in ("[data-jp-theme-light=false] ", ".vscode-dark ", "html[theme=dark] "):
+    for page in ("[data-jp-theme-light=false] ", ".vscode-dark ", "html[theme=dark] ", "html[data-theme=dark] "):
         assert page in shown
     for rules in re.findall(r"\{([^{}]*--viz0:[^{}]*)\}", shown):
         assert dict(re.findall(r"(--viz\d+):(#[0-9a-f]{6})", rules)) == {v: dark[old] for v, old in used.items()}

@@ -165,7 +165,7 @@ class Shares(Drawable):
         parameter: its name.
         by: ``"step"``, the step that used it, or ``"lag"``, the step of the loss less the step that used it.
         keys: the steps, counted in the order of execution, or the lags.
-        arrays: the shares, (len(keys), *shape of the parameter).
+        arrays: the shares, ``(len(keys), *shape of the parameter)``.
         rest: what belongs to no step: a penalty on the weight, or a use for several steps at once that does not keep
             them apart. Mostly 0.
     """

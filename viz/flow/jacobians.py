@@ -136,13 +136,13 @@ class StepJacobians(Drawable):
         return np.concatenate([[0.0], np.cumsum(logs)])
 
     def bound(self, W: Any, slope: float = 1.0) -> np.ndarray:
-        """log10 (‖W‖₂ max|φ'|)^k for k = 0..T: the bound of docs/equations.md, section 2, for the simple net.
+        """``log10 (‖W‖₂ max|φ'|)^k`` for k = 0..T: the bound of docs/equations.md, section 2, for the simple net.
 
         Below 1, vanishing is certain. Above 1 it says nothing about explosion.
 
         Args:
             W: the recurrent matrix, an array or a node.
-            slope: max |φ'|: 1 for tanh, ReLU and the identity, 1/4 for the logistic sigmoid.
+            slope: ``max |φ'|``: 1 for tanh, ReLU and the identity, 1/4 for the logistic sigmoid.
 
         Raises:
             ValueError: if W does not fit the state: then this is no simple net.
@@ -161,8 +161,9 @@ class StepJacobians(Drawable):
 
         exp(exponent) is the factor a step. A frame of orthonormal rows is carried along, ``Q J_t``, and made
         orthonormal again by QR at every step, so that no direction is lost in the largest one. All n exponents
-        together are the mean of log |det J_t|. Minus infinity: a direction that is lost at some step, as at a ReLU that
-        is off. (As far as rounding tells: what QR leaves of such a direction is noise, so the frame goes on without.)
+        together are the mean of ``log |det J_t|``. Minus infinity: a direction that is lost at some step, as at a ReLU
+        that is off. (As far as rounding tells: what QR leaves of such a direction is noise, so the frame goes on
+        without.)
 
         Args:
             count: how many, from the largest down; all by default.

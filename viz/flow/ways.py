@@ -115,7 +115,7 @@ class Ways(Drawable):
         gated: is there a carry, so that a path can make a step back without a way? (What ``carry`` means in a net
             without one is a path that made no step back yet.)
         initial: does the last row belong to the initial state (h_0, c_0), labelled as the step before the first?
-        parts: for each class the arrays, (number of steps, *shape of the state).
+        parts: for each class the arrays, ``(number of steps, *shape of the state)``.
         whole: the gradient itself, of the same shape, from a pass of its own; the parts add up to it.
         norms: for each class the Euclidean norm at each step, over the whole batch.
         colours: for each class the symbol and the role by which a picture colours it.

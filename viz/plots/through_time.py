@@ -223,12 +223,12 @@ def plot_transport(
     """The norm of the product of Jacobians against the lag, log scale: what happens to a gradient on its way back.
 
     Solid, the truth, ‖∂s_T/∂s_{T-k}‖₂. Dashed, the product of the norms of the steps, which is never less. Dotted, for
-    simple nets, the bound (‖W‖₂ max|φ'|)^k.
+    simple nets, the bound ``(‖W‖₂ max|φ'|)^k``.
 
     Args:
         jacobians: by the name of the net.
         W: the recurrent matrices of those that are simple nets, by the same names.
-        slope: max |φ'| of the simple nets.
+        slope: ``max |φ'|`` of the simple nets.
         theme: a name or a `Theme`; by default that of `set_theme`.
         ax: the axes to draw on.
 

@@ -22,9 +22,9 @@ from viz.theme import DARK, DEFAULT, Theme, in_the_colours_of, recoloured
 
 SMALLEST = 2 / 3  # of its size: text of 13 pixels is then one of 9
 COLOUR = re.compile(r'(?<==")#[0-9a-f]{6}(?=")')
-# JupyterLab and exported pages; VS Code; Colab. Where none of them speaks, what the reader's system prefers.
-DARK_PAGES = ("[data-jp-theme-light=false]", ".vscode-dark", "html[theme=dark]")
-UNDECIDED = ":root:not(:has([data-jp-theme-light],.vscode-light,.vscode-dark)):not([theme])"
+# JupyterLab and exported pages; VS Code; Colab; Sphinx. Where none of them speaks, what the reader's system prefers.
+DARK_PAGES = ("[data-jp-theme-light=false]", ".vscode-dark", "html[theme=dark]", "html[data-theme=dark]")
+UNDECIDED = ":root:not(:has([data-jp-theme-light],.vscode-light,.vscode-dark)):not([theme]):not([data-theme])"
 
 Table = Sequence[Sequence[str]]
 

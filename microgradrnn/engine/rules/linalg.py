@@ -126,6 +126,10 @@ def dot(a: Any, b: Any) -> Any:
 
     That is the product of numbers, the inner product of vectors and the matrix product of matrices. For stacks of
     matrices it differs from `matmul`: every matrix of a meets every matrix of b.
+
+    >>> import numpy as np
+    >>> dot(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1.0, 1.0]))
+    array([3., 7.])
     """
     rank_a, rank_b = np.ndim(plain(a)), np.ndim(plain(b))
     if not (rank_a and rank_b):
@@ -134,7 +138,11 @@ def dot(a: Any, b: Any) -> Any:
 
 
 def inner(a: Any, b: Any) -> Any:
-    """The sum of products over the last axes of both."""
+    """The sum of products over the last axes of both.
+
+    >>> inner([[1.0, 2.0], [3.0, 4.0]], [1.0, 1.0])
+    array([3., 7.])
+    """
     return tensordot(a, b, (-1, -1)) if np.ndim(plain(a)) and np.ndim(plain(b)) else e.multiply(a, b)
 
 
@@ -168,7 +176,11 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
 
 
 def kron(a: Any, b: Any) -> Any:
-    """The Kronecker product: b in the place of every entry of a, times that entry."""
+    """The Kronecker product: b in the place of every entry of a, times that entry.
+
+    >>> kron([1.0, 2.0], [1.0, 10.0])
+    array([ 1., 10.,  2., 20.])
+    """
     a, b = as_array(a), as_array(b)
     ndim = max(a.ndim, b.ndim)
     shape_a, shape_b = ((1,) * (ndim - x.ndim) + x.shape for x in (a, b))
@@ -178,7 +190,12 @@ def kron(a: Any, b: Any) -> Any:
 
 
 def outer(a: Any, b: Any) -> Any:
-    """All products of an entry of a with an entry of b; both are flattened: shape (a.size, b.size)."""
+    """All products of an entry of a with an entry of b; both are flattened: shape (a.size, b.size).
+
+    >>> outer([1.0, 2.0], [1.0, 10.0])
+    array([[ 1., 10.],
+           [ 2., 20.]])
+    """
     if type(a) in (int, float) and np.ndim(plain(b)):
         return a * reshape(b, (1, -1))  # a number takes the other's dtype
     if type(b) in (int, float) and np.ndim(plain(a)):
@@ -187,7 +204,14 @@ def outer(a: Any, b: Any) -> Any:
 
 
 def diag(x: Any, k: int = 0) -> Any:
-    """Of a matrix its k-th diagonal; of a vector the matrix that has it there, and zeros elsewhere."""
+    """Of a matrix its k-th diagonal; of a vector the matrix that has it there, and zeros elsewhere.
+
+    >>> diag([1.0, 2.0])
+    array([[1., 0.],
+           [0., 2.]])
+    >>> diag([[1.0, 2.0], [3.0, 4.0]])
+    array([1., 4.])
+    """
     ndim = np.ndim(plain(x))
     if ndim not in (1, 2):
         raise ValueError(f"diag: takes a vector or a matrix, got shape {np.shape(plain(x))}; see diagonal")
@@ -199,7 +223,11 @@ def diag(x: Any, k: int = 0) -> Any:
 
 
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    """The entries x[i, i + offset] over two axes, as a new last axis."""
+    """The entries x[i, i + offset] over two axes, as a new last axis.
+
+    >>> diagonal([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], offset=1)
+    array([2., 6.])
+    """
     axis1, axis2 = axis_of(x, axis1), axis_of(x, axis2)
     if axis1 == axis2:
         raise ValueError("diagonal: the two axes must differ")
@@ -212,7 +240,11 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 
 
 def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    """The sum of the `diagonal`."""
+    """The sum of the `diagonal`.
+
+    >>> float(trace([[1.0, 2.0], [3.0, 4.0]]))
+    5.0
+    """
     return sum(diagonal(x, offset, axis1, axis2), -1)
 
 

@@ -19,8 +19,8 @@ from microgradrnn.engine.rules import elementwise as e
 from microgradrnn.engine.rules.shape import as_array, axis_of, broadcast_to, flip, reshape, swapaxes, transpose, triu
 
 __all__ = [
-    "cumprod", "cumsum", "diff", "log_softmax", "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "std",
-    "sum", "var",
+    "amax", "amin", "cumprod", "cumsum", "diff", "log_softmax", "logsumexp", "max", "mean", "min", "norm", "prod",
+    "softmax", "std", "sum", "var",
 ]  # fmt: skip
 
 Axis = int | tuple[int, ...] | None
@@ -80,24 +80,56 @@ _max = _reduction("max", np.max, _extremum_rule)
 _min = _reduction("min", np.min, _extremum_rule)
 
 
+def _reduced(op: Primitive, x: Any, axis: Axis, keepdims: bool) -> Any:
+    """The reduction of an array, a node, or a list that holds nodes."""
+    return op(as_array(x), axis=_noted(axis), keepdims=keepdims)
+
+
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The sum over an axis, several axes, or everything."""
-    return _sum(x, axis=_noted(axis), keepdims=keepdims)
+    """The sum over an axis, several axes, or everything.
+
+    >>> sum([[1.0, 2.0], [3.0, 4.0]], axis=0)
+    array([4., 6.])
+    """
+    return _reduced(_sum, x, axis, keepdims)
 
 
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The mean over an axis, several axes, or everything."""
-    return _mean(x, axis=_noted(axis), keepdims=keepdims)
+    """The mean over an axis, several axes, or everything.
+
+    As every reduction it takes a list that holds Tensors too, such as the losses of several steps.
+
+    >>> from microgradrnn import Tensor, mean
+    >>> losses = [Tensor(1.0), Tensor(4.0)]
+    >>> mean(losses).backward()
+    >>> losses[0].grad
+    array(0.5)
+    >>> mean([[1.0, 2.0], [3.0, 4.0]], axis=1, keepdims=True)
+    array([[1.5],
+           [3.5]])
+    """
+    return _reduced(_mean, x, axis, keepdims)
 
 
 def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The largest entry along an axis, several axes, or of all. Ties share the gradient equally."""
-    return _max(x, axis=_noted(axis), keepdims=keepdims)
+    """The largest entry along an axis, several axes, or of all. Ties share the gradient equally.
+
+    >>> max([[1.0, 2.0], [3.0, 4.0]], axis=1)
+    array([2., 4.])
+    """
+    return _reduced(_max, x, axis, keepdims)
 
 
 def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The smallest entry along an axis, several axes, or of all. Ties share the gradient equally."""
-    return _min(x, axis=_noted(axis), keepdims=keepdims)
+    """The smallest entry along an axis, several axes, or of all. Ties share the gradient equally.
+
+    >>> min([[1.0, 2.0], [3.0, 4.0]], axis=1)
+    array([1., 3.])
+    """
+    return _reduced(_min, x, axis, keepdims)
+
+
+amax, amin = max, min
 
 
 def _product_rule(g: Any, y: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
@@ -131,8 +163,12 @@ _prod: Primitive = _reduction("prod", np.prod, _product_rule, symbol="Π")
 
 
 def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The product over an axis, several axes, or everything; its gradient is right at zeros too."""
-    return _prod(x, axis=_noted(axis), keepdims=keepdims)
+    """The product over an axis, several axes, or everything; its gradient is right at zeros too.
+
+    >>> prod([[1.0, 2.0], [3.0, 4.0]], axis=0)
+    array([3., 8.])
+    """
+    return _reduced(_prod, x, axis, keepdims)
 
 
 def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any:
@@ -140,7 +176,11 @@ def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any
 
     Raises:
         ValueError: if count - ddof is not positive (but for ddof 0, where nothing has the variance NaN).
+
+    >>> var([[1.0, 3.0], [2.0, 6.0]], axis=1)
+    array([1., 4.])
     """
+    x = as_array(x)
     count = _degrees_of_freedom("var", x, axis, ddof)
     return sum(e.square(x - mean(x, axis, keepdims=True)), axis, keepdims) / count
 
@@ -152,7 +192,11 @@ def std(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any
 
     Raises:
         ValueError: as for `var`.
+
+    >>> std([[1.0, 3.0], [2.0, 6.0]], axis=1)
+    array([1., 2.])
     """
+    x = as_array(x)
     count = _degrees_of_freedom("std", x, axis, ddof)
     return norm(x - mean(x, axis, keepdims=True), axis, keepdims) / math.sqrt(count)
 
@@ -188,7 +232,7 @@ def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     >>> norm(x).data, x.grad
     (array(5.e-200), array([0.6, 0.8]))
     """
-    return _norm(x, axis=_noted(axis), keepdims=keepdims)
+    return _reduced(_norm, x, axis, keepdims)
 
 
 _cumsum: Primitive = Primitive(
@@ -198,7 +242,11 @@ _cumsum: Primitive = Primitive(
 
 
 def cumsum(x: Any, axis: int | None = None) -> Any:
-    """The running sum along an axis; with axis None, of the flattened array."""
+    """The running sum along an axis; with axis None, of the flattened array.
+
+    >>> cumsum([1.0, 2.0, 3.0])
+    array([1., 3., 6.])
+    """
     if axis is None:
         return cumsum(reshape(x, -1), 0)
     return _cumsum(x, axis=axis_of(x, axis))
@@ -231,14 +279,22 @@ _cumprod: Primitive = Primitive("cumprod", None, lambda x, axis: np.cumprod(x, a
 
 
 def cumprod(x: Any, axis: int | None = None) -> Any:
-    """The running product along an axis; with axis None, of the flattened array. Its gradient is right at zeros too."""
+    """The running product along an axis; with axis None, of the flattened array. Its gradient is right at zeros too.
+
+    >>> cumprod([1.0, 2.0, 3.0])
+    array([1., 2., 6.])
+    """
     if axis is None:
         return cumprod(reshape(x, -1), 0)
     return _cumprod(x, axis=axis_of(x, axis))
 
 
 def diff(x: Any, n: int = 1, axis: int = -1) -> Any:
-    """The differences of neighbours along an axis, x[i + 1] - x[i], taken n times."""
+    """The differences of neighbours along an axis, x[i + 1] - x[i], taken n times.
+
+    >>> diff([1.0, 4.0, 9.0])
+    array([3., 5.])
+    """
     if n < 0:
         raise ValueError(f"diff: n must not be negative, got {n}")
     x = as_array(x)
@@ -283,8 +339,11 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """log(sum(exp(x))) over an axis, safe from overflow; -inf for an axis of length 0.
 
     Entries that are -inf, the logarithm of 0, get the gradient 0, also where all of them are.
+
+    >>> float(logsumexp([1000.0, 1000.0]) - 1000)
+    0.6931471805598903
     """
-    return _logsumexp(x, axis=_noted(axis), keepdims=keepdims)
+    return _reduced(_logsumexp, x, axis, keepdims)
 
 
 def _stable_log_softmax(x: Any, axis: int) -> Any:
@@ -326,5 +385,9 @@ def softmax(x: Any, axis: int = -1) -> Any:
 
 
 def log_softmax(x: Any, axis: int = -1) -> Any:
-    """log(softmax(x)) along an axis, safe from overflow. Where all entries are -inf, it is -inf with the gradient 0."""
+    """log(softmax(x)) along an axis, safe from overflow. Where all entries are -inf, it is -inf with the gradient 0.
+
+    >>> log_softmax([0.0, 0.0]).round(4)
+    array([-0.6931, -0.6931])
+    """
     return _log_softmax(x, axis=axis)

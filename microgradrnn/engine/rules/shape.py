@@ -31,7 +31,12 @@ _reshape = Primitive(
 
 
 def reshape(x: Any, shape: int | Sequence[int]) -> Any:
-    """The same numbers in another shape; one length may be -1."""
+    """The same numbers in another shape; one length may be -1.
+
+    >>> reshape([1.0, 2.0, 3.0, 4.0], (2, -1))
+    array([[1., 2.],
+           [3., 4.]])
+    """
     return _reshape(x, shape=_several(shape))
 
 
@@ -42,7 +47,12 @@ _transpose = Primitive(
 
 
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
-    """The axes in another order; reversed by default."""
+    """The axes in another order; reversed by default.
+
+    >>> import numpy as np
+    >>> transpose(np.ones((2, 3, 4)), (2, 0, 1)).shape
+    (4, 2, 3)
+    """
     ndim = np.ndim(plain(x))
     order = tuple(range(ndim)[::-1]) if axes is None else tuple(axis_of(x, i) for i in axes)
     if sorted(order) != list(range(ndim)):
@@ -51,7 +61,12 @@ def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
 
 
 def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
-    """Two axes exchanged."""
+    """Two axes exchanged.
+
+    >>> import numpy as np
+    >>> swapaxes(np.ones((2, 3, 4)), 0, 2).shape
+    (4, 3, 2)
+    """
     order = list(range(np.ndim(plain(x))))
     i, j = axis_of(x, axis1), axis_of(x, axis2)
     order[i], order[j] = order[j], order[i]
@@ -59,7 +74,12 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
 
 
 def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
-    """One axis, or several, moved to other places; the others keep their order."""
+    """One axis, or several, moved to other places; the others keep their order.
+
+    >>> import numpy as np
+    >>> moveaxis(np.ones((2, 3, 4)), 0, -1).shape
+    (3, 4, 2)
+    """
     start, end = axes_of(x, source, "moveaxis"), axes_of(x, destination, "moveaxis")
     if len(start) != len(end):
         raise ValueError(f"moveaxis: {len(start)} axes cannot move to {len(end)} places")
@@ -76,7 +96,12 @@ _broadcast_to = Primitive(
 
 
 def broadcast_to(x: Any, shape: int | Sequence[int]) -> Any:
-    """x repeated to fill a shape, without copying."""
+    """x repeated to fill a shape, without copying.
+
+    >>> broadcast_to([1.0, 2.0], (2, 2))
+    array([[1., 2.],
+           [1., 2.]])
+    """
     return _broadcast_to(x, shape=_several(shape))
 
 
@@ -87,7 +112,12 @@ _astype = Primitive(
 
 
 def astype(x: Any, dtype: Any) -> Any:
-    """x in another precision, float32 or float64; the gradient comes back in the precision of x."""
+    """x in another precision, float32 or float64; the gradient comes back in the precision of x.
+
+    >>> import numpy as np
+    >>> astype([1.0, 2.0], np.float32)
+    array([1., 2.], dtype=float32)
+    """
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise TypeError(f"astype: {np.dtype(dtype)} carries no gradient; a Tensor is float32 or float64 (use .data)")
     return _astype(x, dtype=np.dtype(dtype))
@@ -101,7 +131,11 @@ _concat = Primitive("concat", None, lambda *xs, axis, ends: np.concatenate(xs, a
 
 
 def concat(xs: Sequence[Any], axis: int | None = 0) -> Any:
-    """Arrays joined along an axis they have; with axis None, each flattened first."""
+    """Arrays joined along an axis they have; with axis None, each flattened first.
+
+    >>> concat([[1.0, 2.0], [3.0]])
+    array([1., 2., 3.])
+    """
     if not len(xs):
         raise ValueError("concat: nothing to join, the sequence is empty")
     if axis is None:
@@ -115,8 +149,12 @@ concatenate = concat
 
 
 def append(x: Any, values: Any, axis: int | None = None) -> Any:
-    """A new array: x with values behind it along an axis. By default both are flattened."""
-    return concat([x, values], axis)
+    """A new array: x with values behind it along an axis. By default both are flattened.
+
+    >>> append([1.0, 2.0], [3.0])
+    array([1., 2., 3.])
+    """
+    return concat([as_array(x), as_array(values)], axis)
 
 
 _stack = Primitive(
@@ -126,7 +164,12 @@ _stack = Primitive(
 
 
 def stack(xs: Sequence[Any], axis: int = 0) -> Any:
-    """Arrays of one shape joined along a new axis."""
+    """Arrays of one shape joined along a new axis.
+
+    >>> stack([[1.0, 2.0], [3.0, 4.0]], axis=1)
+    array([[1., 3.],
+           [2., 4.]])
+    """
     if not len(xs):
         raise ValueError("stack: nothing to join, the sequence is empty")
     ndim = np.ndim(plain(xs[0])) + 1
@@ -136,25 +179,44 @@ def stack(xs: Sequence[Any], axis: int = 0) -> Any:
 
 
 def hstack(xs: Sequence[Any]) -> Any:
-    """Arrays joined side by side: along the second axis, or the only one."""
+    """Arrays joined side by side: along the second axis, or the only one.
+
+    >>> import numpy as np
+    >>> hstack([np.ones((2, 3)), np.ones((2, 1))]).shape
+    (2, 4)
+    """
     xs = [atleast_1d(x) for x in xs]
     return concat(xs, 1 if xs and xs[0].ndim > 1 else 0)
 
 
 def vstack(xs: Sequence[Any]) -> Any:
-    """Arrays joined one below the other; a vector is a row."""
+    """Arrays joined one below the other; a vector is a row.
+
+    >>> import numpy as np
+    >>> vstack([np.ones((2, 3)), np.ones(3)]).shape
+    (3, 3)
+    """
     return concat([atleast_2d(x) for x in xs])
 
 
 def column_stack(xs: Sequence[Any]) -> Any:
-    """Arrays joined side by side; a vector is a column."""
+    """Arrays joined side by side; a vector is a column.
+
+    >>> column_stack([[1.0, 2.0], [3.0, 4.0]])
+    array([[1., 3.],
+           [2., 4.]])
+    """
     return concat([x if np.ndim(plain(x)) > 1 else reshape(as_array(x), (-1, 1)) for x in xs], 1)
 
 
-def array(xs: Any) -> Any:
+def array(xs: Any, dtype: Any = None) -> Any:
     """Nested lists of Tensors and numbers as one Tensor: what ``np.array`` would make of them, with the gradient.
 
-    A list without nodes gives a plain array.
+    A list without nodes gives a plain array. Reductions such as `mean` take such lists too.
+
+    Args:
+        xs: the lists; or a node or array.
+        dtype: float32 or float64, to convert to. (A plain array may have any dtype.)
 
     >>> from microgradrnn import Tensor, array
     >>> a, b = Tensor(2.0), Tensor(3.0)
@@ -162,12 +224,15 @@ def array(xs: Any) -> Any:
     array([[2., 6.],
            [0., 3.]])
     """
-    if isinstance(xs, Node) or not _holds_nodes(xs):
-        return xs if isinstance(xs, Node) else np.array(xs)
+    if not _holds_nodes(xs):
+        return np.array(xs, dtype)
+    if isinstance(xs, Node):
+        return xs if dtype is None else astype(xs, dtype)
     parts = [array(x) for x in xs]
     if len({np.shape(plain(x)) for x in parts}) > 1:
         raise ValueError(f"array: the entries have different shapes: {[np.shape(plain(x)) for x in parts]}")
-    return stack(parts)
+    joined = stack(parts)
+    return joined if dtype is None else astype(joined, dtype)
 
 
 def _holds_nodes(xs: Any) -> bool:
@@ -184,22 +249,39 @@ def _at_least(x: Any, ndim: int) -> Any:
 
 
 def atleast_1d(*xs: Any) -> Any:
-    """x with one axis at least; of several x, a tuple."""
+    """x with one axis at least; of several x, a tuple.
+
+    >>> atleast_1d(1.0)
+    array([1.])
+    """
     return _at_least(xs[0], 1) if len(xs) == 1 else tuple(_at_least(x, 1) for x in xs)
 
 
 def atleast_2d(*xs: Any) -> Any:
-    """x with two axes at least: a vector becomes a row. Of several x, a tuple."""
+    """x with two axes at least: a vector becomes a row. Of several x, a tuple.
+
+    >>> atleast_2d([1.0, 2.0])
+    array([[1., 2.]])
+    """
     return _at_least(xs[0], 2) if len(xs) == 1 else tuple(_at_least(x, 2) for x in xs)
 
 
 def atleast_3d(*xs: Any) -> Any:
-    """x with three axes at least: (N,) becomes (1, N, 1), and (M, N) becomes (M, N, 1). Of several x, a tuple."""
+    """x with three axes at least: (N,) becomes (1, N, 1), and (M, N) becomes (M, N, 1). Of several x, a tuple.
+
+    >>> atleast_3d([1.0, 2.0]).shape
+    (1, 2, 1)
+    """
     return _at_least(xs[0], 3) if len(xs) == 1 else tuple(_at_least(x, 3) for x in xs)
 
 
 def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Any:
-    """x without its axes of length 1, or without the given ones."""
+    """x without its axes of length 1, or without the given ones.
+
+    >>> import numpy as np
+    >>> squeeze(np.ones((1, 3, 1)), 0).shape
+    (3, 1)
+    """
     shape = np.shape(plain(x))
     drop = [i for i, n in enumerate(shape) if n == 1] if axis is None else axes_of(x, axis, "squeeze")
     for i in drop:
@@ -209,7 +291,12 @@ def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Any:
 
 
 def expand_dims(x: Any, axis: int | Sequence[int]) -> Any:
-    """x with new axes of length 1, which get these numbers in the result."""
+    """x with new axes of length 1, which get these numbers in the result.
+
+    >>> import numpy as np
+    >>> expand_dims(np.ones((2, 3)), (0, -1)).shape
+    (1, 2, 3, 1)
+    """
     old = list(np.shape(plain(x)))
     ndim = len(old) + len(_several(axis))
     new = {i % ndim for i in _several(axis) if -ndim <= i < ndim}
@@ -219,7 +306,12 @@ def expand_dims(x: Any, axis: int | Sequence[int]) -> Any:
 
 
 def flip(x: Any, axis: int | Sequence[int] | None = None) -> Any:
-    """x with the order reversed along an axis, several axes, or all."""
+    """x with the order reversed along an axis, several axes, or all.
+
+    >>> import numpy as np
+    >>> flip(np.array([1.0, 2.0, 3.0]))
+    array([3., 2., 1.])
+    """
     ndim = np.ndim(plain(x))
     axes = range(ndim) if axis is None else axes_of(x, axis, "flip")
     return take_part(x, index=tuple(slice(None, None, -1) if i in axes else slice(None) for i in range(ndim)))
@@ -239,6 +331,9 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float =
         pad_width: one number for every side, (before, after) for every axis, or one such pair an axis.
         mode: "constant", the only one.
         constant_values: the number to pad with.
+
+    >>> pad([1.0, 2.0], (1, 2))
+    array([0., 1., 2., 0., 0.])
     """
     if mode != "constant":
         raise ValueError(f"pad: the only mode is 'constant', got {mode!r}; build others from flip, tile and concat")
@@ -260,7 +355,11 @@ _roll: Primitive = Primitive(
 
 
 def roll(x: Any, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Any:
-    """x moved along one axis or several, by so many places; what leaves at one end comes back at the other."""
+    """x moved along one axis or several, by so many places; what leaves at one end comes back at the other.
+
+    >>> roll([1.0, 2.0, 3.0], 1)
+    array([3., 1., 2.])
+    """
     if isinstance(shift, Node) or (np.asarray(shift).dtype.kind not in "iu" and np.size(shift)):
         raise TypeError(f"roll: shift must be an integer, or one for each axis; got {shift!r}")
     if axis is None:
@@ -282,17 +381,34 @@ def _triangle(x: Any, keep: Any) -> Any:
 
 
 def tril(x: Any, k: int = 0) -> Any:
-    """The lower triangle: x with zeros above the k-th diagonal of its last two axes."""
+    """The lower triangle: x with zeros above the k-th diagonal of its last two axes.
+
+    >>> import numpy as np
+    >>> tril(np.ones((2, 2)))
+    array([[1., 0.],
+           [1., 1.]])
+    """
     return _triangle(x, lambda i, j: j - i <= k)
 
 
 def triu(x: Any, k: int = 0) -> Any:
-    """The upper triangle: x with zeros below the k-th diagonal of its last two axes."""
+    """The upper triangle: x with zeros below the k-th diagonal of its last two axes.
+
+    >>> import numpy as np
+    >>> triu(np.ones((2, 2)))
+    array([[1., 1.],
+           [0., 1.]])
+    """
     return _triangle(x, lambda i, j: j - i >= k)
 
 
 def tile(x: Any, reps: int | Sequence[int]) -> Any:
-    """x repeated, so many times along each axis."""
+    """x repeated, so many times along each axis.
+
+    >>> tile([1.0, 2.0], (2, 2))
+    array([[1., 2., 1., 2.],
+           [1., 2., 1., 2.]])
+    """
     times = list(_several(reps))
     shape = list(np.shape(plain(x)))
     ndim = builtins.max(len(times), len(shape))
@@ -304,7 +420,11 @@ def tile(x: Any, reps: int | Sequence[int]) -> Any:
 
 
 def ravel(x: Any) -> Any:
-    """x as one long row."""
+    """x as one long row.
+
+    >>> ravel([[1.0, 2.0], [3.0, 4.0]])
+    array([1., 2., 3., 4.])
+    """
     return reshape(x, -1)
 
 
@@ -312,8 +432,10 @@ flatten = ravel
 
 
 def as_array(x: Any) -> Any:
-    """A node as it is; anything else as an array."""
-    return x if isinstance(x, Node) else np.asarray(x)
+    """A node as it is; a list that holds nodes as one node; anything else as an array."""
+    if isinstance(x, Node):
+        return x
+    return array(x) if isinstance(x, (list, tuple)) else np.asarray(x)
 
 
 def _several(axis: int | Sequence[int]) -> tuple[int, ...]:
@@ -341,7 +463,12 @@ def axes_of(x: Any, axis: int | Sequence[int], name: str) -> list[int]:
 
 
 def array_split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Any]:
-    """`split`, but a number of parts need not divide the axis: the first parts are then longer by one."""
+    """`split`, but a number of parts need not divide the axis: the first parts are then longer by one.
+
+    >>> import numpy as np
+    >>> [part.tolist() for part in array_split(np.arange(5.0), 2)]
+    [[0.0, 1.0, 2.0], [3.0, 4.0]]
+    """
     parts = parts_or_places(indices_or_sections)
     if not isinstance(parts, int):
         return split(x, parts, axis)

@@ -1,0 +1,1 @@
+"""What the site needs beyond Sphinx: extensions that docs/conf.py names, and the check of the links."""

@@ -1,0 +1,93 @@
+"""The lessons as pages: copied from demos/lessons into docs/lessons, with a list of them in the order of their numbers.
+
+A lesson is a Python file in jupytext's percent format. MyST-NB runs it and shows what its cells show. What it showed
+is kept, and shown again until the lesson or anything that it may import has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.config import Config
+
+from microgradrnn.files import write_whole
+
+ROOT = Path(__file__).parents[2]
+IMPORTED = ("microgradrnn", "viz", "demos")
+TITLE = re.compile(r"^# # (.+)$", re.MULTILINE)
+INDEX = """# Lessons
+
+Each lesson asks a question, lets you guess, and answers with measurements. Below the code of a cell stands what it
+showed when this site was built. Exercises have hidden solutions.
+
+{list}
+
+A lesson is a program: `python -m demos.lessons 4` runs the fourth, and Jupyter opens its file as a notebook.
+
+```{{toctree}}
+:hidden:
+
+{names}
+```
+"""
+
+
+def number(lesson: Path) -> tuple[int, str]:
+    """By what lessons are sorted: the number in the name of the file.
+
+    >>> number(Path("lesson_10_sums.py")) > number(Path("lesson_9_products.py"))
+    True
+    """
+    return int(re.search(r"\d+", lesson.stem)[0]), lesson.stem  # type: ignore[index]
+
+
+def index(lessons: Iterable[Path]) -> str:
+    """The page that lists the lessons."""
+    titles = {lesson.stem: TITLE.search(lesson.read_text(encoding="utf-8")) for lesson in lessons}
+    lines = [f"- [{title[1] if title else name}]({name}.py)" for name, title in titles.items()]
+    return INDEX.format(list="\n".join(lines), names="\n".join(titles))
+
+
+def copied(app: Sphinx, config: Config) -> None:
+    """Bring the lessons in; files that did not change are left alone, so that Sphinx does not read them again."""
+    lessons = sorted((ROOT / "demos" / "lessons").glob("lesson_*.py"), key=number)
+    folder = Path(app.srcdir, "lessons")
+    folder.mkdir(exist_ok=True)
+    wanted = {f"{lesson.stem}.py": lesson.read_text(encoding="utf-8") for lesson in lessons}
+    wanted["index.md"] = index(lessons)
+    for path in folder.iterdir():
+        if path.name not in wanted:
+            path.unlink()
+    for name, text in wanted.items():
+        if not (folder / name).exists() or (folder / name).read_text(encoding="utf-8") != text:
+            write_whole(folder / name, text)
+
+
+def digest() -> str:
+    """A name for the state of everything that a lesson may import."""
+    sources = sorted(path for package in IMPORTED for path in (ROOT / package).rglob("*.py"))
+    sources = [path for path in sources if not path.name.startswith("lesson_")]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+
+
+def cached(app: Sphinx, config: Config) -> None:
+    """Choose the folder for what the cells showed. With another state of the library it is another one."""
+    caches = Path(app.outdir).parent / "cache"
+    current = caches / digest()
+    for old in caches.glob("*") if caches.is_dir() else ():
+        if old != current:
+            shutil.rmtree(old)
+    config["nb_execution_cache_path"] = str(current)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Connect to Sphinx, before MyST-NB reads its settings."""
+    app.connect("config-inited", copied, priority=100)
+    app.connect("config-inited", cached, priority=100)
+    return {"parallel_read_safe": True, "version": "1"}
