@@ -376,7 +376,7 @@ def test_sparse_and_half_precision_gradients_have_norms() -> None:
 # ------------------------------------------------------------------------------------------------ what goes wrong
 def test_input_that_is_no_graph_is_refused() -> None:
     x = torch.ones(3, requires_grad=True)
-    for given, error, words in [
+    for given, error, said in [
         (3.0, TypeError, "expected a torch.Tensor, got float"),
         (ours("rnn"), TypeError, "use viz.gradient_flow"),
         (x, ValueError, "it is a leaf"),
