@@ -19,8 +19,8 @@ language = "en"
 
 extensions = [
     "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_design", "sphinx_copybutton",
-    "builder.api", "builder.formulas", "builder.languages", "builder.lessons", "builder.live", "builder.pictures",
-    "builder.sources",
+    "builder.accessible", "builder.api", "builder.formulas", "builder.languages", "builder.lessons", "builder.live",
+    "builder.pictures", "builder.sources",
 ]  # fmt: skip
 exclude_patterns = ["conf.py", "builder/**"]
 

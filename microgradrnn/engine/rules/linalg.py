@@ -95,7 +95,13 @@ _matmul_transposed = Primitive(
 )  # fmt: skip
 matmul = Primitive(
     "matmul", None, _matmul, (_to_a, _to_b), symbol="@",
-    doc="The matrix product a @ b, for vectors, matrices and stacks of matrices, as in NumPy.",
+    doc="""The matrix product a @ b, for vectors, matrices and stacks of matrices, as in NumPy.
+
+    >>> from microgradrnn import Tensor, matmul
+    >>> x, W = Tensor([[1.0, 2.0]]), Tensor([[1.0], [3.0]])
+    >>> matmul(x, W).data
+    array([[7.]])
+    """,
 )
 
 
@@ -117,7 +123,12 @@ affine = Primitive(
         lambda g, y, x, W, b: _to_b(g, y, x, W),
         lambda g, y, x, W, b: g,
     ),
-    doc="x @ W + b in one operation: every layer's net input.",
+    doc="""x @ W + b in one operation: every layer's net input. The shapes are (..., D), (D, H) and (H,).
+
+    >>> from microgradrnn import Tensor, affine
+    >>> affine(Tensor([[1.0, 2.0]]), [[1.0], [3.0]], [0.5]).data
+    array([[7.5]])
+    """,
 )
 
 
