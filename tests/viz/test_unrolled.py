@@ -225,6 +225,7 @@ def test_a_checkpointed_net_has_no_steps_and_is_drawn_in_ranks() -> None:
     loss = nn.LSTM(3, 4, rng=0)(XS, checkpoint=2)[0].sum()
     said = written(loss)
     assert said.count("checkpoint") == 3
+    assert said[-1] == "A checkpoint hides the steps inside it; unroll without checkpoint= to look at them."
     assert not any("0x" in word for word in said), "no addresses: the same picture every time"
 
 

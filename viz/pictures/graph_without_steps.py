@@ -16,7 +16,7 @@ from viz.flow.finding import result
 from viz.flow.messages import Flow
 from viz.graph.cells import Cell, Glyph, one_cell
 from viz.graph.labels import need_labels
-from viz.graph.steps import Edge, Layer, no_steps
+from viz.graph.steps import Edge, Layer, no_steps, out_of_sight
 from viz.layout.cell import size
 from viz.layout.geometry import Place, Route
 from viz.layout.lanes import group
@@ -161,7 +161,11 @@ def in_ranks(graph: nx.MultiDiGraph, flow: Flow | None, name: str, layer: Layer,
 
 
 def if_a_loop(graph: nx.MultiDiGraph, cell: Cell) -> list[str]:
-    """What to say where a weight is used again and again: maybe this is a loop over time that does not say so."""
+    """What to say where an operation hides the steps inside it, or where a weight is used again and again: maybe this
+    is a loop over time that does not say so.
+    """
+    if hidden := out_of_sight(graph):
+        return [f"{hidden[0].upper()}{hidden[1:]}."]
     if not any(graph.out_degree(node) > 1 for node in cell.weights):
         return []
     why = no_steps(graph).split(". ")[0].rstrip(".")  # one sentence
