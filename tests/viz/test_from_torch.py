@@ -13,7 +13,7 @@ import viz
 from microgradrnn import Tensor, io, mark, nn, scope
 from microgradrnn import sigmoid as our_sigmoid
 from microgradrnn import tanh as our_tanh
-from tests.viz.scenes import words
+from tests.viz.scenes import words as written
 
 torch = pytest.importorskip("torch")
 
@@ -376,14 +376,14 @@ def test_sparse_and_half_precision_gradients_have_norms() -> None:
 # ------------------------------------------------------------------------------------------------ what goes wrong
 def test_input_that_is_no_graph_is_refused() -> None:
     x = torch.ones(3, requires_grad=True)
-    for given, error, said in [
+    for given, error, words in [
         (3.0, TypeError, "expected a torch.Tensor, got float"),
         (ours("rnn"), TypeError, "use viz.gradient_flow"),
         (x, ValueError, "it is a leaf"),
         (torch.ones(3).sum(), ValueError, "no_grad"),
         (x * 2, ValueError, "holds 3 numbers"),
     ]:
-        with pytest.raises(error, match=said):
+        with pytest.raises(error, match=words):
             viz.from_torch(given)
     with pytest.raises(ValueError, match="the seed has shape"):
         viz.from_torch(x * 2, seed=torch.ones(2))
@@ -454,7 +454,7 @@ def test_a_picture_of_a_fused_layer_says_what_to_do() -> None:
     loss = hs[-1].sum()
     if not FUSED & {op for _, op in viz.trace(loss).nodes(data="op")}:
         pytest.skip("this PyTorch does not fuse an LSTM")
-    said = " ".join(words(viz.draw_unrolled(loss)))
+    said = " ".join(written(viz.draw_unrolled(loss)))
     assert "PyTorch ran all steps of a layer as one fused operation (" in said
     assert "load the weights into the same net of this library, microgradrnn.io.load_torch(net, " in said
     assert "or write the loop with torch.nn.LSTMCell" in said
