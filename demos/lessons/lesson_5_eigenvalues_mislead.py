@@ -142,9 +142,9 @@ viz.plot_transport(jacobians, W=matrices)
 # | above 1 | possible | possible: this is **necessary**, not sufficient |
 #
 # > **What textbooks say, and what is measured.** "If the largest eigenvalue is above 1 the gradient explodes, if below
-# > 1 it vanishes." Both halves are false for a net. With $\sigma_{\max}(W)\max|\varphi'|$ in place of the eigenvalue, the
-# > second half becomes true. The first half stays false, but its reverse is true: if the gradient explodes, this number
-# > is above 1.
+# > 1 it vanishes." Both halves are false for a net. With $\sigma_{\max}(W)\max|\varphi'|$ in place of the eigenvalue,
+# > the second half becomes true. The first half stays false, but its reverse is true: if the gradient explodes, this
+# > number is above 1.
 #
 # ## At which gain does a random net start to explode?
 #
