@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # Lesson 4. It forgets, it does not vanish
+# # Lesson 4. The gradient forgets, it does not vanish
 #
 # "The gradient of a recurrent net vanishes." Which gradient is meant, and how small does it get?
 #
