@@ -111,7 +111,7 @@ print(f"3. eigenvalues 1.2 and 0.5, the loss reads unit 2: {other_unit:.1e} afte
 # \;\le\; \big(\sigma_{\max}(W)\,\max|\varphi'|\big)^T.$$
 #
 # ($\max|\varphi'|$ is the largest slope of the activation.) Some texts say that gradients explode if slopes are above
-# 1. But those of tanh, ReLU and the sigmoid are at most 1, 1 and 1/4. There, only $W$ can make a gradient explode
+# 1. But those of tanh, ReLU and the sigmoid are at most 1, 1 and 1/4. For these, only $W$ can make a gradient explode
 # ([C56](../claims.md)). For tanh and ReLU the bound is $\sigma_{\max}(W)^T$.
 
 # %%
@@ -246,10 +246,10 @@ print(f"gain 10: growth per step exp({predicted:.2f}) predicted, exp({measured:.
 print("at h = 0 the Jacobian is W, bit for bit:", np.array_equal(at_zero, W.data))
 
 # %% [markdown]
-# Most units saturate. But $z$ is spread around 0, so at each step some units are near 0, with a slope near 1. Their
-# share, and with it the mean of $\varphi'^2$, falls only about like 1/gain. The factor gain² grows faster: the product
-# grows about like gain. **So the gradient still grows.** And tanh adds no better bound than $\sigma_{\max}(W)^T$: where
-# $h_t = 0$, the Jacobian is $W$ itself ([C48](../claims.md)).
+# Most units saturate. But $z$ is spread around 0, so at each step some units are near 0, with a slope near 1. The share
+# of these units, and with it the mean of $\varphi'^2$, falls only about like 1/gain. The factor gain² grows faster: the
+# product grows about like gain. **So the gradient still grows.** Tanh adds no better bound than $\sigma_{\max}(W)^T$:
+# where $h_t = 0$, the Jacobian is $W$ itself ([C48](../claims.md)).
 #
 # Strong inputs change this. Give each unit of a net of gain 3 an input of its own:
 
