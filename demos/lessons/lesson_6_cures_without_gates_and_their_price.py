@@ -203,7 +203,7 @@ charts.curves({f"gain {gain}": (counts, line) for gain, line in decayed.items()}
 # limit the size of any single gradient. After many updates both gradients vanish, and the one that vanished from the
 # start vanishes faster. (Here decay acts alone. In training, the gradient of the loss can make $W$ larger again.)
 #
-# ## Another activation, another start
+# ## A different activation, a different start
 #
 # "Against vanishing, use ReLU or gates" ([C64](../claims.md)). Gates come in the next lesson. ReLU alone makes
 # vanishing worse at gain 1, because half of the units are off (lesson 5). A ReLU net needs a different *start*, $W = I$
@@ -284,8 +284,8 @@ for factor, left in edge.items():
 viz.draw_cell(nn.AdditiveCell(3, 30, rng=0))
 
 # %% [markdown]
-# Compare it with its more flexible form, in which $g = \tanh(x_t U + h_{t-1} W)$ reads the state too, and with a tanh
-# net of gain 1 (from the picture above):
+# Compare this net with its more flexible form, in which $g = \tanh(x_t U + h_{t-1} W)$ reads the state too, and with a
+# tanh net of gain 1 (from the picture above):
 
 # %%
 def adder(seed: int) -> Any:
@@ -311,7 +311,7 @@ for name, net in {"h + g(x)": nn.AdditiveCell(3, 30, rng=0), "h + g(x, h)": adde
 # %% [markdown]
 # > **What textbooks say, and what is measured.** "$h + g(x)$ passes gradients back without shrinking them, and
 # > $h + g(x, h)$ is its more flexible version." The first half is true, but it has a price: the state is a sum, so the
-# > net cannot see the *order* of its inputs. The second half hides a loss: when $g$ reads the state, the Jacobian is
+# > net cannot see the *order* of its inputs. The second half is misleading: when $g$ reads the state, the Jacobian is
 # > $I + \partial g/\partial h$, and the gradient may vanish or explode as in any other net ([C67](../claims.md)).
 #
 # The second price of $h + g(x)$ is that its state grows ([C68](../claims.md)). Measure the mean size of the state over
