@@ -164,6 +164,9 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
         a, b: arrays or nodes.
         axes: how many of the last axes of a meet the first of b; or two lists, axes of a and those of b they meet.
 
+    Raises:
+        ValueError: if axes that meet have different lengths, or there are too few.
+
     >>> import numpy as np
     >>> from microgradrnn import Tensor, tensordot
     >>> tensordot(Tensor(np.ones((2, 3, 4))), np.ones((4, 2, 5)), axes=([2, 0], [0, 1])).shape
@@ -217,6 +220,9 @@ def outer(a: Any, b: Any) -> Any:
 def diag(x: Any, k: int = 0) -> Any:
     """Of a matrix its k-th diagonal; of a vector the matrix that has it there, and zeros elsewhere.
 
+    Raises:
+        ValueError: if x is neither a vector nor a matrix.
+
     >>> diag([1.0, 2.0])
     array([[1., 0.],
            [0., 2.]])
@@ -236,6 +242,9 @@ def diag(x: Any, k: int = 0) -> Any:
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The entries x[i, i + offset] over two axes, as a new last axis.
 
+    Raises:
+        ValueError: if the two axes are one.
+
     >>> diagonal([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], offset=1)
     array([2., 6.])
     """
@@ -251,7 +260,7 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 
 
 def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    """The sum of the `diagonal`.
+    """The sum of the `diagonal` over two axes.
 
     >>> float(trace([[1.0, 2.0], [3.0, 4.0]]))
     5.0
@@ -335,6 +344,9 @@ def einsum(subscripts: Any, *operands: Any) -> Any:
             stands for the axes that have no letter; they broadcast, and come first where there is no ``->``.
         operands: arrays or nodes. NumPy's other form has numbers for letters, each list of them after its operand:
             ``einsum(a, [0, 1], b, [1, 2], [0, 2])``.
+
+    Raises:
+        ValueError: if the subscripts do not fit the operands, or one letter stands for two lengths.
 
     >>> import numpy as np
     >>> from microgradrnn import Tensor, einsum
