@@ -110,8 +110,8 @@ print(f"3. eigenvalues 1.2 and 0.5, the loss reads unit 2: {other_unit:.1e} afte
 # $$\lVert J_1 \cdots J_T \rVert \;\le\; \prod_t \sigma_{\max}(J_t)
 # \;\le\; \big(\sigma_{\max}(W)\,\max|\varphi'|\big)^T.$$
 #
-# ($\max|\varphi'|$ is the largest slope of the activation.) Some texts say that gradients explode if slopes are above
-# 1. But those of tanh, ReLU and the sigmoid are at most 1, 1 and 1/4. For these, only $W$ can make a gradient explode
+# ($\max|\varphi'|$ is the largest slope of the activation.) Some texts say that slopes above 1 make gradients explode.
+# But the slopes of tanh, ReLU and the sigmoid are at most 1, 1 and 1/4. Only $W$ can make their gradients explode
 # ([C56](../claims.md)). For tanh and ReLU the bound is $\sigma_{\max}(W)^T$.
 
 # %%
@@ -200,7 +200,7 @@ for kind in ("linear", "tanh", "relu"):
 #   is lost at each step. To make up for that, gain² must be 2.
 #
 # So ReLU explodes faster than tanh at large gain, and vanishes *faster* at small gain. Some texts say that the Jacobian
-# of a ReLU net depends on $W$ alone. They forget the units that are off ([C49](../claims.md)). The product of $n$ steps
+# of a ReLU net depends on $W$ alone. They ignore the units that are off ([C49](../claims.md)). The product of $n$ steps
 # is $W^n$ only if all units are on ([C52](../claims.md)). And a ReLU state can grow until it overflows
 # ([C55](../claims.md)).
 
