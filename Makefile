@@ -4,7 +4,7 @@ VENV ?= .venv
 ARGS ?=
 BIN := $(VENV)/bin
 
-.PHONY: demo test browser web docs lint bench pictures gallery claims mutations clean
+.PHONY: demo test browser web docs lint bench pictures gallery claims mutations dist clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m demos.gradient_flow $(ARGS)
@@ -42,7 +42,8 @@ bench: $(VENV)/.bench
 # The pictures that README shows; and those of docs/folding.md and docs/lstm.md, which their own examples save.
 pictures: demo $(VENV)/.bench
 	mkdir -p docs/img
-	cp out/gates_against_tanh.svg out/side_by_side.svg docs/img/
+	cd out && $(abspath $(BIN))/python ../demos/first.py
+	cp out/gates_against_tanh.svg out/side_by_side.svg out/first.svg docs/img/
 	cd docs/img && $(abspath $(BIN))/python -m doctest ../folding.md ../lstm.md
 
 # Every kind of picture there is, and docs/gallery.md.
@@ -57,6 +58,10 @@ claims: $(VENV)/.test
 mutations: $(VENV)/.bench $(VENV)/.test
 	$(BIN)/python -m tests.claims.mutations $(ARGS)
 
+# Source distribution and wheel, each installed and tried in a clean environment outside this folder.
+dist: $(VENV)/.dist
+	$(BIN)/python .ci/dist.py
+
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -66,4 +71,4 @@ $(VENV)/.%: setup.cfg $(BIN)/python
 	@touch $@
 
 clean:
-	rm -rf $(VENV) out build *.egg-info
+	rm -rf $(VENV) out build dist *.egg-info

@@ -1,4 +1,6 @@
-"""Recurrent nets of random configurations against PyTorch in float64: outputs, last states and all gradients."""
+"""Recurrent layers of random configurations, and whole nets with layers and cells inside, against PyTorch in float64:
+outputs, last states and all gradients.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import Row, peer
+from benchmarks.twins import Twins, in_our_biases
 from microgradrnn import Tensor, io, nn
 from microgradrnn.engine.checkpoint import flat
+from microgradrnn.io.torch_nets import from_torch
 
 BAR = 1e-12
 COUNT = 600
+NETS = 300
 KINDS = ("RNN", "ReLU RNN", "LSTM", "projected LSTM", "GRU")
 
 
@@ -93,11 +98,8 @@ class Configuration:
         if self.has_state:
             for k, whole in enumerate(stacked):
                 yield f"gradient of first state {k}", np.stack([one[k].grad for one in s]), whole.grad.numpy()
-        gradients = {key: p.grad.numpy().copy() for key, p in twin.named_parameters()}
-        for key, g in gradients.items():  # each of PyTorch's two biases gets the whole gradient of our one
-            if key.startswith("bias_hh"):
-                g[: 2 * len(g) // 3 if self.kind == "GRU" else len(g)] = 0
-        for p, g in io.from_torch(net, gradients):
+        gradients = in_our_biases(net, {key: p.grad.numpy() for key, p in twin.named_parameters()})
+        for p, g in from_torch(net, gradients):
             yield f"gradient of {p.symbol}", p.grad, g
 
     def difference(self, torch: Any) -> float:
@@ -122,11 +124,23 @@ def apart(ours: Any, theirs: Any) -> float:
     return error / scale if scale else error
 
 
+def whole(torch: Any, seed: int) -> float:
+    """The largest difference of anything in a whole net, relative to its largest entry."""
+    rng = np.random.default_rng([seed, 2])
+    twins = Twins(torch, lambda low, high: int(rng.integers(low, high + 1)))
+    return max(apart(ours, theirs) for _, ours, theirs in twins.numbers())
+
+
 def rows() -> Iterator[Row]:
-    """One row a kind of net."""
+    """One row a kind of layer, and one for whole nets."""
     torch = peer("torch")
     for k, kind in enumerate(KINDS):
-        errors = [Configuration(seed).difference(torch) for seed in range(k, COUNT, len(KINDS))]
-        bad = sum(not error <= BAR for error in errors)
-        yield Row(f"{kind} : PyTorch, {len(errors)} random configurations, worst {max(errors):.1e}", f"{bad} differ",
-                  "0 differ", float(bad), bar=0.0)
+        yield row(kind, [Configuration(seed).difference(torch) for seed in range(k, COUNT, len(KINDS))])
+    yield row("nested net", [whole(torch, seed) for seed in range(NETS)])
+
+
+def row(kind: str, errors: list[float]) -> Row:
+    """How many differ."""
+    bad = sum(not error <= BAR for error in errors)
+    return Row(f"{kind} : PyTorch, {len(errors)} random configurations, worst {max(errors):.1e}", f"{bad} differ",
+               "0 differ", float(bad), bar=0.0)

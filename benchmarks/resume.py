@@ -21,6 +21,7 @@ from benchmarks.measure import MissingPeerError, Row
 from microgradrnn import io, nn, optim
 from microgradrnn.data import Stretches, Vocabulary
 from microgradrnn.engine import Node
+from microgradrnn.io.content import safetensors
 from microgradrnn.optim.schedules import cosine, warm_up
 from microgradrnn.training import History, fit
 
@@ -167,7 +168,7 @@ def rows() -> Iterator[Row]:
     are lost where two runs share a checkpoint, and where there are links.
     """
     try:
-        io.safetensors()
+        safetensors()
     except ImportError as missing:
         raise MissingPeerError(str(missing)) from None
     with tempfile.TemporaryDirectory() as folder:

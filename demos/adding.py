@@ -60,14 +60,14 @@ def problems(T: int, B: int, rng: np.random.Generator) -> tuple[np.ndarray, np.n
     return x.astype(np.float32), y.astype(np.float32)
 
 
-def run(kind: str, seed: int, T: int, steps: int) -> Run:
+def run(kind: str, seed: int, T: int, steps: int, bar: bool = True) -> Run:
     """Train one net on new problems at every step, until it is solved or the budget is spent."""
     start = time.perf_counter()
     net, rng = AddingNet(kind, seed), np.random.default_rng([seed, 1])
     held_out = problems(T, HELD_OUT, np.random.default_rng([seed, 2]))
     adam = optim.Adam(net.parameters(), lr=CELLS[kind][1])
     error = float("nan")
-    with nn.compiling(), progress(steps, f"{kind} {seed}") as bar:
+    with nn.compiling(), progress(steps, f"{kind} {seed}", show=bar) as shown:
         for n in range(1, steps + 1):
             x, y = problems(T, BATCH, rng)
             loss = nn.mse(net(x), y)
@@ -75,11 +75,11 @@ def run(kind: str, seed: int, T: int, steps: int) -> Run:
             loss.backward()
             optim.clip_grad_norm(adam.parameters, 1.0)
             adam.step()
-            bar.update()
+            shown.update()
             if n % EVERY == 0 or n == steps:
                 with no_grad():
                     error = nn.mse(net(held_out[0]), held_out[1]).item()
-                bar.set_postfix_str(f"held-out error {error:.4f}", refresh=False)
+                shown.set_postfix_str(f"held-out error {error:.4f}", refresh=False)
                 if error < SOLVED:
                     break
     return Run(kind, seed, n, error, time.perf_counter() - start)

@@ -99,10 +99,15 @@ def empty() -> Any:
 
 
 def finished(ax: Any, x: str, y: str, level: float | None = None, *, grid: bool = True) -> Any:
-    """The axes with their names; the gallery writes the title."""
+    """The axes with their names; `titled` adds what was found."""
     theme = need_theme()
     if level is not None:
         ax.axhline(level, color=theme.ink, linewidth=0.8)
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     return dressed(ax, "", theme, grid=grid)
+
+
+def titled(ax: Any, finding: str) -> Any:
+    """The axes under a title: what there is to see."""
+    return dressed(ax, finding, need_theme(), grid=not ax.images)

@@ -17,12 +17,12 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+from demos.charts import titled
 from demos.lesson import Parser, progress
 from microgradrnn.files import write_whole
 from microgradrnn.terminal import command
-from viz.plots.axes import dressed
 from viz.plots.curves import as_svg
-from viz.theme import need_theme, set_theme
+from viz.theme import set_theme
 
 DOCS = Path(__file__).parent.parent / "docs"
 INTRODUCTION = """\
@@ -105,7 +105,7 @@ def svg_of(picture: Any, title: str) -> str:
     if hasattr(picture, "svg"):
         return str(picture.svg)
     if not picture.get_title(loc="left"):
-        dressed(picture, title, need_theme(), grid=not picture.images)
+        titled(picture, title)
     svg = as_svg(picture)
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg[svg.index("<svg"):], flags=re.DOTALL)  # which version made it
     return re.sub(r'width="([\d.]+)pt" height="([\d.]+)pt"', r'width="\1" height="\2"', svg, count=1)

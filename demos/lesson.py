@@ -12,14 +12,15 @@ class TroubleError(Exception):
     """Something the user can put right; its text is all that is printed."""
 
 
-def progress(total: int, name: str) -> Any:
-    """A progress bar on stderr."""
+def progress(total: int, name: str, unit: str = "step", show: bool = True) -> Any:
+    """A progress bar on stderr, or one that shows nothing."""
     try:
         from tqdm import tqdm
     except ImportError:
         raise SystemExit('the progress bars need tqdm: pip install "microgradrnn[demo]"') from None
     every = 0.1 if sys.stderr.isatty() else 10.0  # seconds; a log file wants few lines
-    return tqdm(total=total, desc=name, unit="step", file=sys.stderr, dynamic_ncols=True, mininterval=every)
+    return tqdm(total=total, desc=name, unit=unit, file=sys.stderr, dynamic_ncols=True, mininterval=every,
+                disable=not show)
 
 
 def as_lines(rows: list[list[str]]) -> str:

@@ -19,8 +19,8 @@ language = "en"
 
 extensions = [
     "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_design", "sphinx_copybutton",
-    "builder.accessible", "builder.api", "builder.formulas", "builder.lessons", "builder.live", "builder.pictures",
-    "builder.sources",
+    "builder.accessible", "builder.api", "builder.formulas", "builder.languages", "builder.lessons", "builder.live",
+    "builder.pictures", "builder.sources",
 ]  # fmt: skip
 exclude_patterns = ["conf.py", "builder/**"]
 
@@ -56,6 +56,7 @@ html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_theme_options = {
     "navbar_align": "left",
+    "header_links_before_dropdown": 6,  # all of them
     "navbar_persistent": ["search-button"],
     "navbar_end": ["theme-switcher"],
     "show_nav_level": 1,

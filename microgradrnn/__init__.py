@@ -36,9 +36,10 @@ from microgradrnn.engine import (
     vjp,
 )
 from microgradrnn.engine.answers import answered
-from microgradrnn.engine.functions import FUNCTIONS
-from microgradrnn.engine.rules import elementwise, indexing, matrices, random, reduction, shape
+from microgradrnn.engine.functions import FUNCTIONS, INSTEAD
+from microgradrnn.engine.rules import composed, elementwise, indexing, matrices, random, reduction, shape
 from microgradrnn.engine.rules import linalg as products
+from microgradrnn.engine.rules.composed import *
 from microgradrnn.engine.rules.elementwise import *
 from microgradrnn.engine.rules.indexing import *
 from microgradrnn.engine.rules.linalg import *
@@ -57,6 +58,7 @@ __all__ = [
     "detect_anomaly", "enable_grad", "grad", "gradcheck", "hessian", "hvp", "jacobian", "jvp", "linalg", "mark", "nn",
     "no_grad", "optim", "scope", "vjp",
 ]  # fmt: skip
+__all__ += composed.__all__
 __all__ += elementwise.__all__
 __all__ += indexing.__all__
 __all__ += matrices.__all__
@@ -69,7 +71,8 @@ for _name, _f in FUNCTIONS.items():
     if isfunction(_f):
         globals()[_name] = _f = answered(_f)
         _f.__module__ = __name__  # where pickle finds it
-del FUNCTIONS, answered, elementwise, indexing, isfunction, matrices, products, random, reduction, shape, _f, _name
+del FUNCTIONS, answered, composed, elementwise, indexing, isfunction, matrices, products, random, reduction, shape
+del _f, _name
 
 
 def load_ipython_extension(shell: Any) -> None:
@@ -78,9 +81,14 @@ def load_ipython_extension(shell: Any) -> None:
 
 
 MADE = "Tensor(np.{}(...)), with `import numpy as np`"
-NAMES = {  # of PyTorch and JAX, and what to write
+NAMES = {  # of PyTorch, JAX, autograd and NumPy, and what to write
+    **{name: f"write {instead}" for name, instead in INSTEAD.items()},
+    "r_": "write concat([a, b])", "c_": "write column_stack([a, b])", "row_stack": "write vstack([a, b])",
+    "make_vjp": "write y, pull = vjp(f, x)", "make_jvp": "write jvp(f, [x], [v])", "make_hvp": "write hvp(f, [x], [v])",
+    "elementwise_grad": "write y.sum().backward()", "defvjp": "write Primitive.define(forward, rule)",
+    "primitive": "write Primitive.define(forward, rule)",
     "tensor": "write Tensor(data)", "from_numpy": "write Tensor(array)", "as_tensor": "write Tensor(data)",
-    **{name: f"write {MADE.format(name)}" for name in ("zeros", "ones", "arange", "eye", "linspace", "full", "empty")},
+    **{name: f"write {MADE.format(name)}" for name in ("zeros", "ones", "arange", "eye", "full", "empty")},
     **dict.fromkeys(("randn", "rand", "normal"), "write Tensor(np.random.default_rng(0).standard_normal(shape))"),
     **dict.fromkeys(("zeros_like", "ones_like"), "np.zeros_like(x) and np.ones_like(x) make plain arrays"),
     "cat": "write concat([x, y], axis)", "manual_seed": "give a seed where numbers are drawn: rng=0",

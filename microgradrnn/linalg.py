@@ -8,8 +8,8 @@ here, as in NumPy, the second argument is the kind of norm.
 array(7.)
 """
 
-from microgradrnn.engine.rules.matrices import cholesky, det, eigh, inv, norm, slogdet, solve, svd
+from microgradrnn.engine.rules.matrices import cholesky, det, eigh, inv, matrix_power, norm, pinv, slogdet, solve, svd
 
 __all__ = [
-    "cholesky", "det", "eigh", "inv", "norm", "slogdet", "solve", "svd",
+    "cholesky", "det", "eigh", "inv", "matrix_power", "norm", "pinv", "slogdet", "solve", "svd",
 ]  # fmt: skip

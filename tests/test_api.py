@@ -26,7 +26,8 @@ what it takes, what it returns, which errors it raises, and an example that runs
 """
 OPERATIONS = {  # the files of microgradrnn/engine/rules, by what their operations do
     "elementwise": "entry by entry", "linalg": "products", "reduction": "sums over axes, softmax",
-    "shape": "moving numbers", "indexing": "taking parts", "matrices": "square matrices", "random": "noise",
+    "shape": "moving numbers", "indexing": "taking parts", "matrices": "square matrices", "composed": "made of others",
+    "random": "noise",
 }
 MODULES = ("microgradrnn.linalg", "microgradrnn.nn", "microgradrnn.nn.init", "microgradrnn.optim",
            "microgradrnn.optim.schedules", "microgradrnn.data", "microgradrnn.io", "microgradrnn.training", "viz")

@@ -108,21 +108,54 @@ def test_every_extra_is_installed_in_place() -> None:
     assert all(re.search(rf"^{name} =", known, re.MULTILINE) for _, names in extras for name in names.split(","))
 
 
-def test_the_code_of_readme_runs_from_top_to_bottom_and_writes_what_it_says(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to run a page in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run_page(page: Path, **instead: str) -> dict[str, Any]:
+    """Run the code of a page from top to bottom, some of its words replaced. Returns its names."""
+    code = "\n".join(code for code, _ in blocks(page))
+    for old, new in instead.items():
+        assert code.count(old) == 1
+        code = code.replace(old, new)
+    names: dict[str, Any] = {}
+    exec(compile(code, page.name, "exec"), names)
+    saved = set(re.findall(r'"([\w.]+\.(?:svg|html|safetensors))"', code))
+    assert {path.name for path in Path.cwd().iterdir()} == saved, "what the page says that it saves"
+    return names
+
+
+def test_the_code_of_readme_runs_from_top_to_bottom(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = run_page(ROOT / "README.md")
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert blocks(ROOT / "README.md")[0][0] in (ROOT / "demos" / "first.py").read_text(encoding="utf-8")
+    assert f"print(w.grad)               # {capsys.readouterr().out.strip()}: the sum over three steps" in page
+    for name, left in (("tanh RNN", 1e-13), ("LSTM", 1e-4), ("LSTM, forget bias 3", 1.0)):  # what its picture says
+        profile = names["viz"].gradient_flow(names["losses"][name]).profile()
+        assert profile.lags == tuple(range(50))
+        assert -0.5 < np.log10(profile.norms[49] / profile.norms[0] / left) < 0.5
+
+
+def test_readme_is_short() -> None:
+    words = re.findall(r"\w\w+", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(words) < 1100
+
+
+def test_the_page_of_training_runs_and_the_net_learns(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for module in ("safetensors", "tqdm"):
         pytest.importorskip(module)
-    code = "\n".join(code for code, _ in blocks(ROOT / "README.md"))
-    assert code.count("batches, 60, bar=") == 1
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {}
-    exec(compile(code.replace("batches, 60, bar=", "batches, 2, bar="), "README.md", "exec"), names)
-    printed = capsys.readouterr().out.split()
-    assert f"print(w.grad)               # {printed[0]}: the sum over three steps" in code
-    assert float(printed[1]) < 0.1, "fifty updates taught the net nothing"
-    assert {path.name for path in tmp_path.iterdir()} == set(re.findall(r'"([\w.]+\.(?:svg|html|safetensors))"', code))
+    names = run_page(ROOT / "docs" / "training.md", **{"batches, 60, bar=": "batches, 2, bar="})
+    assert float(capsys.readouterr().out.split()[0]) < 0.1, "fifty updates taught the net nothing"
     assert len(names["history"].losses) == 2
     assert names["torch_weights"]["weight_hh_l1"].shape == (256, 64)
+
+
+def test_the_page_of_pictures_runs(in_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = run_page(ROOT / "docs" / "pictures.md")
+    assert capsys.readouterr().out.strip() == str(names["flow"].horizon()) == "≥ 19"
 
 
 # ------------------------------------------------------------------------------------------------ edges.md

@@ -15,8 +15,8 @@ from tests.test_docstrings import NAME, resolves
 
 DOCS = Path(__file__).parent.parent / "docs"
 GUIDES = {  # each with what it needs besides the library
-    "micrograd": (), "lstm": ("torch",), "padding": (), "cells": (), "operations": (), "bptt": (), "threads": (),
-    "glossary": (), "notebooks": ("matplotlib", "resvg_py", "svglib"),
+    "micrograd": (), "lstm": ("torch",), "padding": (), "cells": (), "operations": (), "autograd": (), "bptt": (),
+    "threads": (), "glossary": (), "notebooks": ("matplotlib", "resvg_py", "svglib"),
 }
 MINUTES = 10  # no guide takes longer, at 130 words a minute
 

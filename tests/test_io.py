@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from microgradrnn import Tensor, Value, io, nn, optim
+from microgradrnn.io import content
 from microgradrnn.training import History
 
 pytest.importorskip("safetensors")
@@ -293,7 +294,8 @@ def test_no_pickle_is_ever_read(path: Path) -> None:
             return (pytest.fail, ("a pickle was opened",))
 
     refused(path, pickle.dumps(Trap()))
-    assert "pickle" not in Path(io.__file__).read_text().replace("unpickled", "")
+    for source in Path(io.__file__).parent.glob("*.py"):
+        assert "pickle" not in source.read_text().replace("unpickled", "")
 
 
 @pytest.mark.parametrize("dtype", [">f8", "<f8", ">i4", "<u2", ">f2", "longlong"])
@@ -312,7 +314,7 @@ def test_nothing_that_could_not_be_read_takes_the_place_of_an_old_file(path: Pat
     old = path.read_bytes()
     with pytest.raises(ValueError, match="the name __metadata__ is taken"):
         io.save(path, __metadata__=np.ones(2))
-    monkeypatch.setattr(io.safetensors(), "save", lambda arrays, metadata: b"not what was asked for")
+    monkeypatch.setattr(content.safetensors(), "save", lambda arrays, metadata: b"not what was asked for")
     with pytest.raises(io.DamagedFileError):
         io.save(path, x={"a": 2})
     assert path.read_bytes() == old
@@ -331,7 +333,7 @@ def forged(path: Path, tree: Any, **arrays: np.ndarray) -> Path:
     import safetensors.numpy
 
     text = tree if isinstance(tree, str) else json.dumps(tree)
-    metadata = {"format": io.FORMAT, "tree": text, "sha256": io.digest(text, arrays)}
+    metadata = {"format": content.FORMAT, "tree": text, "sha256": content.digest(text, arrays)}
     safetensors.numpy.save_file(arrays, path, metadata)
     return path
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from microgradrnn import Tensor, io, nn
-from microgradrnn.keras import from_keras
+from microgradrnn.io.keras_layers import from_keras
 from tests.numerics import complex_step, relative_error
 
 B, T, D, H = 3, 7, 4, 5

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.twins import in_our_biases
 from microgradrnn import Tensor, io, nn
+from microgradrnn.io.torch_nets import from_torch
 from tests.numerics import relative_error
 
 torch = pytest.importorskip("torch")
@@ -69,19 +71,8 @@ def test_outputs_states_and_all_gradients_equal_pytorch(kind: str, layers: int, 
     (hs_t * torch.tensor(weights)).sum().backward()
     check(x.grad, x_t.grad, dtype)
     theirs = {name: p.grad.numpy() for name, p in peer.named_parameters()}
-    for p, g in io.from_torch(mine, in_our_biases(theirs, kind)):
+    for p, g in from_torch(mine, in_our_biases(mine, theirs)):
         assert relative_error(p.grad, g) < PRECISIONS[dtype], p
-
-
-def in_our_biases(gradients: dict[str, np.ndarray], kind: str) -> dict[str, np.ndarray]:
-    """Both of PyTorch's biases get our bias's whole gradient; keep one of them (for the GRU's b_n, both)."""
-    out = {}
-    for name, g in gradients.items():
-        if name.startswith("bias_hh"):
-            g = g.copy()
-            g[: 2 * H if kind == "GRU" else len(g)] = 0
-        out[name] = g
-    return out
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -121,7 +112,7 @@ def test_linear_and_embedding_equal_pytorch(dtype: str, bias: bool) -> None:
     check(y, y_t, dtype)
     (y * y).sum().backward()
     (y_t * y_t).sum().backward()
-    for p, g in io.from_torch(mine, {name: p.grad.numpy() for name, p in peer.named_parameters()}):
+    for p, g in from_torch(mine, {name: p.grad.numpy() for name, p in peer.named_parameters()}):
         assert relative_error(p.grad, g) < PRECISIONS[dtype]
     rows, rows_t = nn.Embedding(9, D, dtype=dtype), torch.nn.Embedding(9, D, dtype=getattr(torch, dtype))
     io.load_torch(rows, rows_t.state_dict())
@@ -137,13 +128,12 @@ def test_a_part_of_a_model_is_read_from_a_safetensors_file(tmp_path: Path) -> No
     safetensors.save_file(model["rnn"].state_dict(), tmp_path / "rnn.safetensors")
     mine, again = (nn.GRU(D, H, reset="after", dtype=np.float32) for _ in range(2))
     io.load_torch(mine, tmp_path / "rnn.safetensors")
-    with pytest.raises(KeyError, match=r"of a whole model take one part, the names after 'rnn\.'"):
+    with pytest.raises(KeyError, match=r'Perhaps names=\{"": "rnn"\}'):
         io.load_torch(mine, tmp_path / "model.safetensors")
     torch.save(model.state_dict(), tmp_path / "model.pt")
     with pytest.raises(io.DamagedFileError, match=r"torch\.save seems to have .*safetensors\.torch\.save_file"):
         io.load_torch(mine, tmp_path / "model.pt")
-    whole = io.read(tmp_path / "model.safetensors")
-    io.load_torch(again, {k.removeprefix("rnn."): a for k, a in whole.items() if k.startswith("rnn.")})
+    io.load_torch(again, tmp_path / "model.safetensors", names={"": "rnn"})
     for name, a in mine.state_dict().items():
         np.testing.assert_array_equal(again.state_dict()[name], a)
 
@@ -156,7 +146,8 @@ def test_an_irnn_is_one_of_pytorchs_relu_nets() -> None:
 
 @pytest.mark.parametrize(("make", "words"), [
     (lambda: nn.GRU(D, H), 'reset="after"'), (lambda: nn.MGU(D, H), "counterpart of this MGUCell"),
-    (lambda: nn.RNNCell(D, H), "counterpart of RNNCell here"), (lambda: nn.LSTM(D, H, activation="relu"), "LSTMCell"),
+    (lambda: nn.LSTMCell(D, H, proj_size=2), r"make this one nn\.LSTM\("),
+    (lambda: nn.LSTM(D, H, activation="relu"), "LSTMCell"),
     *((lambda cell=cell: nn.Recurrent(cell(D, H)), cell.__name__)  # type: ignore[misc]
       for cell in (nn.UpdateGateLSTMCell, nn.CarouselLSTMCell, nn.CoupledLSTMCell, nn.AdditiveCell)),
     (lambda: nn.RNN(D, H, activation=lambda z: z.sin()), "RNNCell"),
@@ -219,8 +210,8 @@ def test_numbers_that_cannot_be_read_are_named_and_the_file_is_not_called_damage
 
 @pytest.mark.parametrize(("state", "words"), [
     (torch.nn.Linear(D, H), r"give its state_dict\(\)"),
-    (torch.nn.Linear(D, H, dtype=torch.bfloat16).state_dict(), r"weight is no array .*float\(\)"),
-    (dict(torch.nn.Linear(D, H).named_parameters()), r"weight is no array .*detach\(\)"),
+    ({"weight": torch.eye(H).to_sparse()}, r"weight is no array .*detach\(\)"),
+    ({"weight": [[1.0, 2.0], [3.0]]}, "weight is no array"), ({0: np.ones(3)}, "a dict by name, got the key 0"),
     (None, "a dict of arrays or a file's path, got NoneType"),
 ])
 def test_what_is_no_dict_of_arrays_is_told_how_to_become_one(state: Any, words: str) -> None:

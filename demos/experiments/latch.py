@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from demos.experiments.sweep import grid
 from microgradrnn import Tensor, optim
 
 SEEDS, BATCH, UPDATES, RATE, TARGET = 20, 20, 400, 0.1, 0.8
@@ -21,8 +22,7 @@ SEEDS, BATCH, UPDATES, RATE, TARGET = 20, 20, 400, 0.1, 0.8
 
 def points() -> list[dict[str, Any]]:
     """All settings: two strengths of noise, three first weights, five lengths."""
-    return [{"noise": noise, "w": w, "T": T}
-            for noise in (0.1, 0.45) for w in (0.5, 1.0, 1.5) for T in (2, 5, 10, 20, 50)]
+    return grid(noise=(0.1, 0.45), w=(0.5, 1.0, 1.5), T=(2, 5, 10, 20, 50))
 
 
 def run(noise: float, w: float, T: int) -> dict[str, Any]:

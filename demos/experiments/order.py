@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from demos.experiments.sweep import grid
 from microgradrnn import nn, no_grad, optim
 
 HIDDEN, BATCH, RATE, UPDATES, SYMBOLS = 50, 20, 0.1, 4000, 6
@@ -28,8 +29,7 @@ def problems(T: int, B: int, rng: np.random.Generator) -> tuple[np.ndarray, np.n
 
 def points() -> list[dict[str, Any]]:
     """All settings: two lengths, three gains, with and without clipping, three seeds."""
-    return [{"T": T, "gain": gain, "clip": clip, "seed": seed}
-            for T in (20, 30) for gain in (0.5, 0.95, 1.2) for clip in (None, 1.0) for seed in range(3)]
+    return grid(T=(20, 30), gain=(0.5, 0.95, 1.2), clip=(None, 1.0), seed=range(3))
 
 
 def run(T: int, gain: float, clip: float | None, seed: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from demos.experiments.sweep import grid
 from microgradrnn import Tensor, grad, nn, no_grad, optim
 from microgradrnn.data import delayed_recall
 
@@ -22,17 +23,16 @@ CELLS: dict[str, Callable[..., Any]] = {"tanh": nn.RNN, "gru": nn.GRU, "lstm": n
 
 def points() -> list[dict[str, Any]]:
     """All settings, three seeds each."""
-    settings: list[dict[str, Any]] = [
+    seeds = range(3)
+    return [
         # the forget bias at 50 steps
-        *({"cell": "lstm", "T": 50, "forget_bias": b, "updates": 1000} for b in (0, 1, 2, 3, 5, "chrono")),
+        *grid(cell=("lstm",), T=(50,), forget_bias=(0, 1, 2, 3, 5, "chrono"), updates=(1000,), seed=seeds),
         # what is learned at 20 and at 50 steps
-        *({"cell": cell, "T": 20, "updates": 3000} for cell in CELLS),
-        *({"cell": cell, "T": 50, "updates": 3000} for cell in ("tanh", "gru", "lstm")),
+        *grid(T=(20, 50), cell=CELLS, updates=(3000,), seed=seeds),
         # tanh against ReLU, one layer and four, at two learning rates
-        *({"cell": "lstm", "T": 20, "activation": f, "layers": n, "lr": lr, "updates": 1000}
-          for n in (1, 4) for lr in (0.003, 0.01) for f in ("tanh", "relu")),
+        *grid(cell=("lstm",), T=(20,), layers=(1, 4), lr=(0.003, 0.01), activation=("tanh", "relu"), updates=(1000,),
+              seed=seeds),
     ]
-    return [{**setting, "seed": seed} for setting in settings for seed in range(3)]
 
 
 def problems(T: int, B: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

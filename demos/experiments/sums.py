@@ -9,15 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 from demos import adding
+from demos.experiments.sweep import grid
 
 
 def points() -> list[dict[str, Any]]:
     """All settings: four nets at 50 steps, three at 100, two seeds each."""
-    nets = {50: ("rnn", "irnn", "gru", "lstm"), 100: ("rnn", "irnn", "lstm")}
-    return [{"kind": kind, "T": T, "seed": seed} for T, kinds in nets.items() for kind in kinds for seed in range(2)]
+    return [*grid(kind=("rnn", "irnn", "gru", "lstm"), T=(50,), seed=range(2)),
+            *grid(kind=("rnn", "irnn", "lstm"), T=(100,), seed=range(2))]
 
 
 def run(kind: str, T: int, seed: int, updates: int = 3000) -> dict[str, Any]:
     """Train one net, until its held-out error is below 0.02 or the updates are spent."""
-    done = adding.run(kind, seed, T, updates)
+    done = adding.run(kind, seed, T, updates, bar=False)
     return {"error": done.error, "updates": done.steps if done.error < adding.SOLVED else None}

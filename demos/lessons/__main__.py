@@ -14,8 +14,16 @@ from microgradrnn.files import write_whole
 from microgradrnn.terminal import command
 
 FOLDER = Path(__file__).parent
-LESSONS = {int(path.stem.split("_")[1]): path for path in sorted(FOLDER.glob("lesson_*.py"))}
+LANGUAGES = {"en": ".", "zh": "zh"}  # the folder of each, beside this file and below --out
 TITLE = re.compile(r"^# # (.+)$", re.MULTILINE)
+
+
+def lessons(language: str) -> dict[int, Path]:
+    """The files of all lessons that there are in a language, by number."""
+    return {int(path.stem.split("_")[1]): path for path in sorted((FOLDER / LANGUAGES[language]).glob("lesson_*.py"))}
+
+
+LESSONS = lessons("en")
 
 
 def title(path: Path) -> str:
@@ -30,12 +38,14 @@ def parser() -> argparse.ArgumentParser:
     p = Parser(prog="python -m demos.lessons", description="Nine lessons on recurrent nets, as pages or as notebooks.")
     p.add_argument("lessons", nargs="*", type=int, choices=[[], *LESSONS], metavar="NUMBER",
                    help="which to run; without any, the list is printed")
+    p.add_argument("--language", choices=LANGUAGES, default="en",
+                   help="en: English, all lessons; zh: Chinese, some of them")
     p.add_argument("--out", type=Path, default=Path("out/lessons"), metavar="FOLDER", help="where the pages go")
     p.add_argument("--notebook", action="store_true", help="write the notebook (.ipynb) beside the page, too")
     return p
 
 
-def execute(path: Path, out: Path, notebook: bool) -> Path:
+def execute(path: Path, out: Path, notebook: bool, language: str = "en") -> Path:
     """Run a lesson in a kernel of its own and write it as HTML. Returns the path of the page.
 
     Raises:
@@ -54,7 +64,7 @@ def execute(path: Path, out: Path, notebook: bool) -> Path:
         nbclient.NotebookClient(book, timeout=600, kernel_name="python3",  # the folder in which `demos` is found
                                 resources={"metadata": {"path": str(FOLDER.parent.parent)}},
                                 on_cell_executed=lambda **_: bar.update()).execute()
-    page, _ = nbconvert.HTMLExporter().from_notebook_node(book)
+    page, _ = nbconvert.HTMLExporter(language_code=language).from_notebook_node(book)
     write_whole(out / f"{path.stem}.html", page)
     if notebook:
         write_whole(out / f"{path.stem}.ipynb", jupytext.writes(book, fmt="ipynb"))
@@ -64,13 +74,18 @@ def execute(path: Path, out: Path, notebook: bool) -> Path:
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """List the lessons, or run some. Returns the exit status."""
-    options = parser().parse_args(argv)
+    p = parser()
+    options = p.parse_args(argv)
+    found = lessons(options.language)
+    if missing := [number for number in options.lessons if number not in found]:
+        p.error(f"no lesson {missing[0]} in the language {options.language}, only {', '.join(map(str, found))}")
     if not options.lessons:
-        for number, path in LESSONS.items():
+        for number, path in found.items():
             print(f"{number}  {title(path)}")
-    options.out.mkdir(parents=True, exist_ok=True)
+    out = options.out / LANGUAGES[options.language]
+    out.mkdir(parents=True, exist_ok=True)
     for number in options.lessons:
-        print(execute(LESSONS[number], options.out, options.notebook))
+        print(execute(found[number], out, options.notebook, options.language))
     return 0
 
 

@@ -266,7 +266,7 @@ def compiled(source: str, arrays: Iterable[np.ndarray]) -> Any:
         try:
             kernel = prepared(from_file(source), signature, cache=True)
         except Exception:  # no folder that can be written to, or a file that cannot be read: there are many ways
-            kernel = prepared(executed(source, dict(NAMESPACE), compiled)["kernel"], signature, cache=False)
+            kernel = prepared(executed(source, dict(NAMESPACE))["kernel"], signature, cache=False)
     except numba.core.errors.NumbaError as error:
         raise Unsupported(f"compile: Numba cannot compile the loop over time: {error}") from error
     how = "read from the cache" if sum(kernel.stats.cache_hits.values()) else "compiled"

@@ -324,7 +324,7 @@ class Workspace:
         self.overwritten = [e is not None and layout.homes[e] is earlier
                       for e, (_, earlier) in zip(plan.carried, layout.cotangents, strict=True)]  # fmt: skip
         self.few = layout.few
-        functions = executed(code.source, self._namespace(code, T), self)
+        functions = executed(code.source, self._namespace(code, T))
         for e, home in layout.homes.items():
             if e.op in ("constant", "zeros") and home.name in self.arrays:
                 self.arrays[home.name][...] = e.params.get("value", 0)

@@ -41,7 +41,7 @@ class Program:
         made = set(ordered(traced.outputs)) - set(self.leaves)
         self.saved = [e for e in ordered(wanted, made) if e in made]
         self.source, namespace = self._written(gradients)
-        code = executed(self.source, namespace, self)
+        code = executed(self.source, namespace)
         self.forward, self.backward, self.both = code["forward"], code["backward"], code.get("value_and_grad")
 
     def _written(self, gradients: list[Any]) -> tuple[str, dict[str, Any]]:

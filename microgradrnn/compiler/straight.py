@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import builtins
 import keyword
-import linecache
 from collections.abc import Iterable, Sequence
+from itertools import count
 from typing import Any
-from weakref import finalize
 
 import numpy as np
 
@@ -177,10 +176,26 @@ def function(name: str, parameters: Iterable[str], lines: Iterable[str], returne
     return f"def {name}({', '.join(parameters)}):\n{body}    return ({''.join(f'{r}, ' for r in returned)})\n"
 
 
-def executed(source: str, namespace: dict[str, Any], owner: Any) -> dict[str, Any]:
-    """Run source that defines functions; tracebacks show its lines, as long as the owner is there."""
-    file = f"<compiled {id(owner):x}>"
-    linecache.cache[file] = (len(source), None, source.splitlines(True), file)
-    finalize(owner, linecache.cache.pop, file, None)
-    exec(compile(source, file, "exec"), namespace)
+class Lines:
+    """Source that is in no file, for tracebacks: Python's `linecache` asks the loader of the module that failed.
+
+    An entry in the cache itself would have to be removed when the function is gone. That can be at any moment, also
+    while `linecache` goes through its entries, which then raises `KeyError`.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    def get_source(self, name: str) -> str:
+        """The source, whatever the name of the module."""
+        return self.source
+
+
+NUMBERS = count(1)
+
+
+def executed(source: str, namespace: dict[str, Any]) -> dict[str, Any]:
+    """Run source that defines functions; tracebacks show its lines."""
+    namespace.update(__name__=__name__, __loader__=Lines(source))
+    exec(compile(source, f"compiled function {next(NUMBERS)}", "exec"), namespace)
     return namespace

@@ -11,25 +11,34 @@ from typing import Any
 import numpy as np
 
 from microgradrnn.engine.node import plain
-from microgradrnn.engine.rules import elementwise, indexing, linalg, matrices, random, reduction, shape
+from microgradrnn.engine.rules import composed, elementwise, indexing, linalg, matrices, random, reduction, shape
 
-MODULES = (elementwise, reduction, linalg, matrices, shape, indexing, random)
+MODULES = (elementwise, reduction, linalg, matrices, shape, indexing, composed, random)
 FUNCTIONS: dict[str, Any] = {name: getattr(module, name) for module in MODULES for name in module.__all__}
 
 # Those whose first argument is the array: they are methods of a Tensor as well.
 NO_METHODS = (
     "append", "array", "atleast_1d", "atleast_2d", "atleast_3d", "column_stack", "concat", "concatenate", "einsum",
-    "hstack", "scatter", "sort", "stack", "vstack", "where",
+    "hstack", "linspace", "partition", "scatter", "select", "sort", "stack", "vstack", "where",
 )  # fmt: skip
 METHODS = {name: f for name, f in FUNCTIONS.items() if name not in NO_METHODS}
-
-ALIASES = {"absolute": "abs", "amax": "max", "amin": "min", "true_divide": "divide"}
 
 # Functions whose further arguments come in another order than ours: so many may be given by position.
 REDUCTIONS = ("sum", "mean", "var", "std", "prod", "max", "min", "amax", "amin", "cumsum", "cumprod")
 POSITIONAL = dict.fromkeys(REDUCTIONS, 2)
 # Functions of the same name that mean something else than ours: another order of arguments, or (None) other axes.
 ELSEWHERE = {"numpy.linalg": {"norm": matrices.norm, "trace": None, "diagonal": None}}
+
+# Functions of NumPy that are left out, and what to write. (A test runs what is written here.)
+INSTEAD = {
+    "rollaxis": "moveaxis(x, 1, 0)", "rot90": "flip(swapaxes(x, 0, 1), 0)",
+    "cross": "roll(a, -1, -1) * roll(b, 1, -1) - roll(a, 1, -1) * roll(b, -1, -1)",
+    "logaddexp2": "logaddexp(a * log(2), b * log(2)) / log(2)",
+    "fmax": "where(np.isnan(a), b, where(np.isnan(b), a, maximum(a, b)))",
+    "fmin": "where(np.isnan(a), b, where(np.isnan(b), a, minimum(a, b)))",
+    "average": "sum(weights * x) / sum(weights)",
+    "gradient": "diff(x), the differences of neighbours; derivatives are mg.grad(y, x)",
+}  # fmt: skip
 
 # Questions about numbers: the answer has no gradient, so the plain one will do.
 QUESTIONS = {
@@ -44,11 +53,12 @@ def from_numpy(numpy_function: Any, args: Any, kwargs: Any) -> Any:
     name = numpy_function.__name__
     if name in QUESTIONS:
         return numpy_function(*_plainly(args), **{key: plain(x) for key, x in kwargs.items()})
-    ours = ELSEWHERE.get(numpy_function.__module__, {}).get(name, FUNCTIONS.get(ALIASES.get(name, name)))
+    ours = ELSEWHERE.get(numpy_function.__module__, {}).get(name, FUNCTIONS.get(name))
     if ours is None:
+        instead = INSTEAD.get(name, "the functions of microgradrnn")
         raise TypeError(
             f"np.{name} has no counterpart in microgradrnn, and would lose the gradient. "
-            f"Use the functions of microgradrnn, or np.{name}(x.data) where no gradient is wanted"
+            f"Use {instead}, or np.{name}(x.data) where no gradient is wanted"
         )
     if kwargs.get("out") is not None:
         raise TypeError(f"np.{name}: out= writes in place, which a recorded graph cannot follow; assign the result")

@@ -20,7 +20,7 @@ from microgradrnn.engine.scope import SCOPE
 
 BINARY = {"__add__": e.add, "__sub__": e.subtract, "__mul__": e.multiply, "__truediv__": e.divide, "__pow__": e.power}
 UNARY = {"__neg__": e.negative, "__abs__": e.abs} | {
-    name: row for name, row in vars(e).items() if isinstance(row, Elementwise) and row.most == 1
+    row.name: row for row in vars(e).values() if isinstance(row, Elementwise) and row.most == 1
 }
 new, scope_now, general = object.__new__, SCOPE.get, Primitive.__call__
 

@@ -292,6 +292,7 @@ HINTS = {
     "argmax": "use .data.argmax(): a position has no gradient",
     "argmin": "use .data.argmin(): a position has no gradient",
     "sort": "NumPy's x.sort() sorts in place, and a Tensor never changes; x = microgradrnn.sort(x) makes a sorted one",
+    "partition": "NumPy's x.partition(k) works in place, and a Tensor never changes; write x = mg.partition(x, k)",
     "append": "a Tensor never changes; x = microgradrnn.append(x, values) makes a longer one",
     "any": "use .data.any()",
     "all": "use .data.all()",

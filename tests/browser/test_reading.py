@@ -130,6 +130,7 @@ def test_lag_0_counts_as_1(watch, last):
 
 @pytest.mark.parametrize(("query", "hit"), [
     ("f", "f, gate, sigmoid in LSTM"), ("gate", "i, gate, sigmoid in LSTM"), ("tanh", "tanh"),
+    ("forget", "f, gate, sigmoid in LSTM"),
     ("step 4", "step 4 “c”, lag 19 in LSTM"), ("lag 3", "step 20 “a”, lag 3 in LSTM"),
 ])  # fmt: skip
 def test_search_finds_symbols_roles_and_steps(watch, last, query, hit):
@@ -155,4 +156,5 @@ def test_search_says_that_nothing_was_found(watch, last):
     watched = watch(last)
     watched.page.get_by_label("Search").fill("zzz")
     assert watched.page.locator(".search [role=status]").text_content() == "0 found"
+    assert watched.page.locator(".hits li.none").is_visible()
     assert watched.page.get_by_label("Search").get_attribute("aria-invalid") == "true"

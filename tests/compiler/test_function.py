@@ -39,8 +39,10 @@ def nothing_is_left_switched_on() -> Any:
 REFUSED = {
     "prod": "its rule looks for zeros", "cumprod": "its rule looks for zeros",
     "sort": "the order depends on the numbers", "argsort": "the order depends on the numbers",
+    "partition": "the order depends on the numbers",
     "solve": "a matrix may be singular", "inv": "a matrix may be singular", "det": "a matrix may be singular",
     "slogdet": "numpy.linalg", "cholesky": "numpy.linalg", "eigh": "numpy.linalg", "svd": "numpy.linalg",
+    "pinv": "numpy.linalg", "matrix_power, of the inverse": "a matrix may be singular",
     "norm, nuclear": "svd", "norm, spectral": "svd", "norm, ord 3": "scaled by the largest entry",
 }  # fmt: skip
 

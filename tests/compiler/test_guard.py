@@ -7,6 +7,7 @@ import functools
 import gc
 import linecache
 import math
+import traceback
 import types
 import weakref
 from array import array
@@ -22,6 +23,7 @@ from microgradrnn import Tensor, Value, nn
 from microgradrnn.compiler.errors import TraceError
 from microgradrnn.compiler.function import MOST
 from microgradrnn.compiler.guard import Watch, snapshot
+from microgradrnn.compiler.straight import executed
 
 FACTOR = 2.0
 RNG = np.random.default_rng(0)
@@ -456,12 +458,27 @@ def test_value_and_grad_adds_to_no_gradient() -> None:
     assert w.grad is None
 
 
-def test_the_lines_of_forgotten_traces_are_forgotten() -> None:
-    before = len(linecache.cache)
+def test_an_error_in_compiled_code_shows_its_own_line() -> None:
+    for line in ("    return x / 0\n", "    return x % 0\n"):
+        f = executed(f"def f(x):\n{line}", {})["f"]
+        with pytest.raises(ZeroDivisionError) as caught:
+            f(1)
+        shown = "".join(traceback.format_exception(caught.value))
+        assert 'File "compiled function ' in shown
+        assert line.strip() in shown
+
+
+def test_a_trace_that_is_forgotten_takes_no_line_from_one_who_goes_through_the_cache_of_lines() -> None:
+    """As `linecache.checkcache` does, for every traceback and every doctest; the collector may run at any moment."""
     f = mg.compile(lambda x, n: x * n + n)
+    f(1.0, 0)
+    names = list(linecache.cache)
     for n in range(5 * MOST):
         f(1.0, n)
-    assert len(linecache.cache) - before <= 2 * MOST
+    del f
+    gc.collect()
+    assert all(name in linecache.cache for name in names)
+    assert len(linecache.cache) == len(names)
 
 
 def test_a_call_of_the_inner_function_does_not_make_the_outer_trace_out_of_date() -> None:

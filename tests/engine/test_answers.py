@@ -72,7 +72,10 @@ def test_options_are_answered_by_the_class_that_was_called(call: Any, words: str
 
 
 def test_names_of_modules_are_answered_and_others_are_not_there() -> None:
-    for module, name, words in ((mg, "tensor", r"write Tensor\(data\)"), (nn, "Conv2d", "about recurrent nets"),
+    for module, name, words in ((mg, "tensor", r"write Tensor\(data\)"), (mg, "c_", "write column_stack"),
+                                (mg, "elementwise_grad", r"write y\.sum\(\)\.backward\(\)"),
+                                (mg, "defvjp", r"write Primitive.define\(forward, rule\)"),
+                                (nn, "Conv2d", "about recurrent nets"),
                                 (optim, "lr_scheduler", "rates are functions"), (optim, "Optimizer", "Optimiser")):
         with pytest.raises(AttributeError, match=f"no attribute '{name}': .*{words}"):
             getattr(module, name)
@@ -88,3 +91,17 @@ def test_every_answer_is_to_a_name_that_is_not_there() -> None:
     assert not [name for name in names.LAYERS if name in vars(nn)]
     assert not [name for name in mg.NAMES if name in vars(mg)]
     assert not [name for name in optim.NAMES if name in vars(optim)]
+
+
+def test_every_loss_of_pytorch_is_here_or_is_answered_and_so_are_its_options() -> None:
+    torch = pytest.importorskip("torch")
+    from microgradrnn.nn import names
+
+    losses = [name for name in dir(torch.nn) if name.endswith("Loss")]
+    assert not [name for name in losses if not hasattr(nn, name) and name not in names.LAYERS]
+    for loss in (nn.MSELoss, nn.BCEWithLogitsLoss):
+        with pytest.raises(TypeError, match="weight= is not an option here: give the losses weights"):
+            loss(weight=[1.0, 2.0])
+    for option in ("norm_type", "scale_grad_by_freq"):
+        with pytest.raises(TypeError, match=rf"Embedding: {option}= is not an option here: .*the rows"):
+            nn.Embedding(3, 4, **{option: 2})

@@ -128,12 +128,45 @@ def test_functions_that_need_no_vectors_are_right_at_equal_eigenvalues() -> None
         assert_same(ours, t.grad.numpy(), rel=1e-12)
 
 
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_the_pseudo_inverse_has_the_gradient_among_matrices_of_one_rank(rank: int) -> None:
+    """Along A + ε (B A + A C) the rank stays, so differences say the same; the four conditions of Penrose hold."""
+    x, B, C = RANK[rank], RNG.uniform(-1, 1, (4, 4)), RNG.uniform(-1, 1, (4, 4))
+    seed = RNG.uniform(-1, 1, (4, 4))
+
+    def along(t: Any) -> Any:
+        return (mg.pinv((np.eye(4) + t * B) @ x @ (np.eye(4) + t * C), 1e-9) * seed).sum()
+
+    p = mg.pinv(Tensor(x), 1e-9).data
+    for product, expected in ((x @ p @ x, x), (p @ x @ p, p), ((x @ p).T, x @ p), ((p @ x).T, p @ x)):
+        assert_same(product, expected, rel=1e-12)
+    numeric = finite_differences(lambda t: float(along(t)), [np.array(0.0)])[0]
+    assert_same(gradient(along, np.array(0.0)), numeric, rel=1e-8)
+
+
+@pytest.mark.parametrize("n", [-2, -1, 0, 1, 2, 3, 7, 20])
+def test_powers_of_a_matrix_equal_the_loop(n: int) -> None:
+    x = SQUARE / 4
+    seed = RNG.uniform(-1, 1, (4, 4))
+
+    def loop(a: Any) -> Any:
+        y, factor = a * 0 + np.eye(4), a if n > 0 else mg.inv(a)
+        for _ in range(abs(n)):
+            y = y @ factor
+        return y
+
+    assert_same(mg.matrix_power(Tensor(x), n).data, np.linalg.matrix_power(x, n), rel=1e-13)
+    assert_same(mg.matrix_power(x, n), np.linalg.matrix_power(x, n), rel=1e-13)
+    assert_same(gradient(lambda a: (mg.matrix_power(a, n) * seed).sum(), x),
+                gradient(lambda a: (loop(a) * seed).sum(), x), rel=1e-12)
+
+
 def test_a_matrix_that_is_not_finite_spoils_no_other() -> None:
     spoilt = SQUARE.copy()
     spoilt[1, 2] = np.nan
     both = np.stack([spoilt, SQUARE])
     for f in (mg.inv, mg.det, lambda a: mg.solve(a, np.ones(4)), lambda a: mg.eigh(a + a.mT)[1] ** 2,
-              lambda a: mg.svd(a)[0] ** 2, lambda a: mg.cholesky(a @ a.mT), lambda a: mg.slogdet(a)[1]):
+              lambda a: mg.svd(a)[0] ** 2, lambda a: mg.cholesky(a @ a.mT), lambda a: mg.slogdet(a)[1], mg.pinv):
         y = f(Tensor(both))
         assert np.isnan(y.data[0]).all()
         assert_same(y.data[1], f(Tensor(SQUARE)).data)
@@ -149,6 +182,11 @@ def test_what_cannot_be_done_says_why() -> None:
         (lambda: mg.cholesky(Tensor([[1.0, 0.0], [2.0, 9.0]])), "cholesky: the matrix is not symmetric.* up to 2"),
         (lambda: mg.eigh(Tensor([[1.0, 0.0], [2.0, 9.0]])), r"eigh: .*\(A \+ A.mT\) / 2"),
         (lambda: mg.svd(Tensor(TALL)), "a 5 by 3 matrix determines 3 .* give full_matrices=False"),
+        (lambda: mg.eigh(Tensor(SQUARE), "lower"), "eigh: UPLO must be 'L' or 'U'.* got 'lower'"),
+        (lambda: mg.eigh(Tensor(TALL), "U"), r"eigh: a square matrix.* got shape \(5, 3\)"),
+        (lambda: mg.pinv(Tensor([1.0])), r"pinv: a matrix, or a stack of them, is needed; got shape \(1,\)"),
+        (lambda: mg.matrix_power(Tensor(TALL), 2), r"matrix_power: a square matrix.* got shape \(5, 3\)"),
+        (lambda: mg.matrix_power(one, -2), "Singular matrix; there is no inverse"),
         (lambda: mg.svd(Tensor([1.0])), "svd: a matrix, or a stack of them, is needed"),
         (lambda: mg.det(Tensor(TALL)), r"det: a square matrix, or a stack of them, is needed; got shape \(5, 3\)"),
         (lambda: mg.solve(Tensor(SQUARE), np.ones(3)), r"a matrix with 4 rows needs .* got shape \(3,\)"),
@@ -177,6 +215,8 @@ def test_norms_of_any_order_at_zeros_and_far_out() -> None:
 THIRD: dict[str, tuple[Any, Any]] = {
     "inv": (mg.inv, torch.linalg.inv),
     "det": (mg.det, torch.linalg.det),
+    "pinv": (lambda a: mg.pinv(a[:, :2]), lambda a: torch.linalg.pinv(a[:, :2])),
+    "matrix_power": (lambda a: mg.matrix_power(a, 6), lambda a: torch.linalg.matrix_power(a, 6)),
     "slogdet": (lambda a: mg.slogdet(a)[1], lambda a: torch.linalg.slogdet(a)[1]),
     "solve": (lambda a: mg.solve(a, a @ a.mT), lambda a: torch.linalg.solve(a, a @ a.mT)),
     "cholesky": (lambda a: mg.cholesky(a @ a.mT), lambda a: torch.linalg.cholesky(a @ a.mT)),

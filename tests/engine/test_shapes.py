@@ -419,3 +419,66 @@ def test_einsum_with_numbers_for_letters_is_checked() -> None:
         mg.einsum(x, [0, 52])
     with pytest.raises(TypeError, match="the subscripts come first"):
         mg.einsum(x, "ij")
+
+
+def test_the_largest_entries_by_partition_get_the_gradient_wherever_they_stand() -> None:
+    x = filled((3, 0, 5), 1)
+    assert mg.partition(Tensor(x), 2).shape == (3, 0, 5)
+    x = filled((3, 7), 1)
+    for axis, kth in ((0, 1), (-1, -3), (1, [0, 5])):
+        t = Tensor(x)
+        y = mg.partition(t, kth, axis)
+        assert_same(y.data, np.partition(x, kth, axis), rel=0)
+        seed = filled(y.shape, 3)
+        numeric = np.zeros_like(x)
+        np.put_along_axis(numeric, np.argpartition(x, kth, axis), seed, axis)
+        assert_same(mg.grad(y, t, seed=seed), numeric, rel=0)
+    with pytest.raises(AttributeError, match="works in place"):
+        t.partition(1)
+    with pytest.raises(ValueError, match="partition: axis 2 is out of range"):
+        mg.partition(t, 1, 2)
+    with pytest.raises(ValueError, match="out of bounds"):
+        mg.partition(t, 7)
+
+
+# ------------------------------------------------------------------------------------------------ lists of Tensors
+REDUCTIONS = [mg.sum, mg.mean, mg.max, mg.min, mg.prod, mg.var, mg.std, mg.norm, mg.logsumexp]
+
+
+@pytest.mark.parametrize("f", REDUCTIONS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("axis", [None, 0, -1, (1, -2)])
+def test_a_reduction_takes_a_list_of_tensors_as_it_takes_their_stack(f: Any, axis: Any) -> None:
+    rows = [filled((4,), salt) for salt in range(3)]
+    ours, stacked = [Tensor(row) for row in rows], Tensor(np.stack(rows))
+    y, expected = f(ours, axis=axis), f(stacked, axis=axis)
+    assert_same(y.data, expected.data, rel=0)
+    assert_same(y.data, f(np.stack(rows), axis=axis), rel=0)
+    seed = filled(y.shape, 4)
+    assert_same(np.stack(mg.grad(y, ours, seed=seed)), mg.grad(expected, stacked, seed=seed), rel=0)
+
+
+def test_append_and_norms_take_lists_with_tensors() -> None:
+    a, b = Tensor(2.0), Tensor(3.0)
+    assert mg.append([a, a * b], b).data.tolist() == [2.0, 6.0, 3.0]
+    assert mg.append([[a, b]], [[1.0, a]], axis=0).shape == (2, 2)
+    y = mg.append([1.0], [a, b]) * [1.0, 10.0, 100.0]
+    assert mg.grad(y.sum(), [a, b]) == (10.0, 100.0)
+    assert mg.grad(mg.linalg.norm([a, 7.0 * b, -b], 1), [a, b]) == (1.0, 8.0)
+
+
+def test_a_list_of_values_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"stack: .*works on Tensors and arrays, not on single numbers"):
+        mg.sum([mg.Value(1.0), mg.Value(2.0)])
+
+
+def test_an_array_of_tensors_in_a_precision() -> None:
+    a = Tensor(2.0)
+    x = mg.array([a, 1.0], dtype=np.float32)
+    assert x.dtype == np.float32
+    assert mg.array(a, np.float32).dtype == np.float32
+    assert mg.array([1, 2], dtype=np.float32).dtype == np.float32
+    x.backward(np.array([3.0, 4.0], np.float32))
+    assert a.grad == 3.0
+    assert a.grad.dtype == np.float64
+    with pytest.raises(TypeError, match="carries no gradient"):
+        mg.array([a, 1.0], dtype=int)

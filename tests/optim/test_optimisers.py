@@ -49,14 +49,14 @@ MAKERS = [ours for ours, _ in OPTIMISERS.values()]
 
 @pytest.mark.parametrize(("ours", "theirs"), OPTIMISERS.values(), ids=OPTIMISERS)
 @pytest.mark.parametrize("clip", [None, 0.5])
-def test_twenty_five_steps_equal_pytorch(ours: Any, theirs: Any, clip: float | None) -> None:
+def test_fifty_steps_equal_pytorch(ours: Any, theirs: Any, clip: float | None) -> None:
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal((4, 5)), rng.standard_normal(5), rng.standard_normal((5, 3))]
     x, y = rng.standard_normal((7, 4)), rng.integers(0, 3, 7)
     ps = [nn.Parameter(a) for a in arrays]
     ps_t = [torch.tensor(a, requires_grad=True) for a in arrays]
     opt, opt_t = ours(ps), theirs(ps_t)
-    for _ in range(25):
+    for _ in range(50):
         opt.zero_grad()
         nn.cross_entropy((x @ ps[0] + ps[1]).tanh() @ ps[2], y).backward()
         opt_t.zero_grad()
@@ -95,15 +95,15 @@ def settings_of(kind: type, rng: np.random.Generator) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", [SGD, Adagrad, RMSprop, Adam, AdamW])
 def test_random_settings_equal_pytorch_and_go_on_from_a_state_dict(kind: Any) -> None:
-    """Forty settings, thirty steps, gradients of changing size, some of them absent; stopped in the middle."""
+    """Forty settings, fifty steps, gradients of changing size, some of them absent; stopped in the middle."""
     for seed in range(40):
         rng = np.random.default_rng(seed)
         options = settings_of(kind, rng)
         starts = [rng.standard_normal((3, 4)), rng.standard_normal(5)]
         ps, ps_t = [nn.Parameter(a) for a in starts], [torch.tensor(a, requires_grad=True) for a in starts]
         opt, opt_t = kind(ps, **options), getattr(torch.optim, kind.__name__)(ps_t, **options)
-        stop = int(rng.integers(1, 30))
-        for n in range(30):
+        stop = int(rng.integers(1, 50))
+        for n in range(50):
             if n == stop:
                 state, opt = opt.state_dict(), kind(ps, **{**options, "lr": 1.0})
                 opt.load_state_dict(state)

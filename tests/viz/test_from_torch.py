@@ -13,6 +13,7 @@ import viz
 from microgradrnn import Tensor, io, mark, nn, scope
 from microgradrnn import sigmoid as our_sigmoid
 from microgradrnn import tanh as our_tanh
+from tests.viz.scenes import words as written
 
 torch = pytest.importorskip("torch")
 
@@ -445,6 +446,18 @@ def unpacked(net: Any, dtype: Any) -> Any:
 
 FUSED = viz.graph.steps.FUSED
 FORMS = [(kind, dtype) for kind in ("RNN", "LSTM", "GRU") for dtype in (torch.float32, torch.float64)]
+
+
+def test_a_picture_of_a_fused_layer_says_what_to_do() -> None:
+    """Not every build of PyTorch fuses this one."""
+    _, hs = layer("LSTM", torch.float32)
+    loss = hs[-1].sum()
+    if not FUSED & {op for _, op in viz.trace(loss).nodes(data="op")}:
+        pytest.skip("this PyTorch does not fuse an LSTM")
+    said = " ".join(written(viz.draw_unrolled(loss)))
+    assert "PyTorch ran all steps of a layer as one fused operation (" in said
+    assert "load the weights into the same net of this library, microgradrnn.io.load_torch(net, " in said
+    assert "or write the loop with torch.nn.LSTMCell" in said
 
 
 @pytest.mark.parametrize(("kind", "dtype"), FORMS)

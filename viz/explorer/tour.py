@@ -7,6 +7,7 @@ without a carry. Where there is nothing to show at a station, the station says s
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -122,6 +123,8 @@ class Guide:
     def carry(self) -> dict[str, Any]:
         """What the carry keeps of the gradient at each step."""
         lane = self.lanes[self.main]
+        if max(one.T for one in self.lanes) == 1:
+            return self.at(self.main, 0, "The loop takes a single step, so nothing is carried from step to step.")
         if self.gated is None:
             named = listed([f"{one.profile.state} of {called(one)}" for one in self.lanes])
             ways = [] if lane.cuts is None else list(lane.cuts.ways)
@@ -131,7 +134,7 @@ class Guide:
         state = lane.profile.state
         kept = geometric(lane.track.kept())
         line = next((line for line in (lane.equations.lines if lane.equations else ()) if line.symbol == state), None)
-        formula = f" by {line}" if line is not None and f"{state}_{{t-1}}" in line.right else ""
+        formula = f" by {in_words(str(line))}" if line is not None and f"{state}_{{t-1}}" in line.right else ""
         mean = (f"Along it each step multiplies the norm of the gradient by {mean_factor(kept)} (geometric mean)."
                 if math.isfinite(kept) else "")
         return self.at(self.main, lane.T - 1, f"In {called(lane)} the state {state} is carried over{formula}, by "
@@ -234,13 +237,23 @@ class Guide:
     def yours(self) -> dict[str, Any]:
         """What to try."""
         lane = self.lanes[self.main]
-        return self.at(self.main, lane.T - 1, "Now it is your turn: move the cursor, shut ways, choose another loss, "
-                       "change the scale. The address of the page remembers the view, so it can be shared.")
+        losses = ", choose another loss" * any(one.track.fed for one in self.lanes)
+        return self.at(self.main, lane.T - 1, f"Now it is your turn: move the cursor, shut ways{losses} and change the "
+                       "scale. The address of the page remembers the view, so it can be shared.")
 
 
 def called(lane: Lane) -> str:
     """The name of a lane in a sentence."""
     return lane.name if lane.name == UNNAMED else quoted(lane.name)
+
+
+def in_words(line: str) -> str:
+    """An equation without indices: "previous" says what t - 1 says.
+
+    >>> in_words("c_t = f ⊙ c_{t-1} + i ⊙ g")
+    'c = f ⊙ previous c + i ⊙ g'
+    """
+    return re.sub(r"(\w+)_\{t-1\}", r"previous \1", line).replace("_t ", " ")
 
 
 def norm_of_last(lane: Lane, way: str) -> float:

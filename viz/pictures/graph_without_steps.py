@@ -16,7 +16,7 @@ from viz.flow.finding import result
 from viz.flow.messages import Flow
 from viz.graph.cells import Cell, Glyph, one_cell
 from viz.graph.labels import need_labels
-from viz.graph.steps import Edge, Layer, no_steps
+from viz.graph.steps import Edge, Layer, no_steps, out_of_sight
 from viz.layout.cell import size
 from viz.layout.geometry import Place, Route
 from viz.layout.lanes import group
@@ -161,7 +161,11 @@ def in_ranks(graph: nx.MultiDiGraph, flow: Flow | None, name: str, layer: Layer,
 
 
 def if_a_loop(graph: nx.MultiDiGraph, cell: Cell) -> list[str]:
-    """What to say where a weight is used again and again: maybe this is a loop over time that does not say so."""
+    """What to say where an operation hides the steps inside it, or where a weight is used again and again: maybe this
+    is a loop over time that does not say so.
+    """
+    if hidden := out_of_sight(graph):
+        return [f"{hidden[0].upper()}{hidden[1:]}."]
     if not any(graph.out_degree(node) > 1 for node in cell.weights):
         return []
     why = no_steps(graph).split(". ")[0].rstrip(".")  # one sentence
@@ -255,7 +259,8 @@ def glyph_of(graph: nx.MultiDiGraph, layer: Layer, cell: Cell, home: dict[str, s
     if not node:
         inside = [layer.steps[0][name] for name in cell.glyphs if home[name] == ""]
         end = group(graph, sorted(inside, key=lambda one: graph.nodes[one]["order"]))
-        return Glyph("", "box", f"{end.title}: {end.note}", None, "loss")
+        between = " " if end.note.startswith("=") else ": "  # "sum = 2", "sum: L = 2", "stack: (4, 16)"
+        return Glyph("", "box", f"{end.title}{between}{end.note}", None, "loss")
     own = cell.glyphs[node]
     if own.role != "hidden":
         return Glyph(node, "input", own.symbol or (own.label if own.shape == "input" else "x"), own.symbol, own.role)

@@ -36,10 +36,11 @@ from microgradrnn.engine.node import Node, plain
 from microgradrnn.engine.primitive import Elementwise, Primitive, elementwise
 
 __all__ = [
-    "abs", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "around", "ceil", "clip",
-    "cos", "cosh", "divide", "erf", "exp", "exp2", "expm1", "floor", "hypot", "log", "log1p", "log2", "log10",
-    "logaddexp", "maximum", "minimum", "multiply", "negative", "power", "reciprocal", "relu", "remainder", "round",
-    "sigmoid", "sign", "sin", "sinh", "softplus", "sqrt", "square", "subtract", "tan", "tanh", "where",
+    "abs", "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "around",
+    "ceil", "clip", "cos", "cosh", "divide", "erf", "exp", "exp2", "expm1", "fabs", "floor", "hypot", "log", "log1p",
+    "log2", "log10", "logaddexp", "maximum", "minimum", "mod", "multiply", "negative", "power", "reciprocal", "relu",
+    "remainder", "round", "sigmoid", "sign", "sin", "sinh", "softplus", "sqrt", "square", "subtract", "tan", "tanh",
+    "true_divide", "where",
 ]  # fmt: skip
 
 # ---------------------------------------------------------------------------------------------- arithmetic
@@ -67,6 +68,7 @@ divide = elementwise(
     lambda g, y, a, b: -g * y / b,
     symbol="/", doc="a / b.",
 )  # fmt: skip
+true_divide = divide
 power: Elementwise = elementwise(
     "power", math.pow, np.power,
     lambda g, y, a, b: g * b * power(a, _one_less(a, b)),
@@ -98,6 +100,7 @@ remainder = elementwise(
     lambda g, y, a, b: -g * round(divide(plain(a) - plain(y), plain(b))),
     symbol="%", doc="a % b, with the sign of b: a less the largest whole multiple of b that is not beyond it.",
 )  # fmt: skip
+mod = remainder
 negative = elementwise("negative", operator.neg, np.negative, lambda g, y, x: -g, symbol="-", doc="-x.")
 square = elementwise("square", lambda x: x * x, np.square, lambda g, y, x: g * (2 * x), symbol="²", doc="x * x.")
 reciprocal = elementwise("reciprocal", lambda x: 1 / x, np.reciprocal, lambda g, y, x: -g * (y * y), doc="1 / x.")
@@ -190,6 +193,7 @@ erf = elementwise(
 abs = elementwise(
     "abs", math.fabs, np.abs, lambda g, y, x: g * sign(x), symbol="|·|", doc="The absolute value of x.",
 )  # fmt: skip
+absolute = fabs = abs
 sign: Elementwise = elementwise(
     "sign", lambda x: float((x > 0) - (x < 0)) if x == x else x, np.sign, None,
     doc="-1, 0 or 1. Flat, so no gradient flows.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from microgradrnn.engine.node import Node, plain
 from microgradrnn.engine.primitive import Every, Primitive
 
 __all__ = [
-    "argsort", "getitem", "index_update", "repeat", "scatter", "sort", "take",
+    "argsort", "getitem", "index_update", "partition", "repeat", "scatter", "sort", "take",
 ]  # fmt: skip
 
 
@@ -134,14 +134,33 @@ def sort(x: Any, axis: int | None = -1) -> Any:
     >>> x.grad
     array([30., 10., 20.])
     """
+    return _in_order("sort", x, axis, argsort)
+
+
+def partition(x: Any, kth: int | Sequence[int], axis: int | None = -1) -> Any:
+    """x with its k-th smallest entry in place k, those before it no larger, those after it no smaller.
+
+    The order before and after is free, so this is faster than `sort`. Each entry takes its gradient along. With axis
+    None the array is flattened first.
+
+    >>> from microgradrnn import Tensor, partition
+    >>> x = Tensor([5.0, 1.0, 4.0, 2.0])
+    >>> partition(x, -2)[-2:].sum().backward()  # the two largest
+    >>> x.grad
+    array([1., 0., 1., 0.])
+    """
+    return _in_order("partition", x, axis, lambda data, along: np.argpartition(np.asarray(plain(data)), kth, along))
+
+
+def _in_order(name: str, x: Any, axis: int | None, order: Callable[[Any, int], np.ndarray]) -> Any:
+    """x with its entries along an axis in another order."""
     x = x if isinstance(x, Node) else np.asarray(x)
     if axis is None:
         x, axis = x.reshape(-1), 0
     if not -len(x.shape) <= axis < len(x.shape):
-        raise ValueError(f"sort: axis {axis} is out of range for shape {x.shape}")
-    order = argsort(x, axis)
+        raise ValueError(f"{name}: axis {axis} is out of range for shape {x.shape}")
     index = list(np.ogrid[tuple(map(slice, x.shape))])
-    index[axis] = order
+    index[axis] = order(x, axis)
     return getitem(x, tuple(index))
 
 

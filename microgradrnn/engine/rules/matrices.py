@@ -8,6 +8,7 @@ Where a derivative does not exist, the rule raises and says why:
 
 =========================  =====================================================================================
 inv, solve, slogdet        of a singular matrix: there is no inverse
+pinv                       none: the gradient taken is that among matrices of the same rank
 det                        always has one: at a singular matrix the cofactors are multiplied out
 eigh, svd                  the vectors of equal values, for they may be any basis of a subspace; the values have one
 svd, not square            the vectors of a singular value 0, of which one side is any direction that is left over
@@ -18,6 +19,7 @@ The sign of an eigenvector, and of a pair of singular vectors, is free. A loss m
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -28,10 +30,10 @@ from microgradrnn.engine.primitive import Primitive, Rule
 from microgradrnn.engine.rules import elementwise as e
 from microgradrnn.engine.rules import reduction
 from microgradrnn.engine.rules.reduction import Axis
-from microgradrnn.engine.rules.shape import as_array, axes_of, expand_dims, moveaxis, stack
+from microgradrnn.engine.rules.shape import as_array, axes_of, expand_dims, moveaxis, stack, tril, triu
 
 __all__ = [
-    "cholesky", "det", "eigh", "inv", "slogdet", "solve", "svd",
+    "cholesky", "det", "eigh", "inv", "matrix_power", "pinv", "slogdet", "solve", "svd",
 ]  # fmt: skip
 
 
@@ -84,10 +86,10 @@ def _matrix_operation(name: str, f: Callable[..., Any], rules: Sequence[Rule], w
     A matrix that is not finite gives NaNs. NumPy would refuse the whole stack for it.
     """
 
-    def forward(a: Any, *others: Any) -> Any:
+    def forward(a: Any, *others: Any, **params: Any) -> Any:
         finite = _finite(a)
         try:
-            y = f(a if finite.all() else np.where(finite, a, _sound(a)), *others)
+            y = f(a if finite.all() else np.where(finite, a, _sound(a)), *others, **params)
         except np.linalg.LinAlgError as error:
             raise np.linalg.LinAlgError(f"{error}; {why}") from None
         return y if finite.all() else np.where(finite, y, np.full_like(y, np.nan))
@@ -127,6 +129,26 @@ def inv(a: Any) -> Any:
     return _inv(_square(a, "inv"))
 
 
+def matrix_power(a: Any, n: int) -> Any:
+    """a @ a @ ... @ a, n factors, of a square matrix, or of each in a stack; of the inverse where n is negative.
+
+    It takes about log2(n) products. The product of the weights over n steps of a linear recurrent net is such a power.
+
+    >>> from microgradrnn import Tensor, matrix_power
+    >>> matrix_power(Tensor([[0.5, 1.0], [0.0, 0.5]]), 3).data
+    array([[0.125, 0.75 ],
+           [0.   , 0.125]])
+    """
+    a, n = _square(a, "matrix_power"), operator.index(n)
+    if n < 0:
+        return matrix_power(inv(a), -n)
+    if n == 0:  # the identity, as a node if a is one
+        identity = np.eye(a.shape[-1], dtype=a.dtype)
+        return e.where(np.zeros(a.shape, dtype=bool), a, identity)
+    half = a if n < 2 else matrix_power(a, n // 2)
+    return half if n == 1 else half @ half @ a if n % 2 else half @ half
+
+
 _solve: Primitive = _matrix_operation(
     "solve", np.linalg.solve,
     (
@@ -157,6 +179,35 @@ def solve(a: Any, b: Any) -> Any:
     if not shape or shape[max(len(shape) - 2, 0)] != n:
         raise ValueError(f"solve: a matrix with {n} rows needs right-hand sides (n,) or (..., n, k), got shape {shape}")
     return _solve(a, b[:, None])[..., 0] if len(shape) == 1 else _solve(a, b)
+
+
+def _pinv_rule(g: Any, y: Any, a: Any, rcond: float) -> Any:
+    """Golub and Pereyra, *The differentiation of pseudo-inverses and nonlinear least squares problems* (1973).
+
+    Of dP = -P dA P + P Pᵀ dAᵀ (I - A P) + (I - P A) dAᵀ Pᵀ P the transpose.
+    """
+    to_rows, to_columns = g.mT - a @ (y @ g.mT), g.mT - (g.mT @ y) @ a
+    return -(y.mT @ g @ y.mT) + to_rows @ (y @ y.mT) + (y.mT @ y) @ to_columns
+
+
+_pinv = _matrix_operation("pinv", np.linalg.pinv, (_pinv_rule,))
+
+
+def pinv(a: Any, rcond: float = 1e-15) -> Any:
+    """The pseudo-inverse of a matrix, or of each in a stack: ``pinv(a) @ b`` is the smallest x of least squares.
+
+    Args:
+        a: an array or node, (..., m, n). The result is (..., n, m).
+        rcond: singular values below rcond times the largest count as 0.
+
+    >>> from microgradrnn import Tensor, pinv
+    >>> pinv(Tensor([[1.0], [2.0]])).data
+    array([[0.2, 0.4]])
+    """
+    a = as_array(a)
+    if np.ndim(plain(a)) < 2:
+        raise ValueError(f"pinv: a matrix, or a stack of them, is needed; got shape {np.shape(plain(a))}")
+    return _pinv(a, rcond=rcond)
 
 
 def _cofactors(a: Any, y: Any, worst: float) -> Any:
@@ -264,7 +315,7 @@ def _one_over_gaps(gap: Any, size: Any, cotangents: tuple[Any, ...], what: str) 
     return e.where(tied, 0.0, 1 / e.where(tied, 1.0, gap))
 
 
-def _eigenvectors_rule(g: Any, V: Any, a: Any) -> Any:
+def _eigenvectors_rule(g: Any, V: Any, a: Any, UPLO: str) -> Any:
     """V (F ∘ Vᵀ G) Vᵀ with F[i, j] = 1 / (w[j] - w[i]); its symmetric part, as a is symmetric."""
     w = _eigenvalues(a, V)
     M = V.mT @ g
@@ -274,7 +325,7 @@ def _eigenvectors_rule(g: Any, V: Any, a: Any) -> Any:
 
 
 _eigenvectors: Primitive = _matrix_operation(
-    "eigenvectors", lambda a: np.linalg.eigh(_half(a)).eigenvectors, (_eigenvectors_rule,)
+    "eigenvectors", lambda a, UPLO: np.linalg.eigh(_half(a), UPLO).eigenvectors, (_eigenvectors_rule,)
 )
 # vᵀ A v. A vector that turns changes its eigenvalue in second order only, so V gets no message.
 _eigenvalues: Primitive = Primitive(
@@ -284,10 +335,23 @@ _eigenvalues: Primitive = Primitive(
 )  # fmt: skip
 
 
-def eigh(a: Any) -> EighResult:
+def _mirrored(a: Any, UPLO: str) -> Any:
+    """The symmetric matrix that has one triangle of a, twice."""
+    if UPLO not in ("L", "U"):
+        raise ValueError(f"eigh: UPLO must be 'L' or 'U', the lower or the upper triangle; got {UPLO!r}")
+    a = _square(a, "eigh")
+    return tril(a) + tril(a, -1).mT if UPLO == "L" else triu(a) + triu(a, 1).mT
+
+
+def eigh(a: Any, UPLO: str | None = None) -> EighResult:
     """The eigenvalues, increasing, and the eigenvectors (columns) of a symmetric matrix, or of each in a stack.
 
     Where a is not quite symmetric, its symmetric part (a + a.mT) / 2 is meant, so the gradient is symmetric.
+
+    Args:
+        a: an array or node, (..., n, n).
+        UPLO: "L" or "U": only the lower or the upper triangle is read, and the gradient is in that triangle. (NumPy
+            does so by default, with "L". Here a must be symmetric by default.)
 
     Raises:
         ValueError: if a is not symmetric; and in the reverse pass, if the loss depends on the vectors of equal values.
@@ -300,8 +364,8 @@ def eigh(a: Any) -> EighResult:
     array([[0.5, 0.5],
            [0.5, 0.5]])
     """
-    a = _symmetric(a, "eigh")
-    V = _eigenvectors(a)
+    a = _symmetric(a if UPLO is None else _mirrored(a, UPLO), "eigh")
+    V = _eigenvectors(a, UPLO=UPLO or "L")  # (the signs of the vectors are then NumPy's)
     return EighResult(_eigenvalues(a, V), V)
 
 

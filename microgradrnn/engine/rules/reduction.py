@@ -19,8 +19,8 @@ from microgradrnn.engine.rules import elementwise as e
 from microgradrnn.engine.rules.shape import as_array, axis_of, broadcast_to, flip, reshape, swapaxes, transpose, triu
 
 __all__ = [
-    "cumprod", "cumsum", "diff", "log_softmax", "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "std",
-    "sum", "var",
+    "amax", "amin", "cumprod", "cumsum", "diff", "log_softmax", "logsumexp", "max", "mean", "min", "norm", "prod",
+    "softmax", "std", "sum", "var",
 ]  # fmt: skip
 
 Axis = int | tuple[int, ...] | None
@@ -80,23 +80,35 @@ _max = _reduction("max", np.max, _extremum_rule)
 _min = _reduction("min", np.min, _extremum_rule)
 
 
+def _reduced(op: Primitive, x: Any, axis: Axis, keepdims: bool) -> Any:
+    """The reduction of an array, a node, or a list that holds nodes."""
+    return op(as_array(x), axis=_noted(axis), keepdims=keepdims)
+
+
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The sum over an axis, several axes, or everything.
 
     >>> sum([[1.0, 2.0], [3.0, 4.0]], axis=0)
     array([4., 6.])
     """
-    return _sum(x, axis=_noted(axis), keepdims=keepdims)
+    return _reduced(_sum, x, axis, keepdims)
 
 
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The mean over an axis, several axes, or everything.
 
+    As every reduction it takes a list that holds Tensors too, such as the losses of several steps.
+
+    >>> from microgradrnn import Tensor, mean
+    >>> losses = [Tensor(1.0), Tensor(4.0)]
+    >>> mean(losses).backward()
+    >>> losses[0].grad
+    array(0.5)
     >>> mean([[1.0, 2.0], [3.0, 4.0]], axis=1, keepdims=True)
     array([[1.5],
            [3.5]])
     """
-    return _mean(x, axis=_noted(axis), keepdims=keepdims)
+    return _reduced(_mean, x, axis, keepdims)
 
 
 def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
@@ -105,7 +117,7 @@ def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     >>> max([[1.0, 2.0], [3.0, 4.0]], axis=1)
     array([2., 4.])
     """
-    return _max(x, axis=_noted(axis), keepdims=keepdims)
+    return _reduced(_max, x, axis, keepdims)
 
 
 def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
@@ -114,7 +126,10 @@ def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     >>> min([[1.0, 2.0], [3.0, 4.0]], axis=1)
     array([1., 3.])
     """
-    return _min(x, axis=_noted(axis), keepdims=keepdims)
+    return _reduced(_min, x, axis, keepdims)
+
+
+amax, amin = max, min
 
 
 def _product_rule(g: Any, y: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
@@ -153,7 +168,7 @@ def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     >>> prod([[1.0, 2.0], [3.0, 4.0]], axis=0)
     array([3., 8.])
     """
-    return _prod(x, axis=_noted(axis), keepdims=keepdims)
+    return _reduced(_prod, x, axis, keepdims)
 
 
 def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any:
@@ -165,6 +180,7 @@ def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any
     >>> var([[1.0, 3.0], [2.0, 6.0]], axis=1)
     array([1., 4.])
     """
+    x = as_array(x)
     count = _degrees_of_freedom("var", x, axis, ddof)
     return sum(e.square(x - mean(x, axis, keepdims=True)), axis, keepdims) / count
 
@@ -180,6 +196,7 @@ def std(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any
     >>> std([[1.0, 3.0], [2.0, 6.0]], axis=1)
     array([1., 2.])
     """
+    x = as_array(x)
     count = _degrees_of_freedom("std", x, axis, ddof)
     return norm(x - mean(x, axis, keepdims=True), axis, keepdims) / math.sqrt(count)
 
@@ -215,7 +232,7 @@ def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     >>> norm(x).data, x.grad
     (array(5.e-200), array([0.6, 0.8]))
     """
-    return _norm(x, axis=_noted(axis), keepdims=keepdims)
+    return _reduced(_norm, x, axis, keepdims)
 
 
 _cumsum: Primitive = Primitive(
@@ -329,7 +346,7 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     >>> float(logsumexp([1000.0, 1000.0]) - 1000)
     0.6931471805598903
     """
-    return _logsumexp(x, axis=_noted(axis), keepdims=keepdims)
+    return _reduced(_logsumexp, x, axis, keepdims)
 
 
 def _stable_log_softmax(x: Any, axis: int) -> Any:

@@ -166,7 +166,7 @@ def append(x: Any, values: Any, axis: int | None = None) -> Any:
     >>> append([1.0, 2.0], [3.0])
     array([1., 2., 3.])
     """
-    return concat([x, values], axis)
+    return concat([as_array(x), as_array(values)], axis)
 
 
 _stack = Primitive(
@@ -224,10 +224,14 @@ def column_stack(xs: Sequence[Any]) -> Any:
     return concat([x if np.ndim(plain(x)) > 1 else reshape(as_array(x), (-1, 1)) for x in xs], 1)
 
 
-def array(xs: Any) -> Any:
+def array(xs: Any, dtype: Any = None) -> Any:
     """Nested lists of Tensors and numbers as one Tensor: what ``np.array`` would make of them, with the gradient.
 
-    A list without nodes gives a plain array.
+    A list without nodes gives a plain array. Reductions such as `mean` take such lists too.
+
+    Args:
+        xs: the lists; or a node or array.
+        dtype: float32 or float64, to convert to. (A plain array may have any dtype.)
 
     Raises:
         ValueError: if the entries have different shapes.
@@ -238,12 +242,15 @@ def array(xs: Any) -> Any:
     array([[2., 6.],
            [0., 3.]])
     """
-    if isinstance(xs, Node) or not _holds_nodes(xs):
-        return xs if isinstance(xs, Node) else np.array(xs)
+    if not _holds_nodes(xs):
+        return np.array(xs, dtype)
+    if isinstance(xs, Node):
+        return xs if dtype is None else astype(xs, dtype)
     parts = [array(x) for x in xs]
     if len({np.shape(plain(x)) for x in parts}) > 1:
         raise ValueError(f"array: the entries have different shapes: {[np.shape(plain(x)) for x in parts]}")
-    return stack(parts)
+    joined = stack(parts)
+    return joined if dtype is None else astype(joined, dtype)
 
 
 def _holds_nodes(xs: Any) -> bool:
@@ -457,8 +464,10 @@ flatten = ravel
 
 
 def as_array(x: Any) -> Any:
-    """A node as it is; anything else as an array."""
-    return x if isinstance(x, Node) else np.asarray(x)
+    """A node as it is; a list that holds nodes as one node; anything else as an array."""
+    if isinstance(x, Node):
+        return x
+    return array(x) if isinstance(x, (list, tuple)) else np.asarray(x)
 
 
 def _several(axis: int | Sequence[int]) -> tuple[int, ...]:

@@ -12,6 +12,10 @@ import { h, say } from "./dom.js";
 import { quoted } from "./label.js";
 
 const MOST = 12;
+/** @type {Record<string, string>} what people call a gate or a candidate, by its letter */
+const NAMES = {
+    f: "forget gate", i: "input gate", o: "output gate", r: "reset gate", z: "update gate", g: "candidate", n: "candidate",
+};
 
 /**
  * @param {Lane[]} lanes
@@ -22,9 +26,11 @@ export function found(lanes, query) {
     const wanted = query.trim().toLowerCase();
     if (!query) return [];
     return lanes.flatMap((lane, k) => {
-        const parts = (wanted ? lane.cell?.parts ?? [] : []).filter(({ symbol, role, operation, name }) =>
-            symbol?.toLowerCase() === wanted
-            || (wanted.length > 1 && [role, operation, name].some((word) => word?.toLowerCase().includes(wanted))));
+        const parts = (wanted ? lane.cell?.parts ?? [] : []).filter(({ symbol, role, operation, name }) => {
+            const learned = role === "gate" || role === "candidate" ? NAMES[symbol ?? ""] : "";
+            return symbol?.toLowerCase() === wanted
+                || (wanted.length > 1 && [role, operation, name, learned].some((word) => word?.toLowerCase().includes(wanted)));
+        });
         const steps = Array.from({ length: lane.T }, (_, j) => j).filter((j) =>
             lane.labels?.[j]?.toLowerCase() === (wanted || query) || `${lane.steps[j]}` === wanted
             || `step ${lane.steps[j]}` === wanted || `lag ${lane.T - 1 - j}` === wanted);
@@ -71,9 +77,10 @@ export class Search {
 
     /** @param {Hit[]} hits */
     list(hits) {
-        this.hits.replaceChildren(...hits.slice(0, MOST).map(({ words, change }) =>
-            h("li", {}, h("button", { onclick: () => this.choose(change) }, words))));
-        this.hits.hidden = !hits.length;
+        const none = this.field.value && !hits.length;
+        this.hits.replaceChildren(...none ? [h("li", { class: "none" }, "Nothing found. Try a letter, gate, tanh or step 3.")]
+            : hits.slice(0, MOST).map(({ words, change }) => h("li", {}, h("button", { onclick: () => this.choose(change) }, words))));
+        this.hits.hidden = !this.hits.children.length;
         say(this.status, this.field.value ? `${hits.length} found` : "");
         this.field.setAttribute("aria-invalid", String(Boolean(this.field.value) && !hits.length));
     }
