@@ -65,4 +65,5 @@ html_theme_options = {
     "footer_end": [],
     "show_prev_next": True,
 }
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is, until chosen
 copybutton_exclude = ".linenos, .gp, .go"  # a copied example is what is typed: no prompts, no output
