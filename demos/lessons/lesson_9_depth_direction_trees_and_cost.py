@@ -143,11 +143,12 @@ for activation, counts in solved.items():
 deep_tanh = records.read("recall", T=20, activation="tanh", layers=4)
 first_to_last = np.median([run["first_to_last_before"] for run in deep_tanh])
 print(f"4 layers, tanh, before training: first / last input {short(first_to_last)}")
-print(f"ways to the answer: {comb(20 + 4 - 2, 4 - 1)} from the first input, 1 from the last")
+print(f"ways to the answer: first input {comb(20 + 4 - 2, 4 - 1)}, last input 1")
 ax = charts.bars(solved, "layers, learning rate", "nets that learned it",
                  names=[f"{layers}, {rate}" for layers, rate in cases])
 ax.set_yticks(range(4))
-charts.titled(ax, f"4 layers at rate 0.01: tanh learns in {solved['tanh'][3]} of 3 nets, "
+charts.titled(ax, "4 layers at rate 0.01: "
+                  f"tanh learns in {solved['tanh'][3]} of 3 nets, "
                   f"ReLU in {solved['relu'][3]}")
 
 # %% [markdown]
@@ -270,9 +271,9 @@ print(operations)
 
 # %% [markdown]
 # Each step adds the same number of operations. The second part is not always right ([C18](../claims.md)). In a
-# *linear* net, step $t$ is the map $h \mapsto h W_t + v_t$ with $v_t = x_t U + b$. Steps 1 and 2 together are again such
-# a map: $h \mapsto h W_1 W_2 + (v_1 W_2 + v_2)$. So one can combine the steps in pairs, then the pairs in pairs, as
-# in a balanced tree:
+# *linear* net, step $t$ is the map $h \mapsto h W_t + v_t$ with $v_t = x_t U + b$ (all $W_t$ are $W$). Steps 1 and 2
+# together are again such a map: $h \mapsto h W_1 W_2 + (v_1 W_2 + v_2)$. So one can combine the steps in pairs, then
+# the pairs in pairs, as in a balanced tree:
 
 # %%
 T = 100
