@@ -204,8 +204,8 @@ words = ", ".join(f"× {r:.0e} at {name}" for name, r in ratio.items())
 assert ratio["gain 0.5"] < 1e-8 and ratio["gain 3.0"] > 1e2
 """),
     Entry("claim_saturation", "With weak inputs, saturation of tanh slows an explosion and does not prevent it",
-          "Growth of the gradient per step (largest Lyapunov exponent) against the gain: at gain 3 it is {tanh:+.2f} for "
-          "tanh, {relu:+.2f} for ReLU, {linear:+.2f} without either.", GAIN + """
+          "Growth of the gradient per step (largest Lyapunov exponent) against the gain: at gain 3 it is {tanh:+.2f} "
+          "for tanh, {relu:+.2f} for ReLU, {linear:+.2f} without either.", GAIN + """
 gains = [0.5, 0.9, 1.5, 2.0, 3.0]
 kinds = {"linear": lambda z: z, "ReLU": "relu", "tanh": "tanh"}
 def rate(kind, gain):
