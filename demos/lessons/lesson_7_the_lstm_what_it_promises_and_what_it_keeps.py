@@ -93,7 +93,8 @@ for f in (1, 0):
     _, (_, c) = nn.unroll(clamped, xs, (np.zeros((1, H)), c0))
     copied[f], gradients[f] = np.array_equal(c.data, c0.data), mg.grad(c.sum(), c0)
     values = np.unique(abs(gradients[f]))
-    print(f"f = {f}: is c_50 = c_0? {copied[f]}; entries of the gradient at c_0: {values}")
+    print(f"f = {f}: is c_50 = c_0? {copied[f]}; "
+          f"entries of the gradient at c_0: {values}")
 
 # %% [markdown]
 # With $f = 1$ and $i = 0$ the cell state and its gradient are copied, bit for bit. With $f = 0$ the gradient is
@@ -162,7 +163,8 @@ tanh_slope, sigmoid_slope = 1 - np.tanh(z) ** 2, np.exp(-z) / (1 + np.exp(-z)) *
 crossing = z[np.argmax(sigmoid_slope > tanh_slope)]
 slopes = {"tanh": (z, tanh_slope), "sigmoid": (z, sigmoid_slope)}
 ax = charts.curves(slopes, "net input z", "slope")
-charts.titled(ax, f"At z = 0 the slopes are 1 and 1/4, at z = {crossing:.2f} they are equal")
+charts.titled(ax, "At z = 0 the slopes are 1 and 1/4, "
+                  f"at z = {crossing:.2f} they are equal")
 
 # %% [markdown]
 # > **What textbooks say, and what is measured.** "A simple net multiplies, an LSTM adds." The *state* is a sum:
@@ -237,7 +239,8 @@ solved = {b: [run["solved_at"] for run in runs[b]] for b in starts}
 reach = {b: np.median([run["first_to_last_before"] for run in runs[b]]) for b in starts}
 for start in starts:
     said = ", ".join(f"{updates or 'never':>5}" for updates in solved[start])
-    print(f"{start!s:>6}: solved after {said} updates, first / last {short(reach[start])}")
+    print(f"{start!s:>6}: solved after {said} updates, "
+          f"first / last {short(reach[start])}")
 learned = {b: 3 - solved[b].count(None) for b in starts}
 ax = charts.bars({"nets that learned it": [*learned.values()]}, "forget bias",
                  "of three nets", names=[str(b) for b in starts])

@@ -119,7 +119,8 @@ for corner, biases in corners.items():
     J[corner] = mg.jacobian(lambda h, at=at: at(x, h)[0], h)[:, 0]
     to_x[corner] = abs(mg.jacobian(lambda x, at=at: at(x, h)[0], x)).max()
     size = np.linalg.norm(J[corner], 2)
-    print(f"{corner:12}: ‖∂h_t/∂h_(t-1)‖ = {size:.2f}, largest ∂h_t/∂x_t {to_x[corner]:.2f}")
+    print(f"{corner:12}: ‖∂h_t/∂h_(t-1)‖ = {size:.2f}, "
+          f"largest ∂h_t/∂x_t {to_x[corner]:.2f}")
 simple: Any = nn.RNNCell(D, H, rng=0)
 of_n = (a[..., 2 * H :] for a in weights)  # the third block
 simple.U.data, simple.W.data, simple.b.data = of_n
@@ -159,7 +160,8 @@ def gru_with(weights: Any, **options: Any) -> Any:
 
 forms = {"as above": ("before", "keeps"), "reset after": ("after", "keeps"),
          "z replaces": ("before", "replaces")}
-cells = {name: gru_with(weights, reset=form[0], z=form[1]) for name, form in forms.items()}
+cells = {name: gru_with(weights, reset=reset, z=z)
+         for name, (reset, z) in forms.items()}
 as_cells = max(abs(gru(x, h, weights, *forms[name])["h"] - cells[name](x, h).data).max()
                for name in forms)
 print(f"largest difference from the function gru: {as_cells:.0e}")
