@@ -115,15 +115,15 @@ sums = -np.log(p).cumsum()
 with np.errstate(divide="ignore"):
     products = -np.log(p.cumprod())
 underflow = int(np.isfinite(products).sum())
-print(f"the product is 0 from step {underflow + 1} on; the sum goes on to {sums[-1]:.0f} at step {T}")
+print(f"the product is 0 from step {underflow + 1} on; after {T} steps, the sum is {sums[-1]:.0f}")
 both = {"− Σ ln p": sums[:150], "− ln Π p": products[:underflow]}
 charts.titled(charts.curves(both, "steps", "nats"),
               "The product of the probabilities underflows, the sum does not")
 
 # %% [markdown]
-# The thick dashed curve ends where the product becomes 0. (The thin line only leads to its name.) Before that, both are
-# equal ([C21](../claims.md)). But the smallest positive double-precision number is about $5 \cdot 10^{-324}$, and its
-# $-\ln$ is 744.4. The sum of logarithms has no such limit.
+# The curve of $-\ln \Pi p$ ends where the product becomes 0. (The thin line only leads to its name.) Before that, both
+# are equal ([C21](../claims.md)). But the smallest positive double-precision number is about $5 \cdot 10^{-324}$, and
+# its $-\ln$ is 744.4. The sum of logarithms has no such limit.
 #
 # ## The gradient at the logits
 #
@@ -154,7 +154,7 @@ printed = np.abs(g_too_much - (y_hat - too_much)).max()
 correct = np.abs(g_too_much - (1.8 * y_hat - too_much)).max()
 without_minus = mg.grad((y_one * mg.log_softmax(o)).sum(), o)
 print(f"largest error of ŷ − y: {printed:.2f}; of (Σy) ŷ − y: {correct:.0e}")
-print(f"gradient at the right answer: {g[2]:+.2f}; without the minus sign of the loss: {without_minus[2]:+.2f}")
+print(f"at the right answer: {g[2]:+.2f}; without the minus sign: {without_minus[2]:+.2f}")
 
 # %% [markdown]
 # In general the gradient is $(\sum y)\,\hat y - y$. One source also leaves out the minus sign of the loss. The gradient
@@ -244,7 +244,7 @@ charts.titled(charts.grid(at_inputs, "step", "sequence", "‖∂L/∂x‖", miss
 last = np.concatenate([gru(sequence[:, None])[1].data for sequence in sequences])
 wrong_by = {name: float(np.abs(gru(xs, lengths=given)[1].data - last).max())
             for name, given in {"without lengths=": None, "with lengths=": lengths}.items()}
-print("largest error of a last state:", {name: f"{found:.0e}" for name, found in wrong_by.items()})
+print("error of a last state:", {name: f"{found:.0e}" for name, found in wrong_by.items()})
 
 # %% [markdown]
 # ## One answer for the whole sequence

@@ -110,13 +110,14 @@ sums = -np.log(p).cumsum()
 with np.errstate(divide="ignore"):
     products = -np.log(p.cumprod())
 underflow = int(np.isfinite(products).sum())
-print(f"the product is 0 from step {underflow + 1} on; the sum goes on to {sums[-1]:.0f} at step {T}")
+print(f"the product is 0 from step {underflow + 1} on; after {T} steps, the sum is {sums[-1]:.0f}")
 both = {"− Σ ln p": sums[:150], "− ln Π p": products[:underflow]}
 charts.titled(charts.curves(both, "steps", "nats"),
               "The product of the probabilities underflows, the sum does not")
 
 # %% [markdown]
-# 粗的虚线在乘积变成 0 的地方结束。（细线只是引向它的名称。）在此之前，两条曲线相等（[C21](../../claims.md)）。
+# $-\ln \Pi p$ 的曲线在乘积变成 0 的地方结束。（细线只是引向它的名称。）在此之前，
+# 两条曲线相等（[C21](../../claims.md)）。
 # 但是，最小的正双精度数大约是 $5 \cdot 10^{-324}$，它的 $-\ln$ 是 744.4。对数之和没有这样的限制。
 #
 # ## logits 处的梯度
@@ -148,7 +149,7 @@ printed = np.abs(g_too_much - (y_hat - too_much)).max()
 correct = np.abs(g_too_much - (1.8 * y_hat - too_much)).max()
 without_minus = mg.grad((y_one * mg.log_softmax(o)).sum(), o)
 print(f"largest error of ŷ − y: {printed:.2f}; of (Σy) ŷ − y: {correct:.0e}")
-print(f"gradient at the right answer: {g[2]:+.2f}; without the minus sign of the loss: {without_minus[2]:+.2f}")
+print(f"at the right answer: {g[2]:+.2f}; without the minus sign: {without_minus[2]:+.2f}")
 
 # %% [markdown]
 # 一般地，梯度是 $(\sum y)\,\hat y - y$。有一份资料还漏掉了损失前面的负号。
@@ -233,7 +234,7 @@ charts.titled(charts.grid(at_inputs, "step", "sequence", "‖∂L/∂x‖", miss
 last = np.concatenate([gru(sequence[:, None])[1].data for sequence in sequences])
 wrong_by = {name: float(np.abs(gru(xs, lengths=given)[1].data - last).max())
             for name, given in {"without lengths=": None, "with lengths=": lengths}.items()}
-print("largest error of a last state:", {name: f"{found:.0e}" for name, found in wrong_by.items()})
+print("error of a last state:", {name: f"{found:.0e}" for name, found in wrong_by.items()})
 
 # %% [markdown]
 # ## 整个序列只有一个答案
