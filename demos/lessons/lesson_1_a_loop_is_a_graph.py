@@ -89,7 +89,8 @@ viz.draw_unrolled(nn.cross_entropy(head(hs), np.ones((T, 1), int)), last=3)
 
 # %% [markdown]
 # Each tile is one step, and all tiles are the same cell. The picture names the weights of the cell once, because there
-# is only one of each. It does not show the output layer. (Pictures of graphs count steps from 0, equations from 1.)
+# is only one of each. It does not list those of the output layer, the box "linear". (Pictures of graphs count steps
+# from 0, equations from 1.)
 #
 # What makes this net recurrent? Only the term $h_{t-1} W$. Set $W$ to zero and compare with a feed-forward net that has
 # the same $U$ and $b$:
