@@ -216,8 +216,8 @@ alone = sum(gradients(x[:, None], y[:, None]) for x, y in zip(sequences, labels,
 size = np.linalg.norm(alone)
 with_mask, without = (np.linalg.norm(gradients(xs, ys, m) - alone) / size for m in (mask, None))
 print(f"relative error with the mask {with_mask:.0e}, without it {without:.2f}")
-before = [pad([s[::-1] for s in group])[0][::-1] for group in (sequences, labels)]
-at_start = np.linalg.norm(gradients(*before, mask[::-1]) - alone) / size
+xs_late, ys_late = (pad([s[::-1] for s in group])[0][::-1] for group in (sequences, labels))
+at_start = np.linalg.norm(gradients(xs_late, ys_late, mask[::-1]) - alone) / size
 print(f"with the padding at the start, and its mask: {at_start:.2f}")
 
 # %%

@@ -323,8 +323,8 @@ def learned(delay: int, exact: bool) -> float:
 
 trained = {delay: {"exact": learned(delay, True), "C27": learned(delay, False)}
            for delay in (0, 1)}
-for delay, after in trained.items():
-    print(f"delay {delay}:", {name: round(found, 2) for name, found in after.items()})
+for delay, reached in trained.items():
+    print(f"delay {delay}:", {name: round(found, 2) for name, found in reached.items()})
 print(f"guessing: {np.log(4):.2f}")
 
 # %% [markdown]
@@ -376,5 +376,6 @@ only_last = np.zeros_like(G)
 only_last[T] = G[T]
 still_wrong = errors_of(only_last)
 print({name: round(found, 2) for name, found in still_wrong.items()})
-# C25 and C60 are right now. The loss reaches all nine uses of W, and its message fades on the way back. C27 keeps only
-# the last use: its error grows. C26 keeps the last two, and here these are most of the gradient: its error shrinks.
+# C25 and C60 are right now. The loss reaches all nine uses of W, and its message fades on the
+# way back. C27 keeps only the last use: its error grows. C26 keeps the last two, and here these
+# are most of the gradient: its error shrinks.
