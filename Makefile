@@ -28,6 +28,7 @@ viz/web/node_modules: viz/web/package-lock.json
 
 # The documentation site, out/docs/html/index.html, which needs no server; and do all of its links lead somewhere?
 docs: $(VENV)/.docs
+	rm -rf out/docs/html
 	$(BIN)/python -m sphinx -b html -W --keep-going -q -d out/docs/doctrees docs out/docs/html
 	$(BIN)/python docs/builder/check.py out/docs/html
 

@@ -203,16 +203,16 @@ ratio = {name: p[49] / p[0] for name, p in profiles.items()}
 words = ", ".join(f"× {r:.0e} at {name}" for name, r in ratio.items())
 assert ratio["gain 0.5"] < 1e-8 and ratio["gain 3.0"] > 1e2
 """),
-    Entry("claim_saturation", "Saturation of tanh slows an explosion; it does not prevent it",
-          "Growth of the gradient a step (largest Lyapunov exponent) against the gain: at gain 3 it is {tanh:+.2f} for "
-          "tanh, {relu:+.2f} for ReLU, {linear:+.2f} without either.", GAIN + """
+    Entry("claim_saturation", "With weak inputs, saturation of tanh slows an explosion and does not prevent it",
+          "Growth of the gradient per step (largest Lyapunov exponent) against the gain: at gain 3 it is {tanh:+.2f} "
+          "for tanh, {relu:+.2f} for ReLU, {linear:+.2f} without either.", GAIN + """
 gains = [0.5, 0.9, 1.5, 2.0, 3.0]
 kinds = {"linear": lambda z: z, "ReLU": "relu", "tanh": "tanh"}
 def rate(kind, gain):
     _, hs, loss = net_with(gain, kind, T=80)
     return viz.step_jacobians(loss).lyapunov(1)[0]
 rates = {name: (gains, [rate(kind, g) for g in gains]) for name, kind in kinds.items()}
-charts.curves(rates, "gain of W", "growth a step, natural log", level=0.0)
+charts.curves(rates, "gain of W", "growth per step, natural log", level=0.0)
 """, """
 linear, relu, tanh_ = (r[1][-1] for r in rates.values())
 tanh = tanh_

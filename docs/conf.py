@@ -19,7 +19,8 @@ language = "en"
 
 extensions = [
     "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_design", "sphinx_copybutton",
-    "builder.api", "builder.formulas", "builder.lessons", "builder.live", "builder.pictures", "builder.sources",
+    "builder.accessible", "builder.api", "builder.formulas", "builder.languages", "builder.lessons", "builder.live",
+    "builder.pictures", "builder.sources",
 ]  # fmt: skip
 exclude_patterns = ["conf.py", "builder/**"]
 
@@ -55,6 +56,7 @@ html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_theme_options = {
     "navbar_align": "left",
+    "header_links_before_dropdown": 6,  # all of them
     "navbar_persistent": ["search-button"],
     "navbar_end": ["theme-switcher"],
     "show_nav_level": 1,
@@ -63,4 +65,5 @@ html_theme_options = {
     "footer_end": [],
     "show_prev_next": True,
 }
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is, until chosen
 copybutton_exclude = ".linenos, .gp, .go"  # a copied example is what is typed: no prompts, no output

@@ -290,6 +290,13 @@ def test_names_are_a_dict_of_paths(names: Any) -> None:
         io.to_torch_state_dict(Tagger(), names=names)
 
 
+def test_load_state_dict_says_who_takes_the_weights_of_pytorch() -> None:
+    with pytest.raises(KeyError, match=r"one side only: .*; microgradrnn\.io\.load_torch\(net, state\) takes"):
+        Tagger().load_state_dict(TheirTagger().state_dict())
+    with pytest.raises(KeyError, match=r"one side only: d'$"):
+        nn.Linear(2, 3).load_state_dict({"V": np.ones((2, 3))})
+
+
 def test_a_checkpoint_that_holds_the_state_is_told_from_it() -> None:
     linear, theirs = nn.Linear(2, 3), torch.nn.Linear(2, 3)
     with pytest.raises(TypeError, match=r"give state\['model'\]"):

@@ -40,6 +40,10 @@ class Theme:
     Raises:
         TypeError, ValueError: if a size is no positive number, the page is narrower than 320 pixels, or a colour is
             written in another way.
+
+    >>> theme = Theme(page=390)
+    >>> theme.page, theme.size
+    (390, 13)
     """
 
     font: str = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif"

@@ -15,9 +15,9 @@
 #
 # Gradients explode or vanish. Which simple change cures which, and what does it cost?
 #
-# > **Guess first.** Three tanh nets must learn in which order two symbols came. $W$ starts as 0.5, 0.95 or 1.2 times an
-# > orthogonal matrix. Without gradient clipping most of them fail. With clipping, which ones learn: (a) all three,
-# > (b) those with 0.95 and 1.2, (c) none?
+# > **Guess first.** Tanh nets must learn in which order two symbols came. $W$ starts as 0.5, 0.95 or 1.2 times an
+# > orthogonal matrix. Without gradient clipping most nets fail. With clipping, which starts succeed: (a) all three,
+# > (b) 0.95 and 1.2, (c) none?
 
 # %%
 from collections.abc import Callable
@@ -37,10 +37,13 @@ theme = viz.set_theme(page=830)
 # %% [markdown]
 # ## A cliff
 #
-# Parameters are updated by gradient descent with a learning rate $\lambda$ ([C112](../claims.md)):
-# $\theta \leftarrow \theta - \lambda\, g$, with $g = \partial L/\partial\theta$. Take the smallest recurrent net, one
-# unit and 50 steps, $x_{t+1} = w\,\sigma(x_t) + b$ (Pascanu, Mikolov and Bengio 2013). Here is its loss for all $w$
-# and $b$:
+# Parameters are updated by gradient descent with a learning rate $\lambda$ ([C112](../claims.md)): $\theta \leftarrow
+# \theta - \lambda\, g$, with $g = \partial L/\partial\theta$. Take the smallest recurrent net, one unit and 50 steps
+# without input (Pascanu, Mikolov and Bengio 2013). Here $\sigma$ is the sigmoid:
+#
+# $$z_{t+1} = w\,h_t + b, \qquad h_t = \sigma(z_t), \qquad z_0 = 0.5, \qquad L = (h_{50} - 0.7)^2.$$
+#
+# Compute the loss for all $w$ and $b$ between the limits of this picture:
 
 # %%
 def loss_map(w: np.ndarray, b: np.ndarray) -> Any:
@@ -63,8 +66,8 @@ print(f"above 10 at {share:.2%} of the points")
 
 # %% [markdown]
 # The loss is nearly flat, and it has a *cliff*: along a thin line the gradient is thousands of times as large, because
-# there it explodes on its way through the 50 steps. Now descend from a point beside the cliff, 60 updates with
-# $\lambda = 0.1$: once without a cure, and once with *clipping by norm* ([C62](../claims.md)):
+# there the gradient explodes on its way through the 50 steps. Now start gradient descent beside the cliff, 60 updates
+# with $\lambda = 0.1$: once without a cure, and once with *clipping by norm* ([C62](../claims.md)):
 #
 # $$\text{if } \lVert g\rVert > \tau: \quad g \leftarrow g\,\frac{\tau}{\lVert g\rVert}, \qquad \tau = 1.$$
 
@@ -90,16 +93,17 @@ lowest = [descent.losses[-20:].min() for descent in (plain, clipped)]
 print(f"lowest loss of the last 20 updates: {lowest[0]:.2f} and {lowest[1]:.0e}")
 
 # %% [markdown]
-# As long as no gradient is above $\tau$, the paths are the same: they go to and fro across the cliff. Then one gradient
-# explodes. The path without clipping leaves the picture in a single step, and ends where the loss is flat: exploding
-# gradients make parameters jump ([C58](../claims.md)). The clipped path never moves by more than $\lambda\tau = 0.1$,
-# and comes back.
+# As long as the norm of no gradient is above $\tau$, the paths are the same: they jump back and forth over the cliff
+# and by chance do not land on its steep part. Then one point does, and its gradient is huge. The path without clipping
+# leaves the picture in a single step, and ends where the loss is flat: exploding gradients make parameters jump
+# ([C58](../claims.md)). The clipped path never moves by more than $\lambda\tau = 0.1$, and comes back.
 #
 # Is a smaller $\lambda$ a cure? A rate that is too small is slow, and one that is too large diverges
-# ([C109](../claims.md)): on a parabola with curvature $k$ the limit is $\lambda < 2/k$. A net with a cliff has a region
-# that is flat and one that is steep, so no single rate fits both. "Between $10^{-2}$ and $10^{-4}$" is a rule of thumb
-# ([C111](../claims.md)). A *schedule* lowers the rate with the epoch $n$, $\lambda_n = \alpha^n \lambda_0$. Some texts
-# print $\lambda \leftarrow \alpha^n \lambda$ ([C110](../claims.md)). Done at each epoch, this is another schedule:
+# ([C109](../claims.md)): on a parabola with curvature $k$ the limit is $\lambda < 2/k$. A *loss* with a cliff has flat
+# and steep regions, so no single rate fits both. "Between $10^{-2}$ and $10^{-4}$" is a rule of thumb
+# ([C111](../claims.md)). A *schedule* lowers the rate with the epoch $n$, $\lambda_n = \alpha^n \lambda_0$ with $\alpha
+# < 1$. Some texts print $\lambda \leftarrow \alpha^n \lambda$ ([C110](../claims.md)). If one applies this at every
+# epoch, $\lambda$ falls much faster, like $\alpha^{n(n+1)/2}$:
 
 # %%
 k, ends = 5.0, {}
@@ -110,10 +114,11 @@ for factor in (0.98, 1.02):
     ends[factor] = abs(theta)
     print(f"λ = {factor} · 2/k: |θ| = {ends[factor]:.0e} after 500 updates")
 meant, printed = 0.9**10, np.prod([0.9**n for n in range(1, 11)])
-print(f"λ after 10 epochs, α = 0.9: {meant:.4f} λ_0; as printed {printed:.4f} λ_0")
+print(f"λ after 10 epochs, α = 0.9: {meant:.4f} λ_0; as those texts print it {printed:.4f} λ_0")
 
 # %% [markdown]
-# Clipping by norm keeps the direction of the gradient. Some programs cut each *entry* instead, which changes it:
+# Clipping by norm keeps the direction of the gradient. Some programs clip each *entry* instead, which changes the
+# direction:
 
 # %%
 def exploding() -> Any:
@@ -142,10 +147,11 @@ for name, clip in {"norm": optim.clip_grad_norm, "entry": optim.clip_grad_value}
     print(f"clipped by {name}: the cosine with the gradient is {cosines[name]:.3f}")
 
 # %% [markdown]
-# ## Clipping rescues explosion, not vanishing
+# ## Clipping cures explosion, not vanishing
 #
-# Now the guess. In *temporal order*, two symbols, each A or B, stand among distractors, and the net must name the pair.
-# Here are the records of 36 nets: two lengths and three seeds for each bar. Chance is 1/4.
+# Now the guess. In *temporal order*, two symbols, each A or B, stand among distractors, and the net must name the two
+# in their order. The bars are means of stored results of 36 nets: two lengths and three seeds for each bar. Chance is
+# 1/4.
 
 # %%
 def records(gain: float, clip: float | None) -> list[Any]:
@@ -158,21 +164,23 @@ accuracy = {name: [np.mean([r["accuracy"] for r in records(gain, clip)]) for gai
             for name, clip in {"not clipped": None, "clipped": 1.0}.items()}
 largest = {gain: max(r["largest_norm"] for r in records(gain, None)) for gain in gains}
 charts.bars(accuracy, "W starts as so many times an orthogonal matrix",
-            "share of right answers", names=[str(gain) for gain in gains], level=0.25)
+            "fraction of right answers", names=[str(gain) for gain in gains], level=0.25)
 
 # %%
 for gain, norm in largest.items():
-    print(f"{gain}: the largest norm without clipping is {norm:.1f}")
+    print(f"{gain}: without clipping, the largest norm of a gradient is {norm:.1f}")
 
 # %% [markdown]
-# The answer is (b). At 0.95 and 1.2 the gradient explodes during training (training changes $W$), and clipping rescues
-# all nets. At 0.5 no norm is ever above 1. There is nothing to clip: both runs are the same, and both stay at chance.
+# The answer is (b). At 0.95 and 1.2 the gradient explodes during training (training changes $W$), and with clipping all
+# nets of these two starts learn. At 0.5 no norm is ever above 1. There is nothing to clip: the runs with and without
+# clipping are the same, and both stay at chance.
 # **Clipping makes large gradients small. It does not make small ones large.**
 #
 # ## Weight decay
 #
-# "L2 weight decay helps against exploding" ([C63](../claims.md)). It shrinks $W$ by a factor $1 - \lambda\gamma$ at
-# each update. Follow what 30 steps do to a gradient, for a net that explodes and for one that vanishes:
+# "L2 weight decay helps against exploding" ([C63](../claims.md)). With a decay rate $\gamma$, it multiplies $W$ by
+# $1 - \lambda\gamma$ at each update. Follow what 30 steps do to a gradient, in a net where gradients explode and in one
+# where they vanish:
 
 # %%
 def after_30(W: np.ndarray) -> float:
@@ -191,16 +199,16 @@ charts.curves({f"gain {gain}": (counts, line) for gain, line in decayed.items()}
               "updates with λγ = 0.01", "growth in 30 steps", log="y", level=1.0)
 
 # %% [markdown]
-# It helps, but slowly. In the first updates the gradient explodes as before, because weight decay bounds no single
-# gradient. After many updates both gradients vanish, and the one that vanished already vanishes more. (Here decay acts
-# alone. In training, the loss works against it.)
+# Weight decay helps, but slowly. In the first updates the gradient explodes as before, because weight decay does not
+# limit the size of any single gradient. After many updates both gradients vanish, and the one that vanished from the
+# start vanishes faster. (Here decay acts alone. In training, the gradient of the loss can make $W$ larger again.)
 #
-# ## Another activation, another start
+# ## A different activation, a different start
 #
-# "Against vanishing, use ReLU or gates" ([C64](../claims.md)). Gates come in the next lesson. ReLU alone makes it worse
-# at gain 1, because half of its units are off (lesson 5). It needs another *start*, $W = I$ and $b = 0$. This is the
-# **IRNN** (Le, Jaitly and Hinton 2015): at the start $h_t = \mathrm{ReLU}(h_{t-1} + x_t U)$, and a unit that is on
-# passes its gradient on unchanged.
+# "Against vanishing, use ReLU or gates" ([C64](../claims.md)). Gates come in the next lesson. ReLU alone makes
+# vanishing worse at gain 1, because half of the units are off (lesson 5). A ReLU net needs a different *start*, $W = I$
+# and $b = 0$. This is the **IRNN** (Le, Jaitly and Hinton 2015): at the start $h_t = \mathrm{ReLU}(h_{t-1} + x_t U)$,
+# and an active unit (one whose state is above 0) passes its gradient back unchanged.
 
 # %%
 def profile(make: Callable[[int], Any], T: int = 100) -> np.ndarray:
@@ -230,19 +238,21 @@ starts = {"ReLU": profile(gain_1("relu")), "tanh": profile(gain_1("tanh")),
 charts.curves(starts, "lag: steps back from the loss", "‖∂L/∂h‖", log="y", level=1.0)
 
 # %% [markdown]
-# Does it learn better? In the *adding problem* a net reads 50 or 100 numbers and must say the sum of two marked ones.
-# The bars are updates until it is learned (the mean of two nets). The line is the budget, 3000: not learned.
+# Does the IRNN learn better? In the *adding problem* a net reads 50 or 100 numbers and must say the sum of two marked
+# ones. Each bar is one net: the updates until it has learned the task. A bar up to the line, 3000, means that the net
+# has not learned it.
 
 # %%
 kinds = {"rnn": "tanh", "irnn": "IRNN", "lstm": "LSTM"}
 
 
-def needed(kind: str, T: int) -> float:
+def needed(kind: str, T: int, seed: int) -> int:
     """Updates until the error is below 0.02; 3000 if it never is."""
-    return float(np.mean([r["updates"] or 3000 for r in read("sums", kind=kind, T=T)]))
+    return read("sums", kind=kind, T=T, seed=seed)[0]["updates"] or 3000
 
 
-updates = {f"T = {T}": [needed(kind, T) for kind in kinds] for T in (50, 100)}
+updates = {f"T = {T}, net {seed + 1}": [needed(kind, T, seed) for kind in kinds]
+           for T in (50, 100) for seed in (0, 1)}
 charts.bars(updates, "net", "updates until learned", names=list(kinds.values()), level=3000)
 
 # %%
@@ -260,9 +270,9 @@ for factor, left in edge.items():
     print(f"W = {factor} I: × {left:.2g} in 99 steps")
 
 # %% [markdown]
-# The tanh net never learns the task. The IRNN does, and needs fewer updates than the LSTM ([C54](../claims.md)). The
-# price: it is on the edge between vanishing and exploding. If $W$ changes by 5 %, the gradient changes by a factor of
-# about 100 or more in 99 steps, in either direction. And its state has no upper limit.
+# No tanh net learns the task. Both IRNNs do, and on average they need fewer updates than the LSTMs
+# ([C54](../claims.md)). The price: the IRNN is on the edge between vanishing and exploding. If $W$ changes by 5 %, the
+# gradient is multiplied or divided by about 100 or more in 99 steps. And the state has no upper limit.
 #
 # ## Add instead of multiply
 #
@@ -274,8 +284,8 @@ for factor, left in edge.items():
 viz.draw_cell(nn.AdditiveCell(3, 30, rng=0))
 
 # %% [markdown]
-# Compare it with its more flexible form, in which $g = \tanh(x_t U + h_{t-1} W)$ reads the state too, and with a tanh
-# net of gain 1:
+# Compare this net with its more flexible form, in which $g = \tanh(x_t U + h_{t-1} W)$ reads the state too, and with a
+# tanh net of gain 1 (from the picture above):
 
 # %%
 def adder(seed: int) -> Any:
@@ -299,22 +309,23 @@ for name, net in {"h + g(x)": nn.AdditiveCell(3, 30, rng=0), "h + g(x, h)": adde
     print(f"{name:>12}: shuffled inputs change the last state by {changes[name]:.0e}")
 
 # %% [markdown]
-# > **What textbooks say, and what is measured.** "$h + g(x)$ passes gradients on without loss, and $h + g(x, h)$ is its
-# > more flexible version." The first half is true, but it has a price: the state is a sum, so the net cannot see the
-# > *order* of its inputs. The second half is not true: when $g$ reads the state, the Jacobian is
+# > **What textbooks say, and what is measured.** "$h + g(x)$ passes gradients back without shrinking them, and
+# > $h + g(x, h)$ is its more flexible version." The first half is true, but it has a price: the state is a sum, so the
+# > net cannot see the *order* of its inputs. The second half is misleading: when $g$ reads the state, the Jacobian is
 # > $I + \partial g/\partial h$, and the gradient may vanish or explode as in any other net ([C67](../claims.md)).
 #
-# The second price is growth ([C68](../claims.md)). Measure the mean size of the state over 100 sequences:
+# The second price of $h + g(x)$ is that its state grows ([C68](../claims.md)). Measure the mean size of the state over
+# 100 sequences, once with a $g$ whose mean is not 0, and once with a $g$ whose mean is 0:
 
 # %%
-cells: dict[str, Any] = {"g with a mean": nn.AdditiveCell(3, 30, rng=0),
-                         "g without a mean": nn.AdditiveCell(3, 30, bias=False, rng=0),
+cells: dict[str, Any] = {"mean of g not 0": nn.AdditiveCell(3, 30, rng=0),
+                         "mean of g is 0": nn.AdditiveCell(3, 30, bias=False, rng=0),
                          "GRU": nn.GRUCell(3, 30, rng=0), "LSTM": nn.LSTMCell(3, 30, rng=0)}
-cells["g with a mean"].b.data = np.full(30, 0.5)
+cells["mean of g not 0"].b.data = np.full(30, 0.5)
 inputs, steps = np.random.default_rng(0).standard_normal((800, 100, 3)), np.arange(1, 801)
 states = {}
 with no_grad():
-    for name in ("g with a mean", "g without a mean", "GRU"):
+    for name in ("mean of g not 0", "mean of g is 0", "GRU"):
         hs, _ = nn.unroll(cells[name], inputs)
         states[name] = np.abs(hs.data).mean(axis=(1, 2))
 charts.curves({name: (steps, line) for name, line in states.items()},
@@ -332,7 +343,8 @@ print(f"cell state of an LSTM with open gates after 200 steps: {c.data.max():.0f
 
 # %% [markdown]
 # "Gates stop the growth" is true of the GRU: its state is a weighted mean of numbers within ±1. The cell state of an
-# LSTM is bounded only if its forget gates stay below 1.
+# LSTM is sure to be bounded only if its forget gates stay below a fixed number smaller than 1. (Each gate is below 1,
+# but it may come as close to 1 as it likes: in the last line above, rounding makes it 1.)
 #
 # ## Summary
 #
@@ -340,15 +352,16 @@ print(f"cell state of an LSTM with open gates after 200 steps: {c.data.max():.0f
 # |---|---|---|---|
 # | clipping by norm | **yes** | no | one more number to choose, $\tau$ |
 # | smaller learning rate, schedule | hardly | no | slow where the loss is flat |
-# | weight decay | slowly | makes it worse | shrinks all memory |
-# | ReLU alone | makes it worse | makes it worse at gain 1 | half of the units are off |
-# | ReLU with $W = I$ (IRNN) | no | **yes, at the start** | on the edge; state without limit |
+# | weight decay | slowly | makes it worse | the net forgets everything faster |
+# | ReLU alone | makes it worse at large gain | makes it worse at gain 1 | half of the units are off |
+# | ReLU with $W = I$ (IRNN) | no | **yes, before training** | on the edge; state without limit |
 # | $h + g(x)$ | **yes** | **yes** | blind to order; the state grows |
-# | $h + g(x, h)$ | no | no | |
+# | $h + g(x, h)$ | no | no | none, but no cure |
 #
-# * Exploding has a simple cure, clipping. Vanishing has none without a price.
-# * An additive state passes gradients on without loss only while it does not read itself, and then it cannot see order.
-# * No cure here is good for both and sees the order of its inputs. The next lesson asks whether gates can do it.
+# * Exploding has a simple cure, clipping. Vanishing has no cure as cheap.
+# * An additive state passes gradients back unchanged only if $g$ does not read the state, and then the net cannot see
+#   order.
+# * No cure here prevents both problems and also keeps the order of the inputs. The next lesson asks whether gates can.
 #
 # ## Exercises
 #
@@ -360,19 +373,19 @@ careful = cliff.descend(0.1)
 print(f"longest step {careful.longest:.2f}, lowest loss {careful.losses.min():.0e}")  # λτ = 0.01
 
 # %% [markdown]
-# **Exercise 2.** An IRNN has $W = 1.02\,I$. Predict by what factor 99 steps multiply the gradient of units that are on.
+# **Exercise 2.** An IRNN has $W = 1.02\,I$. Predict by what factor 99 steps multiply the gradient of active units.
 
 # %% tags=["hide-cell"]
 slightly = profile(scaled(1.02))[-1]
-print(f"{slightly:.2f}; 1.02⁹⁹ = {1.02**99:.2f}")  # a few units are off
+print(f"{slightly:.2f}; 1.02⁹⁹ = {1.02**99:.2f}")  # a few units are not active
 
 # %% [markdown]
 # **Exercise 3.** In $h + g(x, h)$, take $W = -I$ instead of $-I/2$, no inputs and the first state 0. Predict the
-# gradient after a single step.
+# gradient of the sum of $h_1$ with respect to $h_0$.
 
 # %% tags=["hide-cell"]
 cell, h0 = adder(0), Tensor(np.zeros((1, 30)))
 cell.W.data = -np.eye(30)
 _, h = nn.unroll(cell, np.zeros((1, 1, 3)), h0)
 single = grad(h.sum(), h0)
-print(np.abs(single).max())  # I - I = 0: an additive update that forgets at once
+print(np.abs(single).max())  # I - I = 0: after one step nothing is left of the gradient

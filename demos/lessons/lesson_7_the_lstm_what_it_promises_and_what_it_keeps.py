@@ -17,7 +17,7 @@
 # that has not been trained yet?
 #
 # > **Guess first.** The bias of the forget gate starts at 1, as is usual, so the forget gate is about 0.73. A
-# > gradient goes straight back along the cell state, through 50 forget gates. What is left of it: a half, a
+# > gradient goes back along the cell state alone, and 50 forget gates multiply it. What is left of it: a half, a
 # > hundredth, or less than a millionth?
 
 # %%
@@ -44,7 +44,8 @@ viz.draw_cell(cell)
 # ## One cell, four layers
 #
 # The straight line on top is the cell state $c$. From $c_{t-1}$ to $c_t$ there is one product, with the forget gate
-# $f$, and one sum. The equations, read off the graph of the cell:
+# $f$, and one sum. `viz.equations` reads the equations from the graph of the cell ($σ$ is the sigmoid, $⊙$ the
+# product entry by entry):
 
 # %%
 print(viz.equations(cell))
@@ -54,14 +55,14 @@ functions = {gate: nodes[f"lstm/{gate}"]["op"] for gate in "ifog"}
 print(functions)
 
 # %% [markdown]
-# A cell has four layers with weights: three with a sigmoid, one with tanh ([C81](../claims.md)). All three gates use
-# the sigmoid. One source says that the gates use different activations; they do not ([C88](../claims.md)). A *gate*
-# is a sigmoid followed by an elementwise product ([C89](../claims.md)). The sigmoid keeps it between 0 and 1
-# ([C74](../claims.md)); in double precision it rounds to exactly 1 from 37 on.
+# A cell has four layers with weights: the three gates with a sigmoid, and the candidate $g$ with tanh
+# ([C81](../claims.md)). One source says that the gates use different activations; they do not ([C88](../claims.md)).
+# A *gate* is a sigmoid followed by an elementwise product ([C89](../claims.md)). So a gate is between 0 and 1, and
+# only rounding makes it exactly 0 or 1 ([C74](../claims.md)).
 #
-# The candidate $g$ reads $h_{t-1}$. One source prints $h_t$ there. Then $g$ needs $h_t$, $h_t$ needs $c_t$, and $c_t$
-# needs $g$: nothing could be computed ([C69](../claims.md)). Some sources have a matrix $U$ for $x$ and a matrix $W$
-# for $h$; others stack both into one matrix for $[h, x]$. It is the same map ([C82](../claims.md)):
+# The candidate $g$ reads $h_{t-1}$. One source prints $h_t$ in its place. Then $g$ needs $h_t$, $h_t$ needs $c_t$, and
+# $c_t$ needs $g$: nothing could be computed ([C69](../claims.md)). Some sources stack $U$ and $W$ into one matrix for
+# $[h, x]$. It computes the same ([C82](../claims.md)):
 
 # %%
 x, h = normal((1, D)), normal((1, H))
@@ -91,17 +92,17 @@ for f in (1, 0):
     clamped = with_biases(nn.LSTMCell(D, H, rng=0), f=2000 * f - 1000, i=-1000 * f)
     _, (_, c) = nn.unroll(clamped, xs, (np.zeros((1, H)), c0))
     copied[f], gradients[f] = np.array_equal(c.data, c0.data), mg.grad(c.sum(), c0)
-    print(f"f = {f}: is c_50 = c_0? {copied[f]}; gradient at c_0: {np.unique(abs(gradients[f]))}")
+    values = np.unique(abs(gradients[f]))
+    print(f"f = {f}: is c_50 = c_0? {copied[f]}; entries of the gradient at c_0: {values}")
 
 # %% [markdown]
 # With $f = 1$ and $i = 0$ the cell state and its gradient are copied, bit for bit. With $f = 0$ the gradient is
 # exactly 0 ([C83](../claims.md)). So the *forget* gate says how much is *kept*. One source says that the cell may
-# later "restore" what was forgotten. It cannot: after a forget gate of 0, no later cell state reads the earlier one
-# ([C86](../claims.md)). Only $h_{t-1}$, computed before the gate closed, may still hold a part of it.
+# later "restore" what was forgotten. It cannot: if $f_t = 0$, then $c_t$ does not contain $c_{t-1}$, and no later step
+# reads $c_{t-1}$ ([C86](../claims.md)). Only $h_{t-1}$, which was computed before, may still hold a part of it.
 #
-# Two more experiments. The first sets $i = 1$, $f = 0$, $o = 1$, so the cell keeps nothing. The second takes a list
-# of gates from one source. It has an "update gate" $u$ that decides "what to forget and what to add", but no other
-# equation on the list reads $u$.
+# Two more experiments. The first sets $i = 1$, $f = 0$ and $o = 1$. The second builds the LSTM of one source, with an
+# "update gate" $u$ that decides "what to forget and what to add". But no other equation of that source reads $u$.
 
 # %%
 clamped = with_biases(nn.LSTMCell(D, H, rng=0), i=1000, f=-1000, o=1000)
@@ -110,7 +111,7 @@ for x in xs:
     z = s @ clamped.W.data + (x @ clamped.U.data + clamped.b.data)
     s = np.tanh(np.tanh(z[:, 2 * H : 3 * H]))  # the block of g
 is_simple = np.array_equal(nn.unroll(clamped, xs)[1][0].data, s)
-print(f"i = 1, f = 0, o = 1: is it a simple net with one more tanh, bit for bit? {is_simple}")
+print(f"i = 1, f = 0, o = 1: equal to a simple net with one more tanh? {is_simple}")
 
 five_gates = nn.UpdateGateLSTMCell(D, H, rng=0)
 (nn.unroll(five_gates, xs)[0] ** 2).sum().backward()
@@ -118,15 +119,16 @@ unused = abs(five_gates.W.grad[:, 4 * H :]).max()
 print(f"largest gradient of the update gate's weights: {unused}")
 
 # %% [markdown]
-# The LSTM contains the simple net, with one more tanh ([C79](../claims.md)). The update gate gets a gradient of
-# exactly 0, so it cannot decide anything ([C85](../claims.md)).
+# With the first setting the LSTM *is* a simple net with one more tanh, bit for bit ([C79](../claims.md)). In the
+# second, the weights of the update gate get a gradient of exactly 0: it decides nothing ([C85](../claims.md)).
 #
-# ## The straight way, and the other ways
+# ## The cell path, and the other ways
 #
-# Along the cell state alone, $\partial c_t / \partial c_{t-1} = f_t$. Over many steps this is the product
-# $f_T ⊙ \dots ⊙ f_1$, with no $W$ in it. But the gates read $h_{t-1}$, and $h_{t-1}$ depends on $c_{t-1}$. So there
-# are other ways, and these go through $W$. `viz.ways` splits the gradient at $c$ into the *cell path* (only products
-# with forget gates) and the rest; the parts add up exactly. The forget bias is 0 here:
+# Along the cell state alone, $\partial c_t / \partial c_{t-1} = f_t$, entry by entry. Over many steps this is the
+# product $f_T ⊙ \dots ⊙ f_1$, with no $W$ in it. But the gates and the candidate read $h_{t-1}$, and $h_{t-1}$
+# depends on $c_{t-1}$. So there are other ways, and these go through $W$. `viz.ways` splits the gradient at $c$ into
+# the *cell path* (only products with forget gates) and the rest; the parts add up exactly. Here the forget bias is 0,
+# $W$ is random, and $L$ is the sum of the entries of $c_{50}$:
 
 # %%
 def last_c(W: np.ndarray) -> Tensor:
@@ -136,21 +138,23 @@ def last_c(W: np.ndarray) -> Tensor:
     return nn.unroll(cell, xs, (np.zeros((1, H)), c0))[1][1]
 
 
-random = normal((H, 4 * H)) / np.sqrt(H)
-ways, closed = (viz.ways(last_c(W), "c", seed=np.ones((1, H))) for W in (random, 0 * random))
+random, ones = normal((H, 4 * H)) / np.sqrt(H), np.ones((1, H))
+ways, closed = (viz.ways(last_c(W), "c", seed=ones) for W in (random, 0 * random))
+is_product = np.allclose(closed.norms["carry"], closed.whole_norms, rtol=1e-12, atol=0)
+print(f"W = 0: is the cell path the whole gradient? {is_product}")
 carry, whole = ways.norms["carry"], ways.whole_norms
 curves = {"all ways": whole, "cell path alone": carry}
 ax = charts.curves(curves, "lag: steps back", "‖∂L/∂c‖", log="y")
-charts.titled(ax, f"50 steps back, the whole gradient is {short(whole[-1] / carry[-1])} times "
-                  "what the cell path brings")
+times = short(whole[-1] / carry[-1])
+charts.titled(ax, f"50 steps back: all ways bring {times} times the cell path")
 
 # %% [markdown]
 # So gradients do flow along the cell, but not only there ([C70](../claims.md)). With $W = 0$ the other ways are
 # closed, and the gradient *is* the product of the forget gates.
 #
-# What do the other ways cost? A way through a gate is multiplied by the slope of the sigmoid, at most 1/4; a way
-# through the candidate, by the slope of tanh, at most 1. Near 0 tanh has the larger slope. Further out the sigmoid
-# has it ([C75](../claims.md)):
+# What makes a gradient small on the other ways? Among other factors, a slope: at a gate that of the sigmoid, at most
+# 1/4, and at the candidate that of tanh, at most 1. Near 0 tanh has the larger slope, further out the sigmoid
+# ([C75](../claims.md)):
 
 # %%
 z = np.linspace(0, 4, 40001)
@@ -158,14 +162,14 @@ tanh_slope, sigmoid_slope = 1 - np.tanh(z) ** 2, np.exp(-z) / (1 + np.exp(-z)) *
 crossing = z[np.argmax(sigmoid_slope > tanh_slope)]
 slopes = {"tanh": (z, tanh_slope), "sigmoid": (z, sigmoid_slope)}
 ax = charts.curves(slopes, "net input z", "slope")
-charts.titled(ax, f"At z = 0 the slopes are 1 and 1/4; they are equal at z = {crossing:.2f}")
+charts.titled(ax, f"At z = 0 the slopes are 1 and 1/4, at z = {crossing:.2f} they are equal")
 
 # %% [markdown]
 # > **What textbooks say, and what is measured.** "A simple net multiplies, an LSTM adds." The *state* is a sum:
 # > $c_t = f ⊙ c_{t-1} + i ⊙ g$. Its *derivative* is still a product, a product of forget gates ([C72](../claims.md)).
-# > The product loses nothing only if $f = 1$ at every step. The LSTM of 1997 had no forget gate:
-# > $c_t = c_{t-1} + i ⊙ g$. Its cell path keeps the gradient whole ([C114](../claims.md)). The forget gate, and with
-# > it the product, came later.
+# > The product keeps the whole gradient only if $f = 1$ at every step. The LSTM of 1997 had no forget gate:
+# > $c_t = c_{t-1} + i ⊙ g$. Its cell path keeps the gradient exactly ([C114](../claims.md)). The forget gate, and with
+# > it the product, came later. (In the next cell $W = 0$, to close the other ways.)
 
 # %%
 old = nn.CarouselLSTMCell(D, H, rng=0)
@@ -177,7 +181,8 @@ print(f"1997: gradient at c_0, 50 steps back: {np.unique(carousel)}")
 # %% [markdown]
 # ## How much is left?
 #
-# If $U = W = 0$, then $f = σ(b_f)$ at every step, and $f^n$ is left after $n$ steps.
+# Let the forget bias be $b_f$, and $U = W = 0$. Then $f = σ(b_f)$ at every step, and after $n$ steps $f^n$ of the
+# gradient is left. After the *half-life*, a half is left.
 
 # %%
 biases = (0, 1, 2, 3, 5)
@@ -185,16 +190,17 @@ kept = {b: 1 / (1 + np.exp(-b)) for b in biases}  # σ(b) is f
 left = {b: kept[b] ** np.arange(T + 1) for b in biases}
 half_life = {b: np.log(0.5) / np.log(kept[b]) for b in biases}
 for b in biases:
-    print(f"b_f = {b}: f = {kept[b]:.3f}, half is left after {half_life[b]:5.1f} steps")
+    print(f"b_f = {b}: f = {kept[b]:.3f}, half-life {half_life[b]:5.1f} steps")
 curves = {f"forget bias {b}": left[b] for b in biases}
 ax = charts.curves(curves, "n: steps", "fⁿ: what is left", log="y")
-charts.titled(ax, f"After 50 steps, forget bias 1 leaves {short(left[1][50])}, "
-                  f"forget bias 5 leaves {left[5][50]:.0%}")
+charts.titled(ax, f"After 50 steps: bias 1 leaves {short(left[1][50])}, "
+                  f"bias 5 leaves {left[5][50]:.0%}")
 
 # %% [markdown]
-# This answers the guess: *less than a millionth*. Whether the LSTM "solves long-range dependencies" depends on the
-# forget bias ([C71](../claims.md)), and a bias of 1 or 2 "ensures" nothing: it sets a half-life of 2.2 or 5.5 steps
-# ([C73](../claims.md)). Now whole nets with random weights, all ways included:
+# This answers the guess: on the cell path *less than a millionth* is left. Whether the LSTM "solves long-range
+# dependencies" depends on the forget bias ([C71](../claims.md)). A bias of 1 or 2 does not "ensure" a long memory, as
+# some texts say: it sets a half-life of 2.2 or 5.5 steps ([C73](../claims.md)). Now whole nets of 8 units with random
+# weights, and all ways. (From step 50 back to step 1 it is 49 steps.)
 
 # %%
 losses = {f"forget bias {b}": nn.LSTM(D, 8, forget_bias=b, rng=0)(xs)[1][0].sum()
@@ -205,11 +211,12 @@ after_49 = {track.net: track.left(T - 1) for track in compared.tracks}
 compared
 
 # %% [markdown]
-# Each net has three strips: how much of the gradient is left, by which ways it made its last step, and by what factor
-# each step changed it ([more](../flow.md)). In a single step most of the gradient comes by the carry. But a path
-# counts as "cell path alone" above only if it takes the carry at all 50 steps.
+# Each net has three strips. For each step back they show how much of the gradient is left, which ways it took from the
+# step after, and by what factor its norm changed ([more](../flow.md)). The *carry* is one step of the cell path: the
+# product with $f$. With a bias of 1, all ways together leave 2·10⁻⁵: more than the cell path alone, but little. In a
+# single step the carry brings most of the gradient. But "cell path" above means the carry at all 50 steps.
 #
-# Try it yourself. Move the slider of the forget bias, or shut the carry, and see what is left:
+# Move the slider of the forget bias, or untick "carry", and see what is left:
 
 # %%
 viz.explore(losses["forget bias 1"])
@@ -217,10 +224,11 @@ viz.explore(losses["forget bias 1"])
 # %% [markdown]
 # ## Is it enough to learn?
 #
-# In *delayed recall* ([D5](../claims.md)), a net reads 50 symbols and must then name the first. For each forget bias,
-# three nets were trained for up to 1000 updates; the measurements are kept in records (`demos/experiments/records`).
-# "Chrono" sets $b_f$ to the logarithm of a random time between 1 and 49 steps, and $b_i = -b_f$. The last number
-# compares two gradients of the answer before training: the one at the first input, and the one at the last.
+# In *delayed recall* ([D5](../claims.md)), a net reads 50 symbols and must then name the first, one of four. For each
+# forget bias, three nets were trained for up to 1000 updates. The results are stored (`demos/experiments/records`).
+# "Chrono" gives every unit a random time $τ$ between 1 and 49 steps, with $b_f = \ln τ$ and $b_i = -b_f$. Then
+# $f = τ / (τ + 1)$, and the unit remembers for about $τ$ steps. The last number is a ratio, measured before training:
+# the gradient of the right answer at the first input, divided by that at the last input.
 
 # %%
 starts = (*biases, "chrono")
@@ -229,23 +237,23 @@ solved = {b: [run["solved_at"] for run in runs[b]] for b in starts}
 reach = {b: np.median([run["first_to_last_before"] for run in runs[b]]) for b in starts}
 for start in starts:
     said = ", ".join(f"{updates or 'never':>5}" for updates in solved[start])
-    print(f"{start!s:>6}: solved after {said} updates; first to last {short(reach[start])}")
+    print(f"{start!s:>6}: solved after {said} updates, first / last {short(reach[start])}")
 learned = {b: 3 - solved[b].count(None) for b in starts}
-ax = charts.bars({"nets that learned it": [*learned.values()]}, "forget bias", "of three nets",
-                 names=[str(b) for b in starts])
+ax = charts.bars({"nets that learned it": [*learned.values()]}, "forget bias",
+                 "of three nets", names=[str(b) for b in starts])
 ax.set_yticks(range(4))
-charts.titled(ax, f"Recall over 50 steps: forget bias 1, {learned[1]} of 3 nets; "
-                  f"forget bias 3, {learned[3]} of 3")
+charts.titled(ax, f"Recall over 50 steps: bias 1, {learned[1]} of 3 nets; "
+                  f"bias 3, {learned[3]} of 3")
 
 # %% [markdown]
-# Biases of 0 and 1 fail, 2 is at the edge, 3 and 5 succeed. Chrono succeeds too, although less gradient reaches the
-# first symbol than with a bias of 2. So some gradient must arrive, but its size at the start does not decide
-# everything.
+# Within 1000 updates no net learns with a bias of 0 or 1, one of three with 2, and all with 3 and 5. With chrono all
+# learn, although the ratio is smaller than with a bias of 2. So the size of the gradient before training does not
+# decide everything. But in this experiment all nets with a ratio below 10⁻³ failed.
 #
 # ## Short and long memory
 #
-# The state $h_t$ goes to two places: to the output, and to the next step. Its gradient is the sum of both parts
-# ([C84](../claims.md)):
+# The state $h_t$ goes to two places: to the output, and to the next step. So its gradient has two parts, from the loss
+# of its own step and from later losses ([C84](../claims.md)). Now every step has a loss:
 
 # %%
 head, net = nn.Linear(H, 4, rng=1), nn.LSTMCell(D, H, forget_bias=2, rng=0)
@@ -253,33 +261,38 @@ states = [(np.zeros((1, H)), np.zeros((1, H)))]
 for x in xs:
     states.append(net(x, states[-1]))
 loss = [nn.cross_entropy(head(h), [1]) for h, _ in states[1:]]
-losses_of = {"its own loss": loss[24], "later losses": sum(loss[25:]), "all": sum(loss[24:])}
-at_h_25 = {name: mg.grad(part, states[25][0]) for name, part in losses_of.items()}
-print("‖gradient at h_25‖:", {name: f"{np.linalg.norm(g):.2f}" for name, g in at_h_25.items()})
+parts = {"own loss": loss[24], "later losses": sum(loss[25:]), "all": sum(loss[24:])}
+at_h_25 = {name: mg.grad(part, states[25][0]) for name, part in parts.items()}
+for name, g in at_h_25.items():
+    print(f"norm of the gradient at h_25, {name}: {np.linalg.norm(g):.2f}")
 
 # %% [markdown]
-# Textbooks call $h$ a short memory and $c$ a longer one. To test that, feed in white noise and measure how similar a
-# state is to the state some steps later. The *autocorrelation* is 1 if both are equal, and 0 if they have nothing in
-# common:
+# The parts add as vectors, not as norms.
+#
+# Textbooks call $h$ a short memory and $c$ a longer one. To test that, feed in white noise and compare a state with
+# the state some steps later. Their correlation is called *autocorrelation*: 1 if both are equal, about 0 if they have
+# nothing in common:
 
 # %%
 (hs, cs), _ = nn.unroll(net, normal((250, 30, D)), states=True)
 memory = {}
 for name, s in (("c", cs.data[50:]), ("h", hs.data[50:])):
     s = s - s.mean(axis=0)
-    memory[name] = [((s[: len(s) - k] * s[k:]).sum(0) / (s * s).sum(0)).mean() for k in range(16)]
+    memory[name] = [((s[: len(s) - k] * s[k:]).sum(0) / (s * s).sum(0)).mean()
+                    for k in range(16)]
 ax = charts.curves(memory, "steps later", "autocorrelation")
 charts.titled(ax, f"After 5 steps the autocorrelation of c is {memory['c'][5]:.2f}, "
                   f"that of h {memory['h'][5]:.2f}")
 
 # %% [markdown]
-# The textbooks are right ([C87](../claims.md)). (The longest memory of all are the parameters: they do not change
-# while the net runs.)
+# The textbooks are right ([C87](../claims.md)), here with a forget bias of 2. (The parameters are the longest memory:
+# they do not change while the net runs.)
 #
 # ## Exploding
 #
-# Some sources say that the LSTM also solves exploding gradients. Multiply random recurrent weights by a gain, and
-# measure the gradient at $c_0$ (the median of ten nets):
+# Some sources say that the LSTM also solves exploding gradients. Let the forget bias be 2, multiply random recurrent
+# weights (normal, variance $1/H$) by a gain, and measure the gradient at $c_0$ (median of ten nets). At $c_{50}$ the
+# gradient has norm 1:
 
 # %%
 def gradient_at_start(gain: float, seed: int) -> float:
@@ -296,42 +309,45 @@ growth = {gain: np.median([gradient_at_start(gain, seed) for seed in range(10)])
 print({f"gain {gain}": short(norm) for gain, norm in growth.items()})
 
 # %% [markdown]
-# From gain 1 on, the gradient is larger at $c_0$ than at $c_{50}$: the LSTM does not prevent exploding
-# ([C115](../claims.md)), and clipping stays necessary.
+# From gain 1 on, the gradient is larger at $c_0$ than at $c_{50}$; with gain 8, more than 1000 times. The LSTM does not
+# prevent exploding ([C115](../claims.md)), and clipping stays useful.
 #
-# Another activation may replace tanh in the candidate and in the read-out of $c$ ([C90](../claims.md)). But ReLU has
-# no upper bound. With gain 4, the largest $|h|$ of 100 steps, and the norm of the gradient of $W$ (medians of five
-# nets):
+# A different activation may replace tanh, in the candidate and in $h_t = o ⊙ \tanh(c_t)$ ([C90](../claims.md)). But
+# ReLU has no upper bound. Compare the largest $|h|$ of 100 steps, and the norm of $\partial L / \partial W$, where $L$
+# is the sum of the last $h$ (medians of five nets):
 
 # %%
 largest, steepest = {}, {}
-for activation in ("tanh", "relu"):
+for case in ((1, "tanh"), (1, "relu"), (4, "tanh"), (4, "relu")):
     sizes, norms = [], []
     for seed in range(5):
-        cell = nn.LSTMCell(D, H, activation=activation, rng=seed)
+        cell = nn.LSTMCell(D, H, activation=case[1], rng=seed)
         rng = np.random.default_rng(seed)
-        cell.W.data = 4 * rng.standard_normal((H, 4 * H)) / np.sqrt(H)
+        cell.W.data = case[0] * rng.standard_normal((H, 4 * H)) / np.sqrt(H)
         hs, _ = nn.unroll(cell, rng.standard_normal((100, 1, D)))
         sizes.append(abs(hs.data).max())
         norms.append(np.linalg.norm(mg.grad(hs[-1].sum(), cell.W)))
-    largest[activation], steepest[activation] = np.median(sizes), np.median(norms)
-    print(f"{activation}: |h| {short(largest[activation])}, gradient {short(steepest[activation])}")
+    largest[case], steepest[case] = np.median(sizes), np.median(norms)
+    print(f"gain {case[0]}, {case[1]}: |h| {short(largest[case])}, "
+          f"gradient {short(steepest[case])}")
 
 # %% [markdown]
-# ReLU works, but it explodes more easily: the state grows beyond a million, and the gradient much further
-# ([C76](../claims.md)). Here clipping is needed.
+# With gain 1 both work, and ReLU does not explode. With gain 4, the state of the ReLU net grows beyond a million, and
+# its gradient grows much more. So ReLU explodes more easily, and needs clipping ([C76](../claims.md)).
 #
 # ## Summary
 #
 # * A gate is a sigmoid and an elementwise product. The forget gate says how much of $c$ is kept.
 # * Along the cell state the gradient is the product of the forget gates. Other ways go through $h$ and $W$.
-# * How much is left depends on the forget bias: after 50 steps 2·10⁻⁷ with a bias of 1, and 0.7 with a bias of 5.
-# * Recall over 50 steps was learned with a bias of 3 or 5 and with chrono, never with 0 or 1.
+# * The forget bias sets how much the cell path keeps: after 50 steps 1.6·10⁻⁷ with a bias of 1, 71 % with a bias of 5.
+#   The other ways may add to this.
+# * Recall over 50 steps was learned with a bias of 3 or 5 and with chrono, but not with 0 or 1.
 # * The LSTM does not prevent exploding gradients.
 #
 # ## Exercises
 #
-# **1.** Which forget bias keeps a half on the cell path over 100 steps? Predict whether it is nearer to 3, 5 or 10.
+# **1.** With $U = W = 0$, which forget bias gives a half-life of 100 steps? Predict whether it is nearest to 3, 5 or
+# 10.
 
 # %% tags=["hide-cell"]
 f_needed = 0.5 ** (1 / 100)
@@ -339,7 +355,7 @@ b_needed = np.log(f_needed / (1 - f_needed))
 print(f"f = {f_needed:.4f}, so b_f = ln(f / (1 - f)) = {b_needed:.2f}")
 
 # %% [markdown]
-# **2.** Change `forget_bias=0` in `last_c` to 3. Predict: does the cell path now carry more or less than a tenth of
+# **2.** Change `forget_bias=0` in `last_c` to 3. Predict: does the cell path now bring more or less than a tenth of
 # the gradient at lag 50?
 
 # %% tags=["hide-cell"]
@@ -348,12 +364,13 @@ better.W.data = random
 _, (_, c) = nn.unroll(better, xs, (np.zeros((1, H)), c0))
 found = viz.ways(c, "c", seed=np.ones((1, H)))
 share_of_carry = found.shares("carry")[-1]
-print(f"less: {share_of_carry:.0%}, because the other ways have grown, too")
-print(f"the whole gradient: {short(whole[-1])} before, {short(found.whole_norms[-1])} now")
+print(f"share of the cell path: {share_of_carry:.0%}")
+print(f"whole gradient: {short(whole[-1])} before, {short(found.whole_norms[-1])} now")
+# The other ways have grown, too: they contain many forget gates.
 
 # %% [markdown]
-# **3.** A repair of the update gate: `nn.CoupledLSTMCell` computes $c_t = (1-u) ⊙ c_{t-1} + u ⊙ g$. Predict the
-# largest $|c|$ after 1000 steps, compared with the LSTM of 1997.
+# **3.** `nn.CoupledLSTMCell` uses the update gate: $c_t = (1-u) ⊙ c_{t-1} + u ⊙ g$. Predict: after 1000 steps, is the
+# largest $|c|$ above 1 in this cell? And in the LSTM of 1997?
 
 # %% tags=["hide-cell"]
 far = {}
@@ -361,4 +378,4 @@ for Cell in (nn.CoupledLSTMCell, nn.CarouselLSTMCell):
     _, (_, c) = nn.unroll(Cell(D, H, rng=0), normal((1000, 1, D)))
     far[Cell.__name__] = abs(c.data).max()
 print({name: f"{size:.2f}" for name, size in far.items()})
-print("A weighted mean of values of tanh stays between -1 and 1; a sum does not.")
+# A weighted mean of values of tanh stays between -1 and 1. A sum does not.

@@ -1,4 +1,5 @@
 """The lessons as pages: copied from demos/lessons into docs/lessons, with a list of them in the order of their numbers.
+Those in Chinese are copied into docs/zh/lessons, and docs/zh/index.md lists them.
 
 A lesson is a Python file in jupytext's percent format. MyST-NB runs it and shows what its cells show. What it showed
 is kept, and shown again until the lesson or anything that it may import has changed.
@@ -55,12 +56,18 @@ def index(lessons: Iterable[Path]) -> str:
 
 
 def copied(app: Sphinx, config: Config) -> None:
-    """Bring the lessons in; files that did not change are left alone, so that Sphinx does not read them again."""
-    lessons = sorted((ROOT / "demos" / "lessons").glob("lesson_*.py"), key=number)
-    folder = Path(app.srcdir, "lessons")
+    """Bring the lessons in, and make the page that lists the English ones."""
+    for language in (".", "zh"):
+        lessons = sorted((ROOT / "demos" / "lessons" / language).glob("lesson_*.py"), key=number)
+        wanted = {f"{lesson.stem}.py": lesson.read_text(encoding="utf-8") for lesson in lessons}
+        if language == ".":
+            wanted["index.md"] = index(lessons)
+        filled(Path(app.srcdir, language, "lessons"), wanted)
+
+
+def filled(folder: Path, wanted: dict[str, str]) -> None:
+    """Let a folder hold these files alone; those that did not change are not written, nor read again by Sphinx."""
     folder.mkdir(exist_ok=True)
-    wanted = {f"{lesson.stem}.py": lesson.read_text(encoding="utf-8") for lesson in lessons}
-    wanted["index.md"] = index(lessons)
     for path in folder.iterdir():
         if path.name not in wanted:
             path.unlink()

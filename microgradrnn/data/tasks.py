@@ -70,6 +70,9 @@ def latch(T: int, B: int, rng: Rng, *, noise: float = 0.2) -> tuple[np.ndarray, 
     Returns:
         x (T, B, 1); y (B,): 0 or 1.
 
+    Raises:
+        ValueError: if noise is negative.
+
     >>> x, y = latch(5, 4, np.random.default_rng(0))
     >>> (x[0, :, 0] > 0).astype(int).tolist() == y.tolist()
     True

@@ -24,6 +24,9 @@ class Vocabulary:
         symbols: the known symbols, each once.
         cut: how to cut a text into symbols; joined, they must be the text again.
 
+    Raises:
+        ValueError: if a symbol occurs twice.
+
     >>> v = Vocabulary.of_characters("banana")
     >>> v.symbols, len(v), v.encode("naxb").tolist()
     (['a', 'b', 'n'], 4, [2, 0, 3, 1])

@@ -283,6 +283,9 @@ def mark(node: T, symbol: str | None, role: str | None = None) -> T:
     Anything that is not a node (a plain array given as an input) passes through unmarked.
     ``role`` is one of ``input parameter hidden cell gate candidate output loss``.
 
+    Raises:
+        ValueError: if the role is none of ROLES.
+
     >>> from microgradrnn import Value, mark
     >>> f = mark(Value(0.3).sigmoid(), "f", role="gate")
     >>> f.symbol, f.role

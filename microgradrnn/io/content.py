@@ -28,6 +28,15 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         DamagedFileError: if the file is not whole, or no safetensors file.
         TypeError: if it holds floats of 8 bits or fewer, or complex numbers.
         ImportError: without the extra ``io``.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from microgradrnn import io
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     io.save(folder + "/run.safetensors", x=np.ones(3))
+    ...     arrays = io.read(folder + "/run.safetensors")
+    >>> {name: a.shape for name, a in arrays.items()}
+    {'x': (3,)}
     """
     return contents(Path(path))[0]
 

@@ -76,6 +76,15 @@ def load(path: str | os.PathLike[str], *unnamed: Any, **things: Any) -> None:
         DamagedFileError: if the file is not whole, none of `save`'s, or in the layout of another version.
         KeyError, ValueError, TypeError: if a thing has no name or does not fit. Nothing is changed then.
         ImportError: without the extra ``io``.
+
+    >>> import tempfile
+    >>> from microgradrnn import nn
+    >>> net, other = nn.Linear(3, 2, rng=0), nn.Linear(3, 2, rng=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(folder + "/run.safetensors", net=net)
+    ...     load(folder + "/run.safetensors", net=other)
+    >>> bool((net.parameters()[0].data == other.parameters()[0].data).all())
+    True
     """
     need_names("load", unnamed)
     arrays, metadata = contents(Path(path))

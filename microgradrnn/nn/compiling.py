@@ -47,6 +47,13 @@ def explain(cell: Any) -> str:
 
     Raises:
         TypeError: if it is no cell.
+
+    >>> import numpy as np
+    >>> from microgradrnn import nn
+    >>> lstm = nn.LSTM(3, 4, rng=0)
+    >>> _ = lstm(np.ones((5, 1, 3)))
+    >>> print(explain(lstm))
+    layer 0, forwards, LSTMCell: on the tape, if it has run: compiled= was not asked for.
     """
     if hasattr(cell, "explain"):
         return str(cell.explain())

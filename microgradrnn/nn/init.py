@@ -102,6 +102,9 @@ def chrono(rng: Rng, shape: Shape, longest: int) -> np.ndarray:
     A gate that is σ(log u) = u/(1 + u) at all steps forgets a share 1/(1 + u) of its memory at each, so that what it
     keeps lasts about 1 + u steps: memories of all lengths up to the longest lag.
 
+    Raises:
+        ValueError: if longest is no integer of 2 or more.
+
     >>> b = chrono(0, (1000,), 50)
     >>> bool((b >= 0).all()), bool((b <= np.log(49)).all())
     (True, True)

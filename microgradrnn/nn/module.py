@@ -134,7 +134,9 @@ class Module:
         """Set every parameter from arrays by name. Nothing is changed unless all of it fits."""
         own = self._kept()
         if missing := sorted(own.keys() ^ state.keys()):
-            raise KeyError(f"load_state_dict: these names are on one side only: {', '.join(missing)}")
+            theirs = any(name.rpartition(".")[2].startswith("weight") for name in state.keys() - own.keys())
+            hint = "; microgradrnn.io.load_torch(net, state) takes the weights of PyTorch" * theirs
+            raise KeyError(f"load_state_dict: these names are on one side only: {', '.join(missing)}{hint}")
         arrays = {name: np.asarray(plain(a)) for name, a in state.items()}
         for name, p in own.items():
             a = arrays[name]

@@ -25,6 +25,9 @@ class LayerNorm(Module):
         bias: False leaves β out.
         dtype: of γ and β.
 
+    Raises:
+        ValueError: if normalized_shape has no axis, or eps is negative.
+
     >>> import numpy as np
     >>> y = LayerNorm(4, eps=0.0)(np.array([[1.0, 2.0, 3.0, 4.0]]))
     >>> float(y.data.mean()), round(float(y.data.std()), 12)

@@ -185,6 +185,9 @@ class EncoderDecoder(Module):
         head: decoder outputs to logits, a `Linear`.
         start: the integer that the decoder reads first.
 
+    Raises:
+        ValueError: if one of the nets reads (batch, time) with ``batch_first=True``.
+
     >>> import numpy as np
     >>> from microgradrnn import nn
     >>> net = EncoderDecoder(nn.GRU(4, 6, rng=0), nn.GRU(4, 6, rng=1), nn.Embedding(9, 4, rng=2),

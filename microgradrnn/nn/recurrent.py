@@ -40,6 +40,10 @@ class Recurrent(Module):
         cell: the cell, if there is just one; otherwise
         layers: a list with a cell, or a dict of the cells ``forwards`` and ``backwards``, for each layer.
 
+    Raises:
+        ValueError: if there is no cell, a layer has more than two, or dropout is outside of [0, 1).
+        TypeError: if a layer is not made of cells.
+
     >>> import numpy as np
     >>> from microgradrnn import nn
     >>> net = Recurrent((nn.MGUCell(3, 5), nn.RNNCell(3, 4)), nn.LSTMCell(9, 6))

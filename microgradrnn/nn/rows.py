@@ -39,11 +39,12 @@ def running(lengths: Any, T: int, B: int, least: int = 0) -> np.ndarray:
            [1, 0]])
     """
     n = np.asarray(plain(lengths))
+    n = n if n.size else n.astype(int)  # [] has no integers to tell its dtype from
     if n.shape != (B,) or n.dtype.kind not in "iu":
         hint = f"; there are {T} steps and {B} sequences (time comes first, unless a layer has batch_first=True)"
         hint *= n.shape == (T,)
         raise ValueError(f"lengths: expected {B} integers, one a sequence, got {n.dtype} of shape {n.shape}{hint}")
-    if n.min() < least or n.max() > T:
+    if B and (n.min() < least or n.max() > T):
         raise ValueError(f"lengths: must lie in {least}..{T}, the number of steps, got {n.min()}..{n.max()}")
     return np.arange(T)[:, None] < n
 

@@ -19,6 +19,9 @@ class Sequential(Module):
     Args:
         layers: modules or functions, in the order in which they are applied.
 
+    Raises:
+        TypeError: if a layer is neither a module nor a function.
+
     >>> import numpy as np
     >>> import microgradrnn as mg
     >>> from microgradrnn import nn
@@ -66,6 +69,9 @@ class Dropout(Module):
 
     Args:
         p: in [0, 1).
+
+    Raises:
+        ValueError: if p is outside of [0, 1).
 
     >>> import numpy as np
     >>> from microgradrnn import nn

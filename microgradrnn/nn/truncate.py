@@ -10,7 +10,7 @@ from microgradrnn.engine import Node, Tensor, backward, scope
 from microgradrnn.engine.checkpoint import flat
 from microgradrnn.engine.node import plain
 from microgradrnn.nn.module import need_sizes
-from microgradrnn.nn.unroll import first_state
+from microgradrnn.nn.unroll import first_state, need_steps
 
 
 def sliding(
@@ -36,6 +36,10 @@ def sliding(
     Returns:
         The sum of the losses, and the last state, detached. Gradients are added to ``.grad``, as by ``backward()``.
 
+    Raises:
+        TypeError: if a loss is no Value or Tensor.
+        ValueError: if there are no steps, shapes do not fit, k is no positive integer, or a loss is not one number.
+
     >>> import numpy as np
     >>> from microgradrnn import nn
     >>> cell, xs = nn.RNNCell(3, 5, rng=0), np.ones((7, 2, 3))
@@ -44,6 +48,7 @@ def sliding(
     ((2, 5), (5, 5))
     """
     need_sizes("sliding", k=k)
+    xs = need_steps("sliding", cell, xs)
     total, state = 0.0, first_state(cell, xs, state)
     window: deque[tuple[list[Any], list[Any]]] = deque(maxlen=k)  # the newest step first: its copy, and the original
     for t in range(len(xs)):
@@ -52,6 +57,9 @@ def sliding(
         with scope(step=t):
             state = cell(xs[t], copy)
         now = loss(state[0] if isinstance(state, tuple) else state, t)
+        if not isinstance(now, Node):
+            raise TypeError(f"sliding: loss(h_t, t) returned {type(now).__name__} at step {t}, and only a Value or a "
+                            "Tensor has a gradient; return the loss itself, without .item() or float()")
         backward(now)
         total += float(plain(now))
         for steps_back, (copies, originals) in enumerate(window, 1):

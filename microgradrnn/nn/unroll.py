@@ -68,16 +68,8 @@ def unroll(
     >>> bool((h.data[1] == hs.data[3, 1]).all()), float(abs(hs.data[4:, 1]).max())
     (True, 0.0)
     """
-    if isinstance(cell, type):
-        raise TypeError(f"unroll: got the class {cell.__name__}, not a cell; make one, as in nn.RNNCell(3, 5)")
-    if isinstance(cell, Cell):
-        xs = as_array(xs, "unroll")
-        if len(xs.shape) != 3:
-            D = cell.input_size
-            raise ValueError(f"unroll: expected xs of shape (T, B, {D}), got {xs.shape}{input_hint(xs, D)}")
+    xs = need_steps("unroll", cell, xs)
     T = len(xs)
-    if T == 0:
-        raise ValueError("unroll: the sequence is empty (time is the first axis)")
     state = first_state(cell, xs, state)
     if isinstance(state, (list, dict)):
         raise ValueError(f"unroll: a state is one array or node, or a tuple of them, not a {type(state).__name__}")
@@ -91,7 +83,7 @@ def unroll(
     alive = None
     if lengths is not None:
         alive = running(lengths, T, xs.shape[1])
-        lengths = np.array(plain(lengths))  # the caller may write to his before the backward pass
+        lengths = np.array(plain(lengths), int)  # the caller may write to his before the backward pass
     elif mask is not None:
         mask = alive = flags("mask", mask, T, xs.shape[1])
     if alive is not None and plain(xs)[~alive].any():  # whatever the padding holds, NaN too, it counts as 0
@@ -201,6 +193,20 @@ def run(cell: CellLike, xs: Any, *rest: Any) -> tuple[Any, Any, tuple[Any, ...]]
 def join(outputs: list[Any]) -> Any:
     """The outputs (or states) of all steps as one array for each part; Values stay a list."""
     return joined(outputs, lambda parts: parts if isinstance(parts[0], Value) else stack(parts))
+
+
+def need_steps(who: str, cell: CellLike, xs: Any) -> Any:
+    """A sequence with time first, checked where the cell can tell what it reads."""
+    if isinstance(cell, type):
+        raise TypeError(f"{who}: got the class {cell.__name__}, not a cell; make one, as in nn.RNNCell(3, 5)")
+    if isinstance(cell, Cell):
+        xs = as_array(xs, who)
+        if len(xs.shape) != 3:
+            D = cell.input_size
+            raise ValueError(f"{who}: expected xs of shape (T, B, {D}), got {xs.shape}{input_hint(xs, D)}")
+    if len(xs) == 0:
+        raise ValueError(f"{who}: the sequence is empty (time is the first axis)")
+    return xs
 
 
 def first_state(cell: CellLike, xs: Any, state: Any) -> Any:

@@ -22,6 +22,9 @@ def clip_grad_norm(parameters: Iterable[Node], max_norm: float) -> float:
     Returns:
         The norm before clipping. If it is not finite, nothing is changed, and the caller can tell.
 
+    Raises:
+        ValueError: if max_norm is not positive.
+
     >>> from microgradrnn import Tensor
     >>> w = Tensor([3.0, 4.0])
     >>> (w * w).sum().backward()
@@ -47,6 +50,9 @@ def clip_grad_value(parameters: Iterable[Node], limit: float) -> float:
 
     Returns:
         The norm before clipping, over all parameters together, as `clip_grad_norm` does. A NaN stays a NaN.
+
+    Raises:
+        ValueError: if the limit is not positive.
 
     >>> from microgradrnn import Tensor
     >>> w = Tensor([3.0, -0.25])

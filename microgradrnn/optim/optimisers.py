@@ -35,6 +35,20 @@ class Optimiser:
         weight_decay: γ; the gradient is then that of L + γ/2 ‖θ‖².
         steps: how many steps were taken.
         counts: how many of them each parameter took part in; one without a gradient stands aside.
+
+    Raises:
+        ValueError: if there are no parameters, one of them was computed, or lr is not positive.
+
+    >>> import numpy as np
+    >>> from microgradrnn import Value
+    >>> class Signs(Optimiser):
+    ...     def direction(self, k, g):
+    ...         return np.sign(g)
+    >>> w = Value(1.0)
+    >>> (w * w).backward()
+    >>> Signs([w], lr=0.1).step()
+    >>> w.data
+    0.9
     """
 
     settings: ClassVar[tuple[str, ...]] = ()  # attributes with the numbers of the update rule

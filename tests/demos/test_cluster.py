@@ -31,7 +31,8 @@ def dask_cluster() -> Iterator[Any]:
     """Two worker processes. A setting is given up when two workers died of it, not four, to save time."""
     with (dask.config.set({"distributed.scheduler.allowed-failures": 1, "distributed.comm.timeouts.connect": "120s"}),
           distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1",
-                                   dashboard_address=None, silence_logs=logging.CRITICAL) as both):
+                                   dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False},
+                                   silence_logs=logging.CRITICAL) as both):
         yield both
 
 

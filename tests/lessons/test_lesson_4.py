@@ -54,6 +54,7 @@ def test_a_unit_that_holds_a_bit_forgets_gradients(lesson: dict[str, Any]) -> No
     assert lesson["slope"] == pytest.approx(0.166, abs=1e-3)
     assert 18 <= lesson["latches"][0.5][1] <= 20  # most hold a bit for 5 steps
     assert lesson["latches"][0.5][2:] == [0, 0, 0]
+    assert lesson["noiseless"] > 5  # at 10 steps the noise prevents it, not a term that is exactly lost
     totals = [sum(row) for row in lesson["latches"].values()]
     assert totals == sorted(totals)
 

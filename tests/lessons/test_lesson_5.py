@@ -53,6 +53,7 @@ def test_a_wide_net_begins_to_explode_at_gain_one_or_the_root_of_two(lesson: dic
     at = {kind: dict(zip(lesson["gains"], line, strict=True)) for kind, line in lesson["rates"].items()}
     assert at["ReLU"][0.8] < at["tanh"][0.8] - 0.2 < 0
     assert 0 < at["tanh"][3.0] < at["ReLU"][3.0] - 0.2
+    assert 0 < at["tanh"][1.2] < 0.02  # about 1 % per step: just above the border, tanh explodes slowly
     assert at["ReLU"][3.0] == pytest.approx(math.log(3 / math.sqrt(2)), abs=0.08)
     assert norms.medians("tanh")[-1] > 1e4  # at gain 3 exploding is the rule
 
@@ -62,7 +63,7 @@ def test_a_relu_net_multiplies_by_a_power_of_w_only_if_all_units_are_on_and_over
     assert lesson["overflow"] > 1e80
 
 
-def test_saturation_slows_an_explosion_and_does_not_prevent_it(lesson: dict[str, Any]) -> None:
+def test_saturation_without_inputs_slows_an_explosion_and_does_not_prevent_it(lesson: dict[str, Any]) -> None:
     share = list(lesson["awake"].values())
     assert share == sorted(share, reverse=True)
     assert share[0] < 0.5  # most units saturate
@@ -73,6 +74,12 @@ def test_saturation_slows_an_explosion_and_does_not_prevent_it(lesson: dict[str,
     assert slope == pytest.approx(-1, abs=0.15)  # like 1/gain
     assert lesson["predicted"] == pytest.approx(lesson["measured"], abs=0.1)
     np.testing.assert_array_equal(lesson["at_zero"], lesson["random_net"](10.0, H=200)[0].W.data)
+
+
+def test_strong_inputs_saturate_a_net_until_its_gradient_vanishes(lesson: dict[str, Any]) -> None:
+    none, some, many = lesson["strong"].values()
+    assert none > 0.2  # gain 3 explodes without inputs
+    assert many < -0.5 < some < 0
 
 
 def test_an_orthogonal_matrix_keeps_every_direction_and_a_radius_of_one_does_not(lesson: dict[str, Any]) -> None:

@@ -34,8 +34,7 @@ def test_the_update_gate_that_nothing_reads_gets_no_gradient() -> None:
 def test_the_other_ways_bring_most_of_the_gradient_and_close_when_w_is_zero() -> None:
     names = run(7)
     assert names["whole"][-1] > 1e4 * names["carry"][-1]
-    closed = names["closed"]
-    np.testing.assert_allclose(closed.norms["carry"], closed.whole_norms, rtol=1e-12)
+    assert names["is_product"]
     assert names["ways"].check() < 1e-12
 
 
@@ -47,26 +46,30 @@ def test_what_is_left_after_fifty_steps_is_set_by_the_forget_bias() -> None:
     left, half_life = run(7)["left"], run(7)["half_life"]
     assert left[1][50] < 1e-6  # the guess: less than a millionth
     assert [left[b][50] for b in (0, 1, 2)] == pytest.approx([9e-16, 1.6e-7, 1.8e-3], rel=0.05)
-    assert left[5][50] == pytest.approx(0.7, abs=0.05)
+    assert f"{left[5][50]:.0%}" == "71%"
     assert f"{half_life[1]:.1f} {half_life[2]:.1f}" == "2.2 5.5"
 
 
 def test_whole_nets_rank_as_their_forget_biases_do() -> None:
     left = run(7)["after_49"]
     assert left["tanh RNN"] < left["forget bias 0"] < left["forget bias 1"] < left["forget bias 3"]
-    assert left["forget bias 1"] < 1e-3 < 0.1 < left["forget bias 3"]
+    assert left["forget bias 1"] == pytest.approx(2e-5, rel=0.1)
+    assert left["forget bias 3"] > 0.1
 
 
 def test_recall_needs_a_forget_bias_of_three_or_chrono() -> None:
     learned, reach = run(7)["learned"], run(7)["reach"]
     assert learned == {0: 0, 1: 0, 2: 1, 3: 3, 5: 3, "chrono": 3}
-    assert reach["chrono"] < reach[2]  # and yet it learns, while 2 is at the edge
+    assert reach["chrono"] < reach[2]  # and yet all its nets learn
+    failed = [net["first_to_last_before"] for b in (0, 1) for net in run(7)["runs"][b]]
+    assert len(failed) == 6
+    assert max(failed) < 1e-3 < reach["chrono"]
 
 
 def test_the_gradient_at_h_is_the_sum_of_that_of_its_own_loss_and_of_later_ones() -> None:
     g = run(7)["at_h_25"]
-    np.testing.assert_allclose(g["its own loss"] + g["later losses"], g["all"], rtol=1e-12)
-    assert np.linalg.norm(g["its own loss"]) > 0.1
+    np.testing.assert_allclose(g["own loss"] + g["later losses"], g["all"], rtol=1e-12)
+    assert np.linalg.norm(g["own loss"]) > 0.1
     assert np.linalg.norm(g["later losses"]) > 0.1
 
 
@@ -82,12 +85,14 @@ def test_the_gradient_explodes_with_the_gain_of_the_recurrent_weights() -> None:
     assert growth[8] > 1000
 
 
-def test_with_relu_the_state_grows_beyond_a_million_and_the_gradient_further() -> None:
+def test_with_large_weights_and_relu_the_state_grows_beyond_a_million_and_the_gradient_further() -> None:
     largest, steepest = run(7)["largest"], run(7)["steepest"]
-    assert largest["tanh"] <= 1
-    assert largest["relu"] > 1e6
-    assert steepest["relu"] > 100 * largest["relu"]
-    assert steepest["relu"] > 1e6 * steepest["tanh"]
+    assert largest[1, "relu"] < 1
+    assert steepest[1, "relu"] < steepest[1, "tanh"]
+    assert largest[4, "tanh"] <= 1
+    assert largest[4, "relu"] > 1e6
+    assert steepest[4, "relu"] > 100 * largest[4, "relu"]
+    assert steepest[4, "relu"] > 1e6 * steepest[4, "tanh"]
 
 
 def test_tanh_is_steeper_than_the_sigmoid_up_to_1_66() -> None:

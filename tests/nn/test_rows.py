@@ -275,3 +275,13 @@ def test_what_a_cell_makes_of_padding_may_be_nan() -> None:
     np.testing.assert_allclose(xs.grad[2:, :1], alone.grad, rtol=1e-12)
     assert np.isfinite(xs.grad).all()
     assert not xs.grad[:2, 0].any()
+
+
+@pytest.mark.parametrize("lengths", [[], np.zeros(0, int)])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_batch_of_no_sequences_has_no_lengths(lengths: Any, compiled: bool) -> None:
+    for layer in (nn.RNN(3, 4, rng=0), nn.LSTM(3, 4, rng=0, bidirectional=True)):
+        hs, _ = layer(np.ones((5, 0, 3)), lengths=lengths, compiled=compiled)
+        assert hs.shape[:2] == (5, 0)
+    with pytest.raises(ValueError, match="lengths: expected 2 integers"):
+        nn.RNN(3, 4, rng=0)(np.ones((5, 2, 3)), lengths=[])

@@ -99,3 +99,25 @@ def test_each_step_runs_once_whatever_the_window() -> None:
 def test_a_window_is_a_positive_integer(k: Any) -> None:
     with pytest.raises(ValueError, match="sliding: k must be a positive integer"):
         nn.sliding(nn.RNNCell(D, H), normal(T, B, D), lambda h, t: h.sum(), k)
+
+
+@pytest.mark.parametrize(("xs", "words"), [
+    ([], r"sliding: expected xs of shape \(T, B, 3\), got \(0,\)"),
+    (np.ones((0, 2, 3)), "sliding: the sequence is empty"),
+    ([1.0, 2.0], r"sliding: expected xs of shape \(T, B, 3\), got \(2,\)"),
+])
+def test_what_is_no_sequence_is_refused_as_unroll_does(xs: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        nn.sliding(nn.RNNCell(3, 4, rng=0), xs, lambda h, t: h.sum(), 2)
+
+
+def test_lists_of_numbers_are_a_sequence() -> None:
+    xs = np.arange(12.0).reshape(2, 2, 3)
+    totals = [nn.sliding(nn.RNNCell(3, 4, rng=0), x, lambda h, t: h.sum(), 2)[0] for x in (xs, xs.tolist())]
+    assert totals[0] == totals[1] != 0
+
+
+@pytest.mark.parametrize("value", [1.0, None])
+def test_a_loss_that_has_no_gradient_is_refused(value: Any) -> None:
+    with pytest.raises(TypeError, match=rf"sliding: loss\(h_t, t\) returned {type(value).__name__} at step 0"):
+        nn.sliding(nn.RNNCell(3, 4, rng=0), np.ones((2, 1, 3)), lambda h, t: value, 2)

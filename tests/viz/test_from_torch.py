@@ -13,7 +13,7 @@ import viz
 from microgradrnn import Tensor, io, mark, nn, scope
 from microgradrnn import sigmoid as our_sigmoid
 from microgradrnn import tanh as our_tanh
-from tests.viz.scenes import words
+from tests.viz.scenes import words as written
 
 torch = pytest.importorskip("torch")
 
@@ -454,7 +454,7 @@ def test_a_picture_of_a_fused_layer_says_what_to_do() -> None:
     loss = hs[-1].sum()
     if not FUSED & {op for _, op in viz.trace(loss).nodes(data="op")}:
         pytest.skip("this PyTorch does not fuse an LSTM")
-    said = " ".join(words(viz.draw_unrolled(loss)))
+    said = " ".join(written(viz.draw_unrolled(loss)))
     assert "PyTorch ran all steps of a layer as one fused operation (" in said
     assert "load the weights into the same net of this library, microgradrnn.io.load_torch(net, " in said
     assert "or write the loop with torch.nn.LSTMCell" in said

@@ -215,6 +215,14 @@ def test_a_tree_is_drawn_as_a_tree_every_parent_above_its_children() -> None:
     assert "the same weights at all 7 nodes of the tree" in {word for word, _, _ in boxes}
 
 
+@pytest.mark.parametrize(("label", "words"), [("", r"sum = -?[\d.]+"), ("L", r"sum: L = -?[\d.]+")])
+def test_the_end_of_a_tree_has_a_colon_only_before_a_name(label: str, words: str) -> None:
+    total = nn.recurse(nn.TreeCell(4, rng=0), ((0, 1), (2, 3)), leaf=nn.Embedding(10, 4, rng=1)).sum()
+    if label:
+        mark(total, label)
+    assert any(re.fullmatch(words, text) for text in written(total))
+
+
 def test_a_tree_as_deep_as_it_is_long_is_drawn() -> None:
     h = nn.recurse(nn.TreeCell(2, rng=0), reduce(lambda a, b: (a, b), range(300)),
                    leaf=nn.Embedding(300, 2, rng=1))

@@ -63,7 +63,8 @@ def explore(
 
     Raises:
         TypeError: if net is none of these.
-        ValueError: if there are no nets; or one has no time steps, or no such state, layer or option.
+        ValueError: if there are no nets; or one has no time steps, or no such state, layer or option; or labels are
+            too few, or are for steps that there are not.
 
     >>> import numpy as np
     >>> from microgradrnn import nn
@@ -84,6 +85,7 @@ def explore(
             raise ValueError(f"explore: two nets have the same name; got {', '.join(one.name for one in nets)}")
         with collector_paused(), unchanged():
             lanes = lanes_of(nets, layer, state, labels)
+            need_known_steps(labels, lanes)
             swept(lanes, sweep)
             title, more = said(nets, lanes)
             flows: Any = {one.name: one.flow for one in nets} if isinstance(net, Mapping) else nets[0].flow
@@ -110,7 +112,8 @@ def of_error(raised: Raised, name: str | None, labels: Any) -> Page:
     who = f"The operation {raised.operation} raised an error. " if raised.operation else ""
     error: dict[str, Any] = {"message": raised.message, "lane": None, "turn": None, "node": None}
     root = raised.root
-    if root is not None and recurrent((flow := gradient_flow(root)).graph):
+    if root is not None and (found := recurrent((flow := gradient_flow(root)).graph)):
+        need_labels("explore", labels, min(len(layer.order) for layer in found), "steps")
         try:
             lanes = lanes_of([Net(name_of(flow.graph), root, flow)], None, None, labels)
             with collector_paused(), unchanged():
@@ -176,7 +179,11 @@ def swept(lanes: Sequence[Lane], sweep: Mapping[str, Sequence[float]] | None) ->
     if len(sweep) != 1:
         raise ValueError(f"explore, sweep: one option at a time; got {', '.join(map(str, sweep)) or 'none'}")
     ((option, given),) = sweep.items()
-    values = [float(value) for value in given]
+    try:
+        values = [float(value) for value in given]
+    except (TypeError, ValueError):
+        raise TypeError(f"explore, sweep: expected a list of numbers for {option}, {{{option!r}: [0.5, 1, 2]}}; got "
+                        f"{given!r:.60}") from None
     if not values or not all(map(math.isfinite, values)):
         raise ValueError(f"explore, sweep: {option} takes one finite number or more, got {list(given)!r:.60}")
     refused = None
@@ -187,6 +194,15 @@ def swept(lanes: Sequence[Lane], sweep: Mapping[str, Sequence[float]] | None) ->
             refused = error
     if refused is not None and all(lane.sweep is None for lane in lanes):
         raise refused
+
+
+def need_known_steps(labels: Any, lanes: Sequence[Lane]) -> None:
+    """Raise if a dict has labels for steps that no lane has. (Before an error, some steps were not reached.)"""
+    known = sorted({step for lane in lanes for step in lane.layer.order})
+    stray = [step for step in labels if step not in known] if isinstance(labels, Mapping) else []
+    if stray:
+        raise ValueError(f"explore, labels: there is no step {', '.join(map(repr, stray))}; the steps are "
+                         f"{known[0]} to {known[-1]}")
 
 
 def places(labels: Any) -> float:

@@ -34,6 +34,7 @@ from viz.graph.labels import need_labels
 from viz.graph.recorded import recorded_equations
 from viz.graph.steps import Layer, recurrent
 from viz.graph.trace import norm, traced
+from viz.layout.lanes import is_backwards
 from viz.pictures.comparison import colour
 from viz.theme import DARK, DEFAULT
 
@@ -310,11 +311,12 @@ class Lane:
         if self.net.root is None:
             self.missing["weights"] = "a Flow holds norms, which cannot be added up; give the loss"
             return None
-        if self.layer.order[0] > self.layer.order[-1]:
+        backwards = is_backwards(self.layer)
+        if backwards and not all(map(is_backwards, recurrent(self.flow.graph))):
             self.missing["weights"] = "a net that reads in both directions has steps in two orders"
             return None
         try:
-            return weights(self.net.root, self.T)
+            return weights(self.net.root, self.T, backwards)
         except ValueError as error:
             self.missing["weights"] = str(error)
             return None
@@ -338,14 +340,13 @@ class Lane:
             self.missing["itemised"] = str(error)
             return None
         turn = {step: j for j, step in enumerate(found.steps)}
-        backwards = self.layer.order[0] > self.layer.order[-1]
         own = [i for i, step in enumerate(found.losses) if step in turn]
         if not own:
             self.missing["itemised"] = "no loss is read off this layer's own steps"
             return None
         losses = [turn[found.losses[i]] for i in own]
         norms = found.norms[own]
-        if backwards:
+        if is_backwards(self.layer):
             losses, norms = [self.T - 1 - j for j in losses], norms[:, ::-1]
         return {"losses": losses, "norms": array(norms), "of": len(apart.losses)}
 

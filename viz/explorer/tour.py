@@ -123,6 +123,8 @@ class Guide:
     def carry(self) -> dict[str, Any]:
         """What the carry keeps of the gradient at each step."""
         lane = self.lanes[self.main]
+        if max(one.T for one in self.lanes) == 1:
+            return self.at(self.main, 0, "The loop takes a single step, so nothing is carried from step to step.")
         if self.gated is None:
             named = listed([f"{one.profile.state} of {called(one)}" for one in self.lanes])
             ways = [] if lane.cuts is None else list(lane.cuts.ways)

@@ -16,16 +16,18 @@ MOST_WEIGHTS = 8  # that a lane lists
 MOST_NUMBERS = 20_000_000  # in the shares of all of them, about 160 MB while the page is made
 
 
-def weights(root: Node, T: int) -> dict[str, Any]:
+def weights(root: Node, T: int, backwards: bool = False) -> dict[str, Any]:
     """What each weight gets from a step, and what it has when the reverse pass has come back to it.
 
     Args:
         root: the loss.
         T: the steps of the lane.
+        backwards: whether the net reads them from the last to the first.
 
     Returns:
         ``names``; ``shares``, the norm of each step's share; and ``sums``, that of the sum of the shares of this step
-        and all later ones. Both have a row for each weight and a column for each step.
+        and all that the net takes later. Both have a row for each weight and a column for each step, in the order
+        in which the net takes them.
 
     Raises:
         ValueError: if a weight's gradient cannot be kept apart by these steps, or takes too much memory.
@@ -42,9 +44,10 @@ def weights(root: Node, T: int) -> dict[str, Any]:
     found = [share for share in shares(root).values() if share.arrays.any()][:MOST_WEIGHTS]
     if any(len(share.keys) != T for share in found):
         raise ValueError("the net has other loops too, whose steps use the same weights or others")
-    collected = [np.cumsum(share.arrays[::-1], axis=0)[::-1] for share in found]
+    taken = slice(None, None, -1 if backwards else 1)
+    collected = [np.cumsum(share.arrays[taken][::-1], axis=0)[::-1] for share in found]
     return {
         "names": [share.parameter for share in found],
-        "shares": array(np.array([share.norms for share in found]).reshape(-1, T), "f8"),
+        "shares": array(np.array([share.norms[taken] for share in found]).reshape(-1, T), "f8"),
         "sums": array(np.array([[norm(part) for part in sums] for sums in collected]).reshape(-1, T), "f8"),
     }

@@ -562,6 +562,13 @@ def profiles(flow: Flow, layer: int = -1) -> list[Profile]:
     Raises:
         TypeError: if this is no flow.
         ValueError: if there are no time steps, or no such layer.
+
+    >>> import numpy as np
+    >>> from microgradrnn import nn
+    >>> hs, _ = nn.RNN(3, 4, rng=0)(np.ones((6, 1, 3)))
+    >>> from viz.flow.messages import gradient_flow
+    >>> [(profile.state, len(profile.norms)) for profile in profiles(gradient_flow(hs[-1].sum()))]
+    [('h', 6)]
     """
     need("profiles", flow, Flow, "what viz.gradient_flow(loss) returns")
     names = flow.state_names(layer)

@@ -135,7 +135,8 @@ def equations(cell: Callable[[Any, Any], Any] | Probe, x: Any = None, state: Any
 
     Args:
         cell: a cell of `nn`, a `Module`, or any function ``(x, state) -> state``.
-        x, state: an input and a first state, where the cell does not say what they look like: see `probe`.
+        x, state: an input (B, D) and a first state (B, H), where the cell does not say what they look like: see
+            `probe`.
 
     Returns:
         `Equations`; in their text ``_`` begins a subscript, ``h_{t-1}``.

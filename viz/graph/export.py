@@ -45,6 +45,14 @@ def write(graph: nx.MultiDiGraph, path: str | Path) -> Path:
             or ``key``; or if nodes say their ``kind`` as in a graph of `trace`, and one has no kind or order, an edge
             no k, or there is a cycle (but for those that `roll` makes, whose edges say their delay).
         TypeError: if it is no `networkx.MultiDiGraph`, or holds something that is no data (an array, say).
+
+    >>> import tempfile
+    >>> from microgradrnn import Value
+    >>> from viz.graph.trace import trace
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = write(trace(Value(3.0) * Value(2.0)), folder + "/graph.json")
+    >>> path.name
+    'graph.json'
     """
     if not isinstance(graph, nx.MultiDiGraph):
         raise TypeError(f"write: expected a networkx.MultiDiGraph, as viz.trace gives, got {type(graph).__name__}"

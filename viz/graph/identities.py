@@ -6,8 +6,9 @@ same computation with those who read such a node reading the original instead.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
+from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,20 +85,80 @@ class Readers:
 def _same(candidates: Sequence[Node], readers: Readers, opaque: set[Node]) -> dict[Node, Node]:
     """For each node the oldest one that it was made of and is the same as. Opaque nodes are made of nothing."""
     multiples: dict[Node, Multiple] = {}
-    equal: dict[Any, list[Node]] = {}  # by what they are a multiple of
+    keys: dict[Node, Hashable] = {}  # what they are a multiple of; equal ones have the same key
+    first: dict[Hashable, Node] = {}  # the oldest node of each key
+    known: dict[Node, Known] = {}
     found: dict[Node, Node] = {}
     for node in candidates:
         if node in opaque or node.hooks or (one := multiple(node, multiples)) is None:
             continue
         multiples[node] = one
         places = None if one.places is None else (one.places.shape, one.places.tobytes())
-        first = [one.origin] if one.factor == 1 and places is None else []
-        others = equal.setdefault((one.origin, one.factor, places), first)
-        origin = next((x for x in others if _is_closed(node, x, readers)), None)
-        if origin is not None:
-            found[node] = found.get(origin, origin)
-        others.append(node)
+        keys[node] = key = one.origin, one.factor, places
+        goal = first.setdefault(key, one.origin if one.factor == 1 and places is None else node)
+        if goal is not node and (old := _oldest(node, goal, keys, known, readers)):
+            known[node] = old
+            found[node] = found.get(old.same, old.same)
     return found
+
+
+class Known(NamedTuple):
+    """What a node is the same as.
+
+    Attributes:
+        same: the oldest node that it is the same as, and all that lies between the two is for this node alone.
+        reads: how often that one is read on the way.
+    """
+
+    same: Node
+    reads: int
+
+
+def _oldest(node: Node, goal: Node, keys: Mapping[Node, Hashable], known: Mapping[Node, Known],
+            readers: Readers) -> Known | None:
+    """The oldest node that a node is the same as, if all that lies between is for this node alone and has no mark.
+
+    It is looked for from the node backwards, newest first; where all ways meet in one node, what lies between is made
+    of that one. On the way, what is known of a node leads at once to the oldest that it is the same as: a chain of n
+    identities takes n steps.
+
+    Args:
+        node: what the same is looked for.
+        goal: the oldest node that it may be the same as.
+        keys: what each node, this one too, is a multiple of.
+        known: what was found for older nodes.
+        readers: who reads what.
+    """
+    reads: dict[Node, int] = {}
+    ways: list[tuple[int, int, Node]] = []  # to the nodes that are next, newest first
+
+    def lead(x: Node | None, times: int) -> None:
+        if x is not None:
+            if x not in reads:
+                heappush(ways, (-x.serial, id(x), x))
+            reads[x] = reads.get(x, 0) + times
+
+    for y in node.inputs:
+        lead(y, 1)
+    best = None
+    while ways and (x := heappop(ways)[2]).serial >= goal.serial:
+        if not ways and (x is goal or keys.get(x) == keys[node]) and _is_alike_in_mark(node, x):
+            best = Known(x, reads[x])
+        if x.tag != NO_TAG or x.hooks or reads[x] != len(readers.of(x)):
+            break
+        if x in known and node.tag == NO_TAG and keys[x] == keys[node] and _is_alike_in_mark(node, x):
+            lead(*known[x])  # what x is the same as, so is this one; with a mark it might not be
+        else:
+            for y in x.inputs:
+                lead(y, 1)
+    return best
+
+
+def _is_alike_in_mark(node: Node, x: Node) -> bool:
+    """Have both the same dtype, and may they be one thing? Two that are marked as different things are different."""
+    if np.asarray(node.data).dtype != np.asarray(x.data).dtype:
+        return False
+    return node.tag in (NO_TAG, x.tag) or (x.tag == NO_TAG and x.op is not None)
 
 
 def _alike_at_all_steps(same: dict[Node, Node], candidates: Sequence[Node], readers: Readers) -> dict[Node, Node]:
@@ -155,26 +216,6 @@ def _moved(node: Node, one: Multiple) -> Multiple:
     start = np.arange(np.size(one.origin.data)).reshape(np.shape(one.origin.data))
     places = np.asarray(node.op(start if one.places is None else one.places, **node.params))
     return one._replace(places=None if np.array_equal(places, start) else places)
-
-
-def _is_closed(node: Node, origin: Node, readers: Readers) -> bool:
-    """Is all that lies between the two made of the origin, for this node alone, and without a mark of its own?
-
-    Two nodes that are marked as different things are different things.
-    """
-    if np.asarray(node.data).dtype != np.asarray(origin.data).dtype or (node.tag not in (NO_TAG, origin.tag) and (
-            origin.tag != NO_TAG or origin.op is None)):
-        return False
-    between: set[Node] = set()
-    stack = [node]
-    while stack:
-        for x in stack.pop().inputs:
-            if x is not None and x is not origin and x not in between:
-                if x.serial < origin.serial or x.tag != NO_TAG or x.hooks:
-                    return False
-                between.add(x)
-                stack.append(x)
-    return all(reader is node or reader in between for x in between for reader, _ in readers.of(x))
 
 
 def _form(node: Node, k: int, readers: Readers) -> Any:

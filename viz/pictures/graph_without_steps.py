@@ -259,7 +259,8 @@ def glyph_of(graph: nx.MultiDiGraph, layer: Layer, cell: Cell, home: dict[str, s
     if not node:
         inside = [layer.steps[0][name] for name in cell.glyphs if home[name] == ""]
         end = group(graph, sorted(inside, key=lambda one: graph.nodes[one]["order"]))
-        return Glyph("", "box", f"{end.title}: {end.note}", None, "loss")
+        between = " " if end.note.startswith("=") else ": "  # "sum = 2", "sum: L = 2", "stack: (4, 16)"
+        return Glyph("", "box", f"{end.title}{between}{end.note}", None, "loss")
     own = cell.glyphs[node]
     if own.role != "hidden":
         return Glyph(node, "input", own.symbol or (own.label if own.shape == "input" else "x"), own.symbol, own.role)

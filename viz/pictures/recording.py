@@ -38,6 +38,15 @@ def draw_recording(recorder: Recorder, *, name: str | None = None, theme: Theme 
     Raises:
         TypeError: if given something else.
         ValueError: if nothing was recorded.
+
+    >>> import numpy as np
+    >>> import viz
+    >>> from microgradrnn import nn
+    >>> hs, _ = nn.RNN(3, 4, rng=0)(np.ones((6, 1, 3)))
+    >>> recorder = viz.Recorder(every=1)
+    >>> recorder(hs[-1].sum())
+    >>> draw_recording(recorder).title
+    'The gradient of the net reaches 2 steps back at update 0'
     """
     theme = need_theme(theme)
     need("draw_recording", recorder, Recorder, "a viz.Recorder")

@@ -114,6 +114,13 @@ def draw_unrolled(
 def common_scale(flows: Iterable[Flow], *, last: int = 8) -> Scale:
     """The scale for pictures that are to be compared: the decades of the norms on the last steps of all flows, as
     multiples of the gradient at lag 0 of each.
+
+    >>> import numpy as np
+    >>> from microgradrnn import nn
+    >>> hs, _ = nn.RNN(3, 4, rng=0)(np.ones((6, 1, 3)))
+    >>> from viz.flow.messages import gradient_flow
+    >>> common_scale([gradient_flow(hs[-1].sum()), gradient_flow(hs[2].sum())])
+    Scale(low=-3, high=1, anchor=None)
     """
     return scale_of([block(flow, None, None, last, None, None, need_theme()) for flow in flows])
 

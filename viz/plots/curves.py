@@ -43,6 +43,14 @@ def plot_norms(
         MissingToolError: without matplotlib.
         TypeError: if these are no flows by name.
         ValueError: if there are no flows, or one has no time steps.
+
+    >>> import numpy as np
+    >>> import viz
+    >>> from microgradrnn import nn
+    >>> hs, _ = nn.RNN(3, 4, rng=0)(np.ones((6, 1, 3)))
+    >>> ax = plot_norms({"rnn": viz.gradient_flow(hs[-1].sum())})
+    >>> ax.get_xlabel()
+    'lag: steps back from the loss; ● the last with more than 1 % of lag 0 (○ or later)'
     """
     theme = need_theme(theme)
     need_flows(flows, "plot_norms")
@@ -96,6 +104,14 @@ def plot_comparison(comparison: Comparison, *, theme: Theme | str | None = None,
     Raises:
         MissingToolError: without matplotlib.
         TypeError: if given something else.
+
+    >>> import numpy as np
+    >>> import viz
+    >>> from microgradrnn import nn
+    >>> hs, _ = nn.RNN(3, 4, rng=0)(np.ones((6, 1, 3)))
+    >>> ax = plot_comparison(viz.compare_flow({"rnn": hs[-1].sum()}))
+    >>> ax.get_xlabel()
+    'lag: steps back from the loss; ● the last with more than 1 % of lag 0 (○ or later); dotted: the carry alone'
     """
     theme = need_theme(theme)
     need("plot_comparison", comparison, Comparison, "what viz.compare_flow(nets) returns")

@@ -46,6 +46,14 @@ def plot_local_errors(
     Raises:
         TypeError: if given something else.
         ImportError: without matplotlib.
+
+    >>> import numpy as np
+    >>> import viz
+    >>> from microgradrnn import nn
+    >>> hs, _ = nn.RNN(3, 4, rng=0)(np.ones((6, 1, 3)))
+    >>> ax = plot_local_errors(viz.local_errors([hs[t].sum() for t in range(6)]))
+    >>> ax.get_ylabel()
+    't: the step of the loss'
     """
     need("plot_local_errors", errors, LocalErrors, "what viz.local_errors(loss) returns")
     theme = need_theme(theme)
@@ -118,6 +126,14 @@ def plot_shares(
     Raises:
         TypeError: if given something else.
         ImportError: without matplotlib.
+
+    >>> import numpy as np
+    >>> import viz
+    >>> from microgradrnn import nn
+    >>> hs, _ = nn.RNN(3, 4, rng=0)(np.ones((6, 1, 3)))
+    >>> ax = plot_shares(viz.shares(hs[-1].sum())["W"])
+    >>> ax.get_xlabel()
+    'step that used it'
     """
     need("plot_shares", shares, Shares, "the shares of one parameter, viz.shares(loss)['W']")
     theme = need_theme(theme)
@@ -167,6 +183,14 @@ def plot_singular_values(
     Raises:
         TypeError: if given something else.
         ImportError: without matplotlib.
+
+    >>> import numpy as np
+    >>> import viz
+    >>> from microgradrnn import nn
+    >>> hs, _ = nn.RNN(3, 4, rng=0)(np.ones((6, 1, 3)))
+    >>> ax = plot_singular_values(viz.step_jacobians(hs[-1].sum()))
+    >>> ax.get_ylabel()
+    'factor by which a step multiplies a gradient'
     """
     need("plot_singular_values", jacobians, StepJacobians, "what viz.step_jacobians(loss) returns")
     theme = need_theme(theme)
@@ -239,6 +263,14 @@ def plot_transport(
         TypeError: if given something else.
         ImportError: without matplotlib.
         ValueError: if there is nothing to draw.
+
+    >>> import numpy as np
+    >>> import viz
+    >>> from microgradrnn import nn
+    >>> hs, _ = nn.RNN(3, 4, rng=0)(np.ones((6, 1, 3)))
+    >>> ax = plot_transport({"rnn": viz.step_jacobians(hs[-1].sum())})
+    >>> ax.get_xlabel()
+    'lag k: steps back from the end'
     """
     need("plot_transport", jacobians, Mapping, "a dict, {'lstm': viz.step_jacobians(loss), ...}")
     for one in jacobians.values():
@@ -299,6 +331,14 @@ def plot_eigenvalues(jacobians: StepJacobians, *, theme: Theme | str | None = No
     Raises:
         TypeError: if given something else.
         ImportError: without matplotlib.
+
+    >>> import numpy as np
+    >>> import viz
+    >>> from microgradrnn import nn
+    >>> hs, _ = nn.RNN(3, 4, rng=0)(np.ones((6, 1, 3)))
+    >>> ax = plot_eigenvalues(viz.step_jacobians(hs[-1].sum()))
+    >>> ax.get_xlabel()
+    'real part of λ'
     """
     need("plot_eigenvalues", jacobians, StepJacobians, "what viz.step_jacobians(loss) returns")
     theme = need_theme(theme)

@@ -71,8 +71,8 @@ def frame(inner: str, name: str, width: float, title: str, rules: str = "") -> s
     narrow = f"@container(max-width:{SMALLEST * width - 1:.0f}px){{.{name} p{{display:block}}}}"
     above = element("p", f"{element('b', escape(clean(title)))} (scroll to the left for earlier steps and the key)",
                     aria_hidden="true")
-    return element("div", element("style", f".{name} p{{display:none}}{narrow}{rules}") + above
-                   + element("div", inner, style="overflow-x:auto;direction:rtl"),
+    scrolls = element("div", inner, style="overflow-x:auto;direction:rtl", tabindex="0")  # also by the arrow keys
+    return element("div", element("style", f".{name} p{{display:none}}{narrow}{rules}") + above + scrolls,
                    **{"class": name, "style": "container-type:inline-size"})
 
 

@@ -1,5 +1,8 @@
 # ---
 # jupyter:
+#   mystnb:
+#     code_prompt_show: 显示答案
+#     code_prompt_hide: 隐藏答案
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -37,7 +40,7 @@ normal = np.random.default_rng(0).standard_normal
 # %% [markdown]
 # ## 循环会留下一张图
 #
-# 先看一个神经元、一个权重 $w$。下面的循环执行三次。每个运算都产生一个新结点，并且记住自己的输入；
+# 先看一个神经元、一个权重 $w$。下面的循环执行三次。每个运算都产生一个新节点，并且记住自己的输入；
 # 所以循环结束之后，留下了一张图。
 
 # %%
@@ -49,8 +52,8 @@ h.backward()
 viz.draw_graph(h)
 
 # %% [markdown]
-# 这张图里没有哪个结点叫作“循环”，也没有哪个箭头指向过去。循环已经被*展开*：这张图就是一个三层的前馈网络。
-# 只有一点特别：$w$ 是同一个结点，三层都用它。（图中虚线框里的 $w$ 就是同一个结点。）
+# 这张图里没有哪个节点叫作“循环”，也没有哪个箭头指向过去。循环已经被*展开*：这张图就是一个三层的前馈网络。
+# 只有一点特别：$w$ 是同一个节点，三层都用它。（图中虚线框里的 $w$ 就是同一个节点。）
 #
 # 验证一下这个想法。用三个彼此独立、初值相同的权重搭出同样的三层，再把它们的梯度加起来：
 
@@ -271,7 +274,7 @@ print(f"{kernel.size} numbers in the kernel; shape of the result by length: {fea
 #
 # ## 练习
 #
-# **练习 1.** 把 10 步的图变成 20 步的图。请预测：结点的数目会翻倍吗？参数的数目会翻倍吗？
+# **练习 1.** 把 10 步的图变成 20 步的图。请预测：节点的数目会翻倍吗？参数的数目会翻倍吗？
 
 # %% tags=["hide-cell"]
 nodes = {T: len(viz.trace(nn.unroll(cell, normal((T, 1, D)))[1].sum())) for T in (10, 20)}

@@ -1,5 +1,8 @@
 # ---
 # jupyter:
+#   mystnb:
+#     code_prompt_show: 显示答案
+#     code_prompt_hide: 隐藏答案
 #   jupytext:
 #     text_representation:
 #       extension: .py

@@ -223,7 +223,12 @@ _round = Primitive(
 
 
 def round(x: Any, decimals: int = 0) -> Any:
-    """x to the nearest integer, or to so many decimals. Flat, so no gradient flows."""
+    """x to the nearest integer, or to so many decimals. Flat, so no gradient flows.
+
+    >>> import numpy as np
+    >>> round(np.array([1.26, -0.5]), 1)
+    array([ 1.3, -0.5])
+    """
     return _round(x, decimals=decimals)
 
 
@@ -290,6 +295,9 @@ def where(condition: Any, x: Any, y: Any) -> Any:
         condition: a bool, or an array of bools, such as ``x > 0``.
         x, y: numbers, arrays or nodes; shapes broadcast.
 
+    Raises:
+        TypeError: if the condition is a node; a condition has no gradient.
+
     >>> from microgradrnn import Tensor, where
     >>> x = Tensor([-1.0, 2.0])
     >>> where(x > 0, x, 0.1 * x).data
@@ -306,6 +314,9 @@ def clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
     """x held between two bounds; either may be None. The gradient is 0 outside them, and 1 at them, as inside.
 
     ``min=`` and ``max=`` are other names of the bounds, as in NumPy and PyTorch.
+
+    Raises:
+        TypeError: if a bound is given twice, as ``a_min`` and as ``min``.
 
     >>> from microgradrnn import Tensor, clip
     >>> clip(Tensor([-2.0, 0.5, 3.0]), -1, 1).data

@@ -67,6 +67,9 @@ def scatter(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
 def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     """Entries at integer positions along an axis (of the flattened array by default); repeats add up in the gradient.
 
+    Raises:
+        ValueError: if there is no such axis.
+
     >>> from microgradrnn import Tensor, take
     >>> take(Tensor([10.0, 20.0, 30.0]), [2, 2, 0]).data
     array([30., 30., 10.])
@@ -84,6 +87,10 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
     """Each entry along an axis so many times in a row; one count for all, or one for each entry.
 
     With axis None the array is flattened first. The gradient of an entry is the sum over its copies.
+
+    Raises:
+        TypeError: if a count is no integer from 0 up.
+        ValueError: if there is no such axis, or there are not as many counts as entries.
 
     >>> from microgradrnn import Tensor, repeat
     >>> repeat(Tensor([1.0, 2.0, 3.0]), [2, 0, 1]).data
@@ -117,6 +124,9 @@ def sort(x: Any, axis: int | None = -1) -> Any:
     """x in increasing order along an axis; each entry takes its gradient along. NaNs come last, as in NumPy.
 
     Entries that tie keep their order. With axis None the array is flattened first.
+
+    Raises:
+        ValueError: if there is no such axis.
 
     >>> from microgradrnn import Tensor, sort
     >>> x = Tensor([3.0, 1.0, 2.0])

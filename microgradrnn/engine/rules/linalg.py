@@ -95,7 +95,13 @@ _matmul_transposed = Primitive(
 )  # fmt: skip
 matmul = Primitive(
     "matmul", None, _matmul, (_to_a, _to_b), symbol="@",
-    doc="The matrix product a @ b, for vectors, matrices and stacks of matrices, as in NumPy.",
+    doc="""The matrix product a @ b, for vectors, matrices and stacks of matrices, as in NumPy.
+
+    >>> from microgradrnn import Tensor, matmul
+    >>> x, W = Tensor([[1.0, 2.0]]), Tensor([[1.0], [3.0]])
+    >>> matmul(x, W).data
+    array([[7.]])
+    """,
 )
 
 
@@ -117,7 +123,12 @@ affine = Primitive(
         lambda g, y, x, W, b: _to_b(g, y, x, W),
         lambda g, y, x, W, b: g,
     ),
-    doc="x @ W + b in one operation: every layer's net input.",
+    doc="""x @ W + b in one operation: every layer's net input. The shapes are (..., D), (D, H) and (H,).
+
+    >>> from microgradrnn import Tensor, affine
+    >>> affine(Tensor([[1.0, 2.0]]), [[1.0], [3.0]], [0.5]).data
+    array([[7.5]])
+    """,
 )
 
 
@@ -152,6 +163,9 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     Args:
         a, b: arrays or nodes.
         axes: how many of the last axes of a meet the first of b; or two lists, axes of a and those of b they meet.
+
+    Raises:
+        ValueError: if axes that meet have different lengths, or there are too few.
 
     >>> import numpy as np
     >>> from microgradrnn import Tensor, tensordot
@@ -206,6 +220,9 @@ def outer(a: Any, b: Any) -> Any:
 def diag(x: Any, k: int = 0) -> Any:
     """Of a matrix its k-th diagonal; of a vector the matrix that has it there, and zeros elsewhere.
 
+    Raises:
+        ValueError: if x is neither a vector nor a matrix.
+
     >>> diag([1.0, 2.0])
     array([[1., 0.],
            [0., 2.]])
@@ -225,6 +242,9 @@ def diag(x: Any, k: int = 0) -> Any:
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The entries x[i, i + offset] over two axes, as a new last axis.
 
+    Raises:
+        ValueError: if the two axes are one.
+
     >>> diagonal([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], offset=1)
     array([2., 6.])
     """
@@ -240,7 +260,7 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 
 
 def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    """The sum of the `diagonal`.
+    """The sum of the `diagonal` over two axes.
 
     >>> float(trace([[1.0, 2.0], [3.0, 4.0]]))
     5.0
@@ -324,6 +344,9 @@ def einsum(subscripts: Any, *operands: Any) -> Any:
             stands for the axes that have no letter; they broadcast, and come first where there is no ``->``.
         operands: arrays or nodes. NumPy's other form has numbers for letters, each list of them after its operand:
             ``einsum(a, [0, 1], b, [1, 2], [0, 2])``.
+
+    Raises:
+        ValueError: if the subscripts do not fit the operands, or one letter stands for two lengths.
 
     >>> import numpy as np
     >>> from microgradrnn import Tensor, einsum

@@ -166,6 +166,10 @@ def solve(a: Any, b: Any) -> Any:
         a: square matrices, (..., n, n).
         b: one vector, (n,), or right-hand sides as columns, (..., n, k), as in NumPy. Stacked vectors are (..., n, 1).
 
+    Raises:
+        ValueError: if a is not square, or b has another number of rows.
+        LinAlgError: if a is singular.
+
     >>> from microgradrnn import Tensor, solve
     >>> solve(Tensor([[2.0, 0.0], [0.0, 4.0]]), [2.0, 2.0]).data
     array([1. , 0.5])
@@ -250,6 +254,8 @@ _det_sign = Primitive("det_sign", None, lambda a: np.linalg.slogdet(a)[0], (None
 
 def slogdet(a: Any) -> SlogdetResult:
     """The sign of the determinant, which is flat, and the logarithm of its size, which neither over- nor underflows.
+
+    Of a square matrix (n, n), or of each in a stack (..., n, n).
 
     >>> sign, log = slogdet([[-2.0, 0.0], [0.0, 0.5]])
     >>> float(sign), float(log)
@@ -468,6 +474,9 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
             smallest), 1 and -1 (the largest and smallest sum of sizes in a column), inf and -inf (in a row).
         axis: one axis for vectors, two for matrices. None: all of x, which must be a vector or matrix if ord is given.
         keepdims: keep the axes, with length 1?
+
+    Raises:
+        ValueError: if there is no such norm, or ord needs one axis or two and x has more.
 
     >>> import numpy as np
     >>> float(norm([3.0, 4.0]))

@@ -21,6 +21,10 @@ def dropout(x: Any, p: float, *, rng: np.random.Generator) -> Any:
         p: in [0, 1).
         rng: the generator to draw from. There is no hidden one.
 
+    Raises:
+        ValueError: if p is outside of [0, 1).
+        TypeError: if rng is no generator.
+
     >>> import numpy as np
     >>> from microgradrnn import Tensor, dropout
     >>> dropout(Tensor([1.0, 2.0, 3.0, 4.0]), 0.5, rng=np.random.default_rng(0)).data

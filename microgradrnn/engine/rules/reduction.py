@@ -292,6 +292,9 @@ def cumprod(x: Any, axis: int | None = None) -> Any:
 def diff(x: Any, n: int = 1, axis: int = -1) -> Any:
     """The differences of neighbours along an axis, x[i + 1] - x[i], taken n times.
 
+    Raises:
+        ValueError: if n is negative.
+
     >>> diff([1.0, 4.0, 9.0])
     array([3., 5.])
     """

@@ -49,6 +49,9 @@ _transpose = Primitive(
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
     """The axes in another order; reversed by default.
 
+    Raises:
+        ValueError: if the axes do not name each axis of x once.
+
     >>> import numpy as np
     >>> transpose(np.ones((2, 3, 4)), (2, 0, 1)).shape
     (4, 2, 3)
@@ -75,6 +78,9 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
 
 def moveaxis(x: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
     """One axis, or several, moved to other places; the others keep their order.
+
+    Raises:
+        ValueError: if there are not as many places as axes.
 
     >>> import numpy as np
     >>> moveaxis(np.ones((2, 3, 4)), 0, -1).shape
@@ -114,6 +120,9 @@ _astype = Primitive(
 def astype(x: Any, dtype: Any) -> Any:
     """x in another precision, float32 or float64; the gradient comes back in the precision of x.
 
+    Raises:
+        TypeError: if the dtype is neither float32 nor float64.
+
     >>> import numpy as np
     >>> astype([1.0, 2.0], np.float32)
     array([1., 2.], dtype=float32)
@@ -132,6 +141,9 @@ _concat = Primitive("concat", None, lambda *xs, axis, ends: np.concatenate(xs, a
 
 def concat(xs: Sequence[Any], axis: int | None = 0) -> Any:
     """Arrays joined along an axis they have; with axis None, each flattened first.
+
+    Raises:
+        ValueError: if there is nothing to join, or the shapes do not fit.
 
     >>> concat([[1.0, 2.0], [3.0]])
     array([1., 2., 3.])
@@ -165,6 +177,9 @@ _stack = Primitive(
 
 def stack(xs: Sequence[Any], axis: int = 0) -> Any:
     """Arrays of one shape joined along a new axis.
+
+    Raises:
+        ValueError: if there is nothing to join, the shapes differ, or there is no such axis.
 
     >>> stack([[1.0, 2.0], [3.0, 4.0]], axis=1)
     array([[1., 3.],
@@ -217,6 +232,9 @@ def array(xs: Any, dtype: Any = None) -> Any:
     Args:
         xs: the lists; or a node or array.
         dtype: float32 or float64, to convert to. (A plain array may have any dtype.)
+
+    Raises:
+        ValueError: if the entries have different shapes.
 
     >>> from microgradrnn import Tensor, array
     >>> a, b = Tensor(2.0), Tensor(3.0)
@@ -278,6 +296,9 @@ def atleast_3d(*xs: Any) -> Any:
 def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Any:
     """x without its axes of length 1, or without the given ones.
 
+    Raises:
+        ValueError: if an axis that is named has another length than 1.
+
     >>> import numpy as np
     >>> squeeze(np.ones((1, 3, 1)), 0).shape
     (3, 1)
@@ -292,6 +313,9 @@ def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Any:
 
 def expand_dims(x: Any, axis: int | Sequence[int]) -> Any:
     """x with new axes of length 1, which get these numbers in the result.
+
+    Raises:
+        ValueError: if an axis is named twice.
 
     >>> import numpy as np
     >>> expand_dims(np.ones((2, 3)), (0, -1)).shape
@@ -332,6 +356,10 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float =
         mode: "constant", the only one.
         constant_values: the number to pad with.
 
+    Raises:
+        ValueError: if the mode is another one, or the widths are negative or do not fit the axes.
+        TypeError: if constant_values is not one plain number.
+
     >>> pad([1.0, 2.0], (1, 2))
     array([0., 1., 2., 0., 0.])
     """
@@ -356,6 +384,10 @@ _roll: Primitive = Primitive(
 
 def roll(x: Any, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Any:
     """x moved along one axis or several, by so many places; what leaves at one end comes back at the other.
+
+    Raises:
+        TypeError: if a shift is no integer.
+        ValueError: if there are not as many shifts as axes.
 
     >>> roll([1.0, 2.0, 3.0], 1)
     array([3., 1., 2.])
@@ -464,6 +496,9 @@ def axes_of(x: Any, axis: int | Sequence[int], name: str) -> list[int]:
 
 def array_split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Any]:
     """`split`, but a number of parts need not divide the axis: the first parts are then longer by one.
+
+    Raises:
+        ValueError: if the number of parts is not positive.
 
     >>> import numpy as np
     >>> [part.tolist() for part in array_split(np.arange(5.0), 2)]

@@ -32,6 +32,9 @@ class GRUCell(Cell):
         bias: False leaves b and b_n out.
         options: init, rng and dtype, as for every `Cell`.
 
+    Raises:
+        ValueError: if reset or z is none of these.
+
     >>> import numpy as np
     >>> GRUCell(3, 5, reset="after", rng=0)(np.ones((2, 3))).shape
     (2, 5)

@@ -33,6 +33,9 @@ class LSTMCell(Cell):
         activation: of the candidate g and of the read-out of c: ``"tanh"``, ``"relu"``, or any function of a Tensor.
         options: bias, init, rng and dtype, as for every `Cell`.
 
+    Raises:
+        ValueError: if the first forget bias is given and ``bias=False``.
+
     >>> import numpy as np
     >>> h, c = LSTMCell(3, 5, rng=0)(np.ones((2, 3)))
     >>> h.shape, c.shape

@@ -62,6 +62,9 @@ class Zoneout(Around):
         cell: a `Cell`.
         p: in [0, 1); a number for all parts of the state, or one for each, as in ``(0.05, 0.5)`` for (h, c).
 
+    Raises:
+        ValueError: if there are not as many p as parts of the state.
+
     >>> import numpy as np
     >>> from microgradrnn import nn
     >>> net = nn.Recurrent(nn.Zoneout(nn.LSTMCell(3, 5, rng=0), (0.05, 0.5))).train(rng=0)
@@ -114,6 +117,9 @@ class VariationalDropout(Around):
         cell: a `Cell`.
         p: of m_h, in [0, 1).
         input_p: of m_x, in [0, 1).
+
+    Raises:
+        ValueError: if the cell hands h on as well as reading it, as a GRU does.
 
     >>> import numpy as np
     >>> from microgradrnn import nn

@@ -147,6 +147,9 @@ class AdditiveCell(Cell):
         activation: ``"tanh"``, ``"relu"``, or any function of a Tensor.
         options: bias, init, rng and dtype, as for every `Cell`.
 
+    Raises:
+        ValueError: if ``init=`` is given without ``reads_state=True``: there is no W then.
+
     >>> import numpy as np
     >>> AdditiveCell(3, 5, rng=0)(np.ones((2, 3))).shape
     (2, 5)

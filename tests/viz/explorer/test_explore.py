@@ -296,7 +296,21 @@ def test_another_state_can_be_followed() -> None:
     assert " at h" in lane["finding"]
 
 
-# ------------------------------------------------------------------------------------------------ sweeps
+# ------------------------------------------------------------------------------------------------ labels and sweeps
+def test_labels_for_steps_that_there_are_not_are_refused() -> None:
+    root = nn.unroll(nn.RNNCell(3, 4, rng=0), np.ones((6, 1, 3)))[1].sum()
+    with pytest.raises(ValueError, match=r"explore, labels: there is no step 6, 'a'; the steps are 0 to 5"):
+        viz.explore(root, labels={0: "x", 6: "y", "a": "z"})
+    assert only(root, labels={0: "x", 5: "y"})["labels"] == ["x", "", "", "", "", "y"]
+
+
+@pytest.mark.parametrize("values", [2, None, "ab", ["a"], [[1.0]]])
+def test_a_sweep_over_what_is_no_list_of_numbers_is_answered(values: Any) -> None:
+    root = nn.unroll(nn.RNNCell(3, 4, rng=0), np.ones((6, 1, 3)))[1].sum()
+    with pytest.raises(TypeError, match=r"sweep: expected a list of numbers for gain, \{'gain': \[0.5, 1, 2\]\}"):
+        viz.explore(root, sweep={"gain": values})
+
+
 def test_a_sweep_is_the_net_with_other_numbers() -> None:
     root = nn.LSTM(3, 4, rng=0)(xs())[1][0].sum()
     lane = only(root, sweep={"forget_bias": [3, -1]})

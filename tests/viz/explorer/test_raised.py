@@ -188,3 +188,12 @@ def test_labels_of_another_kind_and_names_that_are_alike_are_refused() -> None:
         viz.explore(loss, labels=3)
     with pytest.raises(ValueError, match="two nets have the same name"):
         viz.explore({1: loss, "1": loss})  # type: ignore[dict-item]
+
+
+def test_too_few_labels_are_refused_and_more_than_were_reached_are_not() -> None:
+    error = caught(lambda: marked(4))
+    with pytest.raises(ValueError, match="explore: 3 labels for 4 steps"):
+        viz.explore(error, labels="abc")
+    for labels in ("abcdef", {0: "a", 5: "f"}):
+        [lane] = data_of(viz.explore(error, labels=labels))["lanes"]
+        assert lane["labels"][0] == "a"

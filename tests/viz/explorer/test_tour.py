@@ -199,3 +199,9 @@ def test_small_nets_have_sliders_and_large_ones_a_reason() -> None:
     stations, data = told(lstm(H=20))
     assert stations["bias"]["set"] == {}
     assert stations["bias"]["words"] == f"There are no sliders here: {data['lanes'][0]['missing']['live']}."
+
+
+@pytest.mark.parametrize("cell", [nn.LSTMCell, nn.GRUCell, nn.RNNCell])
+def test_of_a_single_step_no_carry_is_denied(cell: Any) -> None:
+    root = nn.unroll(cell(3, 4, rng=0), np.ones((1, 1, 3)))[0].sum()
+    assert words(root, "carry") == "The loop takes a single step, so nothing is carried from step to step."

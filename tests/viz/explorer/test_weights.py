@@ -1,10 +1,13 @@
 """Every step adds its share to the same weights."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import viz
 from microgradrnn import nn
+from tests.viz.explorer.pages import data_of, numbers
 from viz.explorer.encode import decoded
 from viz.explorer.weights import weights
 
@@ -39,3 +42,24 @@ def test_a_net_with_loops_of_other_lengths_is_refused():
     second = nn.RNN(3, 4, rng=1)(XS[:4], first)[1]
     with pytest.raises(ValueError, match="other loops"):
         weights(second.sum(), 4)
+
+
+def test_a_net_that_only_reads_backwards_has_the_weights_of_one_that_reads_the_turned_sequence() -> None:
+    x = np.random.default_rng(0).standard_normal((6, 1, 3))
+
+    def lane(xs: Any, reverse: bool) -> Any:
+        root = (nn.unroll(nn.GRUCell(3, 4, rng=0), xs, reverse=reverse)[1] ** 2).sum()
+        [found] = data_of(viz.explore(root))["lanes"]
+        assert "weights" not in found["missing"]
+        return found["weights"]
+
+    there, back = lane(x[::-1].copy(), False), lane(x, True)
+    assert there["names"] == back["names"]
+    for key in ("shares", "sums"):
+        assert numbers(back[key]) == pytest.approx(numbers(there[key]), rel=1e-12)
+    assert len(np.unique(np.round(numbers(there["shares"]), 9))) > 6
+
+
+def test_a_net_that_reads_in_both_directions_says_why_a_lane_has_no_weights() -> None:
+    lanes = data_of(viz.explore(nn.GRU(3, 4, rng=0, bidirectional=True)(np.ones((6, 1, 3)))[0].sum()))["lanes"]
+    assert ["both directions" in lane["missing"].get("weights", "") for lane in lanes] == [True, False]

@@ -1,0 +1,78 @@
+"""The documentation site: its start page, what builds it, and the check of its links. (`make docs` builds it.)"""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+@pytest.fixture(autouse=True)
+def on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As docs/conf.py does it."""
+    monkeypatch.syspath_prepend(str(DOCS))
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted((DOCS / "builder").glob("*.py"))])
+def test_the_examples_of_the_builder_run(name: str) -> None:
+    for needed in ("sphinx", "latex2mathml"):
+        pytest.importorskip(needed, reason="needs pip install microgradrnn[docs]")
+    assert doctest.testmod(importlib.import_module(f"builder.{name}")).failed == 0
+
+
+def test_the_first_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = re.findall(r"```python\n(.*?)```", (DOCS / "index.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(code) == 1
+    assert len(code[0].splitlines()) <= 14
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code[0], "index.md", "exec"), {})
+    assert {path.name for path in tmp_path.iterdir()} == {"lstm.svg", "explorer.html"}
+
+
+def test_every_table_of_the_index_of_the_api_has_a_page_in_the_sidebar() -> None:
+    pytest.importorskip("sphinx", reason="needs pip install microgradrnn[docs]")
+    api: Any = importlib.import_module("builder.api")
+    pages = {section.page for section in api.sections((DOCS / "api.md").read_text(encoding="utf-8"))}
+    listed = re.findall(r"^reference/.+$", (DOCS / "reference.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(listed) == pages
+
+
+def test_every_guide_is_in_the_sidebar() -> None:
+    listed = [line for name in ("index", "guides", "reference")
+              for line in (DOCS / f"{name}.md").read_text(encoding="utf-8").splitlines()]
+    assert [page.stem for page in DOCS.glob("*.md") if page.stem != "index" and page.stem not in listed] == []
+
+
+# ------------------------------------------------------------------------------------------------ links
+LINKS = {
+    "to a page": ('<a href="other.html">x</a>', ""),
+    "to an anchor": ('<a href="other.html#there">x</a>', ""),
+    "to its own anchor": ('<p id="here"></p><a href="#here">x</a>', ""),
+    "to a file": ('<img src="a%20picture.svg">', ""),
+    "to another place": ('<a href="https://example.org/">x</a>', ""),
+    "no page": ('<a href="none.html">x</a>', "no such file"),
+    "no picture": ('<img src="none.svg">', "no such file"),
+    "no anchor": ('<a href="other.html#nowhere">x</a>', "no such anchor"),
+    "no anchor of its own": ('<a href="#nowhere">x</a>', "no such anchor"),
+    "out of the site": ('<a href="../secret.html">x</a>', "leads out of the site"),
+}
+
+
+@pytest.mark.parametrize("kind", LINKS)
+def test_a_link_that_leads_nowhere_is_found(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    check: Any = importlib.import_module("builder.check")
+    html, wrong = LINKS[kind]
+    (tmp_path / "secret.html").write_text("")
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "page.html").write_text(html)
+    (site / "other.html").write_text('<h1 id="there">there</h1>')
+    (site / "a picture.svg").write_text("")
+    assert check.main(site) == bool(wrong)
+    assert capsys.readouterr().err.strip().endswith(wrong)
