@@ -16,9 +16,10 @@
 # A recurrent net is a `for` loop: it reads a sequence one step at a time and keeps a state. How can back-propagation,
 # which knows only graphs of operations, train a loop?
 #
-# > **Guess first.** A simple recurrent net with 3 inputs and 5 units has 45 numbers to train when it reads one step.
-# > How many numbers does it have when it reads 1000 steps? And how many operations lie between the first input and a
-# > loss at the end, if there are 5 for one step: still 5, or about 50, or some thousands?
+# > **Guess first.** The cell of a simple recurrent net (without the output layer) with 3 inputs and 5 units has
+# > $3 \cdot 5 + 5 \cdot 5 + 5 = 45$ numbers to train when it reads one step. How many does it have when it reads 1000
+# > steps? And if the sequence has only one step, 5 operations lie between its input and a loss at the end. How many lie
+# > between the first input and the loss if it has 1000 steps: still 5, about 50, or some thousands?
 
 # %%
 # %load_ext microgradrnn
@@ -49,7 +50,8 @@ viz.draw_graph(h)
 
 # %% [markdown]
 # No node in this graph is called "loop", and no arrow goes back in time. The loop has been *unrolled*: the graph is a
-# feed-forward net with three layers. One thing is special: $w$ is one node that three layers use.
+# feed-forward net with three layers. One thing is special: $w$ is one node that three layers use. (In the picture, a
+# dotted $w$ is the same node again.)
 #
 # Test this idea. Build the same three layers with three separate weights that start with the same value, and add up
 # their gradients:
@@ -67,8 +69,7 @@ print(f"their sum: {summed:.6f}   gradient of the shared w: {w.grad:.6f}")
 # %% [markdown]
 # The numbers agree. So *back-propagation through time is ordinary back-propagation on the unrolled graph*
 # ([C3](../claims.md)). The reverse pass of this library knows nothing of time. The method became known through
-# Rumelhart, Hinton and Williams in 1986. (One source calls it "direction propagation". That is a misprint for
-# *back*-propagation, [C113](../claims.md).)
+# Rumelhart, Hinton and Williams in 1986.
 #
 # ## One step with arrays
 #
@@ -76,7 +77,8 @@ print(f"their sum: {summed:.6f}   gradient of the shared w: {w.grad:.6f}")
 #
 # $$z_t = x_t U + h_{t-1} W + b, \qquad h_t = \tanh(z_t), \qquad o_t = h_t V + d.$$
 #
-# $U$ is applied to the input, $W$ to the previous state, and $V$ gives the output. $b$ and $d$ are biases.
+# $U$ is applied to the input, $W$ to the previous state, and $V$ gives the output. $b$ and $d$ are biases. The first
+# state, $h_0$, is zero here. A net has $D$ inputs, $H$ units and $K$ outputs, and the sequence has $T$ steps.
 
 # %%
 D, H, K, T = 3, 5, 4, 10
@@ -86,8 +88,9 @@ hs, last = nn.unroll(cell, x)
 viz.draw_unrolled(nn.cross_entropy(head(hs), np.ones((T, 1), int)), last=3)
 
 # %% [markdown]
-# Each tile is one step, and all tiles are the same cell. The picture names the weights once, because there is only one
-# of each. (Pictures count steps from 0, equations from 1.)
+# Each tile is one step, and all tiles are the same cell. The picture names the weights of the cell once, because there
+# is only one of each. It does not list those of the output layer, the box "linear". (Pictures of graphs count steps
+# from 0, equations from 1.)
 #
 # What makes this net recurrent? Only the term $h_{t-1} W$. Set $W$ to zero and compare with a feed-forward net that has
 # the same $U$ and $b$:
@@ -99,15 +102,15 @@ without_w = nn.RNNCell(D, H, rng=0)
 without_w.W.data = np.zeros((H, H))
 equal = np.array_equal(nn.unroll(without_w, x)[0].data, feed_forward)
 equal_with_w = np.array_equal(hs.data, feed_forward)
-print(f"equal bit for bit, without W: {equal};  with W: {equal_with_w}")
+print(f"exactly equal, without W: {equal};  with W: {equal_with_w}")
 
 # %% [markdown]
-# A step is a feed-forward net with one more term ([C4](../claims.md)). The *output* of the hidden layer at step $t$ is
-# read again at $t+1$. (One source prints "input" here. That is a misprint, [C6](../claims.md).) "Recurrent" means
-# "coming back". It does not mean "concurrent", as one translation has it ([C14](../claims.md)).
+# A step is a feed-forward net with one more term ([C4](../claims.md)). The *state* $h_t$, which the hidden layer
+# computes at step $t$, is read again at step $t+1$. "Recurrent" means "coming back".
 #
-# The hidden layer may use tanh or ReLU ([C23](../claims.md)). The output has a function of its own. Some texts write
-# the same $f$ in both places ([C24](../claims.md)). Look at what that gives:
+# The function of the hidden layer may be tanh or ReLU ([C23](../claims.md)). The output layer has another function.
+# Some texts write one symbol $f$ for both, as if they were the same ([C24](../claims.md)). Use tanh for the output,
+# too, and compare with softmax:
 
 # %%
 o = head(hs).data[-1, 0]
@@ -116,7 +119,7 @@ print(f"tanh:    {as_hidden.round(2)}, sum {as_hidden.sum():.2f}")
 print(f"softmax: {probabilities.round(2)}, sum {probabilities.sum():.2f}")
 
 # %% [markdown]
-# Tanh gives a negative number, and the sum is not 1, so these are no probabilities. Softmax gives probabilities.
+# Tanh gives a negative number, and the sum is not 1, so these are not probabilities. Softmax gives probabilities.
 #
 # ## What is shared, and what returns
 #
@@ -133,15 +136,16 @@ numbers = {T: trained(T) for T in (1, 10, 1000)}
 print(numbers)
 
 # %% [markdown]
-# This answers the first guess: still 45. The number of parameters does not depend on $T$ ([C1](../claims.md)). With
-# weights of their own, 1000 steps would have 45,000 numbers: sharing divides by exactly $T$ ([C7](../claims.md)). The
-# size of the state does not depend on $T$ either. One source concludes from "sentences have at most 50 characters" that
-# the state has 50 numbers. That is wrong ([C8](../claims.md)): our state of 5 numbers has just read 1000 steps.
+# This answers the first guess: still 45. The number of parameters does not depend on $T$ ([C1](../claims.md)). If each
+# of the 1000 steps had its own cell, there would be 45,000 numbers: sharing divides the number for the cell by exactly
+# $T$ ([C7](../claims.md)). An output layer with $K = 4$ outputs adds 24, once. The size of the state does not depend on
+# $T$ either: our state of 5 numbers has just read 1000 steps.
 #
-# A common sentence says that "the output is a function of earlier outputs". More exactly, it is a function of the
-# earlier *state* ([C12](../claims.md)). A *Jordan* net really does feed back its $K$ outputs. The difference can be
-# measured. The Jacobian of a step says how the next state depends on the state before; its *rank* is the number of
-# independent directions in which the state before can change the next one:
+# A common sentence says that "the output is a function of earlier outputs". More exactly, the output is a function of
+# the present input and the earlier *state* ([C12](../claims.md)). A *Jordan* net really does feed back its $K$ outputs.
+# The difference can be measured. The Jacobian matrix of one step says how the new state depends on the old state. Its
+# *rank* is the number of independent directions in which a change of the old state changes the new state. It is also
+# the number of *singular values* of this matrix that are not zero:
 
 # %%
 W_h, V, W_o, h0 = normal((8, 8)), normal((8, 3)), normal((3, 8)), 0.1 * normal(8)
@@ -151,19 +155,19 @@ spectra = {name: list(np.linalg.svd(J)[1]) for name, J in jacobians.items()}
 ranks = {name: int(np.linalg.matrix_rank(J)) for name, J in jacobians.items()}
 print("rank:", ranks)
 ax = charts.bars(spectra, "the largest first", "singular value", names=list("12345678"))
-charts.titled(ax, "Three outputs hand on three directions of eight")
+charts.titled(ax, "Three outputs pass on only three of eight directions")
 
 # %% [markdown]
-# A state of 8 numbers hands on 8 directions. Three outputs hand on 3.
+# A state of 8 numbers passes 8 directions to the next step. Three outputs pass only 3.
 #
 # ## Deep in time, shallow in a step
 #
 # Now the second guess. Count the operations on the longest way through the graph to a loss at the last step, from the
-# first input and from the last one:
+# first input and from the last one. The loss is as simple as possible here: the sum of the outputs.
 
 # %%
 def longest(T: int) -> list[int]:
-    """The most operations between the first, and the last, input and a loss at the end."""
+    """The most operations between the first, and the last, input and the sum of the last outputs."""
     xs, h = [mark(Tensor(x), f"x{t}") for t, x in enumerate(normal((T, 1, D)))], None
     for x in xs:
         h = cell(x, h)
@@ -175,6 +179,7 @@ def longest(T: int) -> list[int]:
 Ts = [1, 2, 5, 10, 20]
 operations = np.array([longest(T) for T in Ts])
 at_1000 = longest(1000)
+print("from the input of a single step:", longest(1)[0])
 print("from the first and from the last input at 1000 steps:", at_1000)
 first, end = operations.T
 both = {"from the first input": (Ts, first), "from the last input": (Ts, end)}
@@ -182,10 +187,12 @@ ax = charts.curves(both, "T: steps", "operations on the longest way")
 charts.titled(ax, "The way from the first input grows with T, the way from the last does not")
 
 # %% [markdown]
-# Each step adds two operations to the longest way: the sum $(x_t U + b) + h_{t-1} W$, which the engine computes as one
-# operation, and the tanh. So at 1000 steps 2003 operations lie between the first input and the loss, and still 5
-# between the last input and the loss. The net is deep in time and shallow within a step ([C17](../claims.md)). Lessons
-# 4 and 5 show what this depth does to a gradient.
+# In this engine, each step adds two operations to the longest way. The first is $(x_t U + b) + h_{t-1} W$: the engine
+# computes the product and the sum together, as one operation. The second is the tanh. The other three are there only
+# once: $x_1 U + b$, $h_T V + d$ and the sum of the outputs. So one step makes $3 + 2 = 5$ operations, and 1000 steps
+# make $3 + 2 \cdot 1000 = 2003$, not 5000. From the last input it is still 5. A different loss, or an engine with
+# smaller operations, changes these numbers, but the way still grows in proportion to $T$. The net is deep in time and
+# shallow within a step ([C17](../claims.md)). Lessons 4 and 5 show what this depth does to a gradient.
 #
 # ## One cell, five patterns
 #
@@ -232,15 +239,16 @@ for name, count in counts.items():
     print(f"{name:20} {count}")
 
 # %% [markdown]
-# Naming the part of speech of each of ten words (*tagging*) has the fourth pattern. One source says that feed-forward
-# nets need ten nets for ten words. They do not: one net can be used at all positions. But it sees each word alone
+# *Tagging* (for each of ten words, say whether it is a noun, a verb, …) has the pattern "many to many". One source says
+# that feed-forward nets need ten nets for ten words. They do not: one net can be used at all positions. A net that
+# reads one word sees this word alone; with a window it also sees a few neighbours. But it has no state
 # ([C5](../claims.md)).
 #
 # > **What textbooks say, and what is measured.** "Feed-forward nets share no weights; they and convolutional nets need
-# > inputs of a fixed length; recurrent nets take any length." Only the last part is right. A convolution uses one
-# > kernel at every position ([C10](../claims.md)). With a mean over positions behind it, it takes any length too
-# > ([C9](../claims.md)). The next cell shows both. It is also often said that recurrent nets are closer to the brain.
-# > Nothing here can measure that ([C13](../claims.md)).
+# > inputs of a fixed length; recurrent nets take any length." For a fully connected net that reads the whole sequence
+# > at once, this is right. For a convolutional net it is not. A convolution uses one kernel at every position
+# > ([C10](../claims.md)). If the mean over all positions follows, it takes any length that is not shorter than its
+# > kernel ([C9](../claims.md)). The next cell shows one kernel of width 3 at work on lengths from 3 to 500.
 
 # %%
 def convolution(xs: np.ndarray, kernel: Tensor) -> Tensor:
@@ -249,14 +257,21 @@ def convolution(xs: np.ndarray, kernel: Tensor) -> Tensor:
 
 
 kernel = Tensor(normal((3 * D, H)))
-features = {T: convolution(normal((T, 1, D)), kernel).shape for T in (5, 50, 500)}
+features = {T: convolution(normal((T, 1, D)), kernel).shape for T in (3, 50, 500)}
 print(f"{kernel.size} numbers in the kernel; shape of the result by length: {features}")
 
 # %% [markdown]
+# > **Mistakes in print**, in case you meet them. One source calls back-propagation "direction propagation"
+# > ([C113](../claims.md)). One prints that the *input* of the hidden layer, not its state, is read again
+# > ([C6](../claims.md)). One translates "recurrent" as "concurrent" ([C14](../claims.md)). One concludes from
+# > "sentences have at most 50 characters" that the state has 50 numbers ([C8](../claims.md)). All four are wrong. It is
+# > also often said that recurrent nets are closer to the brain; nothing here can measure that ([C13](../claims.md)).
+#
 # ## Summary
 #
 # * A loop leaves a graph behind. Back-propagation through time is ordinary back-propagation on that graph.
-# * A step is a feed-forward net with one more term, $h_{t-1} W$. The state returns, not the output.
+# * A step is a feed-forward net with one more term, $h_{t-1} W$. The state $h_t$ returns, not the
+#   output $o_t$.
 # * All steps share their weights, so neither their number nor the size of the state depends on $T$.
 # * The graph is deep in time, with two more operations for each step, and shallow within a step.
 # * The same cell serves all five patterns of inputs and outputs.
@@ -269,11 +284,12 @@ print(f"{kernel.size} numbers in the kernel; shape of the result by length: {fea
 # %% tags=["hide-cell"]
 nodes = {T: len(viz.trace(nn.unroll(cell, normal((T, 1, D)))[1].sum())) for T in (10, 20)}
 print(f"nodes: {nodes}; parameters: {trained(10)} and {trained(20)}")
-# Each step adds its own nodes, and no parameter. The rest, such as the weights, is there once: not quite the double.
+# Each step adds its own nodes, and no parameter. The rest, such as the weights, is there once: so the graph of 20 steps
+# has a little less than twice as many nodes.
 
 # %% [markdown]
-# **Exercise 2.** Set $W = 0$. Predict: which of the ten inputs has a gradient of a loss at the last step? And with $W$
-# as it was?
+# **Exercise 2.** Set $W = 0$, and take a loss at the last step only. Predict: for which of the ten inputs is its
+# gradient not zero? And if $W$ is not zero?
 
 # %% tags=["hide-cell"]
 seen = {}

@@ -16,9 +16,9 @@
 # A net reads text, one character at a time, and predicts the next one. It has not learned anything yet. How large is
 # its loss, and what does the gradient of this loss say?
 #
-# > **Guess first.** The vocabulary has 85 symbols. The loss is the cross-entropy, $-\log$ of the probability that the
-# > net gives to the right character. What is the first loss of an untrained net, per character: about 0.01, about 1,
-# > about 4.4, or 85? And by how much does the first loss change if there are twice as many symbols?
+# > **Guess first.** The vocabulary has $K = 85$ symbols. The loss is the cross-entropy: $-\ln$ (the natural logarithm)
+# > of the probability that the net gives to the right character. What is the first loss of an untrained net, per
+# > character: about 0.01, about 1, about 4.4, or 85? And by how much does it change if there are twice as many symbols?
 
 # %%
 # %load_ext microgradrnn
@@ -39,9 +39,10 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## The next character is the target
 #
-# Number the characters of the text. (The vocabulary keeps one more number, for a character that it has never seen.) The
-# input at step $t$ is a row of zeros with a 1 at the number of character $t$. The target is the number of character
-# $t + 1$. So the targets are the inputs, shifted by one step: the text itself says what is right.
+# Give each different character an index. One more index is for unknown characters: with 12 characters there are
+# $K = 13$ symbols. The input at step $t$ is a row of zeros with a 1 at the index of character $t$ (*one-hot*). The
+# target is the index of character $t + 1$. So the targets are the inputs, shifted by one step: the text itself says
+# what is right.
 
 # %%
 text = "the old cat sat on the old mat"
@@ -61,15 +62,17 @@ print(f"mean loss {mean_loss:.4f}, ln {K} = {np.log(K):.4f}")
 
 # %% [markdown]
 # With small output weights all $K$ symbols get nearly the same probability, $1/K$, and the loss of a step is nearly
-# $-\log(1/K) = \log K$. This answers the guess: $\log 85 = 4.44$, and twice as many symbols add $\log 2 = 0.69$. Check
-# this number before you train. If the first loss is far from it, something is wrong with the data, with the targets, or
-# with the first weights.
+# $-\ln(1/K) = \ln K$. This answers the guess: $\ln 85 = 4.44$, and twice as many symbols add $\ln 2 = 0.69$. Check this
+# number before you train. If the first loss is much larger, by 1 or more, something is wrong with the data, with the
+# targets, or with the size of the first weights.
 #
-# Now train. The curve below is the record of a net with 100 units that read 35,000 characters of Python code for 20,000
-# updates, in the settings of *min-char-rnn* ([D7](../claims.md)). Two numbers counted from the same text show what the
-# net has learned. The *unigram* entropy is the loss of a model that knows how frequent each character is. The *bigram*
-# entropy is the loss of a model that also knows the character before. (The unit is the *nat*, because the logarithm is
-# the natural one.)
+# Now train. The curve below is the record of a net with 100 units that read 35,000 characters of Python code again and
+# again, 25 characters for each of 20,000 updates of its weights, as in the program *min-char-rnn* ([D7](../claims.md)).
+# Each point is the mean loss of the last 1,000 updates, so the curve does not show the first loss.
+#
+# Two numbers, computed from the same text, are good for comparison. The *unigram* entropy is the loss of a model that
+# knows how frequent each character is. The *bigram* entropy is the loss of a model that also knows the previous
+# character, and how frequent each pair is. (The unit is the *nat*, because the logarithm is the natural one.)
 
 # %%
 [record] = records.read("characters")
@@ -84,8 +87,9 @@ charts.titled(charts.curves(lines, "update", "loss, nats per character"),
               "The net comes to know more than pairs of characters")
 
 # %% [markdown]
-# After 1,000 updates the net is better than the unigram model, after 5,000 better than the bigram model. So it uses
-# more than one character of its past. The output at step $t$ really can be read as a prediction of the input at
+# At 1,000 updates the net is better than the unigram model, and at 5,000, two points later, better than the bigram
+# model. So it uses more than one character of its past. (This is the text of the training; on new text it would be less
+# good.) The output at step $t$ really can be read as a prediction of the input at
 # $t + 1$, and trained on its error ([C15](../claims.md)).
 #
 # ## The total loss is a sum
@@ -100,7 +104,8 @@ difference = np.abs(mg.grad(loss, W) - sum(by_step)).max()
 print(f"total gradient minus the sum of {len(by_step)} gradients: at most {difference:.0e}")
 
 # %% [markdown]
-# A sum of logarithms is the logarithm of a product: the probability of the whole text. Why not compute that product?
+# A sum of logarithms is the logarithm of a product. This product is the probability of the whole text. Why not compute
+# it directly?
 
 # %%
 T, classes = 400, 50
@@ -110,19 +115,20 @@ sums = -np.log(p).cumsum()
 with np.errstate(divide="ignore"):
     products = -np.log(p.cumprod())
 underflow = int(np.isfinite(products).sum())
-print(f"the product is 0 after {underflow} steps; the sum goes on to {sums[-1]:.0f}")
-charts.titled(charts.curves({"− Σ log p": sums, "− log Π p": products}, "steps", "nats"),
+print(f"the product is 0 from step {underflow + 1} on; after {T} steps, the sum is {sums[-1]:.0f}")
+both = {"− Σ ln p": sums[:150], "− ln Π p": products[:underflow]}
+charts.titled(charts.curves(both, "steps", "nats"),
               "The product of the probabilities underflows, the sum does not")
 
 # %% [markdown]
-# The second curve ends where the product becomes 0. Before that, both are equal ([C21](../claims.md)). But a
-# double-precision number cannot be smaller than about $10^{-324}$, and $-\log$ of that is 745. The sum of logarithms
-# has no such limit.
+# The curve of $-\ln \Pi p$ ends where the product becomes 0. (The thin line only leads to its name.) Before that, both
+# are equal ([C21](../claims.md)). But the smallest positive double-precision number is about $5 \cdot 10^{-324}$, and
+# its $-\ln$ is 744.4. The sum of logarithms has no such limit.
 #
 # ## The gradient at the logits
 #
 # Call the output before the softmax $o$ (the *logits*), the probabilities $\hat y = \mathrm{softmax}(o)$, and the
-# target $y$, a 1 at the right answer. The gradient is as simple as it could be:
+# target $y$, a 1 at the right answer and 0 elsewhere. The gradient is very simple:
 #
 # $$\frac{\partial L}{\partial o} = \hat y - y.$$
 
@@ -137,8 +143,9 @@ charts.titled(charts.bars(bars, "character", "", names=list("abcd"), level=0),
               "The gradient is prediction minus target")
 
 # %% [markdown]
-# A step against the gradient raises the logit of the right answer and lowers the others, each in proportion to its
-# probability. The formula needs one condition: the targets must sum to 1 ([C22](../claims.md)). Let them sum to 1.8:
+# An update against the gradient raises the logit of the right answer in proportion to $1 - \hat y$. It lowers every
+# other logit in proportion to its own $\hat y$. The formula needs one condition: the targets must sum to 1
+# ([C22](../claims.md)). Let them sum to 1.8:
 
 # %%
 too_much = 1.8 * y_one
@@ -146,16 +153,17 @@ g_too_much = mg.grad(-(too_much * mg.log_softmax(o)).sum(), o)
 printed = np.abs(g_too_much - (y_hat - too_much)).max()
 correct = np.abs(g_too_much - (1.8 * y_hat - too_much)).max()
 without_minus = mg.grad((y_one * mg.log_softmax(o)).sum(), o)
-print(f"error of ŷ − y: {printed:.2f}; of (Σy) ŷ − y: {correct:.0e}")
+print(f"largest error of ŷ − y: {printed:.2f}; of (Σy) ŷ − y: {correct:.0e}")
+print(f"at the right answer: {g[2]:+.2f}; without the minus sign: {without_minus[2]:+.2f}")
 
 # %% [markdown]
 # In general the gradient is $(\sum y)\,\hat y - y$. One source also leaves out the minus sign of the loss. The gradient
-# of $\sum y \log \hat y$ is $y - \hat y$; a step against it makes the right answer less probable.
+# of $\sum y \ln \hat y$ is $y - \hat y$. An update against it makes the right answer less probable.
 #
 # ## Order counts
 #
 # Many older methods represent a text by a *bag of words*: a sum or mean over its words. A recurrent net reads the words
-# in order. Feed both with the same five vectors in all 120 orders:
+# in order. Give both the same five vectors, in each of the 120 orders:
 
 # %%
 five = rng.standard_normal((5, 3))
@@ -164,17 +172,32 @@ bag = orders.mean(axis=0)
 states = nn.RNN(3, 5, rng=0)(orders)[1].data
 clouds = {"last state of the net": states[:, :2], "bag": bag[:, :2]}
 distinct = [len(np.unique(a.round(6), axis=0)) for a in (states, bag)]
-print(f"{distinct[0]} different states, {distinct[1]} bag")
+print(f"different states: {distinct[0]}; different means: {distinct[1]}")
 charts.titled(charts.points(clouds, "first number", "second number"),
               "120 orders of five vectors: 120 states, one bag")
 
 # %% [markdown]
-# A bag loses the order; a recurrent net does not ([C16](../claims.md)).
+# A bag loses the order. A recurrent state *can* keep it ([C16](../claims.md)). But does it keep it for long? Exchange
+# the first two of $n$ inputs, and look how much the last state changes:
+
+# %%
+exchanged = {}
+for n in (5, 20, 50):
+    one = np.random.default_rng(n).standard_normal((n, 1, 3))
+    other = one[[1, 0, *range(2, n)]]
+    last_states = [nn.RNN(3, 5, rng=0)(inputs)[1].data for inputs in (one, other)]
+    exchanged[n] = float(np.abs(last_states[0] - last_states[1]).max())
+print({n: f"{change:.0e}" for n, change in exchanged.items()})
+
+# %% [markdown]
+# In this untrained net, the last of 50 states does not show the order of the first two inputs any more. Lesson 4 says
+# why.
 #
 # ## Sequences of unequal length
 #
-# A batch is a rectangular array, and texts have different lengths. Fill up the short ones (*padding*) and remember in a
-# *mask* which entries are real.
+# A batch is an array in which all sequences have the same length, but texts have different lengths. Fill the short ones
+# with zeros *at the end* (*padding*), the targets too. A *mask* says which steps are real: only these count in the
+# loss.
 
 # %%
 lengths, D = [9, 3, 6, 1], 3
@@ -193,6 +216,9 @@ alone = sum(gradients(x[:, None], y[:, None]) for x, y in zip(sequences, labels,
 size = np.linalg.norm(alone)
 with_mask, without = (np.linalg.norm(gradients(xs, ys, m) - alone) / size for m in (mask, None))
 print(f"relative error with the mask {with_mask:.0e}, without it {without:.2f}")
+xs_late, ys_late = (pad([s[::-1] for s in group])[0][::-1] for group in (sequences, labels))
+at_start = np.linalg.norm(gradients(xs_late, ys_late, mask[::-1]) - alone) / size
+print(f"with the padding at the start, and its mask: {at_start:.2f}")
 
 # %%
 inputs = Tensor(xs)
@@ -202,14 +228,29 @@ charts.titled(charts.grid(at_inputs, "step", "sequence", "‖∂L/∂x‖", miss
               "With the mask, no gradient reaches the padding")
 
 # %% [markdown]
-# > **What textbooks say, and what is measured.** "A mini-batch needs sequences of one length." It needs a *rectangle*.
-# > With padding and a mask, the gradient is that of the sequences one by one, to the last digits. Without the mask it
-# > is wrong by more than its own size, and no error message appears ([C11](../claims.md)).
+# > **What textbooks say, and what is measured.** "A mini-batch needs sequences of one length." It needs an *array* with
+# > rows of one length. With padding at the end and a mask, the gradient is that of the sequences one by one, up to
+# > rounding. Without the mask, the error is almost five times as large as the gradient, and no error message appears
+# > ([C11](../claims.md)).
 #
+# Why at the end? With padding at the start, the net reads the zeros first, and its biases move the state. So the real
+# steps begin with a wrong state, and the mask cannot repair that.
+#
+# At the end, the padding moves the state too. No masked loss uses these states, but the *last* state is one of them.
+# `lengths=` tells the net how many steps each sequence has: the state then stays as it is after the last real step
+# ([padding](../padding.md)).
+
+# %%
+last = np.concatenate([gru(sequence[:, None])[1].data for sequence in sequences])
+wrong_by = {name: float(np.abs(gru(xs, lengths=given)[1].data - last).max())
+            for name, given in {"without lengths=": None, "with lengths=": lengths}.items()}
+print("error of a last state:", {name: f"{found:.0e}" for name, found in wrong_by.items()})
+
+# %% [markdown]
 # ## One answer for the whole sequence
 #
-# To classify a text, take the last state $h_T$ as its feature, or the mean of all states. Both are in use. They differ
-# in how the gradient gets to early steps:
+# To classify a text, take its last state $h_T$ as a feature, or the mean of its $T$ states. Both are in use. They
+# differ in the ways on which the gradient reaches early steps:
 
 # %%
 long = rng.standard_normal((100, 1, D))
@@ -221,27 +262,28 @@ for name, pool in {"last state": nn.last_step, "mean of states": nn.mean_over_st
 kept = {name: norms[0] / norms[-1] for name, norms in profiles.items()}
 print({name: f"{ratio:.1e}" for name, ratio in kept.items()})
 charts.titled(charts.curves(profiles, "step", "‖∂L/∂h‖", log="y"),
-              "From the last state alone, almost nothing reaches the first step")
+              "In this net, the last state sends almost no gradient to the first step")
 
 # %% [markdown]
-# With the last state, the gradient at the first step is below $10^{-20}$ of that at the last. Lesson 4 is about this.
-# With the mean, every step has a direct way of weight $1/T$ to the loss, so all steps get about as much
-# ([C106](../claims.md)).
+# With the last state, the gradient at the first step is less than $10^{-24}$ times that at the last, in this net.
+# Lesson 4 is about this. With the mean, each state is one of the $T$ that are added and divided by $T$. So it has a
+# direct way to the loss, and the gradients at all steps have nearly the same size: the largest is less than twice the
+# smallest ([C106](../claims.md)). Which of the two classifies better depends on the task.
 #
 # ## Summary
 #
-# * A language model predicts its next input: targets are inputs, shifted by one. An untrained net has the loss
-#   $\log K$.
+# * A language model predicts its next input: targets are inputs, shifted by one. An untrained net with small output
+#   weights has a loss of nearly $\ln K$ per step.
 # * The total loss is the sum of the losses of the steps, and so is its gradient. Sum logarithms; do not multiply
 #   probabilities.
 # * The gradient at the logits is $\hat y - y$, if the targets sum to 1.
-# * A recurrent state knows the order of its inputs. A bag does not.
-# * Unequal lengths need padding *and* a mask.
+# * A recurrent state can keep the order of its inputs, though not always for long. A bag cannot.
+# * Unequal lengths need padding at the end *and* a mask; the last states need `lengths=`.
 # * A mean over states gives every step a direct way to the loss.
 #
 # ## Exercises
 #
-# **Exercise 1.** One vocabulary has 10 symbols, another one 10,000. Predict the first loss of both.
+# **Exercise 1.** Vocabulary A has 10 symbols, vocabulary B has 10,000. Predict the first loss of both.
 
 # %% tags=["hide-cell"]
 first_losses = {}
@@ -251,18 +293,18 @@ for n in (10, 10_000):
 print({n: f"{found:.3f}, ln {n} = {np.log(n):.3f}" for n, found in first_losses.items()})
 
 # %% [markdown]
-# **Exercise 2.** Write NaN into the padding of `xs`. Predict: does the masked loss, with `lengths=` given to the net,
-# change?
+# **Exercise 2.** Write NaN (not a number) into the padding of `xs`. Predict: which of the four last states are NaN,
+# with `lengths=` and without? (The lengths are 9, 3, 6 and 1.)
 
 # %% tags=["hide-cell"]
 spoiled = np.where(mask[..., None], xs, np.nan)
-clean, dirty = (nn.cross_entropy(out(gru(a, lengths=lengths)[0]), ys, mask=mask).item()
-                for a in (xs, spoiled))
-print(clean, dirty)  # the net stops at the end of each sequence, so the padding is never read
+is_nan = {name: np.isnan(gru(spoiled, lengths=given)[1].data).any(axis=1).tolist()
+          for name, given in {"with lengths=": lengths, "without": None}.items()}
+print(is_nan)  # with lengths= no state takes anything from the padding; the first sequence has no padding
 
 # %% [markdown]
-# **Exercise 3.** With the mean of states, change $T$ from 100 to 50. Predict how the direct part of
-# $\partial L / \partial h_t$ changes: $(\hat y - y) V^\top / T$.
+# **Exercise 3.** With the mean of states, the gradient that comes to $h_t$ on the direct way, not through $h_{t+1}$, is
+# $(\hat y - y) V^\top / T$. Change $T$ from 100 to 50 and keep the mean. Predict how this gradient changes.
 
 # %% tags=["hide-cell"]
 direct = {}
@@ -270,4 +312,4 @@ for T in (100, 50):
     hs = Tensor(np.tile(rnn(long)[0].data.mean(axis=0), (T, 1, 1)))  # the same mean for both T
     answer = nn.cross_entropy(classify(nn.mean_over_steps(hs)), [1])
     direct[T] = float(np.linalg.norm(mg.grad(answer, hs)[0]))
-print(direct, "ratio:", direct[50] / direct[100])
+print(direct, "ratio:", direct[50] / direct[100])  # half as many states share it, so each gets twice as much

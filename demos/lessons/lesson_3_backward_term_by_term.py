@@ -11,14 +11,15 @@
 # ---
 
 # %% [markdown]
-# # Lesson 3. Backward, term by term, and the formulas that are printed wrong
+# # Lesson 3. Backward, term by term, and formulas that are wrong in print
 #
 # A net has a loss at every step. Which of these losses does the gradient of a weight need, and how do we write it down
 # without a mistake? Lecture notes contain several formulas that are wrong. This lesson measures how wrong.
 #
-# > **Guess first.** A net has nine steps and nine losses. One derivation computes the gradient at the state $h_t$ from
-# > the loss of step $t$ alone, another one from the losses of steps $t$ and $t + 1$. By how much is the gradient of $W$
-# > then wrong: by 1 %, by 10 %, or by more? And how many terms does the exact gradient of $W$ have: 9, 45 or 81?
+# > **Guess first.** A net has nine steps and nine losses. For the gradient at the state $h_t$, derivation A uses only
+# > the loss of step $t$. Derivation B uses the losses of steps $t$ and $t + 1$. Both are wrong. How large is the
+# > relative error of the gradient of $W$ with A, and with B: about 1 %, about 10 %, or more? And how many pairs (a loss
+# > at step $t$, a use of $W$ at step $k$) contribute to the exact gradient of $W$: 9, 45 or 81?
 
 # %%
 # %load_ext microgradrnn
@@ -27,7 +28,7 @@ import numpy as np
 import microgradrnn as mg
 import viz
 from demos import charts
-from microgradrnn import Tensor, nn
+from microgradrnn import Tensor, nn, optim
 
 viz.set_theme(page=830)
 rng = np.random.default_rng(0)
@@ -43,16 +44,28 @@ viz.draw_unrolled(viz.gradient_flow(loss), steps=(6, 8))
 # %% [markdown]
 # ## The recursion
 #
-# The thick lines are gradients on their way back. Look at a state in the middle. It has two destinations, the output
-# and the next step, so two messages come back to it. They add up:
+# The coloured arrows are gradients on their way back. Look at the state $h_7$ in its frame. (Pictures count steps from
+# 0, equations from 1.) It has two destinations, the output and the next step, so two messages come back to it. They add
+# up:
 #
 # $$\frac{\partial L}{\partial h_t} = (\hat y_t - y_t) V^\top + \varepsilon_{t+1} W^\top, \qquad
 # \varepsilon_t = \frac{\partial L}{\partial z_t} = \frac{\partial L}{\partial h_t} \odot (1 - h_t^2).$$
 #
-# The second message is often forgotten ([C28](../claims.md)). $t$ is fixed on the left, so there is no sum over $t$ on
-# the right, although one source prints it ([C30](../claims.md)). The factor $1 - h_t^2$ works entry by entry: the
-# Jacobian of tanh is diagonal ([C31](../claims.md)). These two formulas, and outer products, are the whole backward
-# pass:
+# Here $L = \sum_t L_t$ is the total loss, $\hat y_t = \mathrm{softmax}(o_t)$ is the prediction from the output
+# $o_t = h_t V + d$, and $\odot$ multiplies entry by entry. Nothing comes back after the last step:
+# $\varepsilon_{T+1} = 0$.
+#
+# The second message is often forgotten ([C28](../claims.md)). On the left side $t$ is fixed, so the right side has no
+# sum over $t$. One source prints such a sum; this is a mistake ([C30](../claims.md)). The Jacobian of tanh is diagonal,
+# so the factor $1 - h_t^2$ works entry by entry ([C31](../claims.md)). The gradient of each weight is a sum with one
+# product for each step:
+#
+# $$\frac{\partial L}{\partial W} = \sum_t h_{t-1}^\top \varepsilon_t, \qquad
+# \frac{\partial L}{\partial U} = \sum_t x_t^\top \varepsilon_t, \qquad
+# \frac{\partial L}{\partial b} = \sum_t \varepsilon_t, \qquad
+# \frac{\partial L}{\partial V} = \sum_t h_t^\top (\hat y_t - y_t).$$
+#
+# These formulas are the whole backward pass:
 
 # %%
 U, W, b, V = (p.data for p in (*cell.parameters(), head.V))
@@ -84,12 +97,12 @@ against_engine = {name: error(gradients[name], mg.grad(loss, weights[name])) for
 print("relative errors:", {name: f"{found:.0e}" for name, found in against_engine.items()})
 
 # %% [markdown]
-# The engine, which knows only graphs, has the same numbers to the last digits. The gradients of $W$, $U$ and $b$ are
-# sums of outer products of $\varepsilon_t$ with $h_{t-1}$, $x_t$ and 1. This is right because $\varepsilon_t$ holds the
-# gradient of *all* later losses ([C32](../claims.md)). Compared with ordinary back-propagation, only two things are
-# new: unroll the net, and sum over the steps ([C35](../claims.md)).
+# The engine, which knows only graphs, gives the same numbers, up to rounding. The sums are right because
+# $\varepsilon_t$ holds the gradient of the losses of step $t$ *and of all later steps* ([C32](../claims.md)). Compared
+# with ordinary back-propagation, only two things are new: unroll the net, and sum over the steps
+# ([C35](../claims.md)).
 #
-# You can play this backward pass, message by message:
+# On the page of this lesson, you can watch the backward pass, one message after the other:
 
 # %%
 viz.explore(loss, name="Nine steps, nine losses")
@@ -98,7 +111,8 @@ viz.explore(loss, name="Nine steps, nine losses")
 # ## Loss by loss: 45 terms
 #
 # Split the gradient further. Let $\delta_{t,k} = \partial L_t / \partial z_k$ be the *local error*: how the loss of
-# step $t$ depends on step $k \le t$. It starts at its own step and goes back ([C33](../claims.md)):
+# step $t$ depends on step $k \le t$. It is computed first at $k = t$, then at $k = t - 1$, $t - 2$, …, 1
+# ([C33](../claims.md)):
 #
 # $$\delta_{t,t} = \big((\hat y_t - y_t) V^\top\big) \odot (1 - h_t^2), \qquad
 # \delta_{t,k} = \big(\delta_{t,k+1} W^\top\big) \odot (1 - h_k^2).$$
@@ -116,13 +130,13 @@ errors = viz.local_errors(loss)
 viz.plot_local_errors(errors)
 
 # %% [markdown]
-# This answers the second guess: $1 + 2 + \dots + 9 = 45$ terms. Their double sum is the gradient ([C34](../claims.md)).
-# Column $k$ is filled from the diagonal to the bottom: step $k$ gets something from *every* later loss, not only from
-# the losses at $k$ and $k + 1$ ([C26](../claims.md)). The colours fade with $t - k$: lesson 4 is about this.
+# This answers the second guess: $1 + 2 + \dots + 9 = 45$ pairs, so 45 terms $h_{k-1}^\top \delta_{t,k}$. Their double
+# sum is the gradient of $W$ ([C34](../claims.md)). Each column of the picture is filled from the diagonal to the
+# bottom: step $k$ gets something from its own loss and from *every* later loss, not only from the losses at $k$ and
+# $k + 1$ ([C26](../claims.md)). Along each row the colours fade to the left: lesson 4 is about this.
 #
-# At each step, the recursion adds the message of one loss to the sum for all later losses, and then goes back with the
-# new sum. So it takes $O(T)$ time. The double sum follows each loss separately and takes $O(T^2)$
-# ([C19](../claims.md)).
+# At step $t$, the recursion adds the message of $L_t$ to the sum for all later losses and goes back with the new sum.
+# So it takes $O(T)$ time. The double sum follows each loss separately and takes $O(T^2)$ ([C19](../claims.md)).
 
 # %%
 def messages(T: int) -> tuple[int, int]:
@@ -141,34 +155,42 @@ print(f"twice the steps, {factors[0]:.1f} times the messages; {factors[1]:.1f} l
 # %% [markdown]
 # ## Step by step: the copies of one weight
 #
-# Now sort the same terms by the step $k$ that used $W$, as if each step had a copy of its own. The gradient of the
-# shared weight is the sum of the gradients of the copies ([C2](../claims.md)).
+# Now sort the 45 terms by the step $k$ that used $W$, as if each step had a copy of its own. The terms with the same
+# $k$ add up to the gradient of one of nine copies. These add up to the gradient of the shared weight
+# ([C2](../claims.md)).
 
 # %%
 by_step = viz.shares(loss, {"W": cell.W})["W"]
 whole = np.linalg.norm(by_step.total)
+along = (by_step.arrays * by_step.total).sum(axis=(1, 2))
+against = [t for t in steps if along[t - 1] < 0]
 print(f"norm of the sum {whole:.2f}, sum of the norms {by_step.norms.sum():.2f}")
+print(f"steps whose copies point against the sum: {against}")
 viz.plot_shares(by_step)
 
 # %% [markdown]
-# The copies point in different directions and cancel in part. (Pictures count steps from 0, equations from 1.) Why is
-# there one term for each step? $z_t$ depends on $W$ in two ways: directly, with $h_{t-1}$ held fixed, and through
-# $h_{t-1}$, which was computed with $W$ too ([C36](../claims.md)). The direct way gives one term; the other way leads
-# to the step before, where the same argument applies. At the first step the term is $h_0^\top \varepsilon_1$. It is
-# zero if $h_0 = 0$, so some texts count $t - 1$ terms ([C37](../claims.md)).
+# The gradients of the copies point in different directions, so their sum is much shorter than 6.27. Those of steps 6
+# and 9 (5 and 8 in the picture) even point against the sum.
 #
-# $V$ is different. Each of its terms involves the current step alone. But the gradient is still the *sum* of all nine
-# terms ([C25](../claims.md)).
+# Why has the loss of step $t$ one term for each step up to $t$? The vector $z_t$ depends on $W$ in two ways: directly,
+# with $h_{t-1}$ held fixed, and through $h_{t-1}$, which was computed with $W$ too ([C36](../claims.md)). The direct
+# way gives one term. For the other way, use the same argument at step $t - 1$, and so on: this makes $t$ terms. The one
+# of step 1 is zero if $h_0 = 0$, so some texts count $t - 1$ ([C37](../claims.md)).
+#
+# $V$ is different. Each of its nine terms involves one step alone. But the gradient is still their *sum*
+# ([C25](../claims.md)).
 #
 # ## The chain of Jacobians
 #
 # From step 1 to step $T$ there is a chain. Each link is a matrix ([C40](../claims.md)), and the chain is their product
 # ([C39](../claims.md)):
 #
-# $$\frac{\partial z_{t+1}}{\partial z_t} = \mathrm{diag}(1 - h_t^2)\, W, \qquad
-# \frac{\partial z_T}{\partial z_1} = D_1 W D_2 W \cdots D_{T-1} W, \quad D_t = \mathrm{diag}(1 - h_t^2).$$
+# $$S_t = \mathrm{diag}(1 - h_t^2), \qquad \frac{\partial z_{t+1}}{\partial z_t} = S_t W, \qquad
+# \frac{\partial z_T}{\partial z_1} = S_1 W S_2 W \cdots S_{T-1} W.$$
 #
-# (These are for rows. Texts that use columns write $W D_t$, and the product from right to left.)
+# $S_t$ holds the slopes of tanh. Row $i$ of these matrices belongs to entry $i$ of the old $z$, column $j$ to entry $j$
+# of the new one. Texts with column vectors have the transposed matrices: their $W$ is our $W^\top$, they write $W S_t$,
+# and the factor of the last step stands on the left.
 
 # %%
 def last_z(z: Tensor) -> Tensor:
@@ -183,18 +205,19 @@ links = [np.diag(slope[t, 0]) @ W for t in range(1, T)]
 error_of_chain = error(np.linalg.multi_dot(links), chain)
 powers = np.diag(slope[1:T, 0].prod(axis=0)) @ np.linalg.matrix_power(W, T - 1)
 error_of_powers = error(powers, chain)
-print(f"relative error in turn {error_of_chain:.0e}, with the powers apart {error_of_powers:.2f}")
+print(f"relative error with the factors in the right order: {error_of_chain:.0e}")
+print(f"relative error with the slopes and W collected separately: {error_of_powers:.2f}")
 
 # %% [markdown]
-# One source collects the factors: $W^n$ times the product of all diagonals. But matrices do not commute, so this is
-# another matrix ([C41](../claims.md)). And "the gradient of a recurrent net is a product" is only half of the truth.
-# Each chain is a product; the gradient of a weight is a *sum* of such products, one for each of the 45 terms
-# ([C42](../claims.md)).
+# One source collects the factors: the product of all $S_t$, times $W^{T-1}$. But matrices do not commute in general, so
+# this is a different matrix ([C41](../claims.md)). And "the gradient of a recurrent net is a product" is only partly
+# right. Each chain is a product, but the gradient of $W$ is a *sum* of 45 terms, each with its own chain. (For $k = t$
+# the chain has no factor.) ([C42](../claims.md))
 #
 # ## The formulas as printed
 #
-# Now the measurement: the norm of the error, relative to the norm of the right value. First four formulas for the
-# gradients of $V$ and $W$, as they are printed, but written for rows:
+# Now the measurement: the norm of the error, divided by the norm of the right value. All formulas are rewritten for
+# rows. First four for the gradients of $V$ and $W$:
 
 # %%
 def of_w(at_z: dict[int, np.ndarray]) -> np.ndarray:
@@ -204,35 +227,35 @@ def of_w(at_z: dict[int, np.ndarray]) -> np.ndarray:
 
 def for_weights(G: np.ndarray) -> dict[str, np.ndarray]:
     """The gradients of V and W as printed."""
-    own = {t: (G[t] @ V.T) * slope[t] for t in steps}            # the loss of the step alone
-    two = {t: own[t] + ((own[t + 1] @ W.T) * slope[t] if t < T else 0) for t in steps}
-    g, swapped = G[T] @ V.T, {T: own[T]}
+    alone = {t: (G[t] @ V.T) * slope[t] for t in steps}          # the loss of the step alone
+    pair = {t: alone[t] + ((alone[t + 1] @ W.T) * slope[t] if t < T else 0) for t in steps}
+    g, swapped = G[T] @ V.T, {T: alone[T]}
     for t in range(T - 1, 0, -1):                                # the matrix before the slope
         g = G[t] @ V.T + (g @ W.T) * slope[t + 1]
         swapped[t] = g * slope[t]
-    return {"C25": h[T].T @ G[T], "C26": of_w(two), "C27": of_w(own), "C29": of_w(swapped)}
+    return {"C25": h[T].T @ G[T], "C26": of_w(pair), "C27": of_w(alone), "C29": of_w(swapped)}
 
 
 # %% [markdown]
-# Then three ways to get from $\partial L / \partial h_T$ to $\partial L / \partial h_1$ along the chain:
+# C41 was measured above. Three more go from $\partial L / \partial h_T$ to $\partial L / \partial h_1$ along the chain:
 
 # %%
 def for_chain(g: np.ndarray) -> dict[str, np.ndarray]:
     """The gradient at h_1 from that at h_T, as printed."""
-    right = ascending = transposed = g
+    chain = wrong_order = wrong_matrix = g
     for k in range(T, 1, -1):                                    # the last step first
-        right = (right * slope[k]) @ W.T
-        transposed = (transposed * slope[k]) @ W
+        chain = (chain * slope[k]) @ W.T
+        wrong_matrix = (wrong_matrix * slope[k]) @ W
     for k in range(2, T + 1):
-        ascending = (ascending * slope[k]) @ W.T
-    return {"C59 order": ascending, "C59 Wᵀ": transposed, "C60": right}
+        wrong_order = (wrong_order * slope[k]) @ W.T
+    return {"C59 order": wrong_order, "C59 matrix": wrong_matrix, "C60": chain}
 
 
 def errors_of(G: np.ndarray) -> dict[str, float]:
     """The relative error of each formula."""
     at_h, exact = backward(G)
     weights, chain = for_weights(G), for_chain(at_h[T])
-    right = {"C59 order": chain["C60"], "C59 Wᵀ": chain["C60"], "C60": at_h[1]}
+    right = {"C59 order": chain["C60"], "C59 matrix": chain["C60"], "C60": at_h[1]}
     found = {name: error(g, exact["V" if name == "C25" else "W"]) for name, g in weights.items()}
     found["C41"] = error_of_powers
     return found | {name: error(chain[name], right[name]) for name in chain}
@@ -241,23 +264,32 @@ def errors_of(G: np.ndarray) -> dict[str, float]:
 wrong = errors_of(G)
 print({name: round(found, 2) for name, found in wrong.items()})
 ax = charts.bars({"relative error": [*wrong.values()]}, "", "relative error", names=[*wrong])
-charts.titled(ax, "Formulas as printed: none of these errors is small")
+low, high = min(wrong.values()), max(wrong.values())
+charts.titled(ax, f"Formulas as printed: the errors here are between {low:.2f} and {high:.2f}")
 
 # %% [markdown]
-# * [C25](../claims.md): "the gradient of $V$ has one term". The sum over the steps is missing.
-# * [C26](../claims.md): "the losses at $t$ and $t+1$ determine the gradient of $W$". All later losses do.
-# * [C27](../claims.md): "$\partial L/\partial h_t = V (\partial L/\partial o_t)^\top$". The message from the next step
-#   is missing. (And for columns, the matrix must be $V^\top$.)
-# * [C29](../claims.md): "the second message is $W^\top g\,(1 - h_{t+1}^2)$". The slope comes before the matrix.
-# * [C41](../claims.md): the powers of $W$ apart from the slopes, as above.
-# * [C59](../claims.md): "a product in ascending order, with $W^\top$". The last step comes first. And $W$ is transposed
-#   for rows, as here, but not in the layout of that source.
-# * [C60](../claims.md): "$\partial L/\partial h_1$ is the chain applied to $\partial L/\partial h_T$". This is right
-#   with one loss, at the last step. Otherwise every step adds its own message.
+# Here is what the sources print, and what is right, in the order of our [list of claims](../claims.md). As in the code,
+# $G_t = \hat y_t - y_t$. The gradient at a state is $g_t = \partial L / \partial h_t$. C29 is about the second message.
+#
+# | claim | printed | right | error |
+# |---|---|---|---|
+# | C25 | $\partial L/\partial V = h_T^\top G_T$ | $\sum_t h_t^\top G_t$ | 1.17 |
+# | C26 | $\varepsilon_t$ is the gradient of $L_t + L_{t+1}$ | that of $L_t + L_{t+1} + \dots + L_T$ | 0.25 |
+# | C27 | $g_t = G_t V^\top$ | $g_t = G_t V^\top + \varepsilon_{t+1} W^\top$ | 0.29 |
+# | C29 | $(g_{t+1} W^\top) \odot (1 - h_{t+1}^2)$ | $\big(g_{t+1} \odot (1 - h_{t+1}^2)\big) W^\top$ | 0.16 |
+# | C41 | $S_1 S_2 \cdots S_{T-1}\, W^{T-1}$ | $S_1 W S_2 W \cdots S_{T-1} W$ | 0.68 |
+# | C59 order | $g_T\, S_2 W^\top \cdots S_T W^\top$ | $g_T\, S_T W^\top \cdots S_2 W^\top$ | 0.74 |
+# | C59 matrix | $g_T\, S_T W \cdots S_2 W$ | $g_T\, S_T W^\top \cdots S_2 W^\top$ | 1.00 |
+# | C60 | $g_1 = g_T\, S_T W^\top \cdots S_2 W^\top$ | $g_1 = \sum_t G_t V^\top S_t W^\top \cdots S_2 W^\top$ | 1.00 |
+#
+# The source of C59 makes two mistakes; each is measured alone. It multiplies by the factor of step 2 first. And it
+# prints $W^\top$ where its column layout needs $W$. (With rows it is the other way round: $W^\top$ is right.) The
+# source of C27 also prints $V$ where its layout needs $V^\top$. C60 is right if only the last step has a loss. Here
+# every step has one. C60 misses nearly all of the gradient at $h_1$, so its error is close to 1.
 #
 # > **What textbooks say, and what is measured.** "The gradient at a state comes from the losses at $t$ and $t + 1$", or
-# > even from the loss at $t$ alone. In this small net, the gradient of $W$ is then wrong by about a quarter: this
-# > answers the first guess. The next cell shows why it is easy to overlook this.
+# > even from the loss at $t$ alone. With these weights, the error of the gradient of $W$ is then 0.25 (B) or 0.29 (A):
+# > this answers the first guess. Other weights give smaller or larger errors. Why is it easy to overlook this mistake?
 
 # %%
 own, exact = for_weights(G)["C27"], gradients["W"]
@@ -265,16 +297,52 @@ cosine = float((own * exact).sum() / (np.linalg.norm(own) * np.linalg.norm(exact
 print(f"cosine between the exact gradient and that of C27: {cosine:.2f}")
 
 # %% [markdown]
-# The wrong gradient points nearly the same way as the exact one. A small step against it still lowers the loss, so
-# training does not reveal the mistake. A comparison with an engine does.
+# In this net, the wrong gradient points nearly the same way as the exact one. So a small update against it lowers the
+# loss, and *a falling loss is no proof that a gradient is right*. How far does training with it get? Train nets to
+# repeat the input of the same step (delay 0), or of the step before (delay 1). `nn.detach` makes a state a constant: no
+# message comes back from the next step, as in C27.
+
+# %%
+def learned(delay: int, exact: bool) -> float:
+    """The loss of a net after training it to repeat the input of some steps ago."""
+    rng = np.random.default_rng(0)
+    cell, head = nn.RNNCell(4, 16, rng=rng), nn.Linear(16, 4, rng=rng)
+    adam = optim.Adam([*cell.parameters(), *head.parameters()], lr=0.02)
+    for _ in range(400):
+        symbols = rng.integers(0, 4, (T, 32))
+        h, hs = np.zeros((32, 16)), []
+        for x_t in np.eye(4)[symbols]:
+            h = cell(x_t, h if exact else nn.detach(h))
+            hs.append(h)
+        loss = nn.cross_entropy(head(mg.stack(hs[delay:])), symbols[:T - delay])
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    return loss.item()
+
+
+trained = {delay: {"exact": learned(delay, True), "C27": learned(delay, False)}
+           for delay in (0, 1)}
+for delay, reached in trained.items():
+    print(f"delay {delay}:", {name: round(found, 2) for name, found in reached.items()})
+print(f"guessing: {np.log(4):.2f}")
+
+# %% [markdown]
+# Without a delay, both gradients learn the task. With a delay of one step, the exact gradient still does, but the loss
+# with C27 stays near that of guessing, $\ln 4 = 1.39$. So training hides the mistake only if the task does not need the
+# past. If it does, training fails and does not say why. A comparison with an engine shows the mistake. Without an
+# engine, change one weight by a small $\pm s$, and divide the difference of the two losses by $2s$ (*finite
+# differences*).
 #
 # ## Summary
 #
 # * Two messages come back to every state: from its own output, and from the next step. The message from the next step
 #   is multiplied by the slope first, then by the matrix.
-# * The gradient of $W$ is a double sum over losses and steps. The recursion computes it in $O(T)$ time.
-# * Each chain of Jacobians is a product of matrices in turn, and their order counts. The gradient of a weight is a sum.
-# * Test every formula that you write or copy against an engine.
+# * Each use of $W$ gets a term from the loss of its own step and from every later loss: a double sum. The recursion
+#   computes it in $O(T)$ time.
+# * Each chain of Jacobians is a product of matrices, and their order counts. The gradient of $W$ is a sum of such
+#   terms.
+# * A falling loss is no proof. Test every formula that you write or copy against an engine, or with finite differences.
 #
 # ## Exercises
 #
@@ -300,10 +368,14 @@ change = error(mg.grad(loss_of_other, cell.W), gradients["W"])
 print(f"same chain: {same_chain}; relative change of the gradient of W: {change:.2f}")
 
 # %% [markdown]
-# **Exercise 3.** Keep only the loss of the last step. Predict which of the printed formulas become right.
+# **Exercise 3.** Keep only the loss of the last step. Predict which of the printed formulas become right, and whether
+# the errors of C26 and C27 grow or shrink.
 
 # %% tags=["hide-cell"]
 only_last = np.zeros_like(G)
 only_last[T] = G[T]
 still_wrong = errors_of(only_last)
-print({name: round(found, 2) for name, found in still_wrong.items()})  # C25 and C60 are right now
+print({name: round(found, 2) for name, found in still_wrong.items()})
+# C25 and C60 are right now. The loss reaches all nine uses of W, and its message fades on the
+# way back. C27 keeps only the last use: its error grows. C26 keeps the last two, and here these
+# are most of the gradient: its error shrinks.

@@ -34,9 +34,10 @@ def test_tanh_gives_no_probabilities_and_softmax_does(lesson: dict[str, Any]) ->
 
 def test_there_are_45_numbers_to_train_whatever_the_number_of_steps_is(lesson: dict[str, Any]) -> None:
     assert lesson["numbers"] == {1: 45, 10: 45, 1000: 45}
+    assert sum(p.size for p in lesson["head"].parameters()) == 24
 
 
-def test_three_outputs_hand_on_three_directions_of_eight_and_a_softmax_over_them_two(lesson: dict[str, Any]) -> None:
+def test_three_outputs_pass_on_three_directions_of_eight_and_a_softmax_over_them_two(lesson: dict[str, Any]) -> None:
     assert [*lesson["ranks"].values()] == [8, 3]
     assert lesson["rank_softmax"] == 2
     state, outputs = lesson["spectra"].values()
@@ -55,8 +56,9 @@ def test_one_cell_makes_five_patterns(lesson: dict[str, Any]) -> None:
                       "many to many": [3, 3, 3], "encoder and decoder": [3, 5, 2]}
 
 
-def test_a_convolution_with_a_mean_shares_its_weights_and_takes_any_length(lesson: dict[str, Any]) -> None:
-    assert lesson["features"] == {5: (1, 5), 50: (1, 5), 500: (1, 5)}
+def test_a_convolution_with_a_mean_shares_its_weights_and_takes_any_length_from_that_of_its_kernel(
+        lesson: dict[str, Any]) -> None:
+    assert lesson["features"] == {3: (1, 5), 50: (1, 5), 500: (1, 5)}
     assert lesson["kernel"].size == 45
 
 
