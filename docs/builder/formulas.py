@@ -17,7 +17,7 @@ def within_a_line(writer: Any, node: nodes.math) -> None:
 
 def on_a_line(writer: Any, node: nodes.math_block) -> None:
     """A formula on a line of its own."""
-    writer.body.append(f'<div class="formula">{convert(node.astext().strip(), display="block")}</div>\n')
+    writer.body.append(f'<div class="formula" tabindex="0">{convert(node.astext().strip(), display="block")}</div>\n')
     raise nodes.SkipNode
 
 

@@ -11,6 +11,7 @@ SITE = Path(__file__).parents[2] / "out" / "docs" / "html"
 PAGES = [path.relative_to(SITE).as_posix() for path in sorted(SITE.rglob("*.html"))
          if "_static" not in path.parts and "live" not in path.parts]  # the explorer's page has tests of its own
 SIZES = [(1280, 800), (390, 844)]
+MATHS = ["th:has(math)"]  # axe-core does not read MathML, and takes such headings for empty ones
 CODE = ["pre", ".sig"]  # thousands of small pieces, in a few colours: looked at on these pages, and left out on others
 WITH_CODE = ("index.html", "lstm.html", "engine.html", "reference/microgradrnn-training.html")
 VIOLATIONS = """async ([exclude, options]) => {
@@ -68,7 +69,7 @@ def test_a_page_fits_the_window_and_has_no_violations(tab, complaints, page):
     assert tab.evaluate(WIDER) <= 0
     exclude = [] if page in WITH_CODE or page.startswith("lessons/") else CODE
     tab.wait_for_timeout(100 * (not exclude))  # until what scrolls can be reached by Tab
-    found = tab.evaluate(VIOLATIONS, [exclude, NO_COLOURS])
+    found = tab.evaluate(VIOLATIONS, [exclude + MATHS, NO_COLOURS])
     assert found == [], json.dumps(found, indent=1)
     assert complaints == []
 

@@ -25,12 +25,22 @@ __all__ = [
 
 # --------------------------------------------------------------------------------------------------- entry by entry
 def deg2rad(x: Any) -> Any:
-    """Degrees in radians, x π / 180."""
+    """Degrees in radians, x π / 180.
+
+    >>> import numpy as np
+    >>> deg2rad(np.array([0.0, 180.0])).round(4)
+    array([0.    , 3.1416])
+    """
     return multiply(x, math.pi / 180)
 
 
 def rad2deg(x: Any) -> Any:
-    """Radians in degrees, x 180 / π."""
+    """Radians in degrees, x 180 / π.
+
+    >>> import numpy as np
+    >>> rad2deg(np.array([0.0, np.pi]))
+    array([  0., 180.])
+    """
     return multiply(x, 180 / math.pi)
 
 
@@ -95,6 +105,9 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *, axi
         endpoint: is stop the last of them?
         axis: the number of the new axis in the result.
 
+    Raises:
+        ValueError: if num is negative.
+
     >>> import numpy as np
     >>> from microgradrnn import Tensor, linspace
     >>> a, b = Tensor([0.0, 1.0]), Tensor([4.0, 1.0])
@@ -114,17 +127,34 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *, axi
 
 
 def flipud(x: Any) -> Any:
-    """x with its rows in reverse order: `flip` along the first axis. Of a sequence, from the last step to the first."""
+    """x with its rows in reverse order: `flip` along the first axis. Of a sequence, from the last step to the first.
+
+    >>> import numpy as np
+    >>> flipud(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([[3., 4.],
+           [1., 2.]])
+    """
     return flip(_with_axes(x, 1, "flipud"), 0)
 
 
 def fliplr(x: Any) -> Any:
-    """x with its columns in reverse order: `flip` along the second axis."""
+    """x with its columns in reverse order: `flip` along the second axis.
+
+    >>> import numpy as np
+    >>> fliplr(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([[2., 1.],
+           [4., 3.]])
+    """
     return flip(_with_axes(x, 2, "fliplr"), 1)
 
 
 def vsplit(x: Any, indices_or_sections: int | Sequence[int]) -> list[Any]:
-    """x cut between rows: `split` along the first axis."""
+    """x cut between rows: `split` along the first axis.
+
+    >>> import numpy as np
+    >>> [part.shape for part in vsplit(np.ones((4, 3)), 2)]
+    [(2, 3), (2, 3)]
+    """
     return split(_with_axes(x, 2, "vsplit"), indices_or_sections, 0)
 
 
@@ -141,7 +171,12 @@ def hsplit(x: Any, indices_or_sections: int | Sequence[int]) -> list[Any]:
 
 
 def dsplit(x: Any, indices_or_sections: int | Sequence[int]) -> list[Any]:
-    """x cut along its third axis: `split` along it."""
+    """x cut along its third axis: `split` along it.
+
+    >>> import numpy as np
+    >>> [part.shape for part in dsplit(np.ones((2, 3, 4)), 2)]
+    [(2, 3, 2), (2, 3, 2)]
+    """
     return split(_with_axes(x, 3, "dsplit"), indices_or_sections, 2)
 
 

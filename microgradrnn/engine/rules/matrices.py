@@ -200,6 +200,9 @@ def pinv(a: Any, rcond: float = 1e-15) -> Any:
         a: an array or node, (..., m, n). The result is (..., n, m).
         rcond: singular values below rcond times the largest count as 0.
 
+    Raises:
+        ValueError: if a is neither a matrix nor a stack of matrices.
+
     >>> from microgradrnn import Tensor, pinv
     >>> pinv(Tensor([[1.0], [2.0]])).data
     array([[0.2, 0.4]])
