@@ -132,7 +132,9 @@ def test_the_code_of_readme_runs_from_top_to_bottom(in_folder: Path, capsys: pyt
     names = run_page(ROOT / "README.md")
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     assert blocks(ROOT / "README.md")[0][0] in (ROOT / "demos" / "first.py").read_text(encoding="utf-8")
-    assert f"print(w.grad)               # {capsys.readouterr().out.strip()}: the sum over three steps" in page
+    verdict, gradient = capsys.readouterr().out.strip().split("\n")
+    assert verdict == names["comparison"].verdict
+    assert f"print(w.grad)               # {gradient}: the sum over three steps" in page
     for name, left in (("tanh RNN", 1e-13), ("LSTM", 1e-4), ("LSTM, forget bias 3", 1.0)):  # what its picture says
         profile = names["viz"].gradient_flow(names["losses"][name]).profile()
         assert profile.lags == tuple(range(50))

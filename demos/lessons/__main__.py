@@ -33,10 +33,17 @@ def title(path: Path) -> str:
     return found[1]
 
 
+def lesson_number(words: str) -> int:
+    """The number of a lesson."""
+    if not words.isdecimal() or int(words) not in LESSONS:
+        raise argparse.ArgumentTypeError(f"expected the number of a lesson, 1 to {max(LESSONS)}, got {words!r}")
+    return int(words)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     p = Parser(prog="python -m demos.lessons", description="Nine lessons on recurrent nets, as pages or as notebooks.")
-    p.add_argument("lessons", nargs="*", type=int, choices=[[], *LESSONS], metavar="NUMBER",
+    p.add_argument("lessons", nargs="*", type=lesson_number, metavar="NUMBER",
                    help="which to run; without any, the list is printed")
     p.add_argument("--language", choices=LANGUAGES, default="en",
                    help="en: English, all lessons; zh: Chinese, some of them")
