@@ -328,6 +328,7 @@ def test_the_command_says_what_it_takes(argv: list[str], words: str, capsys: pyt
 
 
 PROGRAM = """
+import signal
 import sys
 from demos.experiments import __main__ as command, records
 from demos.experiments.sweep import grid
@@ -339,6 +340,7 @@ class Waiting:
 
 records.EXPERIMENTS["waiting"] = Waiting
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background may ignore it
     sys.exit(command.main(["--run", "waiting", "--records", sys.argv[1], *sys.argv[2:]]))
 """
 
@@ -359,15 +361,16 @@ def test_a_command_that_is_stopped_is_gone_on_with(tmp_path: Path, workers: list
     program.write_text(PROGRAM)
     with subprocess.Popen([sys.executable, str(program), str(tmp_path), *workers], stderr=subprocess.PIPE, text=True,
                           env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True) as process:
-        wait_for(lambda: (tmp_path / "2.begun").exists() and file.exists() and {0, 1} <= set(squares(file)))
-        if how == signal.SIGINT:
-            os.killpg(process.pid, how)  # as a terminal does
-            said = process.communicate(timeout=120)[1]
-            assert process.returncode == 130
-            assert " of 6 settings have a record; the same sweep goes on with the others" in said
-            assert str(file) in said.splitlines()[-1]
-            assert "Traceback" not in said
-        else:
+        try:
+            wait_for(lambda: (tmp_path / "2.begun").exists() and file.exists() and {0, 1} <= set(squares(file)))
+            if how == signal.SIGINT:
+                os.killpg(process.pid, how)  # as a terminal does
+                said = process.communicate(timeout=120)[1]
+                assert process.returncode == 130
+                assert " of 6 settings have a record; the same sweep goes on with the others" in said
+                assert str(file) in said.splitlines()[-1]
+                assert "Traceback" not in said
+        finally:
             process.kill()
     (tmp_path / "go").touch()
     done = squares(file)
