@@ -6,6 +6,7 @@ import doctest
 import importlib
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -47,6 +48,32 @@ def test_every_guide_is_in_the_sidebar() -> None:
     listed = [line for name in ("index", "guides", "reference")
               for line in (DOCS / f"{name}.md").read_text(encoding="utf-8").splitlines()]
     assert [page.stem for page in DOCS.glob("*.md") if page.stem != "index" and page.stem not in listed] == []
+
+
+# ------------------------------------------------------------------------------------------------ lessons
+@pytest.fixture
+def lessons() -> Any:
+    """The module that brings the lessons in."""
+    pytest.importorskip("sphinx", reason="needs pip install microgradrnn[docs]")
+    return importlib.import_module("builder.lessons")
+
+
+def test_only_caches_of_earlier_builds_are_removed(tmp_path: Path, lessons: Any) -> None:
+    cache = tmp_path / "cache"
+    for name in ("0123456789abcdef", "0123456789abcdef0", "photos"):
+        (cache / name).mkdir(parents=True)
+        (cache / name / "global.db").write_text("")
+    (cache / "fedcba9876543210").mkdir()  # named like ours, but nothing of jupyter-cache in it
+    (cache / "aaaaaaaaaaaaaaaa").write_text("a file")
+    config: dict[str, str] = {}
+    lessons.cached(SimpleNamespace(outdir=tmp_path / "html"), config)
+    left = {path.name for path in cache.iterdir()}
+    assert left == {"0123456789abcdef0", "photos", "fedcba9876543210", "aaaaaaaaaaaaaaaa"}
+    current = Path(config["nb_execution_cache_path"])
+    current.mkdir()
+    (current / "global.db").write_text("")
+    lessons.cached(SimpleNamespace(outdir=tmp_path / "html"), config)
+    assert current.is_dir()
 
 
 # ------------------------------------------------------------------------------------------------ links

@@ -21,6 +21,7 @@ from microgradrnn.files import write_whole
 
 ROOT = Path(__file__).parents[2]
 IMPORTED = ("microgradrnn", "viz", "demos")
+DIGEST = re.compile("[0-9a-f]{16}")
 TITLE = re.compile(r"^# # (.+)$", re.MULTILINE)
 INDEX = """# Lessons
 
@@ -84,11 +85,15 @@ def digest() -> str:
 
 
 def cached(app: Sphinx, config: Config) -> None:
-    """Choose the folder for what the cells showed. With another state of the library it is another one."""
+    """Choose the folder for what the cells showed. With another state of the library it is another one.
+
+    The folders of earlier states are removed. Whatever else is beside them is not ours, and stays.
+    """
     caches = Path(app.outdir).parent / "cache"
     current = caches / digest()
-    for old in caches.glob("*") if caches.is_dir() else ():
-        if old != current:
+    for old in caches.glob("*"):
+        ours = DIGEST.fullmatch(old.name) and (old / "global.db").is_file() and not old.is_symlink()
+        if ours and old != current:
             shutil.rmtree(old)
     config["nb_execution_cache_path"] = str(current)
 
