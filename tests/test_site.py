@@ -76,6 +76,25 @@ def test_only_caches_of_earlier_builds_are_removed(tmp_path: Path, lessons: Any)
     assert current.is_dir()
 
 
+def test_lessons_run_again_when_something_that_they_read_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lessons: Any
+) -> None:
+    monkeypatch.setattr(lessons, "ROOT", tmp_path)
+    states = [lessons.digest()]
+    for name, text in [("viz/a.py", "1"), ("viz/web/explorer.js", "1"), ("demos/records/latch.jsonl", "{}"),
+                       ("demos/records/latch.jsonl", "{}\n{}"), ("demos/records/order.jsonl", "")]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+        states.append(lessons.digest())
+    (tmp_path / "viz" / "a.py").rename(tmp_path / "viz" / "b.py")
+    states.append(lessons.digest())
+    assert len(set(states)) == len(states)
+    for name in ("viz/__pycache__/a.pyc", "viz/web/node_modules/a.js", "demos/.a.lock", "demos/lesson_1_a.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1")
+        assert lessons.digest() == states[-1], name
+
+
 # ------------------------------------------------------------------------------------------------ links
 LINKS = {
     "to a page": ('<a href="other.html">x</a>', ""),

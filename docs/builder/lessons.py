@@ -2,7 +2,7 @@
 Those in Chinese are copied into docs/zh/lessons, and docs/zh/index.md lists them.
 
 A lesson is a Python file in jupytext's percent format. MyST-NB runs it and shows what its cells show. What it showed
-is kept, and shown again until the lesson or anything that it may import has changed.
+is kept, and shown again until the lesson or anything that it may import or read has changed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from sphinx.config import Config
 from microgradrnn.files import write_whole
 
 ROOT = Path(__file__).parents[2]
-IMPORTED = ("microgradrnn", "viz", "demos")
+READ = ("microgradrnn", "viz", "demos")
+PASSING = ("node_modules", "__pycache__")
 DIGEST = re.compile("[0-9a-f]{16}")
 TITLE = re.compile(r"^# # (.+)$", re.MULTILINE)
 INDEX = """# Lessons
@@ -78,10 +79,15 @@ def filled(folder: Path, wanted: dict[str, str]) -> None:
 
 
 def digest() -> str:
-    """A name for the state of everything that a lesson may import."""
-    sources = sorted(path for package in IMPORTED for path in (ROOT / package).rglob("*.py"))
-    sources = [path for path in sources if not path.name.startswith("lesson_")]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    """A name for the state of everything that a lesson may import or read: code, records, the explorer's page."""
+    state = hashlib.sha256()
+    for path in sorted(path for package in READ for path in (ROOT / package).rglob("*")):
+        name = path.relative_to(ROOT)
+        passing = any(part.startswith(".") or part in PASSING for part in name.parts)
+        if path.is_file() and not passing and not path.name.startswith("lesson_"):
+            state.update(f"{name.as_posix()} {path.stat().st_size} ".encode())
+            state.update(path.read_bytes())
+    return state.hexdigest()[:16]
 
 
 def cached(app: Sphinx, config: Config) -> None:
