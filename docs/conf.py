@@ -22,7 +22,7 @@ extensions = [
     "builder.accessible", "builder.api", "builder.formulas", "builder.languages", "builder.lessons", "builder.live",
     "builder.pictures", "builder.sources",
 ]  # fmt: skip
-exclude_patterns = ["conf.py", "builder/**"]
+exclude_patterns = ["conf.py", "builder/**", "**/.ipynb_checkpoints"]
 
 # Pages are plain Markdown, which GitHub shows too. Headings have the anchors that GitHub gives them.
 myst_enable_extensions = ["colon_fence", "dollarmath"]

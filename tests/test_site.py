@@ -95,6 +95,36 @@ def test_lessons_run_again_when_something_that_they_read_has_changed(
         assert lessons.digest() == states[-1], name
 
 
+def test_a_folder_of_pages_keeps_what_no_build_made(tmp_path: Path) -> None:
+    folders: Any = importlib.import_module("builder.folders")
+    folder = tmp_path / "pages"
+    folders.filled(folder, {"a.rst": "a", "b.rst": "b"}, "*.rst")
+    (folder / "notes.txt").write_text("mine")
+    for name in (".ipynb_checkpoints", "__pycache__", "folder.rst"):
+        (folder / name).mkdir()
+    written = (folder / "a.rst").stat().st_mtime_ns
+    folders.filled(folder, {"a.rst": "a", "c.rst": "c"}, "*.rst")
+    assert {path.name for path in folder.iterdir()} == {
+        "a.rst", "c.rst", "notes.txt", ".ipynb_checkpoints", "__pycache__", "folder.rst"}
+    assert (folder / "a.rst").stat().st_mtime_ns == written
+
+
+def test_a_draft_without_a_number_is_not_on_the_site(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lessons: Any
+) -> None:
+    monkeypatch.setattr(lessons, "ROOT", tmp_path / "clone")
+    drafts = tmp_path / "clone" / "demos" / "lessons"
+    drafts.mkdir(parents=True)
+    for name in ("lesson_10_b", "lesson_9_a", "lesson_draft"):
+        (drafts / f"{name}.py").write_text(f"# # {name}\n")
+    (tmp_path / "docs" / "zh").mkdir(parents=True)
+    lessons.copied(SimpleNamespace(srcdir=tmp_path / "docs"), {})
+    pages = tmp_path / "docs" / "lessons"
+    assert {path.name for path in pages.iterdir()} == {"index.md", "lesson_9_a.py", "lesson_10_b.py"}
+    index = (pages / "index.md").read_text(encoding="utf-8")
+    assert 0 < index.index("lesson_9_a") < index.index("lesson_10_b")
+
+
 # ------------------------------------------------------------------------------------------------ links
 LINKS = {
     "to a page": ('<a href="other.html">x</a>', ""),

@@ -20,8 +20,8 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.ext.napoleon.docstring import GoogleDocstring
 
+from builder.folders import filled
 from microgradrnn.engine import Primitive
-from microgradrnn.files import write_whole
 
 HEADING = re.compile(r"##+ (?:Operations: )?(.+)")
 ROW = re.compile(r"\| `(\w+)` \|.*\]\(\.\./(.+)\) \|")
@@ -137,15 +137,9 @@ def operands(operation: Primitive) -> list[str]:
 
 
 def write(app: Sphinx) -> None:
-    """Write the pages; those that did not change are left alone, so that Sphinx does not read them again."""
-    folder = Path(app.srcdir, "reference")
-    folder.mkdir(exist_ok=True)
-    wanted = {Path(app.srcdir, f"{section.page}.rst"): page(section) for section in tables(app)}
-    for path in set(folder.iterdir()) - wanted.keys():
-        path.unlink()
-    for path, text in wanted.items():
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            write_whole(path, text)
+    """Write the pages."""
+    wanted = {Path(f"{section.page}.rst").name: page(section) for section in tables(app)}
+    filled(Path(app.srcdir, "reference"), wanted, "*.rst")
 
 
 def tables(app: Sphinx) -> list[Section]:

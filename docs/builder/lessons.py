@@ -17,9 +17,10 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-from microgradrnn.files import write_whole
+from builder.folders import filled
 
 ROOT = Path(__file__).parents[2]
+LESSON = "lesson_[0-9]*.py"  # a draft without a number is not on the site
 READ = ("microgradrnn", "viz", "demos")
 PASSING = ("node_modules", "__pycache__")
 DIGEST = re.compile("[0-9a-f]{16}")
@@ -60,22 +61,11 @@ def index(lessons: Iterable[Path]) -> str:
 def copied(app: Sphinx, config: Config) -> None:
     """Bring the lessons in, and make the page that lists the English ones."""
     for language in (".", "zh"):
-        lessons = sorted((ROOT / "demos" / "lessons" / language).glob("lesson_*.py"), key=number)
+        lessons = sorted((ROOT / "demos" / "lessons" / language).glob(LESSON), key=number)
         wanted = {f"{lesson.stem}.py": lesson.read_text(encoding="utf-8") for lesson in lessons}
         if language == ".":
             wanted["index.md"] = index(lessons)
-        filled(Path(app.srcdir, language, "lessons"), wanted)
-
-
-def filled(folder: Path, wanted: dict[str, str]) -> None:
-    """Let a folder hold these files alone; those that did not change are not written, nor read again by Sphinx."""
-    folder.mkdir(exist_ok=True)
-    for path in folder.iterdir():
-        if path.name not in wanted:
-            path.unlink()
-    for name, text in wanted.items():
-        if not (folder / name).exists() or (folder / name).read_text(encoding="utf-8") != text:
-            write_whole(folder / name, text)
+        filled(Path(app.srcdir, language, "lessons"), wanted, LESSON)
 
 
 def digest() -> str:
