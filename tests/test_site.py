@@ -136,6 +136,10 @@ LINKS = {
     "no picture": ('<img src="none.svg">', "no such file"),
     "no anchor": ('<a href="other.html#nowhere">x</a>', "no such anchor"),
     "no anchor of its own": ('<a href="#nowhere">x</a>', "no such anchor"),
+    "to a named anchor": ('<a name="here"></a><a href="#here">x</a>', ""),
+    "to pictures of two sizes": ('<img srcset="a%20picture.svg 1x,a%20picture.svg 2x, data:a/b,AA== 3x">', ""),
+    "no picture of one size": ('<img srcset="a%20picture.svg, none.svg 2x">', "none.svg: no such file"),
+    "a name that is no anchor": ('<meta name="viewport"><a href="#viewport">x</a>', "no such anchor"),
     "out of the site": ('<a href="../secret.html">x</a>', "leads out of the site"),
 }
 
@@ -152,3 +156,11 @@ def test_a_link_that_leads_nowhere_is_found(tmp_path: Path, kind: str, capsys: p
     (site / "a picture.svg").write_text("")
     assert check.main(site) == bool(wrong)
     assert capsys.readouterr().err.strip().endswith(wrong)
+
+
+@pytest.mark.parametrize("name", ["empty", "nowhere"])
+def test_a_site_without_pages_does_not_pass(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    check: Any = importlib.import_module("builder.check")
+    (tmp_path / "empty").mkdir()
+    assert check.main(tmp_path / name) == 1
+    assert capsys.readouterr().err.strip().endswith(f"{name}: no pages")

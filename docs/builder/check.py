@@ -5,6 +5,7 @@ Links to pages, files and anchors within the site are followed; those to other p
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -12,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 LINKS = ("href", "src", "poster", "data")
+CANDIDATE = re.compile(r"[\s,]*(\S*[^\s,])[^,]*")  # of a srcset: an address, and perhaps for which width or density
 
 
 class Page(HTMLParser):
@@ -31,10 +33,12 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         """Read one element."""
         for name, value in attributes:
-            if name in ("id", "name") and value:
+            if value and (name == "id" or (name == "name" and tag == "a")):
                 self.anchors.add(value)
             elif name in LINKS and value is not None:
                 self.links.append(value)
+            elif name in ("srcset", "imagesrcset") and value:
+                self.links += CANDIDATE.findall(value)
 
 
 class Site:
@@ -73,8 +77,11 @@ class Site:
 
 
 def main(folder: Path) -> int:
-    """Print what is wrong; 1 if anything is."""
+    """Print what is wrong; 1 if anything is, or if there are no pages."""
     site = Site(folder)
+    if not site.pages:
+        print(f"{folder}: no pages", file=sys.stderr)
+        return 1
     broken = list(site.broken())
     links = sum(len(page.links) for page in site.pages.values())
     print(f"{len(site.pages)} pages, {links} links, {len(broken)} broken. To other places, not followed:",
