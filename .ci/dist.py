@@ -67,9 +67,19 @@ def run(*words: str | Path, cwd: Path) -> str:
     return done.stdout
 
 
+def emptied(folder: Path) -> None:
+    """Remove the distributions that earlier builds left in a folder. One that holds anything else is left as it is."""
+    left = list(folder.iterdir()) if folder.exists() else []
+    for path in left:
+        if not (path.is_file() and path.match("microgradrnn-*") and path.name.endswith((".whl", ".tar.gz"))):
+            sys.exit(f"{folder} holds {path.name}, which is no distribution of microgradrnn: give another folder")
+    for path in left:
+        path.unlink()
+
+
 def built(folder: Path) -> tuple[Path, Path]:
     """The source distribution, and the wheel that is built from it. Only these are in the folder afterwards."""
-    shutil.rmtree(folder, ignore_errors=True)
+    emptied(folder)
     with tempfile.TemporaryDirectory() as place:  # a copy, because setuptools also reads what earlier builds left
         copy = shutil.copytree(ROOT, Path(place, "copy"), ignore=LEFT_BEHIND)
         run(sys.executable, "-m", "build", "--outdir", folder, copy, cwd=Path(place))
@@ -87,7 +97,7 @@ def check_contents(sdist: Path, wheel: Path) -> None:
     info = metadata.rpartition("/")[0]
     assert set(said.get_all("License-File", [])) == LICENSES, said.get_all("License-File")
     assert {f"{info}/licenses/{name}" for name in LICENSES} <= names
-    modules = {str(path.relative_to(ROOT)) for package in ("microgradrnn", "viz")
+    modules = {path.relative_to(ROOT).as_posix() for package in ("microgradrnn", "viz")
                for path in (ROOT / package).rglob("*.py") if "node_modules" not in path.parts}
     own = {name for name in names if not name.startswith(info)}
     assert own == modules | DATA, own ^ (modules | DATA)
