@@ -7,7 +7,8 @@ from pathlib import Path
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 sys.path[:0] = [str(DOCS), str(ROOT)]
-os.environ["PYTHONPATH"] = str(ROOT)  # the lessons run in processes of their own, and import this folder
+# The lessons run in processes of their own, and import this folder.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 
 import microgradrnn  # noqa: E402  (only now is the folder on the path)
 

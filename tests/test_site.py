@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import os
 import re
+import runpy
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +28,14 @@ def test_the_examples_of_the_builder_run(name: str) -> None:
     for needed in ("sphinx", "latex2mathml"):
         pytest.importorskip(needed, reason="needs pip install microgradrnn[docs]")
     assert doctest.testmod(importlib.import_module(f"builder.{name}")).failed == 0
+
+
+@pytest.mark.parametrize("given", ["", "elsewhere"])
+def test_lessons_find_this_folder_first_and_what_was_on_the_path(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("PYTHONPATH", given)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    runpy.run_path(str(DOCS / "conf.py"))
+    assert os.environ["PYTHONPATH"].split(os.pathsep) == [str(DOCS.parent), given][: 1 + bool(given)]
 
 
 def test_the_first_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
