@@ -265,6 +265,25 @@ def test_errors_of_calls_in_processes_reach_the_caller() -> None:
             executor.submit(os._exit, 7).result()
 
 
+def test_a_call_that_ends_while_processes_are_ended_is_no_trouble() -> None:
+    class Slow:
+        """Stands for a process that takes long to end: the other one ends first."""
+
+        def terminate(self) -> None:
+            [other] = executor.running - {self}
+            other.terminate()
+            other.join()
+            until = time.monotonic() + 0.5
+            while other in executor.running and time.monotonic() < until:
+                time.sleep(0.01)
+
+    with pytest.raises(Killed), Processes(1) as executor:
+        executor.submit(time.sleep, 600)
+        wait_for(lambda: len(executor.running) == 1)
+        executor.running.add(Slow())
+        raise Killed
+
+
 # ------------------------------------------------------------------------------------------------ input
 @pytest.mark.parametrize(("points", "kind", "words"), [
     ([], ValueError, "no settings"),
