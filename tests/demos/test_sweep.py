@@ -144,6 +144,22 @@ def test_a_wrong_line_in_the_middle_is_named_and_nothing_is_lost(tmp_path: Path,
     assert file.read_bytes() == before
 
 
+@pytest.mark.parametrize(("content", "line"), [
+    (b"[1, 2, 3]", 1),
+    (b"name,score\nann,3\nbob,4", 1),
+    (b'{"n": 0, "square": 0}\nbob,4', 2),
+    (b'{"n": 0, "square": 0}\n{n: 1}', 2),
+    (b"{\n    indented", 1),
+])
+def test_a_file_that_holds_something_else_is_left_as_it_is(tmp_path: Path, content: bytes, line: int) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_bytes(content)
+    for write in (lambda: sweep.sweep(square, TEN, file), lambda: journal.repair(file)):
+        with pytest.raises(DamagedFileError, match=f"line {line} is no record"):
+            write()
+        assert file.read_bytes() == content
+
+
 def test_a_second_sweep_of_one_file_is_refused_while_the_first_runs(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     with held(file), pytest.raises(BlockingIOError, match="is in use"):
