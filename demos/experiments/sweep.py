@@ -31,6 +31,7 @@ from microgradrnn.files import held
 
 Setting = dict[str, Any]
 FAILED = "failed"  # the key under which a record says that its setting failed
+SETTING = "setting"  # the key under which a line of the file says which of its names are those of the setting
 
 
 class SweepStoppedError(RuntimeError):
@@ -63,7 +64,8 @@ def sweep(run: Callable[..., dict[str, Any]], settings: Iterable[Setting], file:
         run: returns what was measured, as a dict that JSON can hold, under other names than those of the settings. For
             processes it must be a function that a module holds.
         settings: what it is called with. Values are numbers, strings, None, or lists of them.
-        file: lines of JSON, made if it is not there. One sweep at a time has it.
+        file: lines of JSON, made if it is not there. One sweep at a time has it. A line says under ``"setting"`` which
+            of its names are those of its setting; if it does not, they are those that these settings have too.
         executor: where the calls run; None is here, one after the other.
         bar: what to write before the progress bar; None shows none.
 
@@ -99,21 +101,21 @@ def sweep(run: Callable[..., dict[str, Any]], settings: Iterable[Setting], file:
         done = known(read_lines(file), names)
         left = [setting for setting in settings if to_do(done.get(identity(setting, names)))]
         try:
-            with (nullcontext() if bar is None else progress(len(settings), bar, "setting") as shown,
+            with (nullcontext() if bar is None else progress(len(settings), bar, "setting") as watched,
                   closing(measured(run, left, names, executor)) as records):
-                if shown is not None:
-                    shown.update(len(settings) - len(left))
+                if watched is not None:
+                    watched.update(len(settings) - len(left))
                 for record in records:
                     append(file, record)
                     done[identity(record, names)] = record
-                    if shown is not None:
-                        shown.update()
+                    if watched is not None:
+                        watched.update()
         except KeyboardInterrupt:
             count = sum(identity(setting, names) in done for setting in settings)
             say(f"\n{file}: interrupted. {count} of {len(settings)} settings have a record; "
                 "the same sweep goes on with the others")
             raise
-    found = [done[identity(setting, names)] for setting in settings]
+    found = [shown(done[identity(setting, names)]) for setting in settings]
     return Swept([record for record in found if FAILED not in record], [record for record in found if FAILED in record])
 
 
@@ -125,10 +127,10 @@ def record_of(run: Callable[..., dict[str, Any]], setting: Setting, names: froze
         result = run(**setting)
         if not isinstance(result, dict):
             raise TypeError(f"run returned {type(result).__name__}, not a dict of what was measured")
-        clash = result.keys() & {*names, FAILED}
+        clash = result.keys() & {*names, FAILED, SETTING}
         if clash:
             raise ValueError(f"run returned {', '.join(sorted(clash))}, which names a setting or a failure")
-        record: dict[str, Any] = json.loads(json.dumps({**setting, **result}))
+        record: dict[str, Any] = json.loads(json.dumps({**setting, **result, SETTING: list(setting)}))
     except (Exception, SystemExit) as error:
         return failure(setting, error)
     return record
@@ -136,7 +138,7 @@ def record_of(run: Callable[..., dict[str, Any]], setting: Setting, names: froze
 
 def failure(setting: Setting, error: BaseException) -> dict[str, Any]:
     """The record of a setting that failed."""
-    return {**setting, FAILED: {"type": type(error).__name__, "message": str(error)}}
+    return {**setting, FAILED: {"type": type(error).__name__, "message": str(error)}, SETTING: list(setting)}
 
 
 def measured(run: Callable[..., dict[str, Any]], settings: Sequence[Setting], names: frozenset[str],
@@ -182,8 +184,15 @@ def frozen(value: Any) -> Hashable:
 
 
 def identity(record: dict[str, Any], names: frozenset[str]) -> Hashable:
-    """The setting of a record, to look it up: what it holds under names of settings."""
-    return frozen({name: value for name, value in record.items() if name in names})
+    """The setting of a record, to look it up: what it holds under the names it says, else under those of settings."""
+    said = record.get(SETTING)
+    own = said if isinstance(said, list) else names
+    return frozen({name: value for name, value in record.items() if name in own})
+
+
+def shown(record: dict[str, Any]) -> dict[str, Any]:
+    """A record as it is read: the setting and what was measured, without a word on which is which."""
+    return {name: value for name, value in record.items() if name != SETTING}
 
 
 def known(records: Iterable[dict[str, Any]], names: frozenset[str]) -> dict[Hashable, dict[str, Any]]:
@@ -206,8 +215,10 @@ def checked(settings: Iterable[Setting]) -> list[Setting]:
     """The settings, each once."""
     found: dict[Hashable, Setting] = {}
     for n, setting in enumerate(settings):
-        if not isinstance(setting, dict) or not all(isinstance(name, str) and name != FAILED for name in setting):
-            raise TypeError(f"setting {n} is {setting!r}; expected a dict by name, and {FAILED!r} is no name")
+        if not isinstance(setting, dict) or not all(
+                isinstance(name, str) and name not in (FAILED, SETTING) for name in setting):
+            raise TypeError(f"setting {n} is {setting!r}; expected a dict by name, and neither {FAILED!r} nor "
+                            f"{SETTING!r} is a name")
         try:
             json.dumps(setting, allow_nan=False)
         except (TypeError, ValueError) as error:

@@ -74,6 +74,40 @@ def test_a_setting_with_fewer_names_is_another_setting(tmp_path: Path) -> None:
     assert len(file.read_text().splitlines()) == 2
 
 
+def test_a_record_of_another_setting_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    def train(T: int, updates: int = 1000) -> dict[str, Any]:
+        return {"loss": T / updates}
+
+    def count(n: int) -> dict[str, Any]:
+        return {"updates": n}
+
+    def count_up_to(n: int, updates: int) -> dict[str, Any]:
+        return {"counted": min(n, updates)}
+
+    file, other = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    sweep.sweep(train, grid(T=(20,), updates=(5,)), file)
+    assert sweep.sweep(train, grid(T=(20,)), file).records == [{"T": 20, "loss": 0.02}]
+    sweep.sweep(count, grid(n=(7,)), other)
+    assert sweep.sweep(count_up_to, grid(n=(7,), updates=(7,)), other).records == [
+        {"n": 7, "updates": 7, "counted": 7}]
+
+
+def test_records_that_do_not_say_what_their_setting_is_are_found_and_left_as_they_are(tmp_path: Path) -> None:
+    for name in ("latch", "recall"):
+        file = tmp_path / f"{name}.jsonl"
+        before = (records.FOLDER / file.name).read_bytes()
+        file.write_bytes(before)
+        swept = records.measure(name, tmp_path)
+        assert len(swept.records) == len(before.splitlines())
+        assert file.read_bytes() == before
+
+
+def test_what_is_read_is_what_the_sweep_returned(tmp_path: Path) -> None:
+    swept = sweep.sweep(square, TEN, tmp_path / "counting.jsonl")
+    assert records.read("counting", tmp_path) == swept.records
+    assert swept.records[3] == {"n": 3, "square": 9}
+
+
 def test_the_same_setting_twice_is_one_and_lists_come_back_as_they_were_given(tmp_path: Path) -> None:
     file, calls = tmp_path / "a.jsonl", []
 
@@ -241,6 +275,7 @@ def test_a_setting_that_fails_stops_no_other_and_is_tried_again(tmp_path: Path, 
     (3.0, "run returned float, not a dict"),
     ({"n": 7}, "run returned n, which names a setting or a failure"),
     ({"failed": True}, "run returned failed, which names a setting or a failure"),
+    ({"setting": ["n"]}, "run returned setting, which names a setting or a failure"),
     ({"loss": np.ones(2)}, "Object of type ndarray is not JSON serializable"),
 ])
 def test_what_cannot_be_a_record_is_a_failure(tmp_path: Path, result: Any, words: str) -> None:
@@ -293,10 +328,11 @@ def test_a_call_that_ends_while_processes_are_ended_is_no_trouble() -> None:
             while other in executor.running and time.monotonic() < until:
                 time.sleep(0.01)
 
-    with pytest.raises(Killed), Processes(1) as executor:
-        executor.submit(time.sleep, 600)
-        wait_for(lambda: len(executor.running) == 1)
-        executor.running.add(Slow())
+    executor = Processes(1)
+    executor.submit(time.sleep, 600)
+    wait_for(lambda: len(executor.running) == 1)
+    executor.running.add(Slow())
+    with pytest.raises(Killed), executor:
         raise Killed
 
 
@@ -306,7 +342,8 @@ def test_a_call_that_ends_while_processes_are_ended_is_no_trouble() -> None:
     ([{"n": np.ones(2)}], TypeError, "setting 0, .* cannot be written to a file"),
     ([{"n": 1}, {"n": float("nan")}], TypeError, "setting 1, .* cannot be written to a file"),
     ([{"n": 1}, 5], TypeError, "setting 1 is 5; expected a dict"),
-    ([{"failed": 1}], TypeError, "'failed' is no name"),
+    ([{"failed": 1}], TypeError, "neither 'failed' nor 'setting' is a name"),
+    ([{"setting": 1}], TypeError, "neither 'failed' nor 'setting' is a name"),
 ])
 def test_settings_that_are_none_are_refused_before_anything_runs(
         tmp_path: Path, points: Any, kind: type[Exception], words: str) -> None:
