@@ -20,6 +20,7 @@ import sys
 from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import closing, nullcontext
+from copy import deepcopy
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,7 +74,7 @@ def sweep(run: Callable[..., dict[str, Any]], settings: Iterable[Setting], file:
         The records and the failures of these settings.
 
     Raises:
-        TypeError: if a setting is no dict that JSON can hold, or processes cannot be sent the function.
+        TypeError: if a setting is no dict of such values, or processes cannot be sent the function.
         ValueError: if there are no settings.
         BlockingIOError: if another sweep has the file.
         microgradrnn.files.DamagedFileError: if the file holds something else than records.
@@ -124,7 +125,7 @@ def record_of(run: Callable[..., dict[str, Any]], setting: Setting, names: froze
     """Measure at one setting, wherever this is called. An error is a record too: some errors cannot be sent."""
     try:
         one_thread()  # and it stays so: another thread of this process may be measuring
-        result = run(**setting)
+        result = run(**deepcopy(setting))  # it may change a list, which other settings may share
         if not isinstance(result, dict):
             raise TypeError(f"run returned {type(result).__name__}, not a dict of what was measured")
         clash = result.keys() & {*names, FAILED, SETTING}
@@ -221,6 +222,8 @@ def checked(settings: Iterable[Setting]) -> list[Setting]:
                             f"{SETTING!r} is a name")
         try:
             json.dumps(setting, allow_nan=False)
+            if holds_dict(list(setting.values())):
+                raise TypeError("it holds a dict")
         except (TypeError, ValueError) as error:
             raise TypeError(f"setting {n}, {setting!r}, cannot be written to a file: {error}. Use numbers, strings, "
                             "None or lists of them, and let run make the rest") from None
@@ -228,6 +231,11 @@ def checked(settings: Iterable[Setting]) -> list[Setting]:
     if not found:
         raise ValueError("there are no settings to sweep over")
     return list(found.values())
+
+
+def holds_dict(value: Any) -> bool:
+    """Whether a value is a dict, or a list with one in it. JSON turns its keys into strings."""
+    return isinstance(value, dict) or (isinstance(value, list | tuple) and any(map(holds_dict, value)))
 
 
 def need_picklable(run: Callable[..., Any]) -> None:

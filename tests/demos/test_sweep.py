@@ -121,6 +121,23 @@ def test_the_same_setting_twice_is_one_and_lists_come_back_as_they_were_given(tm
     assert (len(first.records), calls) == (1, [(1, 2)])
 
 
+def test_a_run_that_changes_a_list_of_its_setting_changes_its_own_copy(tmp_path: Path) -> None:
+    def run(sizes: list[int], n: int) -> dict[str, Any]:
+        sizes.append(n)
+        return {"total": sum(sizes)}
+
+    def fails(sizes: list[int], n: int) -> dict[str, Any]:
+        sizes.clear()
+        raise ArithmeticError
+
+    sizes = [1, 2]
+    points = grid(sizes=[sizes], n=range(2))
+    assert len(sweep.sweep(fails, points, tmp_path / "a.jsonl").failures) == 2
+    swept = sweep.sweep(run, points, tmp_path / "a.jsonl")
+    assert swept.records == [{"sizes": [1, 2], "n": 0, "total": 3}, {"sizes": [1, 2], "n": 1, "total": 4}]
+    assert sizes == [1, 2]
+
+
 # ------------------------------------------------------------------------------------------------ stopped and resumed
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, Killed])
 def test_a_sweep_that_is_stopped_goes_on_where_it_stopped(tmp_path: Path, kind: type[BaseException],
@@ -341,6 +358,8 @@ def test_a_call_that_ends_while_processes_are_ended_is_no_trouble() -> None:
     ([], ValueError, "no settings"),
     ([{"n": np.ones(2)}], TypeError, "setting 0, .* cannot be written to a file"),
     ([{"n": 1}, {"n": float("nan")}], TypeError, "setting 1, .* cannot be written to a file"),
+    ([{"n": {1: 2}}], TypeError, "setting 0, .* cannot be written to a file: it holds a dict"),
+    ([{"n": [1, {"a": 2}]}], TypeError, "setting 0, .* cannot be written to a file: it holds a dict"),
     ([{"n": 1}, 5], TypeError, "setting 1 is 5; expected a dict"),
     ([{"failed": 1}], TypeError, "neither 'failed' nor 'setting' is a name"),
     ([{"setting": 1}], TypeError, "neither 'failed' nor 'setting' is a name"),
