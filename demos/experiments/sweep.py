@@ -139,7 +139,11 @@ def record_of(run: Callable[..., dict[str, Any]], setting: Setting, names: froze
 
 def failure(setting: Setting, error: BaseException) -> dict[str, Any]:
     """The record of a setting that failed."""
-    return {**setting, FAILED: {"type": type(error).__name__, "message": str(error)}, SETTING: list(setting)}
+    try:
+        message = str(error)
+    except Exception as second:  # an error's own __str__ may fail
+        message = f"its message cannot be made: {type(second).__name__}"
+    return {**setting, FAILED: {"type": type(error).__name__, "message": message}, SETTING: list(setting)}
 
 
 def measured(run: Callable[..., dict[str, Any]], settings: Sequence[Setting], names: frozenset[str],

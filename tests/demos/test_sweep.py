@@ -300,6 +300,22 @@ def test_what_cannot_be_a_record_is_a_failure(tmp_path: Path, result: Any, words
     assert words in failed["failed"]["message"]
 
 
+def test_an_error_without_words_is_a_failure_like_others(tmp_path: Path) -> None:
+    class WordlessError(Exception):
+        def __str__(self) -> str:
+            raise AttributeError("no words")
+
+    def run(n: int) -> dict[str, Any]:
+        if n == 1:
+            raise WordlessError
+        return square(n)
+
+    swept = sweep.sweep(run, TEN, tmp_path / "a.jsonl")
+    assert len(swept.records) == 9
+    assert [record["failed"] for record in swept.failures] == [
+        {"type": "WordlessError", "message": "its message cannot be made: AttributeError"}]
+
+
 def test_a_process_that_dies_takes_only_its_own_setting_with_it(tmp_path: Path) -> None:
     file, points = tmp_path / "a.jsonl", grid(n=range(2, 5), folder=[str(tmp_path)])
     with Processes(2) as executor:
