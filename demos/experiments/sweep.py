@@ -62,8 +62,8 @@ def sweep(run: Callable[..., dict[str, Any]], settings: Iterable[Setting], file:
     A setting that fails does not stop the others. Its failure is recorded, and it is tried again by the next sweep.
 
     Args:
-        run: returns what was measured, as a dict that JSON can hold, under other names than those of the settings. For
-            processes it must be a function that a module holds.
+        run: returns what was measured, as a dict that JSON can hold, under other names than those of the settings. JSON
+            has no NaN and no infinity: return None instead. For processes it must be a function that a module holds.
         settings: what it is called with. Values are numbers, strings, None, or lists of them.
         file: lines of JSON, made if it is not there. One sweep at a time has it. A line says under ``"setting"`` which
             of its names are those of its setting; if it does not, they are those that these settings have too.
@@ -131,7 +131,7 @@ def record_of(run: Callable[..., dict[str, Any]], setting: Setting, names: froze
         clash = result.keys() & {*names, FAILED, SETTING}
         if clash:
             raise ValueError(f"run returned {', '.join(sorted(clash))}, which names a setting or a failure")
-        record: dict[str, Any] = json.loads(json.dumps({**setting, **result, SETTING: list(setting)}))
+        record: dict[str, Any] = json.loads(json.dumps({**setting, **result, SETTING: list(setting)}, allow_nan=False))
     except (Exception, SystemExit) as error:
         return failure(setting, error)
     return record

@@ -294,6 +294,7 @@ def test_a_setting_that_fails_stops_no_other_and_is_tried_again(tmp_path: Path, 
     ({"failed": True}, "run returned failed, which names a setting or a failure"),
     ({"setting": ["n"]}, "run returned setting, which names a setting or a failure"),
     ({"loss": np.ones(2)}, "Object of type ndarray is not JSON serializable"),
+    ({"loss": float("nan")}, "Out of range float values are not JSON compliant"),
 ])
 def test_what_cannot_be_a_record_is_a_failure(tmp_path: Path, result: Any, words: str) -> None:
     [failed] = sweep.sweep(lambda n: result, [{"n": 1}], tmp_path / "a.jsonl").failures
