@@ -18,13 +18,17 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
     """All whole records of a file; none if there is no file.
 
     Raises:
-        microgradrnn.files.DamagedFileError: if a line before the last one is no record.
+        microgradrnn.files.DamagedFileError: if a line is no record, nor at the end of the file the beginning of one.
     """
     raw = file.read_bytes() if file.exists() else b""
-    whole, _, rest = raw.rpartition(b"\n")
-    records = [record_of(line, file, n) for n, line in enumerate(whole.split(b"\n"), 1) if line.strip()]
-    last = parsed(rest)
-    return records if last is None else [*records, last]
+    *whole, rest = raw.split(b"\n")
+    records = [record_of(line, file, n) for n, line in enumerate(whole, 1) if line.strip()]
+    return records if half_written(rest) else [*records, record_of(rest, file, len(whole) + 1)]
+
+
+def half_written(rest: bytes) -> bool:
+    """Whether a last line may be the beginning of a record, or what some disks leave of it: bytes of zero."""
+    return parsed(rest) is None and (not rest.strip(b"\0") or rest[:2] in (b"{", b'{"'))
 
 
 def record_of(line: bytes, file: Path, number: int) -> dict[str, Any]:
@@ -46,12 +50,17 @@ def parsed(line: bytes) -> dict[str, Any] | None:
 
 
 def repair(file: Path) -> bytes:
-    """Make the file end with a whole line. Returns what was removed: the beginning of a line, or nothing."""
+    """Make the file end with a whole line. Returns what was removed: the beginning of a record, or nothing.
+
+    Raises:
+        microgradrnn.files.DamagedFileError: if the file holds something else. It is then left as it is.
+    """
+    read_lines(file)
     raw = file.read_bytes() if file.exists() else b""
     rest = raw.rpartition(b"\n")[2]
     if not rest:
         return b""
-    if parsed(rest) is None:
+    if half_written(rest):
         os.truncate(file, len(raw) - len(rest))
         return rest
     with file.open("ab") as out:  # the record is whole, only the end of its line is missing

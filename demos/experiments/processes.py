@@ -38,7 +38,7 @@ class Processes(ThreadPoolExecutor):
         super().__init__(workers)
         self.running: set[Any] = set()
         self.ended = False
-        self.starting = threading.Lock()
+        self.lock = threading.Lock()
 
     def submit(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Call it in a new process, as soon as fewer than `workers` run."""
@@ -48,7 +48,7 @@ class Processes(ThreadPoolExecutor):
         """Start the process, wait for its answer, and return it or raise it."""
         ours, theirs = SPAWN.Pipe(duplex=False)
         process = SPAWN.Process(target=answer, args=(theirs, f, args, kwargs), daemon=True)
-        with self.starting:
+        with self.lock:
             if self.ended:
                 raise CancelledError
             process.start()
@@ -62,7 +62,8 @@ class Processes(ThreadPoolExecutor):
         finally:
             ours.close()
             process.join()
-            self.running.discard(process)
+            with self.lock:  # `__exit__` may be going through them
+                self.running.discard(process)
         if error is not None:
             raise error
         return result
@@ -70,7 +71,7 @@ class Processes(ThreadPoolExecutor):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> bool | None:
         if error is not None:
-            with self.starting:
+            with self.lock:
                 self.ended = True
                 for process in self.running:
                     process.terminate()

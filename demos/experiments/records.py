@@ -11,7 +11,7 @@ from typing import Any
 
 from demos.experiments import characters, latch, order, recall, sums
 from demos.experiments.journal import read_lines
-from demos.experiments.sweep import FAILED, Swept, sweep
+from demos.experiments.sweep import FAILED, Swept, shown, sweep
 
 FOLDER = Path(__file__).parent / "records"
 EXPERIMENTS: dict[str, Any] = {"latch": latch, "sums": sums, "order": order, "recall": recall,
@@ -26,7 +26,7 @@ def read(name: str, folder: Path = FOLDER, **setting: Any) -> list[dict[str, Any
     >>> len(read("sums", kind="lstm", T=50))
     2
     """
-    return [record for record in read_lines(folder / f"{name}.jsonl")
+    return [shown(record) for record in read_lines(folder / f"{name}.jsonl")
             if FAILED not in record and all(record.get(key) == value for key, value in setting.items())]
 
 

@@ -20,6 +20,7 @@ import sys
 from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import closing, nullcontext
+from copy import deepcopy
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +32,7 @@ from microgradrnn.files import held
 
 Setting = dict[str, Any]
 FAILED = "failed"  # the key under which a record says that its setting failed
+SETTING = "setting"  # the key under which a line of the file says which of its names are those of the setting
 
 
 class SweepStoppedError(RuntimeError):
@@ -60,10 +62,11 @@ def sweep(run: Callable[..., dict[str, Any]], settings: Iterable[Setting], file:
     A setting that fails does not stop the others. Its failure is recorded, and it is tried again by the next sweep.
 
     Args:
-        run: returns what was measured, as a dict that JSON can hold, under other names than those of the settings. For
-            processes it must be a function that a module holds.
+        run: returns what was measured, as a dict that JSON can hold, under other names than those of the settings. JSON
+            has no NaN and no infinity: return None instead. For processes it must be a function that a module holds.
         settings: what it is called with. Values are numbers, strings, None, or lists of them.
-        file: lines of JSON, made if it is not there. One sweep at a time has it.
+        file: lines of JSON, made if it is not there. One sweep at a time has it. A line says under ``"setting"`` which
+            of its names are those of its setting; if it does not, they are those that these settings have too.
         executor: where the calls run; None is here, one after the other.
         bar: what to write before the progress bar; None shows none.
 
@@ -71,7 +74,7 @@ def sweep(run: Callable[..., dict[str, Any]], settings: Iterable[Setting], file:
         The records and the failures of these settings.
 
     Raises:
-        TypeError: if a setting is no dict that JSON can hold, or processes cannot be sent the function.
+        TypeError: if a setting is no dict of such values, or processes cannot be sent the function.
         ValueError: if there are no settings.
         BlockingIOError: if another sweep has the file.
         microgradrnn.files.DamagedFileError: if the file holds something else than records.
@@ -99,21 +102,21 @@ def sweep(run: Callable[..., dict[str, Any]], settings: Iterable[Setting], file:
         done = known(read_lines(file), names)
         left = [setting for setting in settings if to_do(done.get(identity(setting, names)))]
         try:
-            with (nullcontext() if bar is None else progress(len(settings), bar, "setting") as shown,
+            with (nullcontext() if bar is None else progress(len(settings), bar, "setting") as watched,
                   closing(measured(run, left, names, executor)) as records):
-                if shown is not None:
-                    shown.update(len(settings) - len(left))
+                if watched is not None:
+                    watched.update(len(settings) - len(left))
                 for record in records:
                     append(file, record)
                     done[identity(record, names)] = record
-                    if shown is not None:
-                        shown.update()
+                    if watched is not None:
+                        watched.update()
         except KeyboardInterrupt:
             count = sum(identity(setting, names) in done for setting in settings)
             say(f"\n{file}: interrupted. {count} of {len(settings)} settings have a record; "
                 "the same sweep goes on with the others")
             raise
-    found = [done[identity(setting, names)] for setting in settings]
+    found = [shown(done[identity(setting, names)]) for setting in settings]
     return Swept([record for record in found if FAILED not in record], [record for record in found if FAILED in record])
 
 
@@ -122,13 +125,13 @@ def record_of(run: Callable[..., dict[str, Any]], setting: Setting, names: froze
     """Measure at one setting, wherever this is called. An error is a record too: some errors cannot be sent."""
     try:
         one_thread()  # and it stays so: another thread of this process may be measuring
-        result = run(**setting)
+        result = run(**deepcopy(setting))  # it may change a list, which other settings may share
         if not isinstance(result, dict):
             raise TypeError(f"run returned {type(result).__name__}, not a dict of what was measured")
-        clash = result.keys() & {*names, FAILED}
+        clash = result.keys() & {*names, FAILED, SETTING}
         if clash:
             raise ValueError(f"run returned {', '.join(sorted(clash))}, which names a setting or a failure")
-        record: dict[str, Any] = json.loads(json.dumps({**setting, **result}))
+        record: dict[str, Any] = json.loads(json.dumps({**setting, **result, SETTING: list(setting)}, allow_nan=False))
     except (Exception, SystemExit) as error:
         return failure(setting, error)
     return record
@@ -136,7 +139,11 @@ def record_of(run: Callable[..., dict[str, Any]], setting: Setting, names: froze
 
 def failure(setting: Setting, error: BaseException) -> dict[str, Any]:
     """The record of a setting that failed."""
-    return {**setting, FAILED: {"type": type(error).__name__, "message": str(error)}}
+    try:
+        message = str(error)
+    except Exception as second:  # an error's own __str__ may fail
+        message = f"its message cannot be made: {type(second).__name__}"
+    return {**setting, FAILED: {"type": type(error).__name__, "message": message}, SETTING: list(setting)}
 
 
 def measured(run: Callable[..., dict[str, Any]], settings: Sequence[Setting], names: frozenset[str],
@@ -182,8 +189,15 @@ def frozen(value: Any) -> Hashable:
 
 
 def identity(record: dict[str, Any], names: frozenset[str]) -> Hashable:
-    """The setting of a record, to look it up: what it holds under names of settings."""
-    return frozen({name: value for name, value in record.items() if name in names})
+    """The setting of a record, to look it up: what it holds under the names it says, else under those of settings."""
+    said = record.get(SETTING)
+    own = said if isinstance(said, list) else names
+    return frozen({name: value for name, value in record.items() if name in own})
+
+
+def shown(record: dict[str, Any]) -> dict[str, Any]:
+    """A record as it is read: the setting and what was measured, without a word on which is which."""
+    return {name: value for name, value in record.items() if name != SETTING}
 
 
 def known(records: Iterable[dict[str, Any]], names: frozenset[str]) -> dict[Hashable, dict[str, Any]]:
@@ -206,10 +220,14 @@ def checked(settings: Iterable[Setting]) -> list[Setting]:
     """The settings, each once."""
     found: dict[Hashable, Setting] = {}
     for n, setting in enumerate(settings):
-        if not isinstance(setting, dict) or not all(isinstance(name, str) and name != FAILED for name in setting):
-            raise TypeError(f"setting {n} is {setting!r}; expected a dict by name, and {FAILED!r} is no name")
+        if not isinstance(setting, dict) or not all(
+                isinstance(name, str) and name not in (FAILED, SETTING) for name in setting):
+            raise TypeError(f"setting {n} is {setting!r}; expected a dict by name, and neither {FAILED!r} nor "
+                            f"{SETTING!r} is a name")
         try:
             json.dumps(setting, allow_nan=False)
+            if holds_dict(list(setting.values())):
+                raise TypeError("it holds a dict")
         except (TypeError, ValueError) as error:
             raise TypeError(f"setting {n}, {setting!r}, cannot be written to a file: {error}. Use numbers, strings, "
                             "None or lists of them, and let run make the rest") from None
@@ -217,6 +235,11 @@ def checked(settings: Iterable[Setting]) -> list[Setting]:
     if not found:
         raise ValueError("there are no settings to sweep over")
     return list(found.values())
+
+
+def holds_dict(value: Any) -> bool:
+    """Whether a value is a dict, or a list with one in it. JSON turns its keys into strings."""
+    return isinstance(value, dict) or (isinstance(value, list | tuple) and any(map(holds_dict, value)))
 
 
 def need_picklable(run: Callable[..., Any]) -> None:

@@ -74,6 +74,40 @@ def test_a_setting_with_fewer_names_is_another_setting(tmp_path: Path) -> None:
     assert len(file.read_text().splitlines()) == 2
 
 
+def test_a_record_of_another_setting_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    def train(T: int, updates: int = 1000) -> dict[str, Any]:
+        return {"loss": T / updates}
+
+    def count(n: int) -> dict[str, Any]:
+        return {"updates": n}
+
+    def count_up_to(n: int, updates: int) -> dict[str, Any]:
+        return {"counted": min(n, updates)}
+
+    file, other = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    sweep.sweep(train, grid(T=(20,), updates=(5,)), file)
+    assert sweep.sweep(train, grid(T=(20,)), file).records == [{"T": 20, "loss": 0.02}]
+    sweep.sweep(count, grid(n=(7,)), other)
+    assert sweep.sweep(count_up_to, grid(n=(7,), updates=(7,)), other).records == [
+        {"n": 7, "updates": 7, "counted": 7}]
+
+
+def test_records_that_do_not_say_what_their_setting_is_are_found_and_left_as_they_are(tmp_path: Path) -> None:
+    for name in ("latch", "recall"):
+        file = tmp_path / f"{name}.jsonl"
+        before = (records.FOLDER / file.name).read_bytes()
+        file.write_bytes(before)
+        swept = records.measure(name, tmp_path)
+        assert len(swept.records) == len(before.splitlines())
+        assert file.read_bytes() == before
+
+
+def test_what_is_read_is_what_the_sweep_returned(tmp_path: Path) -> None:
+    swept = sweep.sweep(square, TEN, tmp_path / "counting.jsonl")
+    assert records.read("counting", tmp_path) == swept.records
+    assert swept.records[3] == {"n": 3, "square": 9}
+
+
 def test_the_same_setting_twice_is_one_and_lists_come_back_as_they_were_given(tmp_path: Path) -> None:
     file, calls = tmp_path / "a.jsonl", []
 
@@ -85,6 +119,23 @@ def test_the_same_setting_twice_is_one_and_lists_come_back_as_they_were_given(tm
     first = sweep.sweep(run, points, file)
     assert first == sweep.sweep(run, points, file)
     assert (len(first.records), calls) == (1, [(1, 2)])
+
+
+def test_a_run_that_changes_a_list_of_its_setting_changes_its_own_copy(tmp_path: Path) -> None:
+    def run(sizes: list[int], n: int) -> dict[str, Any]:
+        sizes.append(n)
+        return {"total": sum(sizes)}
+
+    def fails(sizes: list[int], n: int) -> dict[str, Any]:
+        sizes.clear()
+        raise ArithmeticError
+
+    sizes = [1, 2]
+    points = grid(sizes=[sizes], n=range(2))
+    assert len(sweep.sweep(fails, points, tmp_path / "a.jsonl").failures) == 2
+    swept = sweep.sweep(run, points, tmp_path / "a.jsonl")
+    assert swept.records == [{"sizes": [1, 2], "n": 0, "total": 3}, {"sizes": [1, 2], "n": 1, "total": 4}]
+    assert sizes == [1, 2]
 
 
 # ------------------------------------------------------------------------------------------------ stopped and resumed
@@ -142,6 +193,22 @@ def test_a_wrong_line_in_the_middle_is_named_and_nothing_is_lost(tmp_path: Path,
     with pytest.raises(DamagedFileError, match="line 2 is no record"):
         sweep.sweep(square, TEN, file)
     assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(("content", "line"), [
+    (b"[1, 2, 3]", 1),
+    (b"name,score\nann,3\nbob,4", 1),
+    (b'{"n": 0, "square": 0}\nbob,4', 2),
+    (b'{"n": 0, "square": 0}\n{n: 1}', 2),
+    (b"{\n    indented", 1),
+])
+def test_a_file_that_holds_something_else_is_left_as_it_is(tmp_path: Path, content: bytes, line: int) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_bytes(content)
+    for write in (lambda: sweep.sweep(square, TEN, file), lambda: journal.repair(file)):
+        with pytest.raises(DamagedFileError, match=f"line {line} is no record"):
+            write()
+        assert file.read_bytes() == content
 
 
 def test_a_second_sweep_of_one_file_is_refused_while_the_first_runs(tmp_path: Path) -> None:
@@ -225,11 +292,29 @@ def test_a_setting_that_fails_stops_no_other_and_is_tried_again(tmp_path: Path, 
     (3.0, "run returned float, not a dict"),
     ({"n": 7}, "run returned n, which names a setting or a failure"),
     ({"failed": True}, "run returned failed, which names a setting or a failure"),
+    ({"setting": ["n"]}, "run returned setting, which names a setting or a failure"),
     ({"loss": np.ones(2)}, "Object of type ndarray is not JSON serializable"),
+    ({"loss": float("nan")}, "Out of range float values are not JSON compliant"),
 ])
 def test_what_cannot_be_a_record_is_a_failure(tmp_path: Path, result: Any, words: str) -> None:
     [failed] = sweep.sweep(lambda n: result, [{"n": 1}], tmp_path / "a.jsonl").failures
     assert words in failed["failed"]["message"]
+
+
+def test_an_error_without_words_is_a_failure_like_others(tmp_path: Path) -> None:
+    class WordlessError(Exception):
+        def __str__(self) -> str:
+            raise AttributeError("no words")
+
+    def run(n: int) -> dict[str, Any]:
+        if n == 1:
+            raise WordlessError
+        return square(n)
+
+    swept = sweep.sweep(run, TEN, tmp_path / "a.jsonl")
+    assert len(swept.records) == 9
+    assert [record["failed"] for record in swept.failures] == [
+        {"type": "WordlessError", "message": "its message cannot be made: AttributeError"}]
 
 
 def test_a_process_that_dies_takes_only_its_own_setting_with_it(tmp_path: Path) -> None:
@@ -265,13 +350,36 @@ def test_errors_of_calls_in_processes_reach_the_caller() -> None:
             executor.submit(os._exit, 7).result()
 
 
+def test_a_call_that_ends_while_processes_are_ended_is_no_trouble() -> None:
+    class Slow:
+        """Stands for a process that takes long to end: the other one ends first."""
+
+        def terminate(self) -> None:
+            [other] = executor.running - {self}
+            other.terminate()
+            other.join()
+            until = time.monotonic() + 0.5
+            while other in executor.running and time.monotonic() < until:
+                time.sleep(0.01)
+
+    executor = Processes(1)
+    executor.submit(time.sleep, 600)
+    wait_for(lambda: len(executor.running) == 1)
+    executor.running.add(Slow())
+    with pytest.raises(Killed), executor:
+        raise Killed
+
+
 # ------------------------------------------------------------------------------------------------ input
 @pytest.mark.parametrize(("points", "kind", "words"), [
     ([], ValueError, "no settings"),
     ([{"n": np.ones(2)}], TypeError, "setting 0, .* cannot be written to a file"),
     ([{"n": 1}, {"n": float("nan")}], TypeError, "setting 1, .* cannot be written to a file"),
+    ([{"n": {1: 2}}], TypeError, "setting 0, .* cannot be written to a file: it holds a dict"),
+    ([{"n": [1, {"a": 2}]}], TypeError, "setting 0, .* cannot be written to a file: it holds a dict"),
     ([{"n": 1}, 5], TypeError, "setting 1 is 5; expected a dict"),
-    ([{"failed": 1}], TypeError, "'failed' is no name"),
+    ([{"failed": 1}], TypeError, "neither 'failed' nor 'setting' is a name"),
+    ([{"setting": 1}], TypeError, "neither 'failed' nor 'setting' is a name"),
 ])
 def test_settings_that_are_none_are_refused_before_anything_runs(
         tmp_path: Path, points: Any, kind: type[Exception], words: str) -> None:
