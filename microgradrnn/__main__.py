@@ -35,11 +35,12 @@ EXTRAS = {
     "gif": Extra(("PIL", "resvg_py"), "films as GIF"),
     "graphviz": Extra(("pygraphviz",), "Graphviz' layouts without the program"),
     "fast": Extra(("numba",), "machine code for compiled loops"),
-    "notebook": Extra(("ipykernel", "nbclient", "nbconvert", "matplotlib"), "a kernel for Jupyter"),
+    "notebook": Extra(("ipykernel", "jupytext", "nbclient", "nbconvert", "matplotlib"), "Jupyter, and the lessons"),
 }
 BEGIN = {
     "python -m demos.gradient_flow": "train four nets on real text, and see where their gradients went",
     "python -m viz FILE.py:FUNCTION": "draw the loss that a function of yours returns",
+    "python -m demos.lessons": "nine lessons; with the extra notebook they run as pages",
     "docs/micrograd.md": "from micrograd to RNNs in ten minutes",
     "docs/lstm.md": "your nn.LSTM of PyTorch in five pictures",
     "docs/glossary.md": "the words that the pictures use",

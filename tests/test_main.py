@@ -15,7 +15,7 @@ from microgradrnn import __main__ as front
 from microgradrnn import __version__
 
 ROOT = Path(__file__).parent.parent
-NOT_FOR_USERS = {"demo", "cluster", "test", "browser", "bench", "dev", "dist"}
+NOT_FOR_USERS = {"demo", "cluster", "docs", "test", "browser", "bench", "dev", "dist"}
 IMPORTED_AS = {"PIL": "pillow", "resvg_py": "resvg-py"}
 
 
