@@ -326,9 +326,20 @@ def test_without_strict_what_is_on_both_sides_is_loaded_and_the_rest_returned() 
     assert "bn.running_mean" in left.unexpected_keys
     np.testing.assert_array_equal(net.head.V.data.T, state["head.weight"])
     np.testing.assert_array_equal(net.head.d.data, before["head.d"])
-    np.testing.assert_array_equal(net.lstm.layers[1]["forwards"].b.data, state["lstm.bias_ih_l1"])
+    np.testing.assert_array_equal(net.lstm.layers[1]["forwards"].b.data, before["lstm.layers.1.forwards.b"])
     with pytest.raises(io.UnmatchedError, match="running_mean"):
         io.load_torch(net, state)
+
+
+@pytest.mark.parametrize("local", ["bias_ih_l0", "bias_hh_l0"])
+def test_one_of_two_biases_is_no_bias_and_adds_nothing(local: str) -> None:
+    other = {"bias_ih_l0": "bias_hh_l0", "bias_hh_l0": "bias_ih_l0"}[local]
+    for net in (nn.LSTM(D, H), nn.GRU(D, H, reset="after")):
+        before, b = net.cell.b.data.copy(), np.ones(net.cell.b.shape)
+        for _ in range(2):
+            left = io.load_torch(net, {local: b}, strict=False)
+            assert other in left.missing_keys
+            np.testing.assert_array_equal(net.cell.b.data, before)
 
 
 def test_an_empty_state_has_nothing_for_a_net() -> None:

@@ -38,7 +38,8 @@ def load_torch(
         names: where the attributes differ, ours and theirs: ``{"lstm": "rnn", "head": "out.fc"}``. "" is the whole net,
             and with it the rest of theirs is left alone: ``{"": "rnn"}`` takes one part of their model, and
             ``{"": "module"}`` what DataParallel wrapped.
-        strict: every name must be found on both sides. False loads what is on both.
+        strict: every name must be found on both sides. False loads what is on both; a bias here that is made of two of
+            theirs needs both of them, and otherwise stays as it is.
 
     Returns:
         ``missing_keys``, theirs that the net needs and did not find, and ``unexpected_keys``, theirs that were not
@@ -75,7 +76,7 @@ def load_torch(
                      list(spare))
     if strict and any(left):
         raise UnmatchedError(message(who, lacking, spare, looked_for), *left)
-    made = made_of(who, found, fitting(who, arrays, expected), expected)
+    made = made_of(who, found, fitting(who, arrays, expected))
     for parameter, a in made.values():
         parameter.data = a.astype(np.asarray(parameter.data).dtype)
     return left
@@ -193,24 +194,20 @@ def zero_biases(found: list[Part], arrays: Mapping[str, Any], own: Mapping[str, 
     return zeros
 
 
-def made_of(
-    who: str, found: list[Part], arrays: Mapping[str, np.ndarray], own: Mapping[str, np.ndarray]
-) -> dict[int, tuple[Node, np.ndarray]]:
-    """Each parameter that is given something, once, with what it becomes. What it is not given stays as it is.
+def made_of(who: str, found: list[Part], arrays: Mapping[str, np.ndarray]) -> dict[int, tuple[Node, np.ndarray]]:
+    """Each parameter that is given all that it is made of, once, with what it becomes.
 
     Raises:
         ValueError: if a parameter that the net shares is given different arrays.
     """
     made: dict[int, tuple[Node, np.ndarray]] = {}
     source: dict[int, str] = {}
-    done = whole(found, arrays)
     for part in found:
         for weight in part.weights:
             key, names = id(weight.parameter), [part.name(local) for local in weight.names]
-            given = sum(name in arrays for name in names)
-            if not given or (given < len(names) and key in done):
+            if not all(name in arrays for name in names):
                 continue
-            a = weight.make(*(arrays.get(name, own[name]) for name in names))
+            a = weight.make(*(arrays[name] for name in names))
             if key in made and not np.array_equal(a, made[key][1], equal_nan=True):
                 raise ValueError(f"{who}: {source[key]} and {names[0]} are one parameter here, and the arrays that "
                                  "they are given differ")
