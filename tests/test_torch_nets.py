@@ -342,6 +342,31 @@ def test_one_of_two_biases_is_no_bias_and_adds_nothing(local: str) -> None:
             np.testing.assert_array_equal(net.cell.b.data, before)
 
 
+@pytest.mark.parametrize("given", [["weight_hh_l1"], ["weight_ih_l0", "weight_hh_l0"],
+                                   ["weight_ih_l0", "weight_hh_l0", "weight_ih_l1", "weight_hh_l1"]])
+def test_biases_that_are_not_given_are_left_alone_and_reported_without_strict(given: list[str]) -> None:
+    net = nn.LSTM(D, H, num_layers=2)
+    before, state = net.state_dict(), io.to_torch_state_dict(net)
+    left = io.load_torch(net, {name: state[name] + 1 for name in given}, strict=False)
+    assert set(left.missing_keys) == state.keys() - set(given)
+    for name in ("layers.0.b", "layers.1.b"):
+        np.testing.assert_array_equal(net.state_dict()[name], before[name])
+
+
+def test_biases_are_0_only_where_a_whole_layer_has_none_and_nothing_is_left_over() -> None:
+    net = nn.LSTM(D, H, num_layers=2)
+    before, state = net.state_dict(), io.to_torch_state_dict(net)
+    one_bare = {name: a for name, a in state.items() if "bias" not in name or "l1" in name}
+    misspelled = {name.replace("bias", "bais"): a for name, a in state.items()}
+    for given, missing in ((one_bare, {"bias_ih_l0", "bias_hh_l0"}), (misspelled, {n for n in state if "bias" in n})):
+        with pytest.raises(io.UnmatchedError) as caught:
+            io.load_torch(net, given)
+        assert set(caught.value.missing_keys) == missing
+    assert unchanged(net, before)
+    assert io.load_torch(net, {name: a for name, a in state.items() if "bias" not in name}) == ([], [])
+    assert not net.state_dict()["layers.0.b"].any()
+
+
 def test_an_empty_state_has_nothing_for_a_net() -> None:
     with pytest.raises(io.UnmatchedError, match=r"^load_torch: .* 2 of ours without weights, 0 of theirs not used:\n"):
         io.load_torch(nn.Linear(2, 3), {})

@@ -39,7 +39,8 @@ def load_torch(
             and with it the rest of theirs is left alone: ``{"": "rnn"}`` takes one part of their model, and
             ``{"": "module"}`` what DataParallel wrapped.
         strict: every name must be found on both sides. False loads what is on both; a bias here that is made of two of
-            theirs needs both of them, and otherwise stays as it is.
+            theirs needs both of them, and otherwise stays as it is. Biases that a recurrent layer of theirs does not
+            have (bias=False) are 0 here if strict, and left as they are if not.
 
     Returns:
         ``missing_keys``, theirs that the net needs and did not find, and ``unexpected_keys``, theirs that were not
@@ -67,10 +68,11 @@ def load_torch(
     given = in_scope(read(state) if isinstance(state, (str, os.PathLike)) else given_arrays(state), names)
     looked_for = cell_or_layer(found, renamed(who, expected, names), given)
     arrays = {name: given[theirs] for name, theirs in looked_for.items() if theirs in given}
-    arrays |= zero_biases(found, arrays, expected)
     used = {memory(given[theirs]) for theirs in looked_for.values() if theirs in given}
     wanted = set(looked_for.values())
     spare = {name: a.shape for name, a in given.items() if name not in wanted and memory(a) not in used}
+    if strict and not spare:
+        arrays |= zero_biases(found, arrays, expected)
     lacking = missing(found, arrays, expected)
     left = Leftovers([looked_for[joined(path, local)] for path, inside in lacking.items() for local in inside],
                      list(spare))
@@ -183,13 +185,15 @@ def in_scope(given: dict[str, np.ndarray], names: Mapping[str, str]) -> dict[str
 
 # ------------------------------------------------------------------------------------------------ arrays
 def zero_biases(found: list[Part], arrays: Mapping[str, Any], own: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The biases of recurrent layers that have none there: they are 0."""
+    """The biases of recurrent layers that were made without (bias=False) there: they are 0. Such a layer is given all
+    of its matrices, and no bias.
+    """
     zeros: dict[str, np.ndarray] = {}
     for part in found:
         if isinstance(part.thing, (Recurrent, Cell)):
             names = {part.name(local): local for weight in part.weights for local in weight.names}
             biases = {name for name, local in names.items() if local.startswith("bias")}
-            if biases.isdisjoint(arrays) and not (names.keys() - biases).isdisjoint(arrays):
+            if names.keys() & arrays.keys() == names.keys() - biases:
                 zeros |= {name: np.zeros_like(own[name]) for name in biases}
     return zeros
 
