@@ -358,9 +358,9 @@ def test_biases_are_0_only_where_a_whole_layer_has_none_and_nothing_is_left_over
     before, state = net.state_dict(), io.to_torch_state_dict(net)
     one_bare = {name: a for name, a in state.items() if "bias" not in name or "l1" in name}
     misspelled = {name.replace("bias", "bais"): a for name, a in state.items()}
-    for given, missing in ((one_bare, {"bias_ih_l0", "bias_hh_l0"}), (misspelled, {n for n in state if "bias" in n})):
+    for theirs, missing in ((one_bare, {"bias_ih_l0", "bias_hh_l0"}), (misspelled, {n for n in state if "bias" in n})):
         with pytest.raises(io.UnmatchedError) as caught:
-            io.load_torch(net, given)
+            io.load_torch(net, theirs)
         assert set(caught.value.missing_keys) == missing
     assert unchanged(net, before)
     assert io.load_torch(net, {name: a for name, a in state.items() if "bias" not in name}) == ([], [])
@@ -385,6 +385,16 @@ def test_shapes_that_do_not_fit_are_all_named_and_a_transpose_is_noticed() -> No
         with pytest.raises(ValueError, match=r"norm\.bias of shape \(10,\), got \(3,\), scale of shape \(2, 4\), got "
                                              r"\(4, 2\); its transpose would fit"):
             io.load_torch(net, state, strict=strict)
+    assert unchanged(net, before)
+
+
+@pytest.mark.parametrize("over", ["raise", "warn"])
+def test_numbers_that_are_too_large_change_nothing(over: Any) -> None:
+    net = Tagger(dtype=np.float32)
+    before, state = net.state_dict(), {name: a + 1 for name, a in io.to_torch_state_dict(net).items()}
+    state["head.bias"] = np.full(K, 1e300)
+    with np.errstate(over=over), pytest.raises(ValueError, match=r"^load_torch: head\.bias holds 1e\+300, too large"):
+        io.load_torch(net, state)
     assert unchanged(net, before)
 
 

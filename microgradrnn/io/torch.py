@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from microgradrnn.io.content import read
 from microgradrnn.io.torch_nets import Part, is_inside, joined, parts
 from microgradrnn.io.unmatched import Leftovers, UnmatchedError, message
 from microgradrnn.nn import Cell, Module, Recurrent
+from microgradrnn.nn.module import assign
 
 Names = Mapping[str, str] | None
 
@@ -49,7 +50,8 @@ def load_torch(
 
     Raises:
         UnmatchedError: if strict, for names on one side only; a KeyError. It lists them, and what may belong together.
-        ValueError: if shapes do not fit, one parameter is given different arrays, or `names` names no part of the net.
+        ValueError: if shapes do not fit, a number is too large for the net's dtype, one parameter is given different
+            arrays, or `names` names no part of the net.
         TypeError: if a layer has no counterpart, or an array is not of real numbers.
 
         Nothing is changed then.
@@ -78,9 +80,7 @@ def load_torch(
                      list(spare))
     if strict and any(left):
         raise UnmatchedError(message(who, lacking, spare, looked_for), *left)
-    made = made_of(who, found, fitting(who, arrays, expected))
-    for parameter, a in made.values():
-        parameter.data = a.astype(np.asarray(parameter.data).dtype)
+    assign(who, made_of(who, found, fitting(who, arrays, expected)))
     return left
 
 
@@ -198,25 +198,26 @@ def zero_biases(found: list[Part], arrays: Mapping[str, Any], own: Mapping[str, 
     return zeros
 
 
-def made_of(who: str, found: list[Part], arrays: Mapping[str, np.ndarray]) -> dict[int, tuple[Node, np.ndarray]]:
-    """Each parameter that is given all that it is made of, once, with what it becomes.
+def made_of(
+    who: str, found: list[Part], arrays: Mapping[str, np.ndarray]
+) -> Iterable[tuple[str, Node, np.ndarray]]:
+    """Each parameter that is given all that it is made of, once, with a name of it and with what it becomes.
 
     Raises:
         ValueError: if a parameter that the net shares is given different arrays.
     """
-    made: dict[int, tuple[Node, np.ndarray]] = {}
-    source: dict[int, str] = {}
+    made: dict[int, tuple[str, Node, np.ndarray]] = {}
     for part in found:
         for weight in part.weights:
-            key, names = id(weight.parameter), [part.name(local) for local in weight.names]
+            names = [part.name(local) for local in weight.names]
             if not all(name in arrays for name in names):
                 continue
             a = weight.make(*(arrays[name] for name in names))
-            if key in made and not np.array_equal(a, made[key][1], equal_nan=True):
-                raise ValueError(f"{who}: {source[key]} and {names[0]} are one parameter here, and the arrays that "
-                                 "they are given differ")
-            made[key], source[key] = (weight.parameter, a), names[0]
-    return made
+            first, _, other = made.setdefault(id(weight.parameter), (names[0], weight.parameter, a))
+            if not np.array_equal(a, other, equal_nan=True):
+                raise ValueError(f"{who}: {first} and {names[0]} are one parameter here, and the arrays that they are "
+                                 "given differ")
+    return made.values()
 
 
 def whole(found: list[Part], arrays: Mapping[str, Any]) -> set[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -131,7 +131,14 @@ class Module:
         return {name: p for p, name in names.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Set every parameter from arrays by name. Nothing is changed unless all of it fits."""
+        """Set every parameter from arrays by name. Nothing is changed unless all of it fits.
+
+        Raises:
+            KeyError: if a name is on one side only.
+            ValueError: if a shape does not fit, a number is too large for the parameter's dtype, or two parameters have
+                one name.
+            TypeError: if an array is not of real numbers.
+        """
         own = self._kept()
         if missing := sorted(own.keys() ^ state.keys()):
             theirs = any(name.rpartition(".")[2].startswith("weight") for name in state.keys() - own.keys())
@@ -144,8 +151,7 @@ class Module:
                 raise ValueError(f"load_state_dict: {name} has shape {np.shape(p.data)}, the given array {a.shape}")
             if a.dtype.kind not in "fiub":
                 raise TypeError(f"load_state_dict: {name} is an array of {a.dtype}; parameters are real numbers")
-        for name, p in own.items():
-            p.data = arrays[name].astype(np.asarray(p.data).dtype)
+        assign("load_state_dict", [(name, p, arrays[name]) for name, p in own.items()])
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         forward = "; what PyTorch calls forward is called __call__ here" if "forward" in dir(self) else ""
@@ -194,6 +200,23 @@ def _modules(thing: Any, visited: set[int]) -> Iterator[Module]:
     inside = vars(thing) if isinstance(thing, Module) else thing
     for child in list(inside.values()) if isinstance(inside, dict) else inside:
         yield from _modules(child, visited)
+
+
+def assign(who: str, given: Iterable[tuple[str, Node, np.ndarray]]) -> None:
+    """Give parameters, each with its name, the arrays that follow them, in the dtypes that they have.
+
+    Raises:
+        ValueError: if a number is too large for such a dtype. No parameter is changed then.
+    """
+    made = []
+    for name, p, a in given:
+        with np.errstate(all="ignore"):
+            data = a.astype(np.asarray(p.data).dtype)
+        if (lost := a[np.isfinite(a) & ~np.isfinite(data)]).size:
+            raise ValueError(f"{who}: {name} holds {lost[0]:g}, too large for {data.dtype}")
+        made.append((p, data))
+    for p, data in made:
+        p.data = data
 
 
 def as_rng(rng: Rng) -> np.random.Generator:
