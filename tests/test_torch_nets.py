@@ -290,6 +290,33 @@ def test_names_are_a_dict_of_paths(names: Any) -> None:
         io.to_torch_state_dict(Tagger(), names=names)
 
 
+@pytest.mark.parametrize(("names", "words"), [
+    ({"0": "1"}, r"0\.weight and 1\.weight would both be called 1\.weight"),
+    ({"0": "", "1": ""}, r"0\.weight and 1\.weight would both be called weight"),
+    ({"0.weight": "0.bias"}, r"0\.weight and 0\.bias would both be called 0\.bias"),
+])
+def test_names_that_would_lose_a_weight_are_refused(names: dict[str, str], words: str) -> None:
+    net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    with pytest.raises(ValueError, match=f"^to_torch_state_dict: {words}"):
+        io.to_torch_state_dict(net, names=names)
+
+
+def test_one_path_is_not_named_twice() -> None:
+    net = nn.Sequential(nn.Linear(3, 3))
+    names = {"0": "a", "0.": "b"}
+    for call in (lambda: io.to_torch_state_dict(net, names=names), lambda: io.load_torch(net, {}, names=names)):
+        with pytest.raises(ValueError, match="names says of '0' both 'a' and 'b'"):
+            call()
+
+
+def test_weights_of_a_net_that_have_one_name_are_refused() -> None:
+    net = nn.Module()
+    net.heads = {1: nn.Linear(2, 3), "1": nn.Linear(2, 3)}
+    for call in (lambda: io.to_torch_state_dict(net), lambda: io.load_torch(net, {}, strict=False)):
+        with pytest.raises(ValueError, match=r"two weights of the net are called heads\.1\.weight"):
+            call()
+
+
 def test_load_state_dict_says_who_takes_the_weights_of_pytorch() -> None:
     with pytest.raises(KeyError, match=r"one side only: .*; microgradrnn\.io\.load_torch\(net, state\) takes"):
         Tagger().load_state_dict(TheirTagger().state_dict())

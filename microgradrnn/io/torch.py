@@ -51,7 +51,7 @@ def load_torch(
     Raises:
         UnmatchedError: if strict, for names on one side only; a KeyError. It lists them, and what may belong together.
         ValueError: if shapes do not fit, a number is too large for the net's dtype, one parameter is given different
-            arrays, or `names` names no part of the net.
+            arrays, two of the net's weights have one name, or `names` names no part of it, or one twice.
         TypeError: if a layer has no counterpart, or an array is not of real numbers.
 
         Nothing is changed then.
@@ -66,7 +66,7 @@ def load_torch(
     """
     who = "load_torch"
     names, found = paths(who, names), counterparts(who, net, strict)
-    expected = {part.name(local): a for part in found for local, a in part.arrays().items()}
+    expected = own_arrays(who, found)
     given = in_scope(read(state) if isinstance(state, (str, os.PathLike)) else given_arrays(state), names)
     looked_for = cell_or_layer(found, renamed(who, expected, names), given)
     arrays = {name: given[theirs] for name, theirs in looked_for.items() if theirs in given}
@@ -97,7 +97,7 @@ def to_torch_state_dict(net: Module, *, names: Names = None) -> dict[str, np.nda
 
     Raises:
         TypeError: if a layer has no counterpart.
-        ValueError: if `names` names no part of the net.
+        ValueError: if `names` names no part of the net, or two weights would have one name.
 
     >>> from microgradrnn import nn
     >>> {k: a.shape for k, a in to_torch_state_dict(nn.LSTM(3, 5)).items()}
@@ -106,9 +106,13 @@ def to_torch_state_dict(net: Module, *, names: Names = None) -> dict[str, np.nda
     ['0.weight', '0.bias', 'head.weight', 'head.bias']
     """
     who = "to_torch_state_dict"
-    arrays = {part.name(local): a for part in counterparts(who, net, True) for local, a in part.arrays().items()}
-    theirs = renamed(who, arrays, paths(who, names))
-    return {theirs[name]: a for name, a in arrays.items()}
+    arrays = own_arrays(who, counterparts(who, net, True))
+    ours: dict[str, str] = {}
+    for name, theirs in renamed(who, arrays, paths(who, names)).items():
+        if theirs in ours:
+            raise ValueError(f"{who}: {ours[theirs]} and {name} would both be called {theirs}")
+        ours[theirs] = name
+    return {theirs: arrays[name] for theirs, name in ours.items()}
 
 
 def counterparts(who: str, net: Module, strict: bool) -> list[Part]:
@@ -125,13 +129,39 @@ def counterparts(who: str, net: Module, strict: bool) -> list[Part]:
     return found
 
 
+def own_arrays(who: str, found: list[Part]) -> dict[str, np.ndarray]:
+    """The arrays of all parts of a net, by the names that they have in PyTorch.
+
+    Raises:
+        ValueError: if two of them have one name.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    for part in found:
+        for local, a in part.arrays().items():
+            if (name := part.name(local)) in arrays:
+                raise ValueError(f"{who}: two weights of the net are called {name}; the keys 1 and '1' of a dict "
+                                 "are one name")
+            arrays[name] = a
+    return arrays
+
+
 # ------------------------------------------------------------------------------------------------ names
 def paths(who: str, names: Names) -> dict[str, str]:
-    """Ours and theirs, without dots at their ends."""
+    """Ours and theirs, without dots at their ends.
+
+    Raises:
+        TypeError: if they are no dict of strings.
+        ValueError: if one of ours is there twice.
+    """
     if not isinstance(names, Mapping | None) or not all(isinstance(one, str) for pair in (names or {}).items()
                                                         for one in pair):
         raise TypeError(f"{who}: names is a dict of paths, ours: theirs, as in names={{'lstm': 'rnn'}}; got {names!r}")
-    return {ours.strip("."): theirs.strip(".") for ours, theirs in (names or {}).items()}
+    found: dict[str, str] = {}
+    for one, other in (names or {}).items():
+        ours, theirs = one.strip("."), other.strip(".")
+        if found.setdefault(ours, theirs) != theirs:
+            raise ValueError(f"{who}: names says of {ours!r} both {found[ours]!r} and {theirs!r}")
+    return found
 
 
 def renamed(who: str, own: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:

@@ -120,7 +120,11 @@ class Module:
         return self._dropout_rng if rng is None else rng
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """A copy of every parameter's data by name, frozen ones (`requires_grad` False) too."""
+        """A copy of every parameter's data by name, frozen ones (`requires_grad` False) too.
+
+        Raises:
+            ValueError: if two parameters have one name.
+        """
         return {name: np.array(p.data) for name, p in self._kept().items()}
 
     def _kept(self) -> dict[str, Node]:
@@ -128,7 +132,13 @@ class Module:
         names: dict[Node, str] = {}
         for name, p in _walk(self, "", set()):
             names.setdefault(p, name)
-        return {name: p for p, name in names.items()}
+        kept: dict[str, Node] = {}
+        for p, name in names.items():
+            if name in kept:
+                raise ValueError(f"{type(self).__name__} has two parameters called {name}: the keys 1 and '1' of a "
+                                 "dict are one name, and so are 'a.b' and 'b' inside 'a'")
+            kept[name] = p
+        return kept
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Set every parameter from arrays by name. Nothing is changed unless all of it fits.
