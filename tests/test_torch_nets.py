@@ -301,6 +301,21 @@ def test_names_that_would_lose_a_weight_are_refused(names: dict[str, str], words
         io.to_torch_state_dict(net, names=names)
 
 
+def test_a_part_that_their_model_does_not_have_is_answered_with_those_that_it_has() -> None:
+    for strict in (True, False):
+        with pytest.raises(ValueError, match=r"nothing of theirs is inside 'modul'; they have module, .*head"):
+            io.load_torch(Tagger(), Wrapped(TheirTagger()).state_dict(), names={"": "modul"}, strict=strict)
+
+
+def test_what_their_model_keeps_besides_arrays_is_a_leftover() -> None:
+    net, extra = nn.Linear(2, 3), "_extra_state"
+    state = io.to_torch_state_dict(net)
+    for kept in ({"scale": 1.0}, b"bytes", torch.ones(2)):
+        assert io.load_torch(net, {**state, extra: kept}, strict=False) == ([], [extra])
+        with pytest.raises(io.UnmatchedError, match=extra):
+            io.load_torch(net, {**state, extra: kept})
+
+
 def test_one_path_is_not_named_twice() -> None:
     net = nn.Sequential(nn.Linear(3, 3))
     names = {"0": "a", "0.": "b"}

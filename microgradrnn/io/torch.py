@@ -39,9 +39,9 @@ def load_torch(
         names: where the attributes differ, ours and theirs: ``{"lstm": "rnn", "head": "out.fc"}``. "" is the whole net,
             and with it the rest of theirs is left alone: ``{"": "rnn"}`` takes one part of their model, and
             ``{"": "module"}`` what DataParallel wrapped.
-        strict: every name must be found on both sides. False loads what is on both; a bias here that is made of two of
-            theirs needs both of them, and otherwise stays as it is. Biases that a recurrent layer of theirs does not
-            have (bias=False) are 0 here if strict, and left as they are if not.
+        strict: every name must be found on both sides. Only the biases of a recurrent layer may all be absent there
+            (bias=False): they are 0 then. False loads what is on both sides and changes nothing else; a bias that is
+            made of two of theirs needs both.
 
     Returns:
         ``missing_keys``, theirs that the net needs and did not find, and ``unexpected_keys``, theirs that were not
@@ -51,7 +51,7 @@ def load_torch(
     Raises:
         UnmatchedError: if strict, for names on one side only; a KeyError. It lists them, and what may belong together.
         ValueError: if shapes do not fit, a number is too large for the net's dtype, one parameter is given different
-            arrays, two of the net's weights have one name, or `names` names no part of it, or one twice.
+            arrays, two of the net's weights have one name, or `names` names a part that does not exist, or one twice.
         TypeError: if a layer has no counterpart, or an array is not of real numbers.
 
         Nothing is changed then.
@@ -67,7 +67,7 @@ def load_torch(
     who = "load_torch"
     names, found = paths(who, names), counterparts(who, net, strict)
     expected = own_arrays(who, found)
-    given = in_scope(read(state) if isinstance(state, (str, os.PathLike)) else given_arrays(state), names)
+    given = in_scope(who, read(state) if isinstance(state, (str, os.PathLike)) else given_arrays(state), names)
     looked_for = cell_or_layer(found, renamed(who, expected, names), given)
     arrays = {name: given[theirs] for name, theirs in looked_for.items() if theirs in given}
     used = {memory(given[theirs]) for theirs in looked_for.values() if theirs in given}
@@ -206,10 +206,18 @@ def exchanged(name: str) -> str:
     return name.removesuffix("_l0") if name.endswith("_l0") else f"{name}_l0"
 
 
-def in_scope(given: dict[str, np.ndarray], names: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """Their arrays; only those of the parts that are named, if one of them is the whole net."""
+def in_scope(who: str, given: dict[str, np.ndarray], names: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Their arrays; only those of the parts that are named, if one of them is the whole net.
+
+    Raises:
+        ValueError: if such a part is none of theirs.
+    """
     if "" not in names:
         return given
+    for path in names.values():
+        if not any(is_inside(name, path) for name in given):
+            there = sorted({name.rpartition(".")[0] or name for name in given})
+            raise ValueError(f"{who}: nothing of theirs is inside {path!r}; they have {', '.join(there) or 'nothing'}")
     return {name: a for name, a in given.items() if any(is_inside(name, theirs) for theirs in names.values())}
 
 
