@@ -180,6 +180,7 @@ def test_layers_without_memory_are_exchanged_too() -> None:
     (nn.Sequential(), [], "no counterpart of Sequential here"),
     (nn.Linear(D, H), 3, "weights are a dict of arrays or a file's path, got int"),
     (nn.Linear(D, H), [1j * np.ones((D, H)), np.ones(H)], "kernel is an array of complex128; weights are real"),
+    (nn.Linear(D, H, dtype="float32"), [np.ones((D, H)), np.full(H, 1e300)], r"d holds 1e\+300, too large for float32"),
 ])
 def test_what_does_not_fit_changes_nothing_and_is_named(layer: Any, weights: Any, words: str) -> None:
     before = layer.state_dict()

@@ -210,7 +210,7 @@ def test_numbers_that_cannot_be_read_are_named_and_the_file_is_not_called_damage
 
 @pytest.mark.parametrize(("state", "words"), [
     (torch.nn.Linear(D, H), r"give its state_dict\(\)"),
-    ({"weight": torch.eye(H).to_sparse()}, r"weight is no array .*detach\(\)"),
+    ({"weight": torch.eye(H).to_sparse()}, r"weight is no array .*detach\(\)\.to_dense\(\)"),
     ({"weight": [[1.0, 2.0], [3.0]]}, "weight is no array"), ({0: np.ones(3)}, "a dict by name, got the key 0"),
     (None, "a dict of arrays or a file's path, got NoneType"),
 ])

@@ -290,6 +290,48 @@ def test_names_are_a_dict_of_paths(names: Any) -> None:
         io.to_torch_state_dict(Tagger(), names=names)
 
 
+@pytest.mark.parametrize(("names", "words"), [
+    ({"0": "1"}, r"0\.weight and 1\.weight would both be called 1\.weight"),
+    ({"0": "", "1": ""}, r"0\.weight and 1\.weight would both be called weight"),
+    ({"0.weight": "0.bias"}, r"0\.weight and 0\.bias would both be called 0\.bias"),
+])
+def test_names_that_would_lose_a_weight_are_refused(names: dict[str, str], words: str) -> None:
+    net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    with pytest.raises(ValueError, match=f"^to_torch_state_dict: {words}"):
+        io.to_torch_state_dict(net, names=names)
+
+
+def test_a_part_that_their_model_does_not_have_is_answered_with_those_that_it_has() -> None:
+    for strict in (True, False):
+        with pytest.raises(ValueError, match=r"nothing of theirs is inside 'modul'; they have module, .*head"):
+            io.load_torch(Tagger(), Wrapped(TheirTagger()).state_dict(), names={"": "modul"}, strict=strict)
+
+
+def test_what_their_model_keeps_besides_arrays_is_a_leftover() -> None:
+    net, extra = nn.Linear(2, 3), "_extra_state"
+    state = io.to_torch_state_dict(net)
+    for kept in ({"scale": 1.0}, b"bytes", torch.ones(2)):
+        assert io.load_torch(net, {**state, extra: kept}, strict=False) == ([], [extra])
+        with pytest.raises(io.UnmatchedError, match=extra):
+            io.load_torch(net, {**state, extra: kept})
+
+
+def test_one_path_is_not_named_twice() -> None:
+    net = nn.Sequential(nn.Linear(3, 3))
+    names = {"0": "a", "0.": "b"}
+    for call in (lambda: io.to_torch_state_dict(net, names=names), lambda: io.load_torch(net, {}, names=names)):
+        with pytest.raises(ValueError, match="names says of '0' both 'a' and 'b'"):
+            call()
+
+
+def test_weights_of_a_net_that_have_one_name_are_refused() -> None:
+    net = nn.Module()
+    net.heads = {1: nn.Linear(2, 3), "1": nn.Linear(2, 3)}
+    for call in (lambda: io.to_torch_state_dict(net), lambda: io.load_torch(net, {}, strict=False)):
+        with pytest.raises(ValueError, match=r"two weights of the net are called heads\.1\.weight"):
+            call()
+
+
 def test_load_state_dict_says_who_takes_the_weights_of_pytorch() -> None:
     with pytest.raises(KeyError, match=r"one side only: .*; microgradrnn\.io\.load_torch\(net, state\) takes"):
         Tagger().load_state_dict(TheirTagger().state_dict())
@@ -326,9 +368,45 @@ def test_without_strict_what_is_on_both_sides_is_loaded_and_the_rest_returned() 
     assert "bn.running_mean" in left.unexpected_keys
     np.testing.assert_array_equal(net.head.V.data.T, state["head.weight"])
     np.testing.assert_array_equal(net.head.d.data, before["head.d"])
-    np.testing.assert_array_equal(net.lstm.layers[1]["forwards"].b.data, state["lstm.bias_ih_l1"])
+    np.testing.assert_array_equal(net.lstm.layers[1]["forwards"].b.data, before["lstm.layers.1.forwards.b"])
     with pytest.raises(io.UnmatchedError, match="running_mean"):
         io.load_torch(net, state)
+
+
+@pytest.mark.parametrize("local", ["bias_ih_l0", "bias_hh_l0"])
+def test_one_of_two_biases_is_no_bias_and_adds_nothing(local: str) -> None:
+    other = {"bias_ih_l0": "bias_hh_l0", "bias_hh_l0": "bias_ih_l0"}[local]
+    for net in (nn.LSTM(D, H), nn.GRU(D, H, reset="after")):
+        before, b = net.cell.b.data.copy(), np.ones(net.cell.b.shape)
+        for _ in range(2):
+            left = io.load_torch(net, {local: b}, strict=False)
+            assert other in left.missing_keys
+            np.testing.assert_array_equal(net.cell.b.data, before)
+
+
+@pytest.mark.parametrize("given", [["weight_hh_l1"], ["weight_ih_l0", "weight_hh_l0"],
+                                   ["weight_ih_l0", "weight_hh_l0", "weight_ih_l1", "weight_hh_l1"]])
+def test_biases_that_are_not_given_are_left_alone_and_reported_without_strict(given: list[str]) -> None:
+    net = nn.LSTM(D, H, num_layers=2)
+    before, state = net.state_dict(), io.to_torch_state_dict(net)
+    left = io.load_torch(net, {name: state[name] + 1 for name in given}, strict=False)
+    assert set(left.missing_keys) == state.keys() - set(given)
+    for name in ("layers.0.b", "layers.1.b"):
+        np.testing.assert_array_equal(net.state_dict()[name], before[name])
+
+
+def test_biases_are_0_only_where_a_whole_layer_has_none_and_nothing_is_left_over() -> None:
+    net = nn.LSTM(D, H, num_layers=2)
+    before, state = net.state_dict(), io.to_torch_state_dict(net)
+    one_bare = {name: a for name, a in state.items() if "bias" not in name or "l1" in name}
+    misspelled = {name.replace("bias", "bais"): a for name, a in state.items()}
+    for theirs, missing in ((one_bare, {"bias_ih_l0", "bias_hh_l0"}), (misspelled, {n for n in state if "bias" in n})):
+        with pytest.raises(io.UnmatchedError) as caught:
+            io.load_torch(net, theirs)
+        assert set(caught.value.missing_keys) == missing
+    assert unchanged(net, before)
+    assert io.load_torch(net, {name: a for name, a in state.items() if "bias" not in name}) == ([], [])
+    assert not net.state_dict()["layers.0.b"].any()
 
 
 def test_an_empty_state_has_nothing_for_a_net() -> None:
@@ -349,6 +427,16 @@ def test_shapes_that_do_not_fit_are_all_named_and_a_transpose_is_noticed() -> No
         with pytest.raises(ValueError, match=r"norm\.bias of shape \(10,\), got \(3,\), scale of shape \(2, 4\), got "
                                              r"\(4, 2\); its transpose would fit"):
             io.load_torch(net, state, strict=strict)
+    assert unchanged(net, before)
+
+
+@pytest.mark.parametrize("over", ["raise", "warn"])
+def test_numbers_that_are_too_large_change_nothing(over: Any) -> None:
+    net = Tagger(dtype=np.float32)
+    before, state = net.state_dict(), {name: a + 1 for name, a in io.to_torch_state_dict(net).items()}
+    state["head.bias"] = np.full(K, 1e300)
+    with np.errstate(over=over), pytest.raises(ValueError, match=r"^load_torch: head\.bias holds 1e\+300, too large"):
+        io.load_torch(net, state)
     assert unchanged(net, before)
 
 

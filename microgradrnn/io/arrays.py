@@ -21,13 +21,13 @@ def given_arrays(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     shared: dict[Any, np.ndarray] = {}
     for name, a in state.items():
-        if isinstance(a, Mapping):
+        if isinstance(a, Mapping) and not name.endswith("_extra_state"):  # which may be anything, and is no weight
             raise TypeError(f"{name} is a dict, not an array; if it holds the weights, give state[{name!r}]")
         try:
             arrays[name] = from_tensor(a, shared) if hasattr(a, "data_ptr") else np.asarray(plain(a))
         except (TypeError, ValueError, RuntimeError) as error:  # what PyTorch says of 8 bits, and of sparse tensors
             raise TypeError(f"{name} is no array for NumPy ({error}); of a PyTorch tensor give "
-                            "a.detach().float().cpu()") from None
+                            "a.detach().to_dense().float().cpu()") from None
     return arrays
 
 

@@ -12,6 +12,7 @@ from microgradrnn.io.arrays import fitting, given_arrays
 from microgradrnn.io.content import read
 from microgradrnn.io.keras_layers import from_keras, named, renamed, to_keras
 from microgradrnn.nn import Module
+from microgradrnn.nn.module import assign
 
 
 def load_keras(layer: Module, weights: Mapping[str, Any] | list[Any] | str | os.PathLike[str]) -> None:
@@ -31,7 +32,8 @@ def load_keras(layer: Module, weights: Mapping[str, Any] | list[Any] | str | os.
             in "lstm" and "lstm_1"; if you named them yourself, load each by itself.
 
     Raises:
-        KeyError, ValueError: if names, numbers or shapes do not fit. Nothing is changed then.
+        KeyError, ValueError: if names, numbers or shapes do not fit, or a number is too large for the layer's dtype.
+            Nothing is changed then.
         TypeError: if the layer has no counterpart, or an array is not of real numbers.
 
     >>> from microgradrnn import nn
@@ -49,8 +51,7 @@ def load_keras(layer: Module, weights: Mapping[str, Any] | list[Any] | str | os.
     if wrong := sorted(arrays.keys() ^ expected.keys()):
         raise KeyError(f"load_keras: {type(layer).__name__} needs {', '.join(expected)}; only one side has "
                        f"{', '.join(wrong)}")
-    for p, a in from_keras(layer, fitting("load_keras", arrays, expected)):
-        p.data = a.astype(p.data.dtype)
+    assign("load_keras", [(p.symbol, p, a) for p, a in from_keras(layer, fitting("load_keras", arrays, expected))])
 
 
 def to_keras_weights(layer: Module) -> dict[str, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from microgradrnn.io.content import read
 from microgradrnn.io.torch_nets import Part, is_inside, joined, parts
 from microgradrnn.io.unmatched import Leftovers, UnmatchedError, message
 from microgradrnn.nn import Cell, Module, Recurrent
+from microgradrnn.nn.module import assign
 
 Names = Mapping[str, str] | None
 
@@ -38,7 +39,9 @@ def load_torch(
         names: where the attributes differ, ours and theirs: ``{"lstm": "rnn", "head": "out.fc"}``. "" is the whole net,
             and with it the rest of theirs is left alone: ``{"": "rnn"}`` takes one part of their model, and
             ``{"": "module"}`` what DataParallel wrapped.
-        strict: every name must be found on both sides. False loads what is on both.
+        strict: every name must be found on both sides. Only the biases of a recurrent layer may all be absent there
+            (bias=False): they are 0 then. False loads what is on both sides and changes nothing else; a bias that is
+            made of two of theirs needs both.
 
     Returns:
         ``missing_keys``, theirs that the net needs and did not find, and ``unexpected_keys``, theirs that were not
@@ -47,7 +50,8 @@ def load_torch(
 
     Raises:
         UnmatchedError: if strict, for names on one side only; a KeyError. It lists them, and what may belong together.
-        ValueError: if shapes do not fit, one parameter is given different arrays, or `names` names no part of the net.
+        ValueError: if shapes do not fit, a number is too large for the net's dtype, one parameter is given different
+            arrays, two of the net's weights have one name, or `names` names a part that does not exist, or one twice.
         TypeError: if a layer has no counterpart, or an array is not of real numbers.
 
         Nothing is changed then.
@@ -62,22 +66,21 @@ def load_torch(
     """
     who = "load_torch"
     names, found = paths(who, names), counterparts(who, net, strict)
-    expected = {part.name(local): a for part in found for local, a in part.arrays().items()}
-    given = in_scope(read(state) if isinstance(state, (str, os.PathLike)) else given_arrays(state), names)
+    expected = own_arrays(who, found)
+    given = in_scope(who, read(state) if isinstance(state, (str, os.PathLike)) else given_arrays(state), names)
     looked_for = cell_or_layer(found, renamed(who, expected, names), given)
     arrays = {name: given[theirs] for name, theirs in looked_for.items() if theirs in given}
-    arrays |= zero_biases(found, arrays, expected)
     used = {memory(given[theirs]) for theirs in looked_for.values() if theirs in given}
     wanted = set(looked_for.values())
     spare = {name: a.shape for name, a in given.items() if name not in wanted and memory(a) not in used}
+    if strict and not spare:
+        arrays |= zero_biases(found, arrays, expected)
     lacking = missing(found, arrays, expected)
     left = Leftovers([looked_for[joined(path, local)] for path, inside in lacking.items() for local in inside],
                      list(spare))
     if strict and any(left):
         raise UnmatchedError(message(who, lacking, spare, looked_for), *left)
-    made = made_of(who, found, fitting(who, arrays, expected), expected)
-    for parameter, a in made.values():
-        parameter.data = a.astype(np.asarray(parameter.data).dtype)
+    assign(who, made_of(who, found, fitting(who, arrays, expected)))
     return left
 
 
@@ -94,7 +97,7 @@ def to_torch_state_dict(net: Module, *, names: Names = None) -> dict[str, np.nda
 
     Raises:
         TypeError: if a layer has no counterpart.
-        ValueError: if `names` names no part of the net.
+        ValueError: if `names` names no part of the net, or two weights would have one name.
 
     >>> from microgradrnn import nn
     >>> {k: a.shape for k, a in to_torch_state_dict(nn.LSTM(3, 5)).items()}
@@ -103,9 +106,13 @@ def to_torch_state_dict(net: Module, *, names: Names = None) -> dict[str, np.nda
     ['0.weight', '0.bias', 'head.weight', 'head.bias']
     """
     who = "to_torch_state_dict"
-    arrays = {part.name(local): a for part in counterparts(who, net, True) for local, a in part.arrays().items()}
-    theirs = renamed(who, arrays, paths(who, names))
-    return {theirs[name]: a for name, a in arrays.items()}
+    arrays = own_arrays(who, counterparts(who, net, True))
+    ours: dict[str, str] = {}
+    for name, theirs in renamed(who, arrays, paths(who, names)).items():
+        if theirs in ours:
+            raise ValueError(f"{who}: {ours[theirs]} and {name} would both be called {theirs}")
+        ours[theirs] = name
+    return {theirs: arrays[name] for theirs, name in ours.items()}
 
 
 def counterparts(who: str, net: Module, strict: bool) -> list[Part]:
@@ -122,13 +129,39 @@ def counterparts(who: str, net: Module, strict: bool) -> list[Part]:
     return found
 
 
+def own_arrays(who: str, found: list[Part]) -> dict[str, np.ndarray]:
+    """The arrays of all parts of a net, by the names that they have in PyTorch.
+
+    Raises:
+        ValueError: if two of them have one name.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    for part in found:
+        for local, a in part.arrays().items():
+            if (name := part.name(local)) in arrays:
+                raise ValueError(f"{who}: two weights of the net are called {name}; the keys 1 and '1' of a dict "
+                                 "are one name")
+            arrays[name] = a
+    return arrays
+
+
 # ------------------------------------------------------------------------------------------------ names
 def paths(who: str, names: Names) -> dict[str, str]:
-    """Ours and theirs, without dots at their ends."""
+    """Ours and theirs, without dots at their ends.
+
+    Raises:
+        TypeError: if they are no dict of strings.
+        ValueError: if one of ours is there twice.
+    """
     if not isinstance(names, Mapping | None) or not all(isinstance(one, str) for pair in (names or {}).items()
                                                         for one in pair):
         raise TypeError(f"{who}: names is a dict of paths, ours: theirs, as in names={{'lstm': 'rnn'}}; got {names!r}")
-    return {ours.strip("."): theirs.strip(".") for ours, theirs in (names or {}).items()}
+    found: dict[str, str] = {}
+    for one, other in (names or {}).items():
+        ours, theirs = one.strip("."), other.strip(".")
+        if found.setdefault(ours, theirs) != theirs:
+            raise ValueError(f"{who}: names says of {ours!r} both {found[ours]!r} and {theirs!r}")
+    return found
 
 
 def renamed(who: str, own: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
@@ -173,49 +206,56 @@ def exchanged(name: str) -> str:
     return name.removesuffix("_l0") if name.endswith("_l0") else f"{name}_l0"
 
 
-def in_scope(given: dict[str, np.ndarray], names: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """Their arrays; only those of the parts that are named, if one of them is the whole net."""
+def in_scope(who: str, given: dict[str, np.ndarray], names: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Their arrays; only those of the parts that are named, if one of them is the whole net.
+
+    Raises:
+        ValueError: if such a part is none of theirs.
+    """
     if "" not in names:
         return given
+    for path in names.values():
+        if not any(is_inside(name, path) for name in given):
+            there = sorted({name.rpartition(".")[0] or name for name in given})
+            raise ValueError(f"{who}: nothing of theirs is inside {path!r}; they have {', '.join(there) or 'nothing'}")
     return {name: a for name, a in given.items() if any(is_inside(name, theirs) for theirs in names.values())}
 
 
 # ------------------------------------------------------------------------------------------------ arrays
 def zero_biases(found: list[Part], arrays: Mapping[str, Any], own: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The biases of recurrent layers that have none there: they are 0."""
+    """The biases of recurrent layers that were made without (bias=False) there: they are 0. Such a layer is given all
+    of its matrices, and no bias.
+    """
     zeros: dict[str, np.ndarray] = {}
     for part in found:
         if isinstance(part.thing, (Recurrent, Cell)):
             names = {part.name(local): local for weight in part.weights for local in weight.names}
             biases = {name for name, local in names.items() if local.startswith("bias")}
-            if biases.isdisjoint(arrays) and not (names.keys() - biases).isdisjoint(arrays):
+            if names.keys() & arrays.keys() == names.keys() - biases:
                 zeros |= {name: np.zeros_like(own[name]) for name in biases}
     return zeros
 
 
 def made_of(
-    who: str, found: list[Part], arrays: Mapping[str, np.ndarray], own: Mapping[str, np.ndarray]
-) -> dict[int, tuple[Node, np.ndarray]]:
-    """Each parameter that is given something, once, with what it becomes. What it is not given stays as it is.
+    who: str, found: list[Part], arrays: Mapping[str, np.ndarray]
+) -> Iterable[tuple[str, Node, np.ndarray]]:
+    """Each parameter that is given all that it is made of, once, with a name of it and with what it becomes.
 
     Raises:
         ValueError: if a parameter that the net shares is given different arrays.
     """
-    made: dict[int, tuple[Node, np.ndarray]] = {}
-    source: dict[int, str] = {}
-    done = whole(found, arrays)
+    made: dict[int, tuple[str, Node, np.ndarray]] = {}
     for part in found:
         for weight in part.weights:
-            key, names = id(weight.parameter), [part.name(local) for local in weight.names]
-            given = sum(name in arrays for name in names)
-            if not given or (given < len(names) and key in done):
+            names = [part.name(local) for local in weight.names]
+            if not all(name in arrays for name in names):
                 continue
-            a = weight.make(*(arrays.get(name, own[name]) for name in names))
-            if key in made and not np.array_equal(a, made[key][1], equal_nan=True):
-                raise ValueError(f"{who}: {source[key]} and {names[0]} are one parameter here, and the arrays that "
-                                 "they are given differ")
-            made[key], source[key] = (weight.parameter, a), names[0]
-    return made
+            a = weight.make(*(arrays[name] for name in names))
+            first, _, other = made.setdefault(id(weight.parameter), (names[0], weight.parameter, a))
+            if not np.array_equal(a, other, equal_nan=True):
+                raise ValueError(f"{who}: {first} and {names[0]} are one parameter here, and the arrays that they are "
+                                 "given differ")
+    return made.values()
 
 
 def whole(found: list[Part], arrays: Mapping[str, Any]) -> set[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -120,7 +120,11 @@ class Module:
         return self._dropout_rng if rng is None else rng
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """A copy of every parameter's data by name, frozen ones (`requires_grad` False) too."""
+        """A copy of every parameter's data by name, frozen ones (`requires_grad` False) too.
+
+        Raises:
+            ValueError: if two parameters have one name.
+        """
         return {name: np.array(p.data) for name, p in self._kept().items()}
 
     def _kept(self) -> dict[str, Node]:
@@ -128,10 +132,23 @@ class Module:
         names: dict[Node, str] = {}
         for name, p in _walk(self, "", set()):
             names.setdefault(p, name)
-        return {name: p for p, name in names.items()}
+        kept: dict[str, Node] = {}
+        for p, name in names.items():
+            if name in kept:
+                raise ValueError(f"{type(self).__name__} has two parameters called {name}: the keys 1 and '1' of a "
+                                 "dict are one name, and so are 'a.b' and 'b' inside 'a'")
+            kept[name] = p
+        return kept
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Set every parameter from arrays by name. Nothing is changed unless all of it fits."""
+        """Set every parameter from arrays by name. Nothing is changed unless all of it fits.
+
+        Raises:
+            KeyError: if a name is on one side only.
+            ValueError: if a shape does not fit, a number is too large for the parameter's dtype, or two parameters have
+                one name.
+            TypeError: if an array is not of real numbers.
+        """
         own = self._kept()
         if missing := sorted(own.keys() ^ state.keys()):
             theirs = any(name.rpartition(".")[2].startswith("weight") for name in state.keys() - own.keys())
@@ -144,8 +161,7 @@ class Module:
                 raise ValueError(f"load_state_dict: {name} has shape {np.shape(p.data)}, the given array {a.shape}")
             if a.dtype.kind not in "fiub":
                 raise TypeError(f"load_state_dict: {name} is an array of {a.dtype}; parameters are real numbers")
-        for name, p in own.items():
-            p.data = arrays[name].astype(np.asarray(p.data).dtype)
+        assign("load_state_dict", [(name, p, arrays[name]) for name, p in own.items()])
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         forward = "; what PyTorch calls forward is called __call__ here" if "forward" in dir(self) else ""
@@ -194,6 +210,23 @@ def _modules(thing: Any, visited: set[int]) -> Iterator[Module]:
     inside = vars(thing) if isinstance(thing, Module) else thing
     for child in list(inside.values()) if isinstance(inside, dict) else inside:
         yield from _modules(child, visited)
+
+
+def assign(who: str, given: Iterable[tuple[str, Node, np.ndarray]]) -> None:
+    """Give parameters, each with its name, the arrays that follow them, in the dtypes that they have.
+
+    Raises:
+        ValueError: if a number is too large for such a dtype. No parameter is changed then.
+    """
+    made = []
+    for name, p, a in given:
+        with np.errstate(all="ignore"):
+            data = a.astype(np.asarray(p.data).dtype)
+        if (lost := a[np.isfinite(a) & ~np.isfinite(data)]).size:
+            raise ValueError(f"{who}: {name} holds {lost[0]:g}, too large for {data.dtype}")
+        made.append((p, data))
+    for p, data in made:
+        p.data = data
 
 
 def as_rng(rng: Rng) -> np.random.Generator:

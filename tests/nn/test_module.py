@@ -128,6 +128,42 @@ def test_a_state_of_other_than_real_numbers_is_refused_and_changes_nothing(bad: 
         np.testing.assert_array_equal(net.state_dict()[name], a)
 
 
+@pytest.mark.parametrize("inside", [
+    {1: nn.Parameter(np.zeros(2)), "1": nn.Parameter(np.ones(2))},
+    {"1": {"a": nn.Parameter(np.zeros(2))}, "1.a": nn.Parameter(np.ones(2))},
+])
+def test_two_parameters_of_one_name_are_an_error_and_none_is_lost(inside: Any) -> None:
+    net = nn.Module()
+    net.heads = inside
+    for call in (net.state_dict, lambda: net.load_state_dict({})):
+        with pytest.raises(ValueError, match=r"Module has two parameters called heads\.1.*are one name"):
+            call()
+
+
+def test_a_parameter_under_two_keys_that_read_alike_is_one() -> None:
+    net, p = nn.Module(), nn.Parameter(np.zeros(2))
+    net.heads = {1: p, "1": p}
+    assert list(net.state_dict()) == ["heads.1"]
+
+
+@pytest.mark.parametrize("over", ["raise", "warn", "ignore"])
+def test_numbers_that_are_too_large_are_refused_and_change_nothing(over: Any) -> None:
+    net = nn.Linear(2, 3, rng=0, dtype=np.float32)
+    before = net.state_dict()
+    with np.errstate(over=over), pytest.raises(ValueError, match=r"^load_state_dict: d holds 1e\+300, too large for "
+                                                                 "float32$"):
+        net.load_state_dict({"V": np.ones((2, 3)), "d": np.array([1.0, 1e300, np.inf])})
+    for name, a in before.items():
+        np.testing.assert_array_equal(net.state_dict()[name], a)
+
+
+def test_infinity_nan_and_numbers_near_0_are_loaded() -> None:
+    net = nn.Linear(2, 3, dtype=np.float32)
+    with np.errstate(all="raise"):
+        net.load_state_dict({"V": np.ones((2, 3)), "d": np.array([np.inf, np.nan, 1e-300])})
+    np.testing.assert_array_equal(net.d.data, np.array([np.inf, np.nan, 0.0]))
+
+
 def test_a_parameter_without_a_symbol_is_called_as_its_module_calls_it() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
