@@ -81,6 +81,15 @@ def test_linspace_ends_exactly_at_its_ends_and_keeps_the_precision() -> None:
     assert y.data[0] == np.float32(0.1)
     assert y.data[-1] == np.float32(0.7)
     assert mg.linspace(0, 1).shape == (50,)
+    assert mg.linspace(np.uint8(9), np.uint8(3), 3).tolist() == [9.0, 6.0, 3.0]
+
+
+@pytest.mark.parametrize("c", [3.3, 0.1, -7e-5])
+def test_between_equal_ends_all_points_are_equal(c: float) -> None:
+    assert set(mg.linspace(c, c, 50).tolist()) == {c}
+    assert set(mg.linspace(Tensor(c), c, 50, endpoint=False).data.tolist()) == {c}
+    ends = [(0.1, 0.7), (1e16, 1.0), (-0.3, 0.1)]
+    assert [mg.linspace(Tensor(a), b, 7).data[-1] for a, b in ends] == [b for _, b in ends]
 
 
 @pytest.mark.parametrize("name", ["flipud", "fliplr"])
@@ -108,6 +117,8 @@ def test_splits_equal_numpys(name: str, shape: tuple[int, ...], cut: Any) -> Non
     (lambda: mg.select([Tensor([1.0])], [1.0]), TypeError, "the condition must be a bool"),
     (lambda: mg.linspace(0.0, 1.0, -1), ValueError, "must not be negative, got -1"),
     (lambda: mg.linspace(0.0, 1.0, 2.5), TypeError, "float"),
+    (lambda: mg.linspace(Value(0.0), 1.0), TypeError, "linspace: the points are an array, and a Value is one float"),
+    (lambda: mg.linspace(0.0, Value(1.0)), TypeError, "linspace: the points are an array, and a Value is one float"),
     (lambda: mg.fliplr(np.ones(3)), ValueError, r"fliplr: the array needs 2 or more axes; got shape \(3,\)"),
     (lambda: mg.flipud(Tensor(1.0)), ValueError, r"flipud: the array needs 1 or more axes; got shape \(\)"),
     (lambda: mg.vsplit(np.ones(4), 2), ValueError, "vsplit: the array needs 2 or more axes"),
