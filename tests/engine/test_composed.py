@@ -38,6 +38,14 @@ def test_infinities_become_the_largest_numbers_of_the_dtype_and_no_gradient_flow
     assert mg.nan_to_num(Value(np.nan), nan=2.0).data == 2.0
 
 
+@pytest.mark.parametrize("data", [np.arange(3), np.array([True, False]), np.uint8(7)])
+def test_integers_and_bools_are_numbers_already(data: Any) -> None:
+    y = mg.nan_to_num(data)
+    assert y.dtype == data.dtype
+    np.testing.assert_array_equal(y, data)
+    assert not np.shares_memory(y, data)
+
+
 def test_a_nan_that_was_replaced_stays_out_of_every_derivative() -> None:
     x = Tensor([0.0, 4.0])
     (slope,) = mg.grad(mg.nan_to_num(mg.sqrt(x - 1.0)).sum(), [x], create_graph=True)
@@ -119,6 +127,8 @@ def test_splits_equal_numpys(name: str, shape: tuple[int, ...], cut: Any) -> Non
     (lambda: mg.linspace(0.0, 1.0, 2.5), TypeError, "float"),
     (lambda: mg.linspace(Value(0.0), 1.0), TypeError, "linspace: the points are an array, and a Value is one float"),
     (lambda: mg.linspace(0.0, Value(1.0)), TypeError, "linspace: the points are an array, and a Value is one float"),
+    (lambda: mg.partition(Value(1.0), 0), TypeError, "partition: works on Tensors and arrays, and a Value is one"),
+    (lambda: mg.sort(Value(1.0), None), TypeError, "sort: works on Tensors and arrays, and a Value is one float"),
     (lambda: mg.fliplr(np.ones(3)), ValueError, r"fliplr: the array needs 2 or more axes; got shape \(3,\)"),
     (lambda: mg.flipud(Tensor(1.0)), ValueError, r"flipud: the array needs 1 or more axes; got shape \(\)"),
     (lambda: mg.vsplit(np.ones(4), 2), ValueError, "vsplit: the array needs 2 or more axes"),
