@@ -46,6 +46,11 @@ def test_integers_and_bools_are_numbers_already(data: Any) -> None:
     assert not np.shares_memory(y, data)
 
 
+def test_a_comparison_in_a_compiled_function_is_a_number_already() -> None:
+    f = mg.compile(lambda x: mg.nan_to_num(x > 0) + mg.nan_to_num(x))
+    assert f(np.array([1.0, np.nan])).tolist() == [2.0, 0.0]
+
+
 def test_a_nan_that_was_replaced_stays_out_of_every_derivative() -> None:
     x = Tensor([0.0, 4.0])
     (slope,) = mg.grad(mg.nan_to_num(mg.sqrt(x - 1.0)).sum(), [x], create_graph=True)

@@ -66,7 +66,7 @@ def nan_to_num(x: Any, *, nan: float = 0.0, posinf: float | None = None, neginf:
     data = plain(x)
     dtype = np.asarray(data).dtype
     if dtype.kind in "biu":  # all of them are numbers
-        return x.copy()
+        return x if isinstance(x, Node) else x.copy()
     largest = float(np.finfo(dtype if dtype.kind == "f" else float).max)
     replaced = where(data != data, nan, x)  # only NaN differs from itself
     replaced = where(data == math.inf, largest if posinf is None else posinf, replaced)
