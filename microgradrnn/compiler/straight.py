@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import builtins
 import keyword
+import linecache
 from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -176,26 +178,22 @@ def function(name: str, parameters: Iterable[str], lines: Iterable[str], returne
     return f"def {name}({', '.join(parameters)}):\n{body}    return ({''.join(f'{r}, ' for r in returned)})\n"
 
 
-class Lines:
-    """Source that is in no file, for tracebacks: Python's `linecache` asks the loader of the module that failed.
-
-    An entry in the cache itself would have to be removed when the function is gone. That can be at any moment, also
-    while `linecache` goes through its entries, which then raises `KeyError`.
-    """
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-
-    def get_source(self, name: str) -> str:
-        """The source, whatever the name of the module."""
-        return self.source
+class Source(str):
+    """Source that is in no file, but can be referred to weakly."""
 
 
 NUMBERS = count(1)
 
 
 def executed(source: str, namespace: dict[str, Any]) -> dict[str, Any]:
-    """Run source that defines functions; tracebacks show its lines."""
-    namespace.update(__name__=__name__, __loader__=Lines(source))
-    exec(compile(source, f"compiled function {next(NUMBERS)}", "exec"), namespace)
+    """Run source that defines functions; tracebacks, warnings and `inspect` show its lines, as long as it is in use.
+
+    An entry in Python's `linecache` may be what asks for the lines, here a weak reference, so it need not be removed
+    when the functions are gone. That can be at any moment, also while `linecache` goes through its entries, which then
+    raises `KeyError`.
+    """
+    file = f"compiled function {next(NUMBERS)}"
+    namespace["__source__"] = lines = Source(source)
+    linecache.cache[file] = (ref(lines),)
+    exec(compile(source, file, "exec"), namespace)
     return namespace

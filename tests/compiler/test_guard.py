@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import gc
+import inspect
 import linecache
 import math
 import traceback
 import types
+import warnings
 import weakref
 from array import array
 from collections import deque
@@ -468,6 +470,27 @@ def test_an_error_in_compiled_code_shows_its_own_line() -> None:
         assert line.strip() in shown
 
 
+def test_a_warning_in_compiled_code_shows_its_own_line() -> None:
+    for line in ("return a / (b - b)", "return (a - a) / (b - b)"):
+        f = executed(f"def f(a, b):\n    c = 1\n    {line}\n", {})["f"]
+        with pytest.warns(RuntimeWarning) as caught:
+            f(np.ones(2), np.ones(2))
+        shown = warnings.formatwarning(caught[0].message, caught[0].category, caught[0].filename, caught[0].lineno)
+        assert ":3: RuntimeWarning: " in shown
+        assert shown.endswith(f"  {line}\n")
+
+
+def test_the_source_of_compiled_code_is_its_own() -> None:
+    source = "def f(x):\n    return x / 0\n"
+    f = executed(source, {})["f"]
+    assert inspect.getsource(f) == source
+    with pytest.raises(ZeroDivisionError) as caught:
+        f(1)
+    assert "return x / 0" in "".join(traceback.format_exception(caught.value))
+    linecache.checkcache()
+    assert inspect.getsource(f) == source
+
+
 def test_a_trace_that_is_forgotten_takes_no_line_from_one_who_goes_through_the_cache_of_lines() -> None:
     """As `linecache.checkcache` does, for every traceback and every doctest; the collector may run at any moment."""
     f = mg.compile(lambda x, n: x * n + n)
@@ -478,7 +501,16 @@ def test_a_trace_that_is_forgotten_takes_no_line_from_one_who_goes_through_the_c
     del f
     gc.collect()
     assert all(name in linecache.cache for name in names)
-    assert len(linecache.cache) == len(names)
+
+
+def test_the_source_of_forgotten_traces_is_let_go() -> None:
+    f = executed("def f(x):\n    return x\n", {})["f"]
+    file, there = f.__code__.co_filename, weakref.ref(f.__globals__["__source__"])
+    assert there() is not None
+    del f
+    gc.collect()
+    assert there() is None
+    assert linecache.getlines(file) == []
 
 
 def test_a_call_of_the_inner_function_does_not_make_the_outer_trace_out_of_date() -> None:

@@ -38,6 +38,19 @@ def test_infinities_become_the_largest_numbers_of_the_dtype_and_no_gradient_flow
     assert mg.nan_to_num(Value(np.nan), nan=2.0).data == 2.0
 
 
+@pytest.mark.parametrize("data", [np.arange(3), np.array([True, False]), np.uint8(7)])
+def test_integers_and_bools_are_numbers_already(data: Any) -> None:
+    y = mg.nan_to_num(data)
+    assert y.dtype == data.dtype
+    np.testing.assert_array_equal(y, data)
+    assert not np.shares_memory(y, data)
+
+
+def test_a_comparison_in_a_compiled_function_is_a_number_already() -> None:
+    f = mg.compile(lambda x: mg.nan_to_num(x > 0) + mg.nan_to_num(x))
+    assert f(np.array([1.0, np.nan])).tolist() == [2.0, 0.0]
+
+
 def test_a_nan_that_was_replaced_stays_out_of_every_derivative() -> None:
     x = Tensor([0.0, 4.0])
     (slope,) = mg.grad(mg.nan_to_num(mg.sqrt(x - 1.0)).sum(), [x], create_graph=True)
@@ -81,6 +94,15 @@ def test_linspace_ends_exactly_at_its_ends_and_keeps_the_precision() -> None:
     assert y.data[0] == np.float32(0.1)
     assert y.data[-1] == np.float32(0.7)
     assert mg.linspace(0, 1).shape == (50,)
+    assert mg.linspace(np.uint8(9), np.uint8(3), 3).tolist() == [9.0, 6.0, 3.0]
+
+
+@pytest.mark.parametrize("c", [3.3, 0.1, -7e-5])
+def test_between_equal_ends_all_points_are_equal(c: float) -> None:
+    assert set(mg.linspace(c, c, 50).tolist()) == {c}
+    assert set(mg.linspace(Tensor(c), c, 50, endpoint=False).data.tolist()) == {c}
+    ends = [(0.1, 0.7), (1e16, 1.0), (-0.3, 0.1)]
+    assert [mg.linspace(Tensor(a), b, 7).data[-1] for a, b in ends] == [b for _, b in ends]
 
 
 @pytest.mark.parametrize("name", ["flipud", "fliplr"])
@@ -108,6 +130,10 @@ def test_splits_equal_numpys(name: str, shape: tuple[int, ...], cut: Any) -> Non
     (lambda: mg.select([Tensor([1.0])], [1.0]), TypeError, "the condition must be a bool"),
     (lambda: mg.linspace(0.0, 1.0, -1), ValueError, "must not be negative, got -1"),
     (lambda: mg.linspace(0.0, 1.0, 2.5), TypeError, "float"),
+    (lambda: mg.linspace(Value(0.0), 1.0), TypeError, "linspace: the points are an array, and a Value is one float"),
+    (lambda: mg.linspace(0.0, Value(1.0)), TypeError, "linspace: the points are an array, and a Value is one float"),
+    (lambda: mg.partition(Value(1.0), 0), TypeError, "partition: works on Tensors and arrays, and a Value is one"),
+    (lambda: mg.sort(Value(1.0), None), TypeError, "sort: works on Tensors and arrays, and a Value is one float"),
     (lambda: mg.fliplr(np.ones(3)), ValueError, r"fliplr: the array needs 2 or more axes; got shape \(3,\)"),
     (lambda: mg.flipud(Tensor(1.0)), ValueError, r"flipud: the array needs 1 or more axes; got shape \(\)"),
     (lambda: mg.vsplit(np.ones(4), 2), ValueError, "vsplit: the array needs 2 or more axes"),

@@ -144,6 +144,32 @@ def test_the_pseudo_inverse_has_the_gradient_among_matrices_of_one_rank(rank: in
     assert_same(gradient(along, np.array(0.0)), numeric, rel=1e-8)
 
 
+def test_the_pseudo_inverse_has_no_gradient_where_a_singular_value_is_cut_that_is_not_zero() -> None:
+    a, seed = np.array([[1.0, 0.2], [0.1, 0.5]]), RNG.uniform(-1, 1, (2, 2))
+
+    def cut(x: Any) -> Any:
+        return (mg.pinv(x, 0.6) * seed).sum()
+
+    def kept(x: Any) -> Any:  # as the message says
+        U, S, Vh = mg.svd(x, full_matrices=False)
+        return ((Vh[:1].mT / S[:1]) @ U[:, :1].mT * seed).sum()
+
+    with pytest.raises(ValueError, match=r"pinv: rcond=0\.6 cuts the singular value 0\.46, which is not 0"):
+        gradient(cut, a)
+    with pytest.raises(ValueError, match="which is not 0"):
+        gradient(lambda x: mg.pinv(x, 0.6)[1, 0, 0], np.stack([np.eye(2), a]))
+    assert_same(gradient(kept, a), finite_differences(lambda x: float(cut(x)), [a])[0], rel=1e-8)
+
+
+def test_the_pseudo_inverse_has_a_gradient_where_what_is_cut_is_not_asked_for_or_not_finite() -> None:
+    a, spoilt = np.array([[1.0, 0.2], [0.1, 0.5]]), np.full((2, 2), np.nan)
+    both = gradient(lambda x: mg.pinv(x, 0.6)[0].sum(), np.stack([np.eye(2), a]))
+    assert_same(both, np.stack([gradient(lambda x: mg.pinv(x).sum(), np.eye(2)), np.zeros((2, 2))]), rel=1e-13)
+    apart = gradient(lambda x: mg.pinv(x, 0.6).sum(), np.stack([np.eye(2), spoilt]))
+    assert_same(apart[0], both[0], rel=1e-13)
+    assert gradient(lambda x: mg.pinv(x, 0.6).sum(), np.zeros((2, 2))).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
 @pytest.mark.parametrize("n", [-2, -1, 0, 1, 2, 3, 7, 20])
 def test_powers_of_a_matrix_equal_the_loop(n: int) -> None:
     x = SQUARE / 4

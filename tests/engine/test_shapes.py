@@ -466,11 +466,6 @@ def test_append_and_norms_take_lists_with_tensors() -> None:
     assert mg.grad(mg.linalg.norm([a, 7.0 * b, -b], 1), [a, b]) == (1.0, 8.0)
 
 
-def test_a_list_of_values_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"stack: .*works on Tensors and arrays, not on single numbers"):
-        mg.sum([mg.Value(1.0), mg.Value(2.0)])
-
-
 def test_an_array_of_tensors_in_a_precision() -> None:
     a = Tensor(2.0)
     x = mg.array([a, 1.0], dtype=np.float32)
@@ -482,3 +477,32 @@ def test_an_array_of_tensors_in_a_precision() -> None:
     assert a.grad.dtype == np.float64
     with pytest.raises(TypeError, match="carries no gradient"):
         mg.array([a, 1.0], dtype=int)
+
+
+LISTED: dict[str, Any] = {f: getattr(mg, f) for f in (
+    "sum", "mean", "max", "min", "prod", "var", "std", "norm", "logsumexp", "softmax", "log_softmax", "cumsum",
+    "cumprod", "diff")}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_reductions_softmax_and_running_sums_take_a_list_of_tensors(name: str) -> None:
+    f, numbers = LISTED[name], [0.3, -1.2, 2.0]
+    steps, whole = [Tensor(x) for x in numbers], Tensor(numbers)
+    y, z = f(steps), f(whole)
+    np.testing.assert_array_equal(y.data, z.data)
+    np.testing.assert_array_equal(f(numbers), z.data)
+    seed = np.arange(1.0, 1 + z.data.size).reshape(z.shape)
+    np.testing.assert_array_equal(mg.grad(y, steps, seed=seed), mg.grad(z, whole, seed=seed))
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_what_is_neither_an_array_nor_a_list_is_refused(name: str) -> None:
+    f, losses = LISTED[name], {"a": Tensor(1.0), "b": Tensor(2.0)}
+    with pytest.raises(TypeError, match=rf"^{name}: a dict_values is neither .*; make a list of it: list\(\.\.\.\)"):
+        f(losses.values())
+    with pytest.raises(TypeError, match=f"^{name}: a generator is neither"):
+        f(loss for loss in losses.values())
+    with pytest.raises(TypeError, match=f"^{name}: a NoneType is neither an array nor a list of numbers$"):
+        f(None)
+    with pytest.raises(TypeError, match="a list that holds a Value is no array"):
+        f([mg.Value(1.0), mg.Value(2.0)])

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from microgradrnn.engine.node import plain
+from microgradrnn.engine.node import Node, plain
 from microgradrnn.engine.rules.elementwise import multiply, where
 from microgradrnn.engine.rules.shape import as_array, flip, moveaxis, split
 
@@ -65,6 +65,8 @@ def nan_to_num(x: Any, *, nan: float = 0.0, posinf: float | None = None, neginf:
     x = as_array(x)
     data = plain(x)
     dtype = np.asarray(data).dtype
+    if dtype.kind in "biu":  # all of them are numbers
+        return x if isinstance(x, Node) else x.copy()
     largest = float(np.finfo(dtype if dtype.kind == "f" else float).max)
     replaced = where(data != data, nan, x)  # only NaN differs from itself
     replaced = where(data == math.inf, largest if posinf is None else posinf, replaced)
@@ -97,7 +99,9 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
 
 # ---------------------------------------------------------------------------------------------------- along an axis
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *, axis: int = 0) -> Any:
-    """Points at equal distances from start to stop, along a new axis: (1 - t) start + t stop.
+    """Points at equal distances from start to stop, along a new axis: start + t (stop - start).
+
+    The last point is stop itself, without rounding.
 
     Args:
         start, stop: numbers, arrays or nodes; shapes broadcast.
@@ -107,6 +111,7 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *, axi
 
     Raises:
         ValueError: if num is negative.
+        TypeError: if an end is a Value.
 
     >>> import numpy as np
     >>> from microgradrnn import Tensor, linspace
@@ -120,10 +125,14 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *, axi
     if num < 0:
         raise ValueError(f"linspace: the number of points must not be negative, got {num}")
     start, stop = (x if type(x) in (int, float) else as_array(x) for x in (start, stop))  # a number takes any dtype
+    if any(isinstance(x, Node) and x.kind.on_floats for x in (start, stop)):
+        raise TypeError("linspace: the points are an array, and a Value is one float. Use a Tensor instead")
     a, b = plain(start), plain(stop)
+    dtype = np.result_type(a, b, 0.0)
+    start, stop = (x if isinstance(x, Node) else np.asarray(x, dtype) for x in (start, stop))
     t = np.arange(num) / max(num - 1 if endpoint else num, 1)
-    t = t.astype(np.result_type(a, b, 0.0)).reshape(-1, *(1,) * max(np.ndim(a), np.ndim(b)))
-    return moveaxis((1 - t) * start + t * stop, 0, axis)
+    t = t.astype(dtype).reshape(-1, *(1,) * max(np.ndim(a), np.ndim(b)))
+    return moveaxis(where(t == 1, stop, start + t * (stop - start)), 0, axis)
 
 
 def flipud(x: Any) -> Any:

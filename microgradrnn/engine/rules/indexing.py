@@ -154,6 +154,8 @@ def partition(x: Any, kth: int | Sequence[int], axis: int | None = -1) -> Any:
 
 def _in_order(name: str, x: Any, axis: int | None, order: Callable[[Any, int], np.ndarray]) -> Any:
     """x with its entries along an axis in another order."""
+    if isinstance(x, Node) and x.kind.on_floats:
+        raise TypeError(f"{name}: works on Tensors and arrays, and a Value is one float")
     x = x if isinstance(x, Node) else np.asarray(x)
     if axis is None:
         x, axis = x.reshape(-1), 0

@@ -8,7 +8,8 @@ Where a derivative does not exist, the rule raises and says why:
 
 =========================  =====================================================================================
 inv, solve, slogdet        of a singular matrix: there is no inverse
-pinv                       none: the gradient taken is that among matrices of the same rank
+pinv                       of a matrix of which rcond cuts a singular value that is not 0 (up to rounding). Where one is
+                           0, none: the gradient taken is that among matrices of the same rank
 det                        always has one: at a singular matrix the cofactors are multiplied out
 eigh, svd                  the vectors of equal values, for they may be any basis of a subspace; the values have one
 svd, not square            the vectors of a singular value 0, of which one side is any direction that is left over
@@ -186,8 +187,26 @@ def _pinv_rule(g: Any, y: Any, a: Any, rcond: float) -> Any:
 
     Of dP = -P dA P + P Pᵀ dAᵀ (I - A P) + (I - P A) dAᵀ Pᵀ P the transpose.
     """
+    _check_cut(plain(g), plain(a), rcond)
     to_rows, to_columns = g.mT - a @ (y @ g.mT), g.mT - (g.mT @ y) @ a
     return -(y.mT @ g @ y.mT) + to_rows @ (y @ y.mT) + (y.mT @ y) @ to_columns
+
+
+def _check_cut(g: np.ndarray, a: np.ndarray, rcond: Any) -> None:
+    """The rule takes the singular values that were cut for zeros: are they, up to rounding?"""
+    rounding = 10 * max(a.shape[-2:]) * np.finfo(a.dtype).eps
+    if a.size == 0 or np.max(rcond) <= rounding:
+        return
+    s = np.linalg.svd(np.where(_finite(a), a, _sound(a)), compute_uv=False)
+    largest = s.max(-1, keepdims=True)
+    cut = (s <= np.asarray(rcond)[..., None] * largest) & (s > rounding * largest)
+    wrong = cut & _finite(a)[..., 0] & (g != 0).any((-2, -1))[..., None]
+    if wrong.any():
+        raise ValueError(
+            f"pinv: rcond={rcond} cuts the singular value {s[wrong].max():.3g}, which is not 0, and the gradient is "
+            "right for zeros only. Give a smaller rcond; or keep the k largest, which has a gradient: "
+            "U, S, Vh = svd(a, full_matrices=False); (Vh[:k].mT / S[:k]) @ U[:, :k].mT"
+        )
 
 
 _pinv = _matrix_operation("pinv", np.linalg.pinv, (_pinv_rule,))
@@ -201,7 +220,8 @@ def pinv(a: Any, rcond: float = 1e-15) -> Any:
         rcond: singular values below rcond times the largest count as 0.
 
     Raises:
-        ValueError: if a is neither a matrix nor a stack of matrices.
+        ValueError: if a is neither a matrix nor a stack of matrices; and in the reverse pass, if rcond cuts a singular
+            value that is not 0.
 
     >>> from microgradrnn import Tensor, pinv
     >>> pinv(Tensor([[1.0], [2.0]])).data

@@ -8,6 +8,7 @@ logarithm of 0: where all entries are -inf, the gradient is 0.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -80,9 +81,18 @@ _max = _reduction("max", np.max, _extremum_rule)
 _min = _reduction("min", np.min, _extremum_rule)
 
 
+def _operand(x: Any, name: str) -> Any:
+    """A node as it is; a list, which may hold nodes, as a node or array. NumPy takes a generator for one object."""
+    a = as_array(x)
+    if not isinstance(a, Node) and a.dtype == object and a.ndim == 0:
+        advice = "; make a list of it: list(...)" if isinstance(x, Iterable) else ""
+        raise TypeError(f"{name}: a {type(x).__name__} is neither an array nor a list of numbers{advice}")
+    return a
+
+
 def _reduced(op: Primitive, x: Any, axis: Axis, keepdims: bool) -> Any:
     """The reduction of an array, a node, or a list that holds nodes."""
-    return op(as_array(x), axis=_noted(axis), keepdims=keepdims)
+    return op(_operand(x, op.name), axis=_noted(axis), keepdims=keepdims)
 
 
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
@@ -180,7 +190,7 @@ def var(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any
     >>> var([[1.0, 3.0], [2.0, 6.0]], axis=1)
     array([1., 4.])
     """
-    x = as_array(x)
+    x = _operand(x, "var")
     count = _degrees_of_freedom("var", x, axis, ddof)
     return sum(e.square(x - mean(x, axis, keepdims=True)), axis, keepdims) / count
 
@@ -196,7 +206,7 @@ def std(x: Any, axis: Axis = None, keepdims: bool = False, ddof: int = 0) -> Any
     >>> std([[1.0, 3.0], [2.0, 6.0]], axis=1)
     array([1., 2.])
     """
-    x = as_array(x)
+    x = _operand(x, "std")
     count = _degrees_of_freedom("std", x, axis, ddof)
     return norm(x - mean(x, axis, keepdims=True), axis, keepdims) / math.sqrt(count)
 
@@ -247,6 +257,7 @@ def cumsum(x: Any, axis: int | None = None) -> Any:
     >>> cumsum([1.0, 2.0, 3.0])
     array([1., 3., 6.])
     """
+    x = _operand(x, "cumsum")
     if axis is None:
         return cumsum(reshape(x, -1), 0)
     return _cumsum(x, axis=axis_of(x, axis))
@@ -284,6 +295,7 @@ def cumprod(x: Any, axis: int | None = None) -> Any:
     >>> cumprod([1.0, 2.0, 3.0])
     array([1., 2., 6.])
     """
+    x = _operand(x, "cumprod")
     if axis is None:
         return cumprod(reshape(x, -1), 0)
     return _cumprod(x, axis=axis_of(x, axis))
@@ -300,7 +312,7 @@ def diff(x: Any, n: int = 1, axis: int = -1) -> Any:
     """
     if n < 0:
         raise ValueError(f"diff: n must not be negative, got {n}")
-    x = as_array(x)
+    x = _operand(x, "diff")
     before = (slice(None),) * axis_of(x, axis)
     for _ in range(n):
         x = x[(*before, slice(1, None))] - x[(*before, slice(None, -1))]
@@ -384,7 +396,7 @@ def softmax(x: Any, axis: int = -1) -> Any:
     array([[1., 0.],
            [0., 0.]])
     """
-    return _softmax(x, axis=axis)
+    return _softmax(_operand(x, "softmax"), axis=axis)
 
 
 def log_softmax(x: Any, axis: int = -1) -> Any:
@@ -393,4 +405,4 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
     >>> log_softmax([0.0, 0.0]).round(4)
     array([-0.6931, -0.6931])
     """
-    return _log_softmax(x, axis=axis)
+    return _log_softmax(_operand(x, "log_softmax"), axis=axis)

@@ -235,6 +235,7 @@ def array(xs: Any, dtype: Any = None) -> Any:
 
     Raises:
         ValueError: if the entries have different shapes.
+        TypeError: if one of them is a Value.
 
     >>> from microgradrnn import Tensor, array
     >>> a, b = Tensor(2.0), Tensor(3.0)
@@ -247,6 +248,9 @@ def array(xs: Any, dtype: Any = None) -> Any:
     if isinstance(xs, Node):
         return xs if dtype is None else astype(xs, dtype)
     parts = [array(x) for x in xs]
+    if any(isinstance(x, Node) and x.kind.on_floats for x in parts):
+        raise TypeError("a list that holds a Value is no array, for a Value is one float. Use Tensors instead; or, "
+                        "of Values, Python's own sum, max and min")  # fmt: skip
     if len({np.shape(plain(x)) for x in parts}) > 1:
         raise ValueError(f"array: the entries have different shapes: {[np.shape(plain(x)) for x in parts]}")
     joined = stack(parts)
