@@ -20,7 +20,8 @@ TITLE = re.compile(r"^# # (.+)$", re.MULTILINE)
 
 def lessons(language: str) -> dict[int, Path]:
     """The files of all lessons that there are in a language, by number."""
-    return {int(path.stem.split("_")[1]): path for path in sorted((FOLDER / LANGUAGES[language]).glob("lesson_[0-9]*.py"))}
+    files = sorted((FOLDER / LANGUAGES[language]).glob("lesson_[0-9]*.py"))
+    return {int(path.stem.split("_")[1]): path for path in files}
 
 
 LESSONS = lessons("en")
