@@ -10,8 +10,9 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any
@@ -21,6 +22,19 @@ SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the locks of t
 
 class ProcessDiedError(RuntimeError):
     """A process ended before it had an answer."""
+
+
+@contextmanager
+def without_interrupts() -> Iterator[None]:
+    """Ctrl-C in a terminal goes to all processes; one that is started here never sees it, not even while it starts."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Processes(ThreadPoolExecutor):
@@ -51,7 +65,8 @@ class Processes(ThreadPoolExecutor):
         with self.lock:
             if self.ended:
                 raise CancelledError
-            process.start()
+            with without_interrupts():
+                process.start()
             self.running.add(process)
         theirs.close()  # else the pipe would stay open when the process dies
         try:
