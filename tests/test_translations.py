@@ -52,8 +52,6 @@ for number, path in lessons("zh").items():
 def pages(request: pytest.FixtureRequest) -> tuple[Page, Page]:
     """An English page and its translation."""
     english, chinese = request.param
-    if english.file == "docs/index.md" and not (ROOT / english.file).exists():
-        pytest.skip("the documentation site has no English start page yet")
     return english, chinese
 
 
