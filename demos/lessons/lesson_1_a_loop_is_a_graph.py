@@ -16,10 +16,10 @@
 # A recurrent net is a `for` loop: it reads a sequence one step at a time and keeps a state. How can back-propagation,
 # which knows only graphs of operations, train a loop?
 #
-# > **Guess first.** The cell of a simple recurrent net (without the output layer) with 3 inputs and 5 units has
-# > $3 \cdot 5 + 5 \cdot 5 + 5 = 45$ numbers to train when it reads one step. How many does it have when it reads 1000
-# > steps? And if the sequence has only one step, 5 operations lie between its input and a loss at the end. How many lie
-# > between the first input and the loss if it has 1000 steps: still 5, about 50, or some thousands?
+# > **Guess first.** Take the cell of a simple recurrent net, without the output layer. It has 3 inputs and 5 units. If
+# > it reads one step, it has $3 \cdot 5 + 5 \cdot 5 + 5 = 45$ trainable numbers, and 5 operations lie between the input
+# > and the loss. Now it reads 1000 steps, with a loss at the end. How many trainable numbers does it have? How many
+# > operations lie between the first input and the loss: still 5, about 50, or some thousands?
 
 # %%
 # %load_ext microgradrnn
@@ -188,11 +188,11 @@ charts.titled(ax, "The way from the first input grows with T, the way from the l
 
 # %% [markdown]
 # In this engine, each step adds two operations to the longest way. The first is $(x_t U + b) + h_{t-1} W$: the engine
-# computes the product and the sum together, as one operation. The second is the tanh. The other three are there only
-# once: $x_1 U + b$, $h_T V + d$ and the sum of the outputs. So one step makes $3 + 2 = 5$ operations, and 1000 steps
-# make $3 + 2 \cdot 1000 = 2003$, not 5000. From the last input it is still 5. A different loss, or an engine with
-# smaller operations, changes these numbers, but the way still grows in proportion to $T$. The net is deep in time and
-# shallow within a step ([C17](../claims.md)). Lessons 4 and 5 show what this depth does to a gradient.
+# computes the product and the sum together, as one operation. The second is the tanh. Three more operations are made
+# only once: $x_1 U + b$, $h_T V + d$ and the sum of the outputs. So the way has $3 + 2 = 5$ operations for one step,
+# and $3 + 2 \cdot 1000 = 2003$ for 1000 steps, not 5000. From the last input it is still 5. A different loss, or an
+# engine with smaller operations, changes these numbers, but the way still grows in proportion to $T$. The net is deep
+# in time and shallow within a step ([C17](../claims.md)). Lessons 4 and 5 show what this depth does to a gradient.
 #
 # ## One cell, five patterns
 #

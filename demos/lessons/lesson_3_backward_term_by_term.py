@@ -111,8 +111,8 @@ viz.explore(loss, name="Nine steps, nine losses")
 # ## Loss by loss: 45 terms
 #
 # Split the gradient further. Let $\delta_{t,k} = \partial L_t / \partial z_k$ be the *local error*: how the loss of
-# step $t$ depends on step $k \le t$. It is computed first at $k = t$, then at $k = t - 1$, $t - 2$, …, 1
-# ([C33](../claims.md)):
+# step $t$ depends on an earlier step $k$, or on step $t$ itself. The computation goes backwards, from $k = t$ down to
+# $k = 1$ ([C33](../claims.md)):
 #
 # $$\delta_{t,t} = \big((\hat y_t - y_t) V^\top\big) \odot (1 - h_t^2), \qquad
 # \delta_{t,k} = \big(\delta_{t,k+1} W^\top\big) \odot (1 - h_k^2).$$
