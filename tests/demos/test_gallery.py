@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib")
@@ -36,6 +37,28 @@ def test_the_code_runs_and_the_caption_holds(name: str) -> None:
 def test_the_page_is_up_to_date() -> None:
     found = {heading: [made(entry.name) for entry in entries] for heading, entries in sections().items()}
     assert (DOCS / "gallery.md").read_text(encoding="utf-8") == page(found), "run make gallery"
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in ENTRIES])
+def test_the_picture_says_what_it_says_in_the_folder(name: str) -> None:
+    """Drawings: the same words and numbers. Plots, which draw letters as curves: the same curves, to a pixel."""
+    kept = (DOCS / "gallery" / f"{name}.svg").read_text(encoding="utf-8")
+    assert words_of(kept) == words_of(made(name).svg), "run make gallery"
+    if 'id="figure_1"' in kept:
+        for old, new in zip(curves_of(kept), curves_of(made(name).svg), strict=True):
+            np.testing.assert_allclose(old, new, atol=1.0, err_msg="run make gallery")
+
+
+def curves_of(svg: str) -> list[list[float]]:
+    """The coordinates of every path of a picture."""
+    return [[float(number) for number in re.findall(r"-?\d+\.?\d*", element.get("d", ""))]
+            for element in ElementTree.fromstring(svg).iter() if element.tag.endswith("}path")]
+
+
+def words_of(svg: str) -> list[str]:
+    """All that is written in a picture."""
+    return ["".join(element.itertext()) for element in ElementTree.fromstring(svg).iter()
+            if element.tag.rpartition("}")[2] in ("text", "title", "desc")]
 
 
 def test_the_folder_holds_one_picture_for_each_entry_and_is_small() -> None:

@@ -252,14 +252,15 @@ def axis_line(axis: Axis, y: float, name: str, theme: Theme, numbers: Sequence[i
         numbers: what each step is called, None where nothing is written; by default its own number.
     """
     items: list[Item] = [line(axis.left, y, axis.left + axis.width, y, stroke=theme.wire)]
-    apart, T = axis.ticks(), len(axis.steps)
+    apart, T, free = axis.ticks(), len(axis.steps), axis.left - 10  # free: up to where the name has room
     for j, step in enumerate(axis.steps if numbers is None else numbers):
         if step is None or (step % apart and T > 1):
             continue
         x = axis.x((j + 0.5) / axis.per)
         items.append(line(x, y, x, y + 5, stroke=theme.wire))
         items.append(Text(x, y + 18, str(step), SMALL, "middle"))
-    items.append(Text(axis.left - 10, y + 18, name, 12, "end", italic=len(name) == 1))
+        free = min(free, x - text_width(str(step), SMALL) / 2 - 8)
+    items.append(Text(free, y + 18, name, 12, "end", italic=len(name) == 1))
     return items
 
 
