@@ -274,8 +274,8 @@ FLOWS = [
           carry = sizes["carry"] / sum(sizes.values())
           """),
     Entry("singular_values", "Singular values of every step's Jacobian",
-          "Each step multiplies the norm of the gradient by at most {largest:.2f}. All steps together shrink it more "
-          "than that: by a factor of {together:.2f} a step (geometric mean).",
+          "A single step can multiply the norm of the gradient by up to {largest:.2f}. Over all steps it shrinks by a "
+          "factor of {together:.2f} per step (geometric mean): no gradient is stretched the most at every step.",
           FAR + 'jacobians = viz.step_jacobians(losses["rnn"])\nviz.plot_singular_values(jacobians)', """
           values = jacobians.singular_values()
           largest, together = values.max(), 10 ** (jacobians.transport()[-1] / len(values))

@@ -204,7 +204,7 @@ def value_of_the_gate(results: Sequence[Result]) -> str:
     two = len(lstms) == 2
     words = (f"The {'two ' if two else ''}LSTMs differ only in the value at which the bias of the forget gate "
              f"starts, {listed([f'{bias:g}' for bias, _ in lstms])}. The carry of the first keeps "
-             f"{mean_factor(kept[0])} of the gradient a step, that of the {'second' if two else 'last'} "
+             f"{mean_factor(kept[0])} of the gradient per step, that of the {'second' if two else 'last'} "
              f"{mean_factor(kept[1])} (geometric mean).")
     if kept[1] > kept[0] and ends[1].left(lag) > 2 * ends[0].left(lag):
         words += " So the value of the gate decides how far the gradient reaches."
@@ -263,5 +263,5 @@ def two_rates(results: Sequence[Result]) -> str:
     return (f"The horizon measures the first drop only. That of {r.name} is no longer than that of {other.name} "
             f"({r.longest.horizon()} against {other.longest.horizon()}), yet {steps(last)} back {short(times)} times "
             f"as much of its start is left. Over the first {steps(first)}, {r.name} keeps "
-            f"{factor(r, 0, first):.2f} a step and {other.name} {factor(other, 0, first):.2f}; from {late} to {last} "
+            f"{factor(r, 0, first):.2f} per step and {other.name} {factor(other, 0, first):.2f}; from {late} to {last} "
             f"steps back, {factor(r, late, last):.2f} and {factor(other, late, last):.2f}.")

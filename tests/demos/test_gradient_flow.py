@@ -410,7 +410,7 @@ def test_the_verdict_compares_rates_and_starts_only_where_the_numbers_say_so() -
     bent = [0.5**k if k < 10 else 0.5**10 * 0.9 ** (k - 10) for k in range(120)]
     said = gradient_words.verdict([result("rnn", fast), result("lstm", bent)])
     assert "That of the LSTM is no longer than that of the tanh RNN (6 against 6)" in said
-    assert "Over the first 10 steps, the LSTM keeps 0.50 a step and the tanh RNN 0.50" in said
+    assert "Over the first 10 steps, the LSTM keeps 0.50 per step and the tanh RNN 0.50" in said
     assert "from 50 to 100 steps back, 0.90 and 0.50." in said
     assert "starts differ" not in said
     far = gradient_words.verdict([result("rnn", fast), result("lstm", [100 * 0.99**k for k in range(120)])])
@@ -428,7 +428,7 @@ def test_two_gated_cells_have_two_paths() -> None:
 def test_the_value_of_the_gate_decides_only_where_it_does() -> None:
     low, high = ([f**k for k in range(120)] for f in (0.9, 0.99))
     said = gradient_words.verdict([result("lstm", low), result("lstm3", high)])
-    assert "The carry of the first keeps 0.90 of the gradient a step, that of the second 0.99" in said
+    assert "The carry of the first keeps 0.90 of the gradient per step, that of the second 0.99" in said
     assert "the value of the gate decides" in said
     for pair in ((high, low), (low, low)):
         said = gradient_words.verdict([result("lstm", pair[0]), result("lstm3", pair[1])])
@@ -437,7 +437,7 @@ def test_the_value_of_the_gate_decides_only_where_it_does() -> None:
     assert "two LSTMs" not in gradient_words.verdict([result("lstm", low), result("gru", high)])
     three = gradient_words.verdict([result("lstm3", high), result("lstm", low), result("lstm0", low)])
     assert "The LSTMs differ only in the value at which the bias of the forget gate starts, 0, 1 and 3." in three
-    assert "The carry of the first keeps 0.90 of the gradient a step, that of the last 0.99" in three
+    assert "The carry of the first keeps 0.90 of the gradient per step, that of the last 0.99" in three
 
 
 @pytest.mark.parametrize(("norms", "words"), [

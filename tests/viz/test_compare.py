@@ -76,7 +76,7 @@ def test_a_carry_that_is_wiped_out_once_keeps_nothing() -> None:
             h = h * (t % 2) + (h * 0.5).tanh()
     found = viz.compare_flow({"blinking": h.sum()})
     assert found.tracks[0].kept()[:3] == pytest.approx([1, 0, 1], abs=1e-12)
-    assert "The carry alone keeps exactly 0 of it a step in blinking" in found.verdict
+    assert "The carry alone keeps exactly 0 of it per step in blinking" in found.verdict
     ET.fromstring(found.draw().svg)
 
 
@@ -179,7 +179,7 @@ def test_an_lstm_that_forgets_faster_than_tanh_is_said_to() -> None:
     tanh, gates = found.tracks
     assert (gates.left(39) or 0) < (tanh.left(39) or 0)
     assert "Gates or not, lstm forgets faster than tanh, which has no carry." in found.verdict
-    kept = re.search(r"The carry alone keeps ([\d.]+) of it a step in lstm", found.verdict)
+    kept = re.search(r"The carry alone keeps ([\d.]+) of it per step in lstm", found.verdict)
     assert kept
     assert float(kept[1]) == pytest.approx(geometric(gates.kept()), abs=0.005)
 

@@ -123,7 +123,7 @@ class Case:
 
     def keeps(self, words: str) -> bool:
         for part in each(words):
-            m = re.fullmatch(r"(.+?)(?: of it a step)? in (\w)(?: over (\d+) of its (\d+) steps)?", part)
+            m = re.fullmatch(r"(.+?)(?: of it per step)? in (\w)(?: over (\d+) of its (\d+) steps)?", part)
             assert m
             track, kept, steps = self.net[m[2]], [], 0
             for j in range(1, len(track.lags)):

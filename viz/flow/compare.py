@@ -353,12 +353,12 @@ def what_carries(ranked: Sequence[Track], lag: int) -> str:
         if track.gated and math.isfinite(mean):
             size = mean_factor(mean) if mean else "exactly 0"
             over = f" over {len(known)} of its {len(kept)} steps" if len(known) < len(kept) else ""
-            said.append(f"{size}{' of it a step' * (not said)} in {quoted(track.net)}{over}")
+            said.append(f"{size}{' of it per step' * (not said)} in {quoted(track.net)}{over}")
     return f"The carry alone keeps {listed(said)} (geometric mean)." if said else ""
 
 
 def mean_factor(mean: float) -> str:
-    """A mean factor a step: in hundredths where that reads well.
+    """A mean factor per step: in hundredths where that reads well.
 
     >>> mean_factor(0.7312), mean_factor(1.0), mean_factor(0.0012), mean_factor(0.0)
     ('0.73', '1.00', '0.0012', '0')

@@ -1,4 +1,4 @@
-"""How fast a gradient fades or grows a step: a straight line through the logarithms of a profile, and the ratios."""
+"""How fast a gradient fades or grows per step: a straight line through the logarithms of a profile, and the ratios."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Decay:
 
     Attributes:
         state: the symbol of the state.
-        rate: the slope, in natural logarithms a step: negative where the gradient fades on its way back.
+        rate: the slope, in natural logarithms per step: negative where the gradient fades on its way back.
         intercept: the natural logarithm of the norm at lag 0, as the line has it.
         error: the root of the mean square of what the line misses, in natural logarithms. Where this is large the decay
             is not exponential, and one rate does not tell the story.

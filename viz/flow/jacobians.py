@@ -157,9 +157,9 @@ class StepJacobians(Drawable):
         return np.arange(len(self.steps) + 1) * factor if len(self.steps) else np.zeros(1)
 
     def lyapunov(self, count: int | None = None) -> np.ndarray:
-        """The Lyapunov exponents over these steps: mean natural log of the growth a step, the largest first.
+        """The Lyapunov exponents over these steps: mean natural log of the growth per step, the largest first.
 
-        exp(exponent) is the factor a step. A frame of orthonormal rows is carried along, ``Q J_t``, and made
+        exp(exponent) is the factor per step. A frame of orthonormal rows is carried along, ``Q J_t``, and made
         orthonormal again by QR at every step, so that no direction is lost in the largest one. All n exponents
         together are the mean of ``log |det J_t|``. Minus infinity: a direction that is lost at some step, as at a ReLU
         that is off. (As far as rounding tells: what QR leaves of such a direction is noise, so the frame goes on

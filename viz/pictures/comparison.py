@@ -257,7 +257,8 @@ class Lane:
         if not math.isfinite(mean):
             return []
         alone = self.track.gated and not math.isnan(kept)
-        return [f"× {mean_factor(mean)} a step", *([f"line: the carry alone, × {mean_factor(kept)}"] if alone else [])]
+        said = [f"× {mean_factor(mean)} per step"]
+        return [*said, f"line: the carry alone, × {mean_factor(kept)}"] if alone else said
 
     def factors(self, top: float) -> Iterator[Item]:
         """By what each step multiplied the norm, up or down from 1; and the carry alone, as a line."""
@@ -282,7 +283,7 @@ class Lane:
             yield Wire(kept, stroke=theme.ink, stroke_width=1.5, key=("kept", self.track.net), note="the carry alone")
         yield line(LEFT, middle, LEFT + self.axis.width, middle, stroke=theme.ink, stroke_width=0.9)
         yield self.tick(top + 8, f"× {self.limit:g}")
-        yield self.tick(middle + 4, "a step × 1")
+        yield self.tick(middle + 4, "per step × 1")
         yield self.tick(top + FACTOR, f"÷ {self.limit:g}")
 
     def up(self, factor: float, top: float) -> float:
